@@ -1,0 +1,29 @@
+"""The one exception that means "the user can mend this", and how commands show it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class UserError(Exception):
+    """A mistake in the input, told in one line: what, found, allowed, and what to do."""
+
+
+def shown_plainly(command: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap `command`: a `UserError` becomes one line on stderr and status 1; bugs keep their traceback."""
+
+    @functools.wraps(command)
+    def shown(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
+
+    return shown

@@ -1,0 +1,42 @@
+"""`machine.yaml`: what belongs to a machine and changes no number, so DVC does not track it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alexnet.params.base import Strict, load_yaml, validate
+from alexnet.progress import Style
+
+SAMPLE_ROOT = "data/sample"
+
+
+class Machine(Strict):
+    """Where the raw data lies and how the work is spread; every key has a default."""
+
+    data_root: str = SAMPLE_ROOT
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
+    devices: Literal["auto", 1] = "auto"
+    loader: Literal["auto", "dali", "torch"] = "auto"
+    compile: Literal["auto"] | bool = "auto"
+    progress: Style = "auto"
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=600.0, gt=0)
+
+    @property
+    def worker_count(self) -> int:
+        """The number of worker processes or threads: `workers`, or the cores this process may use."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+
+def read(path: Path) -> Machine:
+    """Read `machine.yaml`; a missing file means the defaults.
+
+    Raises:
+        UserError: a key is unknown, mistyped or out of range.
+    """
+    return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")

@@ -1,0 +1,90 @@
+"""Worker processes that end with their parent, here or on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+from alexnet.errors import UserError
+from alexnet.params.machine import Machine
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies, killed or not (Linux).
+
+    DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if os.getppid() == 1:
+        raise SystemExit("the parent process has ended")
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that work asks where it can stop cleanly.
+
+    Yields:
+        A function that is True once a stop was asked for. A second Ctrl-C stops at once.
+    """
+    asked = False
+
+    def ask(signal_number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def executor(machine: Machine) -> Iterator[Executor]:
+    """Yield what runs functions on `workers` processes here, or on the dask `scheduler`.
+
+    Raises:
+        UserError: dask is not installed or its scheduler does not answer.
+    """
+    if machine.scheduler == "local":
+        with ProcessPoolExecutor(
+            machine.worker_count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+        ) as pool:
+            yield pool
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError(
+            f"machine.yaml: scheduler: found {machine.scheduler}, which needs dask;"
+            " install it with: pip install distributed"
+        ) from None
+    try:
+        client = Client(machine.scheduler, timeout=machine.timeout_seconds)
+    except OSError as error:
+        raise UserError(f"machine.yaml: scheduler: {machine.scheduler} does not answer: {error}") from None
+    with client:
+        yield client.get_executor()
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

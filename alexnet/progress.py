@@ -1,0 +1,83 @@
+"""Progress of long work: a bar on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Literal
+
+from tqdm import tqdm
+
+Style = Literal["auto", "bar", "lines", "none"]
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts pictures and shows the rate and the time left; use it as a context manager.
+
+    Args:
+        label: what is being done, e.g. ``"epoch 3/12"``.
+        total: pictures in all.
+        style: ``auto`` is a bar on a terminal and lines otherwise.
+        done: pictures already done when the work goes on after a stop; they don't count in the rate.
+    """
+
+    def __init__(self, label: str, total: int, style: Style = "auto", done: int = 0) -> None:
+        if style == "auto":
+            style = "bar" if sys.stderr.isatty() else "lines"
+        self._label, self._total, self._style, self._done = label, total, style, done
+        self._first = done
+        self._start = self._last_line = time.monotonic()
+        self._note = ""
+        self._bar = None
+        if style == "bar":
+            self._bar = tqdm(
+                total=total, initial=done, desc=label, unit=" pictures", file=sys.stderr, leave=False
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._style != "none" and exception[0] is None:
+            self._line(finished=True)
+
+    def advance(self, pictures: int, note: str = "") -> None:
+        """Count `pictures` more as done; `note` stands behind the rate, e.g. the loss."""
+        self._done += pictures
+        self._note = note
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(pictures)
+        elif self._style == "lines":
+            now = time.monotonic()
+            if now - self._last_line >= SECONDS_BETWEEN_LINES:
+                self._last_line = now
+                self._line()
+
+    def _line(self, finished: bool = False) -> None:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        rate = (self._done - self._first) / seconds
+        if finished:
+            when = f"in {duration(seconds)}"
+        else:
+            when = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
+        note = f", {self._note}" if self._note else ""
+        print(
+            f"{self._label}: {self._done}/{self._total} pictures, {rate:.0f} pictures/s, {when}{note}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as people say it: ``42 s``, ``3 min 20 s``, ``5 h 12 min``, ``2 d 3 h``."""
+    whole = round(seconds)
+    for size, unit, part, part_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {part_unit}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"

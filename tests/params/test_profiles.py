@@ -1,0 +1,80 @@
+"""Every parameter file is whole, valid and explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from alexnet.errors import UserError
+from alexnet.params import machine
+from alexnet.params.base import read
+from alexnet.params.everything import check
+from alexnet.params.train import Train
+
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+# What any reader knows, and texts that explain themselves.
+UNEXPLAINED = {"enabled", "k", "beta", "alpha", "momentum", "title"}
+
+
+def _keys(content: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in content.items():
+        found |= _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_profile_is_valid_and_whole(path: Path, tmp_path: Path) -> None:
+    place = tmp_path / "machine.yaml"
+    place.write_text("data_root: /data\n")
+    check(path, place)
+    yaml = YAML(typ="safe")
+    assert _keys(yaml.load(path.read_text())) == _keys(yaml.load(FILES[0].read_text()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_knob_is_explained(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        knob = re.match(r" +(\w+): \S", line)
+        if knob and knob[1] not in UNEXPLAINED:
+            assert "#" in line, f"{path.name}: {knob[1]} has no comment"
+
+
+def test_profiles_differ_where_the_recipes_do() -> None:
+    paper = read(ROOT / "profiles/imagenet-2012-paper.yaml", Train)
+    source = read(ROOT / "profiles/imagenet-2012-source.yaml", Train)
+    assert (paper.bias_learning_rate, source.bias_learning_rate) == (0.01, 0.02)
+    assert (paper.bias_weight_decay, source.bias_weight_decay) == (0.0005, 0.0)
+    assert (paper.schedule.kind, source.schedule.kind) == ("plateau", "diary")
+
+
+def test_machine_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    example = (ROOT / "machine.example.yaml").read_text()
+    assert machine.read(ROOT / "machine.example.yaml") == machine.Machine()
+    shown = dict(re.findall(r"^# (\w+): (\S+)$", example, re.MULTILINE))
+    assert set(shown) == set(machine.Machine.model_fields)
+    switched_on = tmp_path / "machine.yaml"
+    switched_on.write_text("\n".join(f"{key}: {value}" for key, value in shown.items()))
+    expected = machine.Machine(data_root="/data/imagenet")
+    assert machine.read(switched_on) == expected
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3")
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert read(path, Train).learning_rate == 0.005
+
+
+def test_typing_error_suggests_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text().replace("batch_size:", "batchsize:"))
+    with pytest.raises(
+        UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?|batch_size: missing"
+    ):
+        read(path, Train)
