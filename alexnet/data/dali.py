@@ -1,0 +1,100 @@
+"""NVIDIA DALI decoding, cutting and mirroring records, told batch by batch which and how.
+
+The only module that imports DALI. On a GPU the JPEGs are decoded there ("mixed"), on the CPU
+by DALI's threads. The order is ours, so DALI's readers and random operators are not used: their
+shuffle is a buffer, and their draws depend on the place in a batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin.pytorch import feed_ndarray
+
+from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of
+from alexnet.data.order import Epoch, in_storage_order
+from alexnet.data.records import Records
+
+
+class DaliLoader:
+    """A DALI pipeline over `records`; see `alexnet.data.loader.open_loader` for the arguments."""
+
+    def __init__(
+        self, records: Records, batch_size: int, device: torch.device, threads: int, side: int
+    ) -> None:
+        self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
+        on_gpu = device.type == "cuda"
+        self._epoch = in_storage_order(len(records))
+        self._asked: Iterator[NDArray[np.int64]] = iter(())
+        self._under_way: deque[NDArray[np.int64]] = deque()
+        self._pipeline = _pipeline(
+            self._request,
+            side,
+            "mixed" if on_gpu else "cpu",
+            batch_size=batch_size,
+            num_threads=threads,
+            device_id=(device.index or 0) if on_gpu else None,
+            prefetch_queue_depth=PREFETCHED,
+        )
+        self._pipeline.build()
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        self._epoch = epoch
+        starts = range(first, len(epoch.order), self.batch_size)
+        self._asked = (epoch.order[start : start + self.batch_size] for start in starts)
+        try:
+            while (batch := self._next()) is not None:
+                yield batch
+        finally:
+            # A consumer that stops early must not leave its pictures to the next epoch.
+            self._asked = iter(())
+            while self._next() is not None:
+                pass
+            self._pipeline.reset()
+
+    def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
+        """Tell DALI the next batch: JPEG bytes and, for patches, corners (top, left) and mirrors."""
+        chosen, epoch = next(self._asked), self._epoch
+        self._under_way.append(chosen)
+        jpegs = [self.records.jpeg(record) for record in chosen]
+        if self.side != PATCH:
+            return [jpegs]
+        corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)
+        return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
+
+    def _next(self) -> Batch | None:
+        try:
+            self._pipeline.schedule_run()
+            (output,) = self._pipeline.share_outputs()
+        except StopIteration:
+            return None
+        tensor = output.as_tensor()
+        pixels = torch.empty(tensor.shape(), dtype=torch.uint8, device=self.device)
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
+        feed_ndarray(tensor, pixels, cuda_stream=stream)
+        self._pipeline.release_outputs()
+        return batch_of(self.records, self._epoch, self._under_way.popleft(), pixels)
+
+
+@pipeline_def
+def _pipeline(request: Callable[[], list[Any]], side: int, decoder: str):  # type: ignore[no-untyped-def]
+    # As libjpeg upsamples colour; on the CPU DALI does so either way, on a GPU only when told.
+    exact: dict[str, Any] = {"device": decoder, "jpeg_fancy_upsampling": True}
+    if side != PATCH:
+        (jpegs,) = fn.external_source(source=request, num_outputs=1, dtype=types.UINT8, ndim=1)
+        return fn.decoders.image(jpegs, **exact)
+    jpegs, corners, mirrored = fn.external_source(
+        source=request,
+        num_outputs=3,
+        dtype=[types.UINT8, types.INT32, types.INT32],
+        ndim=[1, 1, 0],
+    )
+    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
+    patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **exact)
+    return fn.flip(patches, horizontal=mirrored, vertical=0)

@@ -1,0 +1,70 @@
+"""The index: one row a picture, with where its bytes lie and which class it shows.
+
+Columns of ``index.parquet``, rows sorted by split and name:
+
+=======  ======  ==========================================================================
+split    string  ``train`` or ``val``
+label    int32   rank of the class in ``classes.csv``, from 0
+name     string  the picture's name, unique in its split
+path     string  the file that holds it, relative to data_root
+offset   int64   where its bytes begin in that file
+size     int64   how many they are
+=======  ======  ==========================================================================
+
+``classes.csv`` has label, wnid and words; ``source.json`` the layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from alexnet.errors import UserError
+from alexnet.files import replacing, write_json
+
+TABLE = "index.parquet"
+CLASSES = "classes.csv"
+SOURCE = "source.json"
+
+
+@dataclass(frozen=True)
+class Index:
+    """Pictures and classes of a data set; see the module for the columns."""
+
+    pictures: pd.DataFrame
+    classes: pd.DataFrame
+
+
+def write(folder: Path, index: Index, layout: str) -> None:
+    """Write the index into `folder`, equal bytes for equal content."""
+    with replacing(folder / TABLE) as temporary:
+        index.pictures.to_parquet(temporary, index=False)
+    with replacing(folder / CLASSES) as temporary:
+        index.classes.to_csv(temporary, index_label="label")
+    write_json(folder / SOURCE, {"layout": layout})
+
+
+def read(folder: Path) -> Index:
+    """Read the index that `write` made.
+
+    Raises:
+        UserError: it is not there.
+    """
+    return Index(_read_table(folder / TABLE), read_classes(folder))
+
+
+def read_classes(folder: Path) -> pd.DataFrame:
+    """Return wnid and words of every class, in label order."""
+    path = folder / CLASSES
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
+    return pd.read_csv(path, index_col="label", keep_default_na=False, dtype={"wnid": str, "words": str})
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
+    with path.open("rb") as file:
+        return pd.read_parquet(file)

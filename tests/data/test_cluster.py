@@ -1,0 +1,59 @@
+"""Preparing on a dask scheduler gives the store that local workers give."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from distributed import LocalCluster
+
+from alexnet.data import indexing
+from alexnet.data.preprocess import preprocess
+from alexnet.data.sample import generate
+from alexnet.errors import UserError
+from alexnet.params.base import read
+from alexnet.params.data import Data
+from alexnet.params.machine import Machine
+from alexnet.params.preprocess import Preprocess
+from alexnet.params.sample import Sample
+from alexnet.processes import executor
+
+
+def _store(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_dask_writes_the_same_store(tmp_path: Path) -> None:
+    settings = Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2)
+    generate(tmp_path / "raw", settings, "none")
+    index, _ = indexing.build(tmp_path / "raw", read(ROOT / "params.yaml", Data), tmp_path / "state")
+    small = read(ROOT / "params.yaml", Preprocess).model_copy(update={"shard_pictures": 5})
+
+    def prepare(name: str, machine: Machine | None) -> dict[str, bytes]:
+        with executor(machine) if machine else ThreadPoolExecutor(1) as pool:
+            preprocess(tmp_path / "raw", index, small, tmp_path / name, tmp_path / "state", pool, "none")
+        return _store(tmp_path / name)
+
+    cluster = LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=":0",
+    )
+    with cluster:
+        assert cluster.scheduler_address.startswith("tcp://")
+        by_dask = prepare("dask", Machine(scheduler=cluster.scheduler_address))
+    assert by_dask == prepare("threads", None)
+
+
+def test_absent_scheduler_is_named() -> None:
+    machine = Machine(scheduler="tcp://127.0.0.1:9", timeout_seconds=0.5)
+    with (
+        pytest.raises(UserError, match=r"scheduler: tcp://127\.0\.0\.1:9 does not answer"),
+        executor(machine),
+    ):
+        pytest.fail("there is no scheduler")
