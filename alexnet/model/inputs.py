@@ -1,0 +1,73 @@
+"""From bytes to what conv1 sees: subtract the mean image, add the colour shift, divide."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+PICTURE = 256
+PATCH = 224
+
+
+class Patches(NamedTuple):
+    """Patches as the loader cut and mirrored them, and where each came from.
+
+    Attributes:
+        pixels: uint8 (batch, 224, 224, 3), RGB 0-255.
+        top, left: int64 (batch,), the patch's corner in the unmirrored 256×256 picture.
+        mirrored: bool (batch,).
+    """
+
+    pixels: Tensor
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor
+
+
+class InputRule(nn.Module):
+    """Patches to the network's input, in grey levels until the division (paper, section 2).
+
+    Args:
+        mean: ``patch`` subtracts the mean image where the patch lies (as printed: each pixel's own
+            mean, before cropping), ``centre`` its central patch whatever the crop and after
+            mirroring (2012 source), ``none`` subtracts nothing.
+        divisor: divides everything at the end; the paper has 1.
+    """
+
+    mean_image: Tensor
+
+    def __init__(self, mean: str, divisor: float) -> None:
+        super().__init__()
+        self.mean, self.divisor = mean, divisor
+        self.register_buffer("mean_image", torch.zeros(3, PICTURE, PICTURE))
+
+    def forward(self, patches: Patches, shift: Tensor | None = None, noise_divisor: float = 1.0) -> Tensor:
+        """Return float (batch, 3, 224, 224).
+
+        Args:
+            patches: pictures as bytes.
+            shift: (batch, 3) grey levels added to every pixel of a picture, or None.
+            noise_divisor: divides the shifted sum; the 2012 source has 1.1 while its noise is on.
+        """
+        pixels = patches.pixels.permute(0, 3, 1, 2).to(self.mean_image.dtype)
+        if self.mean == "patch":
+            pixels = pixels - self._mean_patches(patches)
+        elif self.mean == "centre":
+            start = (PICTURE - PATCH) // 2
+            pixels = pixels - self.mean_image[:, start : start + PATCH, start : start + PATCH]
+        if shift is not None:
+            pixels = pixels + shift.to(pixels.dtype)[:, :, None, None]
+        return (pixels / (self.divisor * noise_divisor)).contiguous()
+
+    def _mean_patches(self, patches: Patches) -> Tensor:
+        # A patch mirrored at `left` lies in the mirrored mean image at the mirrored place.
+        both = torch.stack([self.mean_image, self.mean_image.flip(2)])
+        windows = both.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
+        mirrored = patches.mirrored.long()
+        left = torch.where(patches.mirrored, PICTURE - PATCH - patches.left, patches.left)
+        return windows[mirrored, :, patches.top, left]
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean}, divisor={self.divisor}"

@@ -1,0 +1,167 @@
+"""Dropout as printed, and masks that depend on seed, step, position, layer and neuron alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from alexnet.model.dropout import Dropout, picture_keys
+
+CPU = torch.device("cpu")
+NEURONS = 2000
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def keys_of(seed: int = 1, step: int = 0, first: int = 0, count: int = 8) -> Tensor:
+    return picture_keys(seed, step, first, count, CPU)
+
+
+def mask_of(
+    keys: Tensor, rate: float = 0.5, layer: int = 6, neurons: int = NEURONS, first: int = 0
+) -> Tensor:
+    return Dropout(rate, "as-printed", layer, neurons, first).mask(keys)
+
+
+def splitmix64(state: int) -> int:
+    """The next output of the generator whose state was `state` − GOLDEN, in whole numbers."""
+    word = 2**64 - 1
+    state &= word
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & word
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & word
+    return state ^ (state >> 31)
+
+
+def test_the_reference_is_splitmix64() -> None:
+    # The published first outputs for the seed 1234567.
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert [splitmix64(1234567 + n * GOLDEN) for n in (1, 2, 3, 4)] == published
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_masks_are_splitmix64_bit_by_bit(rate: float) -> None:
+    seed, step, first, layer, first_neuron = 7, 123_456, 96, 7, 2048
+    mask = mask_of(keys_of(seed, step, first, 5), rate, layer, 64, first_neuron)
+    name = hashlib.sha256(f"dropout {seed} {step}".encode()).digest()
+    base = int.from_bytes(name[:8], "little")
+    for picture in range(5):
+        key = splitmix64(base + (first + picture) * GOLDEN)
+        for neuron in range(64):
+            draw = splitmix64(key + ((layer << 32) + first_neuron + neuron) * GOLDEN)
+            assert bool(mask[picture, neuron]) == ((draw >> 33) >= int(rate * 2**31))
+
+
+def test_as_printed_masks_in_training_and_halves_at_test() -> None:
+    dropout, values = Dropout(0.5, "as-printed", 6, NEURONS), torch.randn(8, NEURONS)
+    kept = dropout.train()(values, keys_of())
+    mask = dropout.mask(keys_of())
+    assert torch.equal(kept[mask], values[mask])
+    assert not kept[~mask].any()
+    assert torch.equal(dropout.eval()(values, None), values * 0.5)
+    assert torch.equal(dropout(values, keys_of()), values * 0.5)
+
+
+def test_inverted_doubles_in_training_and_leaves_the_test_alone() -> None:
+    dropout, values = Dropout(0.5, "inverted", 6, NEURONS), torch.randn(8, NEURONS)
+    kept = dropout.train()(values, keys_of())
+    mask = dropout.mask(keys_of())
+    assert torch.equal(kept[mask], 2 * values[mask])
+    assert not kept[~mask].any()
+    assert torch.equal(dropout.eval()(values, None), values)
+    assert torch.equal(mask, mask_of(keys_of()))
+
+
+@pytest.mark.parametrize("form", ["as-printed", "inverted"])
+def test_other_rates_scale_by_what_is_kept(form: str) -> None:
+    dropout, values = Dropout(0.2, form, 6, NEURONS), torch.randn(8, NEURONS)
+    mask = dropout.mask(keys_of())
+    in_training = dropout.train()(values, keys_of())
+    at_test = dropout.eval()(values, None)
+    if form == "as-printed":
+        assert torch.equal(in_training[mask], values[mask])
+        torch.testing.assert_close(at_test, values * 0.8)
+    else:
+        torch.testing.assert_close(in_training[mask], values[mask] / 0.8)
+        assert torch.equal(at_test, values)
+
+
+def test_gradients_pass_where_neurons_stay() -> None:
+    values = torch.randn(8, NEURONS, requires_grad=True)
+    Dropout(0.5, "as-printed", 6, NEURONS)(values, keys_of()).sum().backward()
+    assert values.grad is not None
+    assert torch.equal(values.grad, mask_of(keys_of()).float())
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.75])
+def test_the_share_of_dropped_neurons_is_the_rate(rate: float) -> None:
+    dropped = ~mask_of(keys_of(count=64), rate)
+    deviation = math.sqrt(rate * (1 - rate) / NEURONS)
+    assert abs(float(dropped.double().mean()) - rate) < 5 * deviation / 8
+    # In every picture and for every neuron too, not on the whole alone.
+    by_picture, by_neuron = dropped.double().mean(1), dropped.double().mean(0)
+    assert float((by_picture - rate).abs().max()) < 5 * deviation
+    assert float((by_neuron - rate).abs().max()) < 5.5 * math.sqrt(rate * (1 - rate) / 64)
+
+
+def test_rate_0_drops_nothing() -> None:
+    values = torch.randn(8, NEURONS)
+    for form in ("as-printed", "inverted"):
+        dropout = Dropout(0.0, form, 6, NEURONS)
+        assert torch.equal(dropout.train()(values, keys_of()), values)
+        assert torch.equal(dropout.eval()(values, None), values)
+
+
+def test_a_batch_drawn_in_parts_is_the_batch() -> None:
+    whole = keys_of(count=10)
+    assert torch.equal(torch.cat([keys_of(first=0, count=4), keys_of(first=4, count=6)]), whole)
+    parts = [mask_of(keys_of(first=first, count=5)) for first in (0, 5)]
+    assert torch.equal(torch.cat(parts), mask_of(whole))
+
+
+def test_a_layer_drawn_in_halves_is_the_layer() -> None:
+    half = NEURONS // 2
+    parts = [mask_of(keys_of(), neurons=half, first=first) for first in (0, half)]
+    assert torch.equal(torch.cat(parts, 1), mask_of(keys_of()))
+
+
+def test_masks_repeat_exactly_and_ignore_torchs_own_state() -> None:
+    first = mask_of(keys_of())
+    torch.manual_seed(12345)
+    assert torch.equal(mask_of(keys_of()), first)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        mask_of(keys_of(), layer=7),
+        mask_of(keys_of(step=1)),
+        mask_of(keys_of(seed=2)),
+        mask_of(keys_of(first=8)),
+        mask_of(keys_of(), first=NEURONS),
+    ],
+    ids=["layer", "step", "seed", "pictures", "neurons"],
+)
+def test_other_names_give_unrelated_masks(other: Tensor) -> None:
+    signs = 2 * mask_of(keys_of()).double() - 1
+    other_signs = 2 * other.double() - 1
+    assert abs(float((signs * other_signs).mean())) < 5 / math.sqrt(signs.numel())
+    # Nor are they each other's neighbours, shifted by a picture or a neuron.
+    for dimension in (0, 1):
+        shifted = other_signs.roll(1, dimension)
+        assert abs(float((signs * shifted).mean())) < 5 / math.sqrt(signs.numel())
+
+
+def test_pictures_and_neurons_of_one_mask_are_unrelated() -> None:
+    signs = 2 * mask_of(keys_of(count=16)).double() - 1
+    among_pictures = signs @ signs.T / NEURONS - torch.eye(16)
+    assert float(among_pictures.abs().max()) < 5 / math.sqrt(NEURONS)
+    among_neighbours = (signs[:, 1:] * signs[:, :-1]).mean()
+    assert abs(float(among_neighbours)) < 5 / math.sqrt(signs.numel())
+
+
+def test_training_without_keys_is_refused() -> None:
+    with pytest.raises(ValueError, match="picture_keys"):
+        Dropout(0.5, "as-printed", 6, 4).train()(torch.ones(1, 4), None)

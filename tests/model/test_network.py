@@ -1,0 +1,428 @@
+"""The architecture: counts, sizes, who sees whom, the order of operations, initial weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from alexnet.model.dropout import picture_keys
+from alexnet.model.initial import initialise
+from alexnet.model.network import AlexNet, Layer, layers
+from alexnet.params.base import read
+from alexnet.params.model import Model
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+PAPER, SOURCE = "imagenet-2012-paper.yaml", "imagenet-2012-source.yaml"
+TINY = 0.04
+
+PARAMETERS = {
+    "conv1": 34_944,
+    "conv2": 307_456,
+    "conv3": 885_120,
+    "conv4": 663_936,
+    "conv5": 442_624,
+    "fc6": 37_752_832,
+    "fc7": 16_781_312,
+    "fc8": 4_097_000,
+}
+NORM = {
+    "enabled": True,
+    "size": 5,
+    "k": 2.0,
+    "alpha": 1e-4,
+    "alpha_divided_by_size": False,
+    "beta": 0.75,
+}
+
+
+def model_of(profile: str = PAPER, **changes: Any) -> Model:
+    return Model.model_validate({**read(PROFILES / profile, Model).model_dump(), **changes})
+
+
+def tiny(profile: str = PAPER, classes: int = 7, **changes: Any) -> AlexNet:
+    """A network in double precision whose signals neither vanish nor explode."""
+    he = {"width": TINY, "initial_weights": "he", "input_divisor": 60.0}
+    network = AlexNet(model_of(profile, **{**he, **changes}), classes)
+    initialise(network, 5)
+    return network.double()
+
+
+def inputs_of(pictures: int, deviation: float = 1.0) -> Tensor:
+    draw = torch.Generator().manual_seed(11)
+    return deviation * torch.randn(pictures, 3, 224, 224, dtype=torch.float64, generator=draw)
+
+
+def recorded(network: AlexNet, inputs: Tensor) -> dict[str, Tensor]:
+    """Return what each layer gave, before its activation, at test."""
+    outputs: dict[str, Tensor] = {}
+    hooks = []
+    for layer in network.layers:
+
+        def keep(module: object, given: object, output: Tensor, name: str = layer.name) -> None:
+            outputs[name] = output
+
+        hooks.append(network.get_submodule(layer.name).register_forward_hook(keep))
+    with torch.no_grad():
+        network.eval()(inputs)
+    for hook in hooks:
+        hook.remove()
+    return outputs
+
+
+def by_name(model: Model, classes: int = 1000) -> dict[str, Layer]:
+    return {layer.name: layer for layer in layers(model, classes)}
+
+
+def test_parameters_are_the_papers_layer_by_layer() -> None:
+    described = {name: layer.parameters for name, layer in by_name(model_of()).items()}
+    assert described == PARAMETERS
+    assert sum(described.values()) == 60_965_224
+    with torch.device("meta"):
+        network = AlexNet(model_of(), 1000)
+    held = {layer.name: w.numel() + b.numel() for layer, w, b in network.layer_parameters()}
+    assert held == PARAMETERS
+    assert sum(p.numel() for p in network.parameters()) == 60_965_224
+
+
+def test_conv6_adds_590_080_parameters() -> None:
+    layers_by_name = by_name(model_of(conv6=True))
+    assert layers_by_name["conv6"].parameters == 590_080
+    assert sum(layer.parameters for layer in layers_by_name.values()) == 61_555_304
+    assert list(layers_by_name)[5] == "conv6"
+    with torch.device("meta"):
+        network = AlexNet(model_of(conv6=True), 1000)
+    assert sum(p.numel() for p in network.parameters()) == 61_555_304
+
+
+def test_the_source_has_the_papers_layers() -> None:
+    assert layers(model_of(SOURCE), 1000) == layers(model_of(), 1000)
+
+
+def test_sizes_and_neurons_are_the_papers() -> None:
+    described = by_name(model_of())
+    convolutions = [layer for layer in described.values() if layer.is_convolution]
+    assert [layer.size for layer in convolutions] == [55, 27, 13, 13, 13]
+    assert [layer.pooled for layer in convolutions] == [27, 13, None, None, 6]
+    assert [layer.fan_in for layer in convolutions] == [363, 1200, 2304, 1728, 1728]
+    assert sum(layer.outputs * layer.size**2 for layer in described.values()) == 659_272
+
+
+def test_kernels_see_what_the_paper_says() -> None:
+    assert {name: layer.sees for name, layer in by_name(model_of(conv6=True)).items()} == {
+        "conv1": "image",
+        "conv2": "own column",
+        "conv3": "both columns",
+        "conv4": "own column",
+        "conv5": "own column",
+        "conv6": "both columns",
+        "fc6": "both columns",
+        "fc7": "both columns",
+        "fc8": "both columns",
+    }
+
+
+def test_one_column_halves_all_convolutions_but_conv5() -> None:
+    described = by_name(model_of(columns=1))
+    widths = [layer.outputs for layer in described.values()]
+    assert widths == [48, 128, 192, 192, 256, 4096, 4096, 1000]
+    assert [layer.fan_in for layer in described.values()][1:5] == [48 * 25, 128 * 9, 192 * 9, 192 * 9]
+    assert {name: described[name].parameters for name in ("fc6", "fc7", "fc8")} == {
+        name: PARAMETERS[name] for name in ("fc6", "fc7", "fc8")
+    }
+
+
+def test_pools_that_do_not_overlap_keep_the_later_sizes() -> None:
+    described = by_name(model_of(pooling="2/2"))
+    assert described["conv2"].pooled == 13
+    assert [described[name].size for name in ("conv3", "conv4")] == [13, 13]
+    assert described["conv5"].pooled == 6
+    assert {name: layer.parameters for name, layer in described.items()} == PARAMETERS
+
+
+@pytest.mark.parametrize("middle", ["conv3", "conv4", "conv5"])
+def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str) -> None:
+    described = by_name(model_of(leave_out=middle))
+    assert list(described) == [name for name in PARAMETERS if name != middle]
+    last = described["conv4" if middle == "conv5" else "conv5"]
+    assert last.pooled == 6
+    assert described["fc6"].inputs == last.outputs * 36
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"columns": 1},
+        {"activation": "tanh"},
+        {"activation": "abs_tanh"},
+        {"conv1_order": "norm-pool-activation"},
+        {"conv5_order": "pool-activation"},
+        {"response_norm": {**NORM, "enabled": False}},
+        {"response_norm": {**NORM, "size": 9, "k": 1.0, "alpha": 1e-3, "beta": 0.5}},
+        {"response_norm": {**NORM, "alpha_divided_by_size": True}},
+        {"spatial_norm": True},
+        {"pooling": "2/2"},
+        {"leave_out": "conv3"},
+        {"leave_out": "conv4"},
+        {"leave_out": "conv5"},
+        {"leave_out": "conv3", "columns": 1},
+        {"leave_out": "conv5", "pooling": "2/2"},
+        {"leave_out": "conv5", "conv5_order": "pool-activation", "conv6": True},
+        {"conv6": True},
+        {"conv6": True, "columns": 1, "pooling": "2/2"},
+        {"dropout": {"rate": 0.0, "form": "as-printed"}},
+        {"dropout": {"rate": 0.3, "form": "inverted"}},
+        {"initial_biases": "zero"},
+        {"mean": "centre"},
+        {"mean": "none"},
+        {"width": 0.001},
+    ],
+    ids=lambda changes: ",".join(f"{key}={value}" for key, value in changes.items()) or "paper",
+)
+def test_every_knob_trains(changes: dict[str, Any]) -> None:
+    network = tiny(**changes).float()
+    inputs = inputs_of(2).float()
+    for layer, output in zip(network.layers, recorded(network, inputs).values(), strict=True):
+        side = (layer.size, layer.size) if layer.is_convolution else ()
+        assert output.shape == (2, layer.outputs, *side), layer.name
+    network.train()
+    loss = functional.cross_entropy(
+        network(inputs, picture_keys(1, 0, 0, 2, torch.device("cpu"))), torch.tensor([0, 5])
+    )
+    loss.backward()
+    assert math.isfinite(loss.item())
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    assert network.fc8.weight.grad is not None
+    if "width" not in changes:
+        # Two neurons a layer, as in the narrowest net, may all be dropped.
+        assert network.conv1.weight.grad is not None
+        assert network.conv1.weight.grad.any()
+
+
+def test_names_of_the_weights_are_those_of_the_layers() -> None:
+    names = {f"{name}.{kind}" for name in PARAMETERS for kind in ("weight", "bias")}
+    assert {name for name, _ in tiny().named_parameters()} == names
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 54), (54, 0), (54, 54), (53, 20)])
+def test_conv1_starts_at_pixel_0_and_ends_over_3_pixels_of_zeros(place: tuple[int, int]) -> None:
+    network, inputs = tiny(), inputs_of(1)
+    found = recorded(network, inputs)["conv1"][0, :, place[0], place[1]]
+    assert recorded(network, inputs)["conv1"].shape[2:] == (55, 55)
+    weight, bias = network.conv1.weight.tolist(), network.conv1.bias
+    assert bias is not None
+    picture = inputs[0].tolist()
+    beyond = set()
+    for kernel, value in enumerate(found.tolist()):
+        expected = bias[kernel].item()
+        for channel in range(3):
+            for down in range(11):
+                for right in range(11):
+                    y, x = 4 * place[0] + down, 4 * place[1] + right
+                    if y < 224 and x < 224:
+                        expected += weight[kernel][channel][down][right] * picture[channel][y][x]
+                    beyond |= {max(y, x) - 223}
+        assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    # How far the kernel reaches past the last pixel: 3 at the last position, not at all before.
+    assert max(beyond) == 3 if 54 in place else max(beyond) <= 0
+
+
+def halves(values: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = values.chunk(2, 1)
+    return first, second
+
+
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize(
+    ("changed", "apart", "joined"),
+    [
+        ("conv1", ["conv2"], ["conv3", "conv4", "conv5", "fc6"]),
+        ("conv2", [], ["conv3", "fc6"]),
+        ("conv3", ["conv4", "conv5"], ["conv6", "fc6"]),
+        ("conv5", [], ["conv6", "fc6", "fc7"]),
+    ],
+)
+def test_columns_meet_only_where_the_paper_joins_them(
+    changed: str, apart: list[str], joined: list[str], column: int
+) -> None:
+    # The source's recipe has both norms in the way; neither may carry anything across.
+    network = tiny(SOURCE, conv6=True)
+    inputs = inputs_of(1)
+    before = recorded(network, inputs)
+    with torch.no_grad():
+        halves(network.get_parameter(f"{changed}.bias")[None])[column].add_(3.0)
+    after = recorded(network, inputs)
+    for name in apart:
+        own, other = halves(after[name])[column], halves(after[name])[1 - column]
+        assert not torch.equal(own, halves(before[name])[column]), name
+        assert torch.equal(other, halves(before[name])[1 - column]), name
+    for name in joined:
+        for now, then in zip(halves(after[name]), halves(before[name]), strict=True):
+            assert not torch.equal(now, then), name
+
+
+@pytest.mark.parametrize("name", ["conv2", "conv4", "conv5"])
+def test_a_map_of_one_column_reaches_no_kernel_of_the_other(name: str) -> None:
+    layer = tiny().get_submodule(name)
+    assert isinstance(layer, torch.nn.Conv2d)
+    maps = torch.randn(1, layer.in_channels, 13, 13, dtype=torch.float64)
+    touched = maps.clone()
+    touched[:, layer.in_channels // 2 - 1] += 1
+    before, after = halves(layer(maps)), halves(layer(touched))
+    assert torch.equal(after[1], before[1])
+    assert not torch.equal(after[0], before[0])
+
+
+@pytest.mark.parametrize("conv6", [False, True])
+def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def join(values: Tensor) -> Tensor:
+        shapes.append(tuple(values.shape))
+        return values
+
+    network = AlexNet(model_of(width=TINY, conv6=conv6), 7, join).eval()
+    widths = {layer.name: layer.outputs for layer in network.layers}
+    with torch.no_grad():
+        network(torch.zeros(2, 3, 224, 224))
+    before_fc6 = [(2, widths["conv5"], 6, 6)] if conv6 else []
+    flat = widths["conv6" if conv6 else "conv5"] * 36
+    assert shapes == [
+        (2, widths["conv2"], 13, 13),
+        *before_fc6,
+        (2, flat),
+        (2, widths["fc6"]),
+        (2, widths["fc7"]),
+    ]
+
+
+def literal_norm(maps: Tensor, alpha: float) -> Tensor:
+    """The paper's formula over the maps of one column: n = 5, k = 2, β = 0.75."""
+    result = torch.empty_like(maps)
+    for i in range(maps.shape[1]):
+        near = maps[:, max(0, i - 2) : i + 3]
+        result[:, i] = maps[:, i] / (2 + alpha * (near**2).sum(1)) ** 0.75
+    return result
+
+
+def literal_spatial(maps: Tensor) -> Tensor:
+    result = torch.empty_like(maps)
+    for y in range(maps.shape[2]):
+        for x in range(maps.shape[3]):
+            near = maps[:, :, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+            result[:, :, y, x] = maps[:, :, y, x] / (1 + 1e-3 / 25 * (near**2).sum((2, 3))) ** 0.75
+    return result
+
+
+def literal_logits(network: AlexNet, inputs: Tensor, source: bool, keys: Tensor | None) -> Tensor:
+    """The network spelt out, the columns one after the other where the GPUs don't talk."""
+    w = dict(network.named_parameters())
+    relu, pool = functional.relu, lambda maps: functional.max_pool2d(maps, 3, 2)
+
+    def own(name: str, columns: tuple[Tensor, ...], padding: int) -> tuple[Tensor, ...]:
+        weights, biases = w[f"{name}.weight"].chunk(2), w[f"{name}.bias"].chunk(2)
+        return tuple(
+            functional.conv2d(column, weight, bias, padding=padding)
+            for column, weight, bias in zip(columns, weights, biases, strict=True)
+        )
+
+    padded = torch.zeros(len(inputs), 3, 227, 227, dtype=inputs.dtype)
+    padded[:, :, :224, :224] = inputs
+    columns = functional.conv2d(padded, w["conv1.weight"], w["conv1.bias"], stride=4).chunk(2, 1)
+    if source:
+        alpha = 1e-4 / 5
+        columns = tuple(relu(pool(literal_norm(maps, alpha))) for maps in columns)
+        columns = tuple(literal_norm(relu(maps), alpha) for maps in own("conv2", columns, 2))
+        columns = tuple(pool(literal_spatial(maps)) for maps in columns)
+    else:
+        alpha = 1e-4
+        columns = tuple(pool(literal_norm(relu(maps), alpha)) for maps in columns)
+        columns = tuple(pool(literal_norm(relu(maps), alpha)) for maps in own("conv2", columns, 2))
+    both = functional.conv2d(torch.cat(columns, 1), w["conv3.weight"], w["conv3.bias"], padding=1)
+    columns = tuple(relu(maps) for maps in own("conv4", relu(both).chunk(2, 1), 1))
+    columns = own("conv5", columns, 1)
+    columns = tuple(relu(pool(maps)) if source else pool(relu(maps)) for maps in columns)
+    hidden = torch.cat(columns, 1).flatten(1)
+    for name, dropout in (("fc6", network.dropout6), ("fc7", network.dropout7)):
+        hidden = relu(hidden @ w[f"{name}.weight"].T + w[f"{name}.bias"])
+        hidden = hidden * 0.5 if keys is None else hidden * dropout.mask(keys)
+    return hidden @ w["fc8.weight"].T + w["fc8.bias"]
+
+
+@pytest.mark.parametrize("profile", [PAPER, SOURCE])
+@pytest.mark.parametrize("training", [False, True])
+def test_each_recipes_order_of_operations(profile: str, training: bool) -> None:
+    network = tiny(profile).train(training)
+    # As large as grey levels, where both norms matter.
+    inputs = inputs_of(2, 60.0)
+    keys = picture_keys(1, 0, 0, 2, torch.device("cpu")) if training else None
+    with torch.no_grad():
+        found = network(inputs, keys)
+        expected = literal_logits(network, inputs, profile == SOURCE, keys)
+        other = literal_logits(network, inputs, profile == PAPER, keys)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    # The comparison tells the recipes apart.
+    assert (found - other).abs().max() > 1e-3 * found.abs().max()
+
+
+def test_features_are_what_enters_fc8() -> None:
+    network, inputs = tiny().eval(), inputs_of(2)
+    with torch.no_grad():
+        features = network.features(inputs)
+        assert features.shape == (2, network.fc8.in_features)
+        assert torch.equal(network.fc8(features), network(inputs))
+
+
+def weights_of(seed: int, **changes: Any) -> dict[str, Tensor]:
+    network = AlexNet(model_of(**{"width": TINY, **changes}), 7)
+    initialise(network, seed)
+    return dict(network.named_parameters())
+
+
+def test_initial_weights_depend_on_seed_and_layer_alone() -> None:
+    first, again, other = weights_of(1), weights_of(1), weights_of(2)
+    torch.manual_seed(99)
+    larger = weights_of(1, conv6=True)
+    for name, values in first.items():
+        assert torch.equal(values, again[name]), name
+        if name.endswith(".weight"):
+            assert not torch.equal(values, other[name]), name
+            if not name.startswith("fc6"):
+                assert torch.equal(values, larger[name]), name
+    for one, two in (("conv4", "conv5"), ("fc7", "fc8")):
+        count = min(first[f"{one}.weight"].numel(), first[f"{two}.weight"].numel())
+        starts = [first[f"{name}.weight"].flatten()[:count] for name in (one, two)]
+        assert not torch.equal(*starts)
+
+
+@pytest.mark.parametrize("rule", ["paper", "source-2012", "he"])
+def test_initial_deviations_are_the_rules(rule: str) -> None:
+    network = AlexNet(model_of(width=0.1, conv6=True, initial_weights=rule), 50)
+    initialise(network, 1)
+    for layer, weight, _ in network.layer_parameters():
+        expected = {
+            "paper": 0.03 if layer.name == "conv6" else 0.01,
+            "source-2012": 0.03 if layer.name in ("conv3", "conv4", "conv5", "conv6") else 0.01,
+            "he": 0.01 if layer.name == "fc8" else math.sqrt(2 / weight[0].numel()),
+        }[rule]
+        count = weight.numel()
+        # Five standard errors of a deviation and of a mean.
+        assert weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(2 * count)), layer.name
+        assert abs(weight.mean().item()) < 5 * expected / math.sqrt(count), layer.name
+
+
+def test_initial_biases_are_1_where_the_paper_says() -> None:
+    biases = {name: values for name, values in weights_of(1, conv6=True).items() if name.endswith("bias")}
+    for name, values in biases.items():
+        one = name.removesuffix(".bias") in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")
+        assert torch.equal(values, torch.full_like(values, float(one))), name
+    zero = weights_of(1, conv6=True, initial_biases="zero")
+    assert not any(zero[name].any() for name in biases)

@@ -1,0 +1,168 @@
+"""Both response norms against the formula written out, value by value, in double precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from alexnet.model.network import AlexNet
+from alexnet.model.norm import CrossMapNorm, SpatialNorm
+from alexnet.params.base import read
+from alexnet.params.model import Model
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+
+# k, α as it multiplies the sum, β: as printed, as run (α ÷ 5), and another power than the fast one.
+CONSTANTS = [(2.0, 1e-4, 0.75), (2.0, 1e-4 / 5, 0.75), (1.0, 3e-4, 0.5), (1.5, 1e-4, 1.0)]
+# Columns, maps a column: with room for the window, narrower than it, and no more than one map.
+COLUMNS = [(1, 7), (2, 6), (2, 3), (1, 1)]
+SPATIAL = [(2.0, 1e-4, 0.75), (1.0, 1e-3 / 25, 0.75), (1.0, 1e-4, 1.25)]
+
+
+def grey_levels(*shape: int, seed: int = 3) -> Tensor:
+    """Values as large as pixels, so that the sum of squares weighs as much as k."""
+    return 60 * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def window(i: int, count: int, size: int) -> range:
+    """The paper's j, from max(0, i − n/2) to min(N − 1, i + n/2)."""
+    return range(max(0, i - size // 2), min(count - 1, i + size // 2) + 1)
+
+
+def literal(
+    values: list[float],
+    gradient: list[float],
+    windows: list[list[int]],
+    constants: tuple[float, float, float],
+) -> tuple[list[float], list[float]]:
+    """Return b and ∂L/∂a of places that share the sums over their `windows`."""
+    k, alpha, beta = constants
+    scales = [k + alpha * sum(values[j] ** 2 for j in places) for places in windows]
+    outputs = [a / scale**beta for a, scale in zip(values, scales, strict=True)]
+    slopes = [0.0] * len(values)
+    for i, places in enumerate(windows):
+        slopes[i] += gradient[i] / scales[i] ** beta
+        for j in places:
+            # ∂b_i/∂a_j through the sum: −β a_i s^(−β−1) · 2 α a_j
+            slopes[j] -= gradient[i] * beta * values[i] * scales[i] ** (-beta - 1) * 2 * alpha * values[j]
+    return outputs, slopes
+
+
+def outcome(norm: torch.nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    maps = maps.clone().requires_grad_()
+    outputs = norm(maps)
+    outputs.backward(gradient)
+    assert maps.grad is not None
+    return outputs.detach(), maps.grad
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("constants", CONSTANTS)
+@pytest.mark.parametrize(("columns", "maps"), COLUMNS)
+@pytest.mark.parametrize("size", [5, 3])
+def test_across_maps_is_the_printed_formula(
+    columns: int, maps: int, size: int, constants: tuple[float, float, float]
+) -> None:
+    a = grey_levels(2, columns * maps, 2, 3)
+    gradient = grey_levels(2, columns * maps, 2, 3, seed=4)
+    found = outcome(CrossMapNorm(columns, size, *constants), a, gradient)
+    expected = torch.empty_like(a), torch.empty_like(a)
+    windows = [list(window(i, maps, size)) for i in range(maps)]
+    for picture in range(2):
+        for column in range(columns):
+            own = slice(column * maps, (column + 1) * maps)
+            for y in range(2):
+                for x in range(3):
+                    place = (picture, own, y, x)
+                    values = literal(a[place].tolist(), gradient[place].tolist(), windows, constants)
+                    for tensor, numbers in zip(expected, values, strict=True):
+                        tensor[place] = torch.tensor(numbers, dtype=torch.float64)
+    assert_close(found[0], expected[0])
+    assert_close(found[1], expected[1])
+
+
+@pytest.mark.parametrize("constants", SPATIAL)
+@pytest.mark.parametrize(("height", "width", "size"), [(7, 6, 5), (3, 4, 5), (1, 1, 5), (4, 5, 3)])
+def test_inside_a_map_is_the_formula_over_a_square(
+    height: int, width: int, size: int, constants: tuple[float, float, float]
+) -> None:
+    a, gradient = grey_levels(2, 3, height, width), grey_levels(2, 3, height, width, seed=4)
+    found = outcome(SpatialNorm(size, *constants), a, gradient)
+    windows = [
+        [v * width + u for v in window(y, height, size) for u in window(x, width, size)]
+        for y in range(height)
+        for x in range(width)
+    ]
+    for picture in range(2):
+        for number in range(3):
+            place = (picture, number)
+            outputs, slopes = literal(
+                a[place].flatten().tolist(), gradient[place].flatten().tolist(), windows, constants
+            )
+            assert_close(found[0][place].flatten(), torch.tensor(outputs, dtype=torch.float64))
+            assert_close(found[1][place].flatten(), torch.tensor(slopes, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+def test_gradients_are_the_slopes_of_the_outputs(beta: float) -> None:
+    across = (grey_levels(2, 8, 2, 2) / 60).requires_grad_()
+    inside = (grey_levels(1, 2, 4, 5) / 60).requires_grad_()
+    assert torch.autograd.gradcheck(CrossMapNorm(2, 5, 2.0, 0.3, beta), across)
+    assert torch.autograd.gradcheck(SpatialNorm(3, 1.0, 0.3, beta), inside)
+
+
+@pytest.mark.parametrize("size", [3, 5, 9])
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+def test_one_column_is_torchs_layer_with_n_times_alpha(size: int, beta: float) -> None:
+    a, gradient = grey_levels(2, 11, 4, 3), grey_levels(2, 11, 4, 3, seed=4)
+    ours = outcome(CrossMapNorm(1, size, 2.0, 1e-4, beta), a, gradient)
+    torchs = outcome(torch.nn.LocalResponseNorm(size, alpha=size * 1e-4, beta=beta, k=2.0), a, gradient)
+    assert_close(ours[0], torchs[0])
+    assert_close(ours[1], torchs[1])
+
+
+def test_windows_stay_in_their_column() -> None:
+    norm, a = CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), grey_levels(1, 12, 2, 2)
+    alone = CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)
+    assert torch.equal(norm(a), torch.cat([alone(a[:, :6]), alone(a[:, 6:])], 1))
+    # The neighbours on either side of the border between the columns, maps 5 and 6.
+    for changed, other in ((5, slice(6, 12)), (6, slice(0, 6))):
+        touched = a.clone()
+        touched[:, changed] += 100
+        assert torch.equal(norm(touched)[:, other], norm(a)[:, other])
+        gradient = torch.zeros_like(a)
+        gradient[:, changed] = 1
+        assert not outcome(norm, a, gradient)[1][:, other].any()
+    assert not torch.equal(CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)(a), norm(a))
+
+
+@pytest.mark.parametrize(
+    ("profile", "alpha"), [("imagenet-2012-paper.yaml", 1e-4), ("imagenet-2012-source.yaml", 1e-4 / 5)]
+)
+def test_the_networks_constants_are_the_recipes(profile: str, alpha: float) -> None:
+    with torch.device("meta"):
+        network = AlexNet(read(PROFILES / profile, Model), 10)
+    norm = network.norm
+    assert isinstance(norm, CrossMapNorm)
+    assert (norm.columns, norm.size, norm.k, norm.beta) == (2, 5, 2.0, 0.75)
+    assert norm.alpha == pytest.approx(alpha, rel=1e-12)
+    # At the first map the window holds 3 maps, and 5 stays what α was divided by.
+    edge = norm(torch.full((1, 96, 1, 1), 100.0, dtype=torch.float64))[0, 0]
+    assert float(edge) == pytest.approx(100 / (2 + alpha * 3 * 100**2) ** 0.75, rel=1e-12)
+
+
+def test_the_sources_spatial_norm_divides_by_25_at_the_border_too() -> None:
+    with torch.device("meta"):
+        network = AlexNet(read(PROFILES / "imagenet-2012-source.yaml", Model), 10)
+        printed = AlexNet(read(PROFILES / "imagenet-2012-paper.yaml", Model), 10)
+    values = network.spatial_norm(torch.full((1, 1, 9, 9), 100.0, dtype=torch.float64))[0, 0]
+    for place, inside in (((0, 0), 9), ((0, 4), 15), ((4, 4), 25)):
+        expected = 100 / (1 + 1e-3 / 25 * inside * 100**2) ** 0.75
+        assert float(values[place]) == pytest.approx(expected, rel=1e-12)
+    assert isinstance(printed.spatial_norm, torch.nn.Identity)
