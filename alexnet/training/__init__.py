@@ -1,0 +1,1 @@
+"""Training as printed: update rule, schedules, resumable state and the loop."""

@@ -1,0 +1,326 @@
+"""The training loop: epochs of updates, each followed by a validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from alexnet.data.colour import colour_shift
+from alexnet.data.loader import Batch, Loader
+from alexnet.data.order import in_storage_order, training_epoch
+from alexnet.data.statistics import Statistics
+from alexnet.errors import UserError
+from alexnet.evaluation.errors import top_k_wrong
+from alexnet.model.dropout import picture_keys
+from alexnet.model.inputs import Patches
+from alexnet.model.network import AlexNet
+from alexnet.params.augment import Augment
+from alexnet.params.train import Train
+from alexnet.progress import Progress, Style, duration
+from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.schedule import Schedule
+
+# Looking at the loss waits for a GPU; once in so many steps costs nothing.
+STEPS_BETWEEN_LOOKS = 25
+# Within 2 % of the entropy of the class frequencies the network has learnt those and no more.
+FLAT = 0.02
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What one epoch came to; errors are fractions, losses mean cross-entropies in nats.
+
+    The training figures are averages over the epoch as it went, with augmentation and dropout; the
+    validation figures are of one centre patch, after the epoch.
+    """
+
+    epoch: int
+    pictures: int
+    learning_rate: float
+    bias_learning_rate: float
+    train_loss: float
+    train_error: float
+    val_loss: float
+    val_top1_error: float
+    val_top5_error: float
+    seconds: float
+    data_wait_seconds: float
+    pictures_per_second: float
+
+
+@dataclass
+class _Sums:
+    """An epoch's sums so far: they are part of the resumable state."""
+
+    loss: float = 0.0
+    wrong: float = 0.0
+    pictures: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.pictures if self.pictures else math.nan
+
+
+class _Meter:
+    """Loss and errors of some steps, added up on the device so that no step waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._start()
+
+    def _start(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.pictures, self.since = 0, time.monotonic()
+
+    def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
+        self.loss += loss * pictures
+        self.wrong += wrong
+        self.pictures += pictures
+
+    def collect(self, sums: _Sums) -> tuple[float, float]:
+        """Move all into `sums`; return their loss and the seconds they took."""
+        loss, seconds = float(self.loss), time.monotonic() - self.since
+        sums.loss += loss
+        sums.wrong += int(self.wrong)
+        sums.pictures += self.pictures
+        sums.seconds += seconds
+        self._start()
+        return loss, seconds
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a training works with.
+
+    Attributes:
+        network: on its device, with its mean image and initial weights.
+        training, validation: loaders of patches.
+        labels: int64 (training pictures,).
+        validation_pictures: how many the validation split has.
+        stop_asked: asked between updates; True ends the training where it can go on later.
+        report_epoch: told the history after every epoch.
+        compile: whether to compile the network with `torch.compile`.
+        checkpoint_minutes: how long a stop may throw back.
+    """
+
+    network: AlexNet
+    training: Loader
+    validation: Loader
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    validation_pictures: int
+    statistics: Statistics
+    train: Train
+    augment: Augment
+    checkpoints: Checkpoints
+    compile: bool = False
+    checkpoint_minutes: float = 5.0
+    progress: Style = "auto"
+    stop_asked: Callable[[], bool] = lambda: False
+    report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
+
+
+class Trainer:
+    """Trains `setting.network`, going on from the last state when there is one."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.network = setting.network
+        self.device = next(setting.network.parameters()).device
+        self.forward: Callable[..., Tensor] = self.network
+        if setting.compile:
+            self.forward = torch.compile(self.network)
+        self.optimiser = PrintedSGD(self.network, setting.train)
+        self.schedule = Schedule(setting.train)
+        self.epoch, self.consumed, self.step = 1, 0, 0
+        self.sums = _Sums()
+        self.history: list[EpochRow] = []
+        self._resume()
+
+    def run(self) -> list[EpochRow]:
+        """Train to the end and return a row per epoch.
+
+        Raises:
+            UserError: the loss is no number any more.
+            KeyboardInterrupt: `stop_asked` said so; the state is saved first.
+        """
+        while self.epoch <= self.setting.train.epochs:
+            self._train_epoch()
+            self._finish_epoch()
+        return self.history
+
+    def _train_epoch(self) -> None:
+        setting, total = self.setting, len(self.setting.labels)
+        plan = training_epoch(setting.train.seed, self.epoch, total, setting.augment)
+        rates = self.schedule.rates(self.epoch)
+        self.network.train()
+        saved = waiting_since = time.monotonic()
+        label = f"epoch {self.epoch}/{setting.train.epochs}"
+        with Progress(label, total, setting.progress, self.consumed) as progress:
+            meter = _Meter(self.device)
+            for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
+                self.sums.waited += time.monotonic() - waiting_since
+                meter.add(*self._update(batch, rates), len(batch.records))
+                self.consumed += len(batch.records)
+                stop = setting.stop_asked()
+                due = time.monotonic() - saved > 60 * setting.checkpoint_minutes
+                if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
+                    self._look(meter)
+                if stop or due:
+                    self._save()
+                    saved = time.monotonic()
+                if stop:
+                    print(f"train: stopped in epoch {self.epoch}; dvc repro goes on from here", flush=True)
+                    raise KeyboardInterrupt
+                note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
+                progress.advance(len(batch.records), note)
+                waiting_since = time.monotonic()
+
+    def _look(self, meter: _Meter) -> None:
+        """Bring the sums of the steps since the last look over from the device, and check them."""
+        first = self.step == STEPS_BETWEEN_LOOKS
+        loss, seconds = meter.collect(self.sums)
+        self._refuse_unless_finite(loss)
+        if first:
+            self._say_what_it_needs(seconds)
+
+    def _refuse_unless_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} in epoch {self.epoch} after {self.consumed} pictures; the last good"
+                " state is kept. Lower train.learning_rate, or raise model.input_divisor."
+            )
+
+    def _update(self, batch: Batch, rates: Any) -> tuple[Tensor, Tensor]:
+        setting = self.setting
+        shift, divisor = colour_shift(batch.noise, setting.statistics, setting.augment, self.epoch)
+        on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
+        inputs = self.network.input(patches_of(batch, self.device), on_device, divisor)
+        keys = picture_keys(setting.train.seed, self.step, 0, len(batch.records), self.device)
+        labels = batch.labels.to(self.device)
+        logits = self.forward(inputs, keys)
+        loss = functional.cross_entropy(logits, labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step(rates)
+        self.step += 1
+        with torch.no_grad():
+            wrong = (logits.argmax(1) != labels).sum()
+        return loss.detach(), wrong
+
+    def _finish_epoch(self) -> None:
+        rates, sums = self.schedule.rates(self.epoch), self.sums
+        loss, top1, top5 = self.validate()
+        row = EpochRow(
+            epoch=self.epoch,
+            pictures=sums.pictures,
+            learning_rate=rates.weights,
+            bias_learning_rate=rates.biases,
+            train_loss=sums.mean_loss,
+            train_error=sums.wrong / sums.pictures,
+            val_loss=loss,
+            val_top1_error=top1,
+            val_top5_error=top5,
+            seconds=round(sums.seconds, 2),
+            data_wait_seconds=round(sums.waited, 2),
+            pictures_per_second=round(sums.pictures / max(sums.seconds, 1e-9), 1),
+        )
+        self.history.append(row)
+        self.schedule.observe(top1)
+        self.epoch, self.consumed, self.sums = self.epoch + 1, 0, _Sums()
+        print(
+            f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
+            f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
+            f" {row.learning_rate:g}; {row.pictures_per_second:.0f} pictures/s,"
+            f" {row.data_wait_seconds:.1f} s waiting for data",
+            flush=True,
+        )
+        self._warn_when_flat()
+        self._save()
+        self.setting.report_epoch(self.history)
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float, float]:
+        """Return mean loss, top-1 and top-5 error (fractions) of one centre patch a picture."""
+        self.network.eval()
+        count = self.setting.validation_pictures
+        loss, top1, top5 = 0.0, 0, 0
+        for batch in self.setting.validation.batches(in_storage_order(count)):
+            logits = self.network(self.network.input(patches_of(batch, self.device)))
+            labels = batch.labels.to(self.device)
+            loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
+            # An epoch's last update is seen by no loss of the training.
+            self._refuse_unless_finite(loss)
+            top1 += int(top_k_wrong(logits, labels, 1).sum())
+            top5 += int(top_k_wrong(logits, labels, 5).sum())
+        return loss / count, top1 / count, top5 / count
+
+    def _say_what_it_needs(self, seconds: float) -> None:
+        rate = self.sums.pictures / seconds
+        left = (self.setting.train.epochs - self.epoch + 1) * len(self.setting.labels) / rate
+        size = 2 * 2 * sum(p.numel() * p.element_size() for p in self.network.parameters())
+        print(
+            f"train: {self.setting.train.epochs} epochs need about {duration(left)} at {rate:.0f} pictures/s,"
+            f" and {size / 1e6:.0f} MB of disk for the state",
+            flush=True,
+        )
+
+    def _warn_when_flat(self) -> None:
+        frequencies = np.bincount(self.setting.labels) / len(self.setting.labels)
+        frequencies = frequencies[frequencies > 0]
+        entropy = float(-(frequencies * np.log(frequencies)).sum())
+        row = self.history[-1]
+        if row.epoch >= 3 and abs(row.train_loss - entropy) < FLAT * entropy:
+            print(
+                f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
+                " learnt yet. The published initial weights stay there for long; if it lasts, try"
+                " model.initial_weights: he with initial_biases: zero, or another train.learning_rate.",
+                flush=True,
+            )
+
+    def _save(self) -> None:
+        self.setting.checkpoints.save(
+            {
+                "epoch": self.epoch,
+                "consumed": self.consumed,
+                "step": self.step,
+                "weights": self.network.state_dict(),
+                "velocity": self.optimiser.velocity,
+                "schedule": self.schedule.state(),
+                "sums": asdict(self.sums),
+                "history": [asdict(row) for row in self.history],
+            }
+        )
+
+    @torch.no_grad()
+    def _resume(self) -> None:
+        state = self.setting.checkpoints.newest(self.setting.train.epochs)
+        if state is None:
+            return
+        self.network.load_state_dict(state["weights"])
+        for name, velocity in state["velocity"].items():
+            self.optimiser.velocity[name].copy_(velocity)
+        self.schedule.restore(state["schedule"])
+        self.epoch, self.consumed, self.step = state["epoch"], state["consumed"], state["step"]
+        self.sums = _Sums(**state["sums"])
+        self.history = [EpochRow(**row) for row in state["history"]]
+        print(f"train: going on in epoch {self.epoch} after {self.consumed} pictures", flush=True)
+        self.setting.report_epoch(self.history)
+
+
+def patches_of(batch: Batch, device: torch.device) -> Patches:
+    """Return what the network's input rule wants of a batch, on `device`."""
+    return Patches(
+        batch.pixels.to(device), batch.top.to(device), batch.left.to(device), batch.mirrored.to(device)
+    )

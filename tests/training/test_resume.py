@@ -1,0 +1,352 @@
+"""Stopping and going on, states on disk, a loss that is no number, and that training trains."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from alexnet.data.loader import TorchLoader
+from alexnet.data.order import Epoch
+from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
+from alexnet.data.statistics import Statistics
+from alexnet.errors import UserError
+from alexnet.model.initial import initialise
+from alexnet.model.network import AlexNet
+from alexnet.params.augment import Augment
+from alexnet.params.base import read
+from alexnet.params.model import Model
+from alexnet.params.train import Train
+from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.loop import EpochRow, Setting, Trainer
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+PICTURES, BATCH = 12, 5
+# 5, 5 and 2 pictures.
+STEPS = 3
+TIMING = ("seconds", "data_wait_seconds", "pictures_per_second")
+ALWAYS = 1e-9  # minutes between checkpoints: one after every update
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of two classes, reddish and bluish noise: 12 to learn from, 6 to be judged by."""
+    folder = tmp_path_factory.mktemp("records")
+    draw, tables = np.random.default_rng(1), []
+    for split, count in (("train", PICTURES), ("val", 6)):
+        records = []
+        for key in range(count):
+            label = key % 2
+            coarse = draw.integers(0, 120, (16, 16, 3))
+            coarse[..., 0 if label == 0 else 2] += 120
+            picture = Image.fromarray(coarse.astype(np.uint8)).resize((256, 256))
+            buffer = io.BytesIO()
+            picture.save(buffer, "JPEG")
+            records.append(Record(key, buffer.getvalue(), label, f"{split}-{key}"))
+        tables.append(write_shard(folder, split, 0, records))
+    write_tables(folder, pd.concat(tables))
+    return folder
+
+
+STATISTICS = Statistics(
+    images=PICTURES,
+    mean_image=np.full((3, 256, 256), 90, np.float32),
+    channel_means=np.full(3, 90.0),
+    covariance=np.diag([3000.0, 2000.0, 1000.0]),
+    eigenvalues=np.array([3000.0, 2000.0, 1000.0]),
+    eigenvectors=np.eye(3),
+)
+
+
+def train_of(**changes: Any) -> Train:
+    """Short epochs, and a rate that falls after each but the first, while the velocity is large."""
+    schedule = {"kind": "plateau", "patience": 1, "min_improvement": 0.99, "factor": 2.0}
+    settings = read(ROOT / "params.yaml", Train).model_dump()
+    fast = {"epochs": 3, "batch_size": BATCH, "schedule": {**settings["schedule"], **schedule}}
+    return Train.model_validate({**settings, **fast, **changes})
+
+
+def stop_after(updates: int) -> Callable[[], bool]:
+    """Ask to stop after so many updates."""
+    asked = iter(range(1, updates + 1))
+    return lambda: next(asked) == updates
+
+
+def trainer_of(
+    store: Path,
+    folder: Path,
+    stop_asked: Callable[[], bool] = lambda: False,
+    checkpoint_minutes: float = 5.0,
+    report_epoch: Callable[[list[EpochRow]], None] = lambda history: None,
+    **changes: Any,
+) -> Trainer:
+    train = train_of(**changes)
+    model = read(ROOT / "params.yaml", Model).model_dump()
+    network = AlexNet(Model.model_validate({**model, "width": 0.03}), 2)
+    initialise(network, train.seed)
+    network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
+    training, validation = open_records(store, "train"), open_records(store, "val")
+
+    def loader(records: Records) -> TorchLoader:
+        return TorchLoader(records, train.batch_size, CPU, 1, 224)
+
+    return Trainer(
+        Setting(
+            network=network,
+            training=loader(training),
+            validation=loader(validation),
+            labels=training.labels,
+            validation_pictures=len(validation),
+            statistics=STATISTICS,
+            train=train,
+            augment=read(ROOT / "params.yaml", Augment),
+            checkpoints=Checkpoints(folder),
+            checkpoint_minutes=checkpoint_minutes,
+            progress="none",
+            stop_asked=stop_asked,
+            report_epoch=report_epoch,
+        )
+    )
+
+
+def finished(trainer: Trainer) -> Trainer:
+    trainer.run()
+    return trainer
+
+
+def stopped(store: Path, folder: Path, updates: int, **changes: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of(store, folder, stop_after(updates), **changes).run()
+
+
+def rows(trainer: Trainer) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in asdict(row).items() if name not in TIMING} for row in trainer.history
+    ]
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    assert rows(one) == rows(other)
+    assert one.step == other.step
+    for name, values in one.network.state_dict().items():
+        assert torch.equal(values, other.network.state_dict()[name]), name
+    for name, values in one.optimiser.velocity.items():
+        assert torch.equal(values, other.optimiser.velocity[name]), name
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """Three epochs in one go."""
+    return finished(trainer_of(store, tmp_path_factory.mktemp("undisturbed")))
+
+
+@pytest.mark.parametrize(
+    "stops", [[1], [2], [STEPS], [STEPS + 1], [2 * STEPS], [2, 1, 2]], ids=lambda stops: f"after {stops}"
+)
+def test_a_stopped_training_goes_on_as_if_never_stopped(
+    store: Path, tmp_path: Path, undisturbed: Trainer, stops: list[int]
+) -> None:
+    for updates in stops:
+        stopped(store, tmp_path, updates)
+    again = trainer_of(store, tmp_path)
+    assert again.step == sum(stops)
+    assert_same(finished(again), undisturbed)
+
+
+def test_the_undisturbed_run_has_rates_that_fall_and_weights_that_move(undisturbed: Trainer) -> None:
+    # What the comparisons above rest on.
+    history = undisturbed.history
+    assert [row.learning_rate for row in history] == [0.005, 0.005, 0.0025]
+    assert [row.pictures for row in history] == [PICTURES] * 3
+    assert len({row.train_loss for row in history}) == 3
+    start = AlexNet(undisturbed.network.model, 2)
+    initialise(start, undisturbed.setting.train.seed)
+    for name, values in start.named_parameters():
+        assert not torch.equal(values, undisturbed.network.get_parameter(name)), name
+        assert undisturbed.optimiser.velocity[name].any(), name
+
+
+def test_another_seed_is_another_training(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
+    other = finished(trainer_of(store, tmp_path, seed=2))
+    assert [row.train_loss for row in other.history] != [row.train_loss for row in undisturbed.history]
+
+
+def test_checkpoints_in_mid_epoch_change_nothing(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
+    assert_same(finished(trainer_of(store, tmp_path, checkpoint_minutes=ALWAYS)), undisturbed)
+
+
+def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
+    store: Path, tmp_path: Path, undisturbed: Trainer
+) -> None:
+    class Killed(Exception):
+        pass
+
+    updates = iter(range(5))
+
+    def kill() -> bool:
+        # The fifth update is made and lost: no state is written after it.
+        if next(updates) == 4:
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        trainer_of(store, tmp_path, kill, checkpoint_minutes=ALWAYS).run()
+    again = trainer_of(store, tmp_path)
+    assert (again.epoch, again.consumed, again.step) == (2, BATCH, 4)
+    assert_same(finished(again), undisturbed)
+
+
+def test_more_epochs_go_on_from_a_shorter_runs_end(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
+    finished(trainer_of(store, tmp_path, epochs=2))
+    longer = trainer_of(store, tmp_path, epochs=3)
+    assert (longer.epoch, longer.step) == (3, 2 * STEPS)
+    assert_same(finished(longer), undisturbed)
+
+
+def test_a_finished_run_is_not_trained_again(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
+    finished(trainer_of(store, tmp_path))
+    before = files(tmp_path)
+    again = trainer_of(store, tmp_path, stop_after(1))
+    assert_same(finished(again), undisturbed)
+    assert files(tmp_path) == before
+
+
+def test_fewer_epochs_never_take_a_longer_runs_state(store: Path, tmp_path: Path) -> None:
+    fresh = finished(trainer_of(store, tmp_path / "fresh", epochs=1))
+    shared = tmp_path / "shared"
+    finished(trainer_of(store, shared, epochs=3))
+    shorter = trainer_of(store, shared, epochs=1)
+    assert (shorter.epoch, shorter.consumed, shorter.step) == (1, 0, 0)
+    assert_same(finished(shorter), fresh)
+
+
+def test_a_state_in_mid_epoch_beyond_the_end_is_not_taken_either(store: Path, tmp_path: Path) -> None:
+    fresh = finished(trainer_of(store, tmp_path / "fresh", epochs=1))
+    shared = tmp_path / "shared"
+    stopped(store, shared, STEPS + 1)
+    shorter = trainer_of(store, shared, epochs=1)
+    assert (shorter.epoch, shorter.consumed) == (2, 0)
+    assert_same(finished(shorter), fresh)
+
+
+def test_the_last_two_states_are_kept(store: Path, tmp_path: Path) -> None:
+    finished(trainer_of(store, tmp_path, epochs=2))
+    assert list(files(tmp_path)) == ["epoch-00002-000000000.pt", "epoch-00003-000000000.pt"]
+    stopped(store, tmp_path, 2)
+    assert list(files(tmp_path)) == ["epoch-00003-000000000.pt", "epoch-00003-000000010.pt"]
+
+
+def test_a_half_written_state_is_ignored(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
+    stopped(store, tmp_path, 2)
+    # What a process killed while writing leaves behind: further on, and cut short.
+    whole = (tmp_path / "epoch-00001-000000010.pt").read_bytes()
+    (tmp_path / "epoch-00002-000000000.pt.partial").write_bytes(whole[: len(whole) // 2])
+    again = trainer_of(store, tmp_path)
+    assert (again.epoch, again.consumed) == (1, 10)
+    assert_same(finished(again), undisturbed)
+
+
+def test_a_write_that_fails_leaves_the_states_before_it(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(trainer_of(store, tmp_path, epochs=2))
+    before = files(tmp_path)
+
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match="No space left"):
+        trainer_of(store, tmp_path, epochs=3).run()
+    assert files(tmp_path) == before
+
+
+def test_going_on_reports_the_whole_history_at_once(store: Path, tmp_path: Path) -> None:
+    told: list[list[int]] = []
+
+    def tell(history: list[EpochRow]) -> None:
+        told.append([row.epoch for row in history])
+
+    stopped(store, tmp_path, STEPS + 1, report_epoch=tell)
+    trainer_of(store, tmp_path, report_epoch=tell).run()
+    assert told == [[1], [1], [1, 2], [1, 2, 3]]
+
+
+# Huge rates: too large in the first update, seen by the next one's loss, or, where an epoch has
+# but one update, by the validation.
+@pytest.mark.parametrize("batch_size", [BATCH, PICTURES])
+def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_last_state(
+    store: Path, tmp_path: Path, batch_size: int
+) -> None:
+    finished(trainer_of(store, tmp_path, epochs=1, batch_size=batch_size))
+    before = files(tmp_path)
+    assert before
+    broken = trainer_of(
+        store, tmp_path, epochs=3, batch_size=batch_size, learning_rate=1e30, bias_learning_rate=1e30
+    )
+    assert broken.epoch == 2
+    with pytest.raises(UserError, match=r"loss is (nan|inf) in epoch 2.*learning_rate"):
+        broken.run()
+    assert files(tmp_path) == before
+
+
+def test_a_loss_that_is_no_number_is_not_saved_on_a_stop(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="loss is"):
+        trainer_of(store, tmp_path, stop_after(2), learning_rate=1e30).run()
+    assert not tmp_path.exists() or not files(tmp_path)
+
+
+def test_training_learns_what_can_be_learnt(store: Path, tmp_path: Path) -> None:
+    constant = {**train_of().schedule.model_dump(), "kind": "constant"}
+    history = finished(trainer_of(store, tmp_path, epochs=12, schedule=constant)).history
+    # From the entropy of two equal classes, ln 2, to less than half of it.
+    assert history[0].train_loss > 0.6
+    assert history[-1].train_loss < 0.3
+    assert history[-1].train_error == 0
+    assert history[-1].val_top1_error == 0
+    assert history[-1].val_loss < history[0].val_loss
+
+
+def test_a_rate_of_0_learns_nothing(store: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(store, tmp_path, epochs=2, learning_rate=0.0, bias_learning_rate=0.0)
+    before = {name: values.clone() for name, values in trainer.network.state_dict().items()}
+    trainer.run()
+    assert all(torch.equal(values, before[name]) for name, values in trainer.network.state_dict().items())
+    assert trainer.history[0].val_loss == trainer.history[1].val_loss
+
+
+def test_validation_is_of_the_centre_patch_without_dropout(undisturbed: Trainer) -> None:
+    network, setting = undisturbed.network, undisturbed.setting
+    assert undisturbed.validate() == undisturbed.validate()
+    wrong, loss = 0, 0.0
+    with torch.no_grad():
+        for batch in setting.validation.batches(_centres(setting.validation_pictures)):
+            inputs = (batch.pixels.double().permute(0, 3, 1, 2) - 90) / 60
+            logits = network.eval()(inputs.float()).double()
+            wrong += int((logits.argmax(1) != batch.labels).sum())
+            loss -= float(logits.log_softmax(1)[range(len(logits)), batch.labels].sum())
+    row = undisturbed.history[-1]
+    assert row.val_loss == pytest.approx(loss / 6, rel=1e-5)
+    assert row.val_top1_error == wrong / 6
+    # Two classes cannot be out of five.
+    assert row.val_top5_error == 0
+
+
+def _centres(pictures: int) -> Epoch:
+    middle = np.full(pictures, 16)
+    straight, still = np.zeros(pictures, bool), np.zeros((pictures, 3), np.float32)
+    return Epoch(np.arange(pictures), middle, middle, straight, still)
