@@ -1,0 +1,1 @@
+"""Error rates, counted over patches and pictures."""

@@ -1,0 +1,246 @@
+"""Reading what the other stages wrote into one typed value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from alexnet.errors import UserError
+from alexnet.params.base import Strict
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Triple = tuple[float, float, float]
+
+REMEDY = "Run `dvc repro` to make it again."
+
+
+class Written(Strict):
+    """A value that a stage wrote; keys that the report has no use for are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Metrics(Written):
+    """Error rates as fractions: ten patches averaged (Section 4.1) and the centre patch alone.
+
+    `split` names the pictures they were measured on, when the file does.
+    """
+
+    top1_error: Fraction
+    top5_error: Fraction
+    top1_error_one_patch: Fraction
+    top5_error_one_patch: Fraction
+    loss: float
+    images: Positive
+    split: str | None = None
+
+
+class Split(Written):
+    """Pictures kept and pictures skipped because they could not be read."""
+
+    pictures: Count
+    skipped: Count
+
+
+class Data(Written):
+    """Where the pictures came from and how many there are; `splits` in the order written."""
+
+    layout: str
+    classes: Positive
+    splits: dict[str, Split]
+
+
+class Skipped(Written):
+    """A picture that was left out."""
+
+    split: str
+    name: str
+    reason: str
+
+
+class RgbPca(Written):
+    """Principal components of the training set's RGB values (Section 4.1), largest first.
+
+    `channel_means` and `standard_deviations` are in grey levels 0 to 255, `eigenvalues_unit` for
+    pixels in [0, 1]; a row of `eigenvectors` is one component's red, green and blue.
+    """
+
+    images: Positive
+    channel_means: Triple
+    standard_deviations: Triple
+    eigenvalues_unit: Triple
+    eigenvectors: tuple[Triple, Triple, Triple]
+
+
+class Epoch(Written):
+    """One epoch of training; errors are fractions, those of validation on the centre patch."""
+
+    epoch: Positive
+    pictures: Positive
+    learning_rate: float
+    bias_learning_rate: float
+    train_loss: float
+    train_error: Fraction
+    val_loss: float
+    val_top1_error: Fraction
+    val_top5_error: Fraction
+    seconds: float
+    data_wait_seconds: float
+    pictures_per_second: float
+
+
+class Run(Written):
+    """How the network was trained."""
+
+    recipe: str
+    seed: int
+    devices: str
+    loader: str
+    precision: str
+    epochs: Positive
+    batch_size: Positive
+    parameters: Positive
+    columns: Positive
+    class_count: Positive
+    seconds: float
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where the results lie."""
+
+    params: Path = Path("params.yaml")
+    metrics: Path = Path("reports/metrics.json")
+    data: Path = Path("reports/data.json")
+    skipped: Path = Path("reports/skipped.csv")
+    rgb_pca: Path = Path("reports/rgb_pca.json")
+    history: Path = Path("reports/training/history.csv")
+    run: Path = Path("reports/training/run.json")
+    model: Path = Path("models/alexnet.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything the report shows.
+
+    Attributes:
+        params: the text of the parameters file.
+        history: the epochs in order, at least one, numbered from 1.
+        kernels: weights of conv1, shape (kernels, 3, height, width); the first half of the kernels
+            is column 1 when the network has two columns.
+    """
+
+    params: str
+    metrics: Metrics
+    data: Data
+    skipped: tuple[Skipped, ...]
+    rgb_pca: RgbPca
+    history: tuple[Epoch, ...]
+    run: Run
+    kernels: NDArray[np.float32]
+
+
+def read_results(files: ResultFiles) -> Results:
+    """Read all the result `files`.
+
+    Raises:
+        UserError: a file is missing or not what its stage writes; the message names it.
+    """
+    run = _read_json(files.run, Run)
+    return Results(
+        params=_read_bytes(files.params).decode("utf-8", errors="replace"),
+        metrics=_read_json(files.metrics, Metrics),
+        data=_read_json(files.data, Data),
+        skipped=tuple(_read_csv(files.skipped, Skipped)),
+        rgb_pca=_read_json(files.rgb_pca, RgbPca),
+        history=_read_history(files.history),
+        run=run,
+        kernels=_read_kernels(files.model, run.columns),
+    )
+
+
+W = TypeVar("W", bound=Written)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. {REMEDY}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}. {REMEDY}") from None
+
+
+def _read_json(path: Path, model: type[W]) -> W:
+    try:
+        return model.model_validate_json(_read_bytes(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}. {REMEDY}") from None
+
+
+def _read_csv(path: Path, model: type[W]) -> Iterator[W]:
+    # A file name need not be UTF-8; what cannot be decoded is shown as an escape.
+    text = _read_bytes(path).decode("utf-8", errors="backslashreplace")
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    missing = [name for name in model.model_fields if name not in (rows.fieldnames or ())]
+    if missing:
+        raise UserError(f"{path}: missing columns: {', '.join(missing)}. {REMEDY}")
+    try:
+        for row in rows:
+            yield _parse_row(path, rows.line_num, row, model)
+    except csv.Error as error:
+        raise UserError(f"{path}: line {rows.line_num}: {error}. {REMEDY}") from None
+
+
+def _parse_row(path: Path, line: int, row: dict[str | Any, str | Any], model: type[W]) -> W:
+    if None in row or None in row.values():
+        raise UserError(f"{path}: line {line}: not as many cells as columns. {REMEDY}")
+    try:
+        return model.model_validate_strings(row)
+    except ValidationError as error:
+        raise UserError(f"{path}: line {line}: {_explain(error)}. {REMEDY}") from None
+
+
+def _read_history(path: Path) -> tuple[Epoch, ...]:
+    history = tuple(_read_csv(path, Epoch))
+    if not history:
+        raise UserError(f"{path}: holds no epoch. {REMEDY}")
+    if [row.epoch for row in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path}: the epochs are not numbered 1, 2, 3, ... {REMEDY}")
+    return history
+
+
+def _read_kernels(path: Path, columns: int) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
+    if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
+        raise UserError(
+            f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
+            f"width) with kernels divisible by the {columns} columns. {REMEDY}"
+        )
+    return kernels
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].rstrip(".")
+    return f"{key}: {message}" if key else message
