@@ -1,0 +1,68 @@
+"""A trained network as people use it: picture files in, likeliest labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from alexnet.data.resize import BadPictureError, decode, to_square
+from alexnet.errors import UserError
+from alexnet.evaluation.patches import classify
+from alexnet.model import weights
+from alexnet.model.network import AlexNet
+
+
+class Guess(NamedTuple):
+    """A label and its probability."""
+
+    wnid: str
+    words: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network and the names of its classes.
+
+    Attributes:
+        network: the `torch.nn.Module`; its ``input`` makes conv1's input of bytes.
+        classes: WNID and words of each class, in label order.
+    """
+
+    network: AlexNet
+    classes: weights.Classes
+
+    @classmethod
+    def load(cls, path: Path) -> Classifier:
+        """Read a file that the train stage wrote; see `alexnet.model.weights.load`."""
+        return cls(*weights.load(path))
+
+    def predict(self, pictures: Iterable[str | Path], count: int = 5) -> list[list[Guess]]:
+        """Return the `count` likeliest labels of each picture file, by ten patches.
+
+        A picture is prepared as for training: shorter side to 256, central square.
+
+        Raises:
+            UserError: a file is missing or no picture.
+        """
+        return [self._guesses(Path(picture), count) for picture in pictures]
+
+    def _guesses(self, path: Path, count: int) -> list[Guess]:
+        try:
+            picture = to_square(decode(path.read_bytes()))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        except BadPictureError as error:
+            raise UserError(f"{path}: {error}") from None
+        probabilities = classify(self.network, torch.from_numpy(picture.copy())[None])[0].numpy()
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return [self._guess(label, float(probabilities[label])) for label in best]
+
+    def _guess(self, label: int, probability: float) -> Guess:
+        wnid, words = self.classes[label]
+        return Guess(wnid, words, probability)

@@ -1,0 +1,27 @@
+"""List every raw picture: where its bytes lie and which class it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alexnet.data import index, indexing
+from alexnet.params import machine as machines
+from alexnet.params.base import read
+from alexnet.params.data import Data
+from stages.options import INDEX, MACHINE, PARAMS, MachineFile, Params, run
+
+
+def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = INDEX) -> None:
+    """Index data_root; runs at every `dvc repro`, so that changed files are noticed."""
+    root = Path(machines.read(machine).data_root).expanduser()
+    found, layout = indexing.build(root, read(params, Data))
+    index.write(out, found, layout)
+    counts = found.pictures["split"].value_counts()
+    print(
+        f"index: {root} ({layout}): {len(found.classes)} classes, {counts.get('train', 0):,} training and"
+        f" {counts.get('val', 0):,} validation pictures"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Options that several stages share, and how a stage runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alexnet.errors import shown_plainly
+from alexnet.processes import end_with_parent
+
+Params = Annotated[Path, typer.Option(help="the parameters, which change the numbers")]
+MachineFile = Annotated[Path, typer.Option("--machine", help="what belongs to this machine; may be absent")]
+
+PARAMS = Path("params.yaml")
+MACHINE = Path("machine.yaml")
+CHECKED = Path("data/checked")
+SAMPLE = Path("data/sample")
+INDEX = Path("data/index")
+RECORDS = Path("data/records")
+STATISTICS = Path("data/statistics.npz")
+WEIGHTS = Path("models/alexnet.safetensors")
+PREDICTIONS = Path("data/predictions.npz")
+REPORTS = Path("reports")
+
+
+def run(stage: Callable[..., Any]) -> None:
+    """Run `stage` as a command that ends with its parent and shows user errors in one line."""
+    end_with_parent()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(shown_plainly(stage))
+    app()

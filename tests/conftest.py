@@ -1,0 +1,110 @@
+"""A tiny copy of the project in which the real `dvc` runs the real stages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+# Two test processes share two cores: more threads would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("alexnet", "stages", "profiles", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+
+
+@dataclass
+class Project:
+    """A clone-like folder with its own Git and DVC, and parameters small enough for seconds."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder; with `check` a failure shows its output."""
+        # The copy's own code must be imported, and `python` be this one.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {
+            **os.environ,
+            "PATH": path,
+            "DVC_NO_ANALYTICS": "1",
+            "COLUMNS": "200",
+            **self.environment,
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def repro(self, *arguments: str, check: bool = True) -> str:
+        """Run `dvc repro` and return all that it printed."""
+        done = self.run("dvc", "repro", *arguments, check=check)
+        return done.stdout + done.stderr
+
+    def set(self, key: str, value: object, file: str = "params.yaml") -> None:
+        """Change one dotted key of a YAML file."""
+        yaml, path = YAML(), self.folder / file
+        content = yaml.load(path.read_text()) if path.exists() else {}
+        *groups, last = key.split(".")
+        inner = content
+        for group in groups:
+            inner = inner[group]
+        inner[last] = value
+        with path.open("w") as out:
+            yaml.dump(content, out)
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+
+def stages_run(output: str) -> list[str]:
+    """Return which stages `dvc repro` ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def make_project(folder: Path) -> Project:
+    """Make a tiny project in `folder`: three classes, narrow network, one epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    project = Project(folder)
+    project.run("git", "init", "-q")
+    project.run("git", "config", "user.email", "tests@example.org")
+    project.run("git", "config", "user.name", "tests")
+    project.run("dvc", "init", "-q")
+    for key, value in {
+        "sample.classes": 3,
+        "sample.train_per_class": 8,
+        "sample.val_per_class": 4,
+        "preprocess.shard_pictures": 10,
+        "model.width": 0.05,
+        "train.epochs": 1,
+        "train.batch_size": 8,
+    }.items():
+        project.set(key, value)
+    project.set("workers", 1, "machine.yaml")
+    project.commit("tiny parameters")
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project, shared by the tests of one module, already reproduced and committed."""
+    made = make_project(tmp_path_factory.mktemp("project"))
+    made.repro()
+    made.commit("first run")
+    return made

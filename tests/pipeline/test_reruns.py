@@ -1,0 +1,159 @@
+"""What runs again after which change, by real runs: `dvc repro --dry` does not tell the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from conftest import Project, make_project, stages_run
+
+REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
+
+
+def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
+    for name in REPORTS:
+        assert (project.folder / "reports" / name).stat().st_size > 0
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    assert metrics["images"] == 12
+    for name in ("top1_error", "top5_error", "top1_error_one_patch", "top5_error_one_patch"):
+        assert 0 <= metrics[name] <= 1
+    summary = project.run("python", "-m", "stages.report", "--summary-only").stdout
+    assert "ten patches" in summary
+    assert "reports/report.html" in summary
+
+
+def test_nothing_changed_runs_index_alone(project: Project) -> None:
+    assert stages_run(project.repro()) == ["index"]
+
+
+def test_machine_changes_run_nothing_more(project: Project) -> None:
+    for key, value in {
+        "workers": 2,
+        "progress": "lines",
+        "checkpoint_minutes": 1.0,
+        "loader": "torch",
+    }.items():
+        project.set(key, value, "machine.yaml")
+    assert stages_run(project.repro()) == ["index"]
+
+
+def test_report_changes_run_the_report(project: Project) -> None:
+    project.set("report.title", "Another title")
+    assert stages_run(project.repro()) == ["check", "index", "report"]
+
+
+def test_train_changes_run_what_follows(project: Project) -> None:
+    project.set("train.momentum", 0.8)
+    assert stages_run(project.repro()) == ["check", "index", "train", "evaluate", "report"]
+
+
+def test_going_back_trains_nothing(project: Project) -> None:
+    project.set("train.momentum", 0.9)
+    project.set("report.title", "AlexNet on the generated sample")
+    output = project.repro()
+    # The stage runs, finds the finished state of these numbers, and has no epoch left to train.
+    assert "train: going on in epoch 2 after 0 pictures" in output
+    assert "epoch 1/1" not in output
+
+
+def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    raw = tmp_path / "raw"
+    for split, count in (("train", 4), ("val", 2)):
+        for name in ("cat", "dog"):
+            folder = raw / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                _picture(folder / f"{number}.png", number)
+    (project.folder / "params.yaml").write_text((project.folder / "profiles/folder.yaml").read_text())
+    for key, value in {"model.width": 0.05, "train.epochs": 1, "train.batch_size": 4}.items():
+        project.set(key, value)
+    project.set("data_root", str(raw), "machine.yaml")
+    project.repro()
+    assert json.loads((project.folder / "reports/data.json").read_text())["layout"] == "folders"
+    _picture(raw / "train" / "cat" / "new.png", 9)
+    assert stages_run(project.repro())[:3] == ["index", "preprocess", "rgb_pca"]
+    counts = json.loads((project.folder / "reports/data.json").read_text())
+    assert counts["splits"]["train"]["pictures"] == 9
+
+
+def _picture(path: Path, seed: int) -> None:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    project.set("train.epochs", 20)
+    project.set("loader", "torch", "machine.yaml")
+    weights = project.folder / "models/alexnet.safetensors"
+    command = [sys.executable, "-m", "stages.train"]
+    project.repro("rgb_pca")
+
+    running = subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if line.startswith("epoch 2/20: loss"):
+            running.send_signal(signal.SIGINT)
+            break
+    output, _ = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "stopped in epoch" in output
+    assert "Traceback" not in output
+    assert not weights.exists()
+    assert "going on in epoch" in project.run(*command).stdout
+    resumed = weights.read_bytes()
+
+    project.run("rm", "-rf", ".state", "models")
+    project.run(*command)
+    assert weights.read_bytes() == resumed
+
+
+def test_killed_dvc_leaves_no_stage_behind(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    project.set("train.epochs", 10_000)
+    project.repro("rgb_pca")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    dvc = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    states = project.folder / ".state" / "train"
+    _wait_until(lambda: any(states.glob("*/epoch-*.pt")), 120)
+    dvc.kill()
+    dvc.wait()
+    _wait_until(lambda: not _stage_processes(project.folder), 60)
+
+
+def _stage_processes(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                os.readlink(process / "cwd") == str(folder)
+                and b"stages.train" in (process / "cmdline").read_bytes()
+            ):
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+def _wait_until(condition, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
