@@ -1,0 +1,25 @@
+"""Classify picture files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WEIGHTS = Path("models/alexnet.safetensors")
+
+
+def predict(
+    pictures: Annotated[list[Path], typer.Argument(help="picture files")],
+    weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
+) -> None:
+    """Print the five likeliest labels of each picture with their probabilities."""
+    from alexnet.classifier import Classifier
+
+    classifier = Classifier.load(weights)
+    for picture in pictures:
+        (guesses,) = classifier.predict([picture])
+        print(picture)
+        for guess in guesses:
+            print(f"  {guess.probability:6.1%}  {guess.words} ({guess.wnid})")
