@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from conftest import Project, make_project, stages_run
 
 REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
@@ -119,11 +120,14 @@ def test_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert weights.read_bytes() == resumed
 
 
-def test_killed_dvc_leaves_no_stage_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+def test_killed_dvc_leaves_no_stage_behind(shell: str, tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     project.set("train.epochs", 10_000)
     project.repro("rgb_pca")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # DVC runs commands by $SHELL; dash, unlike bash, stays in memory as the stage's parent.
+    environment = {**os.environ, "PATH": path, "SHELL": shell}
     dvc = subprocess.Popen(
         ["dvc", "repro"],
         cwd=project.folder,
