@@ -7,7 +7,6 @@ shuffle is a buffer, and their draws depend on the place in a batch.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of
-from alexnet.data.order import Epoch, in_storage_order
+from alexnet.data.order import WHOLE, Epoch, Share, batches, in_storage_order
 from alexnet.data.records import Records
 
 
@@ -26,13 +25,19 @@ class DaliLoader:
     """A DALI pipeline over `records`; see `alexnet.data.loader.open_loader` for the arguments."""
 
     def __init__(
-        self, records: Records, batch_size: int, device: torch.device, threads: int, side: int
+        self,
+        records: Records,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        side: int,
+        share: Share = WHOLE,
     ) -> None:
         self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
+        self.share = share
         on_gpu = device.type == "cuda"
         self._epoch = in_storage_order(len(records))
         self._asked: Iterator[NDArray[np.int64]] = iter(())
-        self._under_way: deque[NDArray[np.int64]] = deque()
         self._pipeline = _pipeline(
             self._request,
             side,
@@ -46,11 +51,13 @@ class DaliLoader:
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
-        starts = range(first, len(epoch.order), self.batch_size)
-        self._asked = (epoch.order[start : start + self.batch_size] for start in starts)
+        # DALI knows no empty batch.
+        self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))
         try:
-            while (batch := self._next()) is not None:
-                yield batch
+            for chosen in batches(epoch, first, self.batch_size, self.share):
+                pixels = self._next() if len(chosen) else self._no_pixels()
+                assert pixels is not None, "DALI ended before the epoch did"
+                yield batch_of(self.records, epoch, chosen, pixels)
         finally:
             # A consumer that stops early must not leave its pictures to the next epoch.
             self._asked = iter(())
@@ -61,14 +68,16 @@ class DaliLoader:
     def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
         """Tell DALI the next batch: JPEG bytes and, for patches, corners (top, left) and mirrors."""
         chosen, epoch = next(self._asked), self._epoch
-        self._under_way.append(chosen)
         jpegs = [self.records.jpeg(record) for record in chosen]
         if self.side != PATCH:
             return [jpegs]
         corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)
         return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
 
-    def _next(self) -> Batch | None:
+    def _no_pixels(self) -> torch.Tensor:
+        return torch.empty((0, self.side, self.side, 3), dtype=torch.uint8, device=self.device)
+
+    def _next(self) -> torch.Tensor | None:
         try:
             self._pipeline.schedule_run()
             (output,) = self._pipeline.share_outputs()
@@ -79,7 +88,7 @@ class DaliLoader:
         stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         feed_ndarray(tensor, pixels, cuda_stream=stream)
         self._pipeline.release_outputs()
-        return batch_of(self.records, self._epoch, self._under_way.popleft(), pixels)
+        return pixels
 
 
 @pipeline_def

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.order import Epoch
+from alexnet.data.order import WHOLE, Epoch, Share, batches
 from alexnet.data.records import Records, decoded
 
 PATCH = 224
@@ -50,11 +50,20 @@ class Loader(Protocol):
     """What training and evaluation ask of a loader."""
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of `epoch` from its picture number `first` on; the last may be smaller."""
+        """Yield the batches of `epoch` from its picture number `first` on.
+
+        Of every batch only the loader's share; the last may be smaller.
+        """
 
 
 def open_loader(
-    kind: str, records: Records, batch_size: int, device: torch.device, threads: int, side: int = PATCH
+    kind: str,
+    records: Records,
+    batch_size: int,
+    device: torch.device,
+    threads: int,
+    side: int = PATCH,
+    share: Share = WHOLE,
 ) -> Loader:
     """Return a loader of `records`.
 
@@ -63,14 +72,15 @@ def open_loader(
         device: where the pixels are wanted; DALI decodes on a GPU when it is one.
         threads: for decoding.
         side: 224 for patches, 256 for whole pictures.
+        share: what part of every batch to load, where several processes share the work.
     """
     if kind == "auto":
         kind = "dali" if importlib.util.find_spec("nvidia.dali") else "torch"
     if kind == "dali":
         from alexnet.data.dali import DaliLoader
 
-        return DaliLoader(records, batch_size, device, threads, side)
-    return TorchLoader(records, batch_size, device, threads, side)
+        return DaliLoader(records, batch_size, device, threads, side, share)
+    return TorchLoader(records, batch_size, device, threads, side, share)
 
 
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
@@ -99,16 +109,21 @@ class TorchLoader:
     """
 
     def __init__(
-        self, records: Records, batch_size: int, device: torch.device, threads: int, side: int
+        self,
+        records: Records,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        side: int,
+        share: Share = WHOLE,
     ) -> None:
         self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
-        self.threads = threads
+        self.threads, self.share = threads, share
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         under_way: deque[tuple[NDArray[np.int64], list[Future[NDArray[np.uint8]]]]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
-            for start in range(first, len(epoch.order), self.batch_size):
-                chosen = epoch.order[start : start + self.batch_size]
+            for chosen in batches(epoch, first, self.batch_size, self.share):
                 under_way.append((chosen, [pool.submit(self._pixels, epoch, record) for record in chosen]))
                 if len(under_way) == PREFETCHED:
                     yield self._finished(epoch, *under_way.popleft())
@@ -126,5 +141,9 @@ class TorchLoader:
     def _finished(
         self, epoch: Epoch, chosen: NDArray[np.int64], pictures: list[Future[NDArray[np.uint8]]]
     ) -> Batch:
-        pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
+        pixels = torch.from_numpy(
+            np.stack([picture.result() for picture in pictures])
+            if pictures
+            else np.empty((0, self.side, self.side, 3), np.uint8)
+        )
         return batch_of(self.records, epoch, chosen, pixels.to(self.device))

@@ -6,7 +6,9 @@ restart can change them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,32 @@ class Epoch:
     left: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
     noise: NDArray[np.float32]
+
+
+class Share(NamedTuple):
+    """Which part of every batch a process works on: parts `first` to `last` − 1 of `of`.
+
+    The parts of a batch are as even as they can be; of a batch smaller than `of` some are empty.
+    """
+
+    first: int
+    last: int
+    of: int
+
+    def bounds(self, count: int) -> tuple[int, int]:
+        """Return where this share of `count` pictures begins and ends."""
+        return count * self.first // self.of, count * self.last // self.of
+
+
+WHOLE = Share(0, 1, 1)
+
+
+def batches(epoch: Epoch, first: int, batch_size: int, share: Share = WHOLE) -> Iterator[NDArray[np.int64]]:
+    """Yield, batch by batch from picture number `first` on, the record numbers of a share."""
+    for start in range(first, len(epoch.order), batch_size):
+        batch = epoch.order[start : start + batch_size]
+        begin, end = share.bounds(len(batch))
+        yield batch[begin:end]
 
 
 def training_epoch(seed: int, epoch: int, pictures: int, augment: Augment) -> Epoch:

@@ -13,7 +13,7 @@ import torch
 
 from alexnet.data import indexing
 from alexnet.data.loader import Batch, Loader, open_loader
-from alexnet.data.order import Epoch, in_storage_order, training_epoch
+from alexnet.data.order import Epoch, Share, in_storage_order, training_epoch
 from alexnet.data.preprocess import preprocess
 from alexnet.data.records import Records, decoded, open_records
 from alexnet.data.sample import generate
@@ -182,6 +182,23 @@ def test_stopping_early_leaves_nothing_to_the_next_epoch(made: Made, kind: str, 
     begun = sum(len(batch.records) for batch in seen)
     rest = list(loader.batches(plan(), begun))
     assert same(joined(iter([*seen, *rest])), joined(loader.batches(plan())))
+
+
+@KINDS
+@pytest.mark.parametrize("of", [2, 3, 4, 7])
+@pytest.mark.parametrize("first", [0, 13])
+def test_shares_together_are_the_whole_batches(made: Made, kind: str, of: int, first: int) -> None:
+    def shares(share: Share) -> list[Batch]:
+        loader = open_loader(kind, made.records, 8, CPU, 1, share=share)
+        return list(loader.batches(plan(), first))
+
+    parts = [shares(Share(part, part + 1, of)) for part in range(of)]
+    whole = list(opened(kind, made).batches(plan(), first))
+    assert [len(part) for part in parts] == [len(whole)] * of
+    for batch, *pieces in zip(whole, *parts, strict=True):
+        sizes = [len(piece.records) for piece in pieces]
+        assert max(sizes) - min(sizes) <= 1
+        assert same(joined(iter([batch])), joined(iter(pieces)))
 
 
 @KINDS
