@@ -10,11 +10,16 @@ import torch
 from alexnet.params.machine import Machine
 
 
-def choose_device(machine: Machine) -> torch.device:
-    """Return the first GPU where there is one, the CPU otherwise; CPU work gets `workers` threads."""
+def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.device:
+    """Return the device of process `number` of the `of` on this machine.
+
+    GPUs in turn where there are any, the CPU otherwise, where the processes share `workers` threads.
+    """
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    torch.set_num_threads(machine.worker_count)
+        device = torch.device("cuda", number % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
+    torch.set_num_threads(max(1, machine.worker_count // of))
     _keep_freed_memory()
     return torch.device("cpu")
 

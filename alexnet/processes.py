@@ -27,9 +27,14 @@ def end_with_parent() -> None:
         raise SystemExit("the parent process has ended")
 
 
+def end_abruptly_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that work asks where it can stop cleanly.
+def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Turn signals, Ctrl-C and SIGTERM by default, into a question asked where work can stop cleanly.
 
     Yields:
         A function that is True once a stop was asked for. A second Ctrl-C stops at once.
@@ -42,7 +47,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = signals or (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: asked
     finally:
@@ -83,7 +89,7 @@ def executor(machine: Machine) -> Iterator[Executor]:
 def _start_worker() -> None:
     # Ctrl-C reaches the whole group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_abruptly_with_parent()
 
 
 def _interrupt(*_: object) -> None:

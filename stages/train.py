@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alexnet.launch import on_devices
 from alexnet.params import machine as machines
 from alexnet.params.augment import Augment
 from alexnet.params.base import read
@@ -34,13 +35,10 @@ def main(
     logs: Path = REPORTS / "training",
 ) -> None:
     """Train, and write weights, curves and how the run went."""
-    train_and_record(
-        read(params, Model),
-        read(params, Augment),
-        read(params, Train),
-        machines.read(machine),
-        Paths(index, records, statistics, weights, logs),
-    )
+    model, place = read(params, Model), machines.read(machine)
+    paths = Paths(index, records, statistics, weights, logs)
+    arguments = (model, read(params, Augment), read(params, Train), place, paths)
+    on_devices(train_and_record, arguments, place, model.columns)
 
 
 if __name__ == "__main__":

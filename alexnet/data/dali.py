@@ -17,8 +17,9 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of
-from alexnet.data.order import WHOLE, Epoch, Share, batches, in_storage_order
+from alexnet.data.order import Epoch, batches, in_storage_order
 from alexnet.data.records import Records
+from alexnet.share import WHOLE, Share
 
 
 class DaliLoader:

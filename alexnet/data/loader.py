@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.order import WHOLE, Epoch, Share, batches
+from alexnet.data.order import Epoch, batches
 from alexnet.data.records import Records, decoded
+from alexnet.share import WHOLE, Share
 
 PATCH = 224
 # Batches in the making, the one asked for included.
@@ -56,6 +57,13 @@ class Loader(Protocol):
         """
 
 
+def chosen_loader(kind: str) -> str:
+    """Return ``dali`` or ``torch``; ``auto`` is DALI where it is installed."""
+    if kind == "auto":
+        return "dali" if importlib.util.find_spec("nvidia.dali") else "torch"
+    return kind
+
+
 def open_loader(
     kind: str,
     records: Records,
@@ -74,9 +82,7 @@ def open_loader(
         side: 224 for patches, 256 for whole pictures.
         share: what part of every batch to load, where several processes share the work.
     """
-    if kind == "auto":
-        kind = "dali" if importlib.util.find_spec("nvidia.dali") else "torch"
-    if kind == "dali":
+    if chosen_loader(kind) == "dali":
         from alexnet.data.dali import DaliLoader
 
         return DaliLoader(records, batch_size, device, threads, side, share)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.draws import generator
 from alexnet.params.augment import Augment
+from alexnet.share import WHOLE, Share
 
 # 256 − 224, and both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
 OFFSETS = 33
@@ -37,24 +37,6 @@ class Epoch:
     left: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
     noise: NDArray[np.float32]
-
-
-class Share(NamedTuple):
-    """Which part of every batch a process works on: parts `first` to `last` − 1 of `of`.
-
-    The parts of a batch are as even as they can be; of a batch smaller than `of` some are empty.
-    """
-
-    first: int
-    last: int
-    of: int
-
-    def bounds(self, count: int) -> tuple[int, int]:
-        """Return where this share of `count` pictures begins and ends."""
-        return count * self.first // self.of, count * self.last // self.of
-
-
-WHOLE = Share(0, 1, 1)
 
 
 def batches(epoch: Epoch, first: int, batch_size: int, share: Share = WHOLE) -> Iterator[NDArray[np.int64]]:

@@ -20,7 +20,8 @@ class Machine(Strict):
     data_root: str = SAMPLE_ROOT
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
-    devices: Literal["auto", 1] = "auto"
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
     loader: Literal["auto", "dali", "torch"] = "auto"
     compile: Literal["auto"] | bool = "auto"
     progress: Style = "auto"

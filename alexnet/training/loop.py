@@ -19,6 +19,8 @@ from alexnet.data.order import in_storage_order, training_epoch
 from alexnet.data.statistics import Statistics
 from alexnet.errors import UserError
 from alexnet.evaluation.errors import top_k_wrong
+from alexnet.mesh import Mesh
+from alexnet.model.columns import part_of, whole_of
 from alexnet.model.dropout import picture_keys
 from alexnet.model.inputs import Patches
 from alexnet.model.network import AlexNet
@@ -27,7 +29,7 @@ from alexnet.params.train import Train
 from alexnet.progress import Progress, Style, duration
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.optimiser import PrintedSGD
-from alexnet.training.schedule import Schedule
+from alexnet.training.schedule import Rates, Schedule
 
 # Looking at the loss waits for a GPU; once in so many steps costs nothing.
 STEPS_BETWEEN_LOOKS = 25
@@ -73,7 +75,10 @@ class _Sums:
 
 
 class _Meter:
-    """Loss and errors of some steps, added up on the device so that no step waits for it."""
+    """Loss and errors of some steps, added up on the device so that no step waits for it.
+
+    They are this replica's part; the pictures are all replicas'.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -85,15 +90,16 @@ class _Meter:
         self.pictures, self.since = 0, time.monotonic()
 
     def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
-        self.loss += loss * pictures
+        self.loss += loss
         self.wrong += wrong
         self.pictures += pictures
 
-    def collect(self, sums: _Sums) -> tuple[float, float]:
+    def collect(self, sums: _Sums, mesh: Mesh) -> tuple[float, float]:
         """Move all into `sums`; return their loss and the seconds they took."""
-        loss, seconds = float(self.loss), time.monotonic() - self.since
+        loss, wrong = mesh.total([float(self.loss), float(self.wrong)])
+        seconds = time.monotonic() - self.since
         sums.loss += loss
-        sums.wrong += int(self.wrong)
+        sums.wrong += wrong
         sums.pictures += self.pictures
         sums.seconds += seconds
         self._start()
@@ -105,11 +111,14 @@ class Setting:
     """All that a training works with.
 
     Attributes:
-        network: on its device, with its mean image and initial weights.
-        training, validation: loaders of patches.
+        network: on its device, with its mean image and initial weights; one column of it where
+            `mesh` spreads it over two devices.
+        training, validation: loaders of this replica's share of the patches.
         labels: int64 (training pictures,).
         validation_pictures: how many the validation split has.
+        mesh: the processes that train together; this one alone by default.
         stop_asked: asked between updates; True ends the training where it can go on later.
+        finish_asked: asked after epochs; True ends the training there, as if it were the last.
         report_epoch: told the history after every epoch.
         compile: whether to compile the network with `torch.compile`.
         checkpoint_minutes: how long a stop may throw back.
@@ -127,7 +136,9 @@ class Setting:
     compile: bool = False
     checkpoint_minutes: float = 5.0
     progress: Style = "auto"
+    mesh: Mesh = field(default_factory=Mesh)
     stop_asked: Callable[[], bool] = lambda: False
+    finish_asked: Callable[[], bool] = lambda: False
     report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
 
 
@@ -135,12 +146,13 @@ class Trainer:
     """Trains `setting.network`, going on from the last state when there is one."""
 
     def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+        self.setting, self.mesh = setting, setting.mesh
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
         self.forward: Callable[..., Tensor] = self.network
         if setting.compile:
             self.forward = torch.compile(self.network)
+        self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
         self.optimiser = PrintedSGD(self.network, setting.train)
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
@@ -158,6 +170,9 @@ class Trainer:
         while self.epoch <= self.setting.train.epochs:
             self._train_epoch()
             self._finish_epoch()
+            if self.mesh.any(self.setting.finish_asked())[0]:
+                self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
+                break
         return self.history
 
     def _train_epoch(self) -> None:
@@ -167,30 +182,34 @@ class Trainer:
         self.network.train()
         saved = waiting_since = time.monotonic()
         label = f"epoch {self.epoch}/{setting.train.epochs}"
-        with Progress(label, total, setting.progress, self.consumed) as progress:
+        style = setting.progress if self.mesh.leads else "none"
+        with Progress(label, total, style, self.consumed) as progress:
             meter = _Meter(self.device)
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
-                meter.add(*self._update(batch, rates), len(batch.records))
-                self.consumed += len(batch.records)
-                stop = setting.stop_asked()
-                due = time.monotonic() - saved > 60 * setting.checkpoint_minutes
+                count = min(setting.train.batch_size, total - self.consumed)
+                meter.add(*self._update(batch, rates, count), count)
+                self.consumed += count
+                due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
+                stop, due = self.mesh.any(setting.stop_asked(), due)
                 if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                     self._look(meter)
                 if stop or due:
                     self._save()
                     saved = time.monotonic()
                 if stop:
-                    print(f"train: stopped in epoch {self.epoch}; dvc repro goes on from here", flush=True)
+                    # Who starts processes may end all when the first is gone: not before it has written.
+                    self.mesh.wait_for_all()
+                    self._say(f"train: stopped in epoch {self.epoch}; dvc repro goes on from here")
                     raise KeyboardInterrupt
                 note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
-                progress.advance(len(batch.records), note)
+                progress.advance(count, note)
                 waiting_since = time.monotonic()
 
     def _look(self, meter: _Meter) -> None:
         """Bring the sums of the steps since the last look over from the device, and check them."""
         first = self.step == STEPS_BETWEEN_LOOKS
-        loss, seconds = meter.collect(self.sums)
+        loss, seconds = meter.collect(self.sums, self.mesh)
         self._refuse_unless_finite(loss)
         if first:
             self._say_what_it_needs(seconds)
@@ -202,17 +221,22 @@ class Trainer:
                 " state is kept. Lower train.learning_rate, or raise model.input_divisor."
             )
 
-    def _update(self, batch: Batch, rates: Any) -> tuple[Tensor, Tensor]:
+    def _update(self, batch: Batch, rates: Rates, count: int) -> tuple[Tensor, Tensor]:
+        """Learn from this replica's part of a batch of `count`; return the part's loss and errors."""
         setting = self.setting
         shift, divisor = colour_shift(batch.noise, setting.statistics, setting.augment, self.epoch)
         on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
         inputs = self.network.input(patches_of(batch, self.device), on_device, divisor)
-        keys = picture_keys(setting.train.seed, self.step, 0, len(batch.records), self.device)
+        first, last = self.mesh.replica_share.bounds(count)
+        keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
         labels = batch.labels.to(self.device)
         logits = self.forward(inputs, keys)
-        loss = functional.cross_entropy(logits, labels)
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
         self.optimiser.zero_grad()
-        loss.backward()
+        # The mean over the whole batch, whichever replica has how many of it.
+        (loss / count).backward()
+        while self.gradient_sums:
+            self.gradient_sums.pop().wait()
         self.optimiser.step(rates)
         self.step += 1
         with torch.no_grad():
@@ -239,16 +263,16 @@ class Trainer:
         self.history.append(row)
         self.schedule.observe(top1)
         self.epoch, self.consumed, self.sums = self.epoch + 1, 0, _Sums()
-        print(
+        self._say(
             f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
             f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
             f" {row.learning_rate:g}; {row.pictures_per_second:.0f} pictures/s,"
-            f" {row.data_wait_seconds:.1f} s waiting for data",
-            flush=True,
+            f" {row.data_wait_seconds:.1f} s waiting for data"
         )
         self._warn_when_flat()
         self._save()
-        self.setting.report_epoch(self.history)
+        if self.mesh.leads:
+            self.setting.report_epoch(self.history)
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float, float]:
@@ -264,16 +288,16 @@ class Trainer:
             self._refuse_unless_finite(loss)
             top1 += int(top_k_wrong(logits, labels, 1).sum())
             top5 += int(top_k_wrong(logits, labels, 5).sum())
-        return loss / count, top1 / count, top5 / count
+        loss, wrong1, wrong5 = self.mesh.total([loss, top1, top5])
+        return loss / count, wrong1 / count, wrong5 / count
 
     def _say_what_it_needs(self, seconds: float) -> None:
         rate = self.sums.pictures / seconds
         left = (self.setting.train.epochs - self.epoch + 1) * len(self.setting.labels) / rate
         size = 2 * 2 * sum(p.numel() * p.element_size() for p in self.network.parameters())
-        print(
+        self._say(
             f"train: {self.setting.train.epochs} epochs need about {duration(left)} at {rate:.0f} pictures/s,"
-            f" and {size / 1e6:.0f} MB of disk for the state",
-            flush=True,
+            f" and {size * self.mesh.columns / 1e6:.0f} MB of disk for the state"
         )
 
     def _warn_when_flat(self) -> None:
@@ -282,21 +306,31 @@ class Trainer:
         entropy = float(-(frequencies * np.log(frequencies)).sum())
         row = self.history[-1]
         if row.epoch >= 3 and abs(row.train_loss - entropy) < FLAT * entropy:
-            print(
+            self._say(
                 f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
                 " learnt yet. The published initial weights stay there for long; if it lasts, try"
-                " model.initial_weights: he with initial_biases: zero, or another train.learning_rate.",
-                flush=True,
+                " model.initial_weights: he with initial_biases: zero, or another train.learning_rate."
             )
 
+    def _say(self, text: str) -> None:
+        if self.mesh.leads:
+            print(text, flush=True)
+
     def _save(self) -> None:
+        if self.mesh.replica > 0:
+            return
+        # Both columns take part in making wholes of their parts; a state knows of no layout.
+        weights = whole_of(self.network.state_dict(), self.network, self.mesh)
+        velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
+        if not self.mesh.leads:
+            return
         self.setting.checkpoints.save(
             {
                 "epoch": self.epoch,
                 "consumed": self.consumed,
                 "step": self.step,
-                "weights": self.network.state_dict(),
-                "velocity": self.optimiser.velocity,
+                "weights": weights,
+                "velocity": velocity,
                 "schedule": self.schedule.state(),
                 "sums": asdict(self.sums),
                 "history": [asdict(row) for row in self.history],
@@ -305,18 +339,22 @@ class Trainer:
 
     @torch.no_grad()
     def _resume(self) -> None:
-        state = self.setting.checkpoints.newest(self.setting.train.epochs)
+        # Other machines may not see the leader's disk.
+        state = self.mesh.from_leader(
+            self.setting.checkpoints.newest(self.setting.train.epochs) if self.mesh.leads else None
+        )
         if state is None:
             return
-        self.network.load_state_dict(state["weights"])
-        for name, velocity in state["velocity"].items():
+        self.network.load_state_dict(part_of(state["weights"], self.network, self.mesh))
+        for name, velocity in part_of(state["velocity"], self.network, self.mesh).items():
             self.optimiser.velocity[name].copy_(velocity)
         self.schedule.restore(state["schedule"])
         self.epoch, self.consumed, self.step = state["epoch"], state["consumed"], state["step"]
         self.sums = _Sums(**state["sums"])
         self.history = [EpochRow(**row) for row in state["history"]]
-        print(f"train: going on in epoch {self.epoch} after {self.consumed} pictures", flush=True)
-        self.setting.report_epoch(self.history)
+        self._say(f"train: going on in epoch {self.epoch} after {self.consumed} pictures")
+        if self.mesh.leads:
+            self.setting.report_epoch(self.history)
 
 
 def patches_of(batch: Batch, device: torch.device) -> Patches:

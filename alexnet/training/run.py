@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import torch
 
 import alexnet
 from alexnet.data import index, statistics
-from alexnet.data.loader import open_loader
+from alexnet.data.loader import chosen_loader
 from alexnet.data.records import open_records, store_fingerprint
-from alexnet.device import choose_device, should_compile
+from alexnet.data.replica import open_replica_loader
+from alexnet.device import should_compile
 from alexnet.files import STATE, fingerprint, sha256_of, sole_writer, write_json
+from alexnet.mesh import Mesh
 from alexnet.model import weights
+from alexnet.model.columns import keep_column, whole_of
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.params.augment import Augment
@@ -28,7 +33,19 @@ from alexnet.training.logbook import Logbook, git_commit, versions
 from alexnet.training.loop import EpochRow, Setting, Trainer
 
 # Code whose change may change the numbers; state written by other code is not gone on from.
-NUMERIC_CODE = ("model", "training", "data/order.py", "data/colour.py", "data/loader.py", "data/dali.py")
+NUMERIC_CODE = (
+    "mesh.py",
+    "model",
+    "share.py",
+    "training",
+    "data/order.py",
+    "data/colour.py",
+    "data/loader.py",
+    "data/dali.py",
+    "data/replica.py",
+)
+# A file of this name in the state folder ends the training after the epoch under way.
+FINISH = "finish"
 
 
 @dataclass(frozen=True)
@@ -43,37 +60,56 @@ class Paths:
 
 
 def train_and_record(
-    model: Model, augment: Augment, train: Train, machine: Machine, paths: Paths, state: Path = STATE
+    mesh: Mesh,
+    device: torch.device,
+    model: Model,
+    augment: Augment,
+    train: Train,
+    machine: Machine,
+    paths: Paths,
+    state: Path = STATE,
 ) -> None:
     """Train and write weights, ``history.csv``, curves and ``run.json``.
 
+    Args:
+        mesh: the processes that train together, each of which calls this.
+        device: where this process computes.
+
     Raises:
-        UserError: an input is missing, the loss is no number, or another process trains the same.
+        UserError: an input is missing, the loss is no number, another process trains the same, or
+            the processes of `mesh` were given different things.
         KeyboardInterrupt: stopped from outside; the next call goes on.
     """
     measured = statistics.read(paths.statistics)
     training = open_records(paths.records, "train")
     validation = open_records(paths.records, "val")
     classes = index.read_classes(paths.index)
-    device = choose_device(machine)
+    run = run_fingerprint(model, augment, train, paths)
+    mesh.refuse_differences(parameters_code_or_records=run, epochs=train.epochs, torch=torch.__version__)
 
     network = AlexNet(model, len(classes))
     initialise(network, train.seed)
     network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
+    keep_column(network, mesh)
     network.to(device)
 
-    folder = state / "train" / run_fingerprint(model, augment, train, paths)
-    loader_of = lambda records: open_loader(  # noqa: E731
-        machine.loader, records, train.batch_size, device, machine.worker_count
-    )
-    training_loader = loader_of(training)
+    folder = state / "train" / run
+    finish = state / FINISH
+    loader = open_replica_loader(machine, training, train.batch_size, device, mesh)
     logbook = Logbook(paths.logs)
-    with sole_writer(folder, machine.timeout_seconds), stop_requests() as stop_asked:
+    alone = mesh.size == 1
+    with (
+        sole_writer(folder, machine.timeout_seconds) if mesh.leads else nullcontext(),
+        # One of several processes is stopped by whoever started it.
+        stop_requests(*(() if alone else (signal.SIGTERM,))) as stop_asked,
+    ):
+        if mesh.leads:
+            finish.unlink(missing_ok=True)
         history = Trainer(
             Setting(
                 network=network,
-                training=training_loader,
-                validation=loader_of(validation),
+                training=loader,
+                validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
                 labels=training.labels,
                 validation_pictures=len(validation),
                 statistics=measured,
@@ -83,14 +119,22 @@ def train_and_record(
                 compile=should_compile(machine, device),
                 checkpoint_minutes=machine.checkpoint_minutes,
                 progress=machine.progress,
+                mesh=mesh,
                 stop_asked=stop_asked,
+                finish_asked=finish.exists,
                 report_epoch=logbook.write,
             )
         ).run()
+    tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
+    if not mesh.leads:
+        return
+    trained = AlexNet(model, len(classes))
+    trained.load_state_dict(tensors)
+    finish.unlink(missing_ok=True)
     names = list(zip(classes["wnid"], classes["words"], strict=True))
-    weights.save(paths.weights, network, names)
-    loader_name = type(training_loader).__name__.removesuffix("Loader").lower()
-    write_json(paths.logs / "run.json", _about(network, train, device, loader_name, history))
+    weights.save(paths.weights, trained, names)
+    loader_name = chosen_loader(machine.loader)
+    write_json(paths.logs / "run.json", _about(trained, train, device, mesh, loader_name, history))
 
 
 def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) -> str:
@@ -111,13 +155,18 @@ def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) 
 
 
 def _about(
-    network: AlexNet, train: Train, device: torch.device, loader: str, history: list[EpochRow]
+    network: AlexNet,
+    train: Train,
+    device: torch.device,
+    mesh: Mesh,
+    loader: str,
+    history: list[EpochRow],
 ) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {
         "recipe": _recipe(network.model),
         "seed": train.seed,
-        "devices": f"1 × {name}",
+        "devices": _layout(mesh, name),
         "loader": loader,
         "precision": "float32",
         "epochs": len(history),
@@ -129,6 +178,13 @@ def _about(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def _layout(mesh: Mesh, device: str) -> str:
+    if mesh.size == 1:
+        return f"1 × {device}"
+    columns = "2 columns × " if mesh.columns == 2 else ""
+    return f"{mesh.size} × {device} ({columns}{mesh.replicas} replica{'s' if mesh.replicas > 1 else ''})"
 
 
 def _recipe(model: Model) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from alexnet.data import indexing
 from alexnet.data.loader import Batch, Loader, open_loader
-from alexnet.data.order import Epoch, Share, in_storage_order, training_epoch
+from alexnet.data.order import Epoch, in_storage_order, training_epoch
 from alexnet.data.preprocess import preprocess
 from alexnet.data.records import Records, decoded, open_records
 from alexnet.data.sample import generate
@@ -21,6 +21,7 @@ from alexnet.params.augment import Augment
 from alexnet.params.data import Data
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.sample import Sample
+from alexnet.share import Share
 
 CPU = torch.device("cpu")
 SEED = 4
