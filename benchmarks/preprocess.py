@@ -25,7 +25,9 @@ from PIL import Image
 
 from alexnet.data.resize import SIDE, BadPictureError, decode, encode, to_square
 from alexnet.data.sample import generate
-from alexnet.data.sources import PICTURE_SUFFIXES, TRAIN_TAR, scan_members
+from alexnet.data.sources.archives import scan_tar
+from alexnet.data.sources.ilsvrc import ILSVRC_2012
+from alexnet.data.sources.listing import PICTURE_SUFFIXES
 from alexnet.errors import UserError, shown_plainly
 from alexnet.params.sample import Sample
 
@@ -101,8 +103,8 @@ def drawn() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "sample"
         generate(root, SAMPLE, "none")
-        content = (root / TRAIN_TAR).read_bytes()
-        members = scan_members(root / TRAIN_TAR)
+        content = (root / ILSVRC_2012.train).read_bytes()
+        members = scan_tar(root / ILSVRC_2012.train)
         places = zip(members["offset"].tolist(), members["size"].tolist(), strict=True)
         return [content[offset : offset + size] for offset, size in places]
 

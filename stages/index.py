@@ -17,10 +17,10 @@ def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = IN
     found, layout = indexing.build(root, read(params, Data))
     index.write(out, found, layout)
     counts = found.pictures["split"].value_counts()
-    print(
-        f"index: {root} ({layout}): {len(found.classes)} classes, {counts.get('train', 0):,} training and"
-        f" {counts.get('val', 0):,} validation pictures"
+    pictures = ", ".join(
+        f"{counts[split]:,} {split}" for split in ("train", "val", "test") if split in counts
     )
+    print(f"index: {root} ({layout}): {len(found.classes)} classes; pictures: {pictures}")
 
 
 if __name__ == "__main__":

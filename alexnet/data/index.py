@@ -3,12 +3,17 @@
 Columns of ``index.parquet``, rows sorted by split and name:
 
 =======  ======  ==========================================================================
-split    string  ``train`` or ``val``
+split    string  ``train``, ``val`` or ``test``
 label    int32   rank of the class in ``classes.csv``, from 0
 name     string  the picture's name, unique in its split
 path     string  the file that holds it, relative to data_root
-offset   int64   where its bytes begin in that file
-size     int64   how many they are
+packing  string  ``none``; ``zip``: a zip's member, stored or deflated; ``gzip``: all of the
+                 file is one gzip stream
+form     string  ``file``: the bytes of a picture file; ``planes``: red, green and blue, each
+                 32×32 bytes (CIFAR-10)
+offset   int64   where its bytes begin: in the file; in the unpacked file with ``gzip``; with
+                 ``zip`` it is the place of the member's own header, just before them
+size     int64   how many they are, as they lie there
 =======  ======  ==========================================================================
 
 ``classes.csv`` has label, wnid and words; ``source.json`` the layout.
@@ -27,6 +32,7 @@ from alexnet.files import replacing, write_json
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
 SOURCE = "source.json"
+COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""From raw files to the index: list, choose the subset, number the classes."""
+"""From raw files to the index: list, split, choose the subset, number the classes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from alexnet.data.index import Index
-from alexnet.data.sources import Listing, list_source, scan_members
+from alexnet.data.index import COLUMNS, Index
+from alexnet.data.sources import Listing, list_source
 from alexnet.draws import generator
 from alexnet.errors import UserError
 from alexnet.files import STATE, fingerprint, replacing
@@ -17,7 +18,7 @@ from alexnet.params.data import Data
 def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index, str]:
     """Index what lies below `root`, or the seeded subset that `data` asks for.
 
-    Tars that were scanned before are not scanned again while name, size and time are the same.
+    Archives that were scanned before are not scanned again while name, size and time are the same.
 
     Returns:
         The index, equal wherever `root` lies, and the layout.
@@ -25,28 +26,76 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     Raises:
         UserError: the source is missing, broken or contradicts itself; see `list_source`.
     """
-    listing = list_source(root, data.layout, lambda path: _scan_once(path, state))
+    scans = _Scans(root, state)
+    listing = list_source(root, data.layout, scans)
+    scans.keep()
+    pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
+    if not (pictures["split"] == "val").any():
+        pictures = _with_validation(pictures, listing.layout, data)
     classes = _chosen_classes(listing, data)
-    label_of = {wnid: label for label, wnid in enumerate(classes["wnid"])}
-    pictures = listing.pictures[listing.pictures["wnid"].isin(label_of)]
-    pictures = pictures.assign(label=pictures["wnid"].map(label_of).astype("int32"))
-    pictures = pictures.sort_values(["split", "name"], ignore_index=True)
+    label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
+    if len(classes) < len(listing.classes):
+        pictures = pictures[pictures["wnid"].isin(label_of.index)]
+    pictures = pictures.assign(label=label_of.reindex(pictures["wnid"]).to_numpy("int32"))
     if data.per_class != "all":
         pictures = _some_per_class(pictures, data.per_class, data.seed)
-    columns = ["split", "label", "name", "path", "offset", "size"]
-    return Index(pictures[columns].reset_index(drop=True), classes), listing.layout
+    return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
 
 
-def _scan_once(path: Path, state: Path) -> pd.DataFrame:
-    about = path.stat()
-    key = fingerprint(path=str(path.resolve()), size=about.st_size, time=about.st_mtime_ns)
-    remembered = state / f"{key}.parquet"
-    if remembered.exists():
-        return pd.read_parquet(remembered)
-    members = scan_members(path)
-    with replacing(remembered) as temporary:
-        members.to_parquet(temporary, index=False)
-    return members
+class _Scans:
+    """What was found in the archives of one root, remembered by name, size and time.
+
+    One table for all of them, as a release can have 20,000 tars.
+    """
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
+        self._known: dict[tuple[str, int, int], pd.DataFrame] = {}
+        self._used: dict[tuple[str, int, int], pd.DataFrame] = {}
+        if self._table.exists():
+            rows = pd.read_parquet(self._table)
+            for key, found in rows.groupby(["file", "file_size", "file_time"], sort=False, observed=True):
+                self._known[key] = found.drop(columns=["file", "file_size", "file_time"])
+
+    def __call__(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        about = path.stat()
+        key = (path.name, about.st_size, about.st_mtime_ns)
+        if key not in self._used:
+            self._used[key] = self._known[key] if key in self._known else read(path)
+        return self._used[key].reset_index(drop=True)
+
+    def keep(self) -> None:
+        """Write down what was used, when that is anything new."""
+        if not self._used or set(self._used) == set(self._known):
+            return
+        parts = [
+            found.assign(file=name, file_size=size, file_time=time)
+            for (name, size, time), found in self._used.items()
+        ]
+        with replacing(self._table) as temporary:
+            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+
+
+def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.DataFrame:
+    """Hold out a seeded share of each class's training pictures as ``val``, in a source without one."""
+    if data.held_out == 0:
+        if not (pictures["split"] == "test").any():
+            raise UserError(
+                f"data.held_out: found 0, but the {layout} source has no validation pictures;"
+                " allowed: above 0, e.g. 0.02"
+            )
+        return pictures.assign(split=pictures["split"].where(pictures["split"] != "test", "val"))
+    train = pictures[pictures["split"] == "train"]
+    draw = pd.Series(generator(data.seed, "held-out pictures").permutation(len(train)), index=train.index)
+    by_class = draw.groupby(train["wnid"])
+    held = by_class.rank() <= (by_class.transform("size") * data.held_out).round()
+    if not held.any():
+        raise UserError(
+            f"data.held_out: {data.held_out:g} of the training pictures of a class are none; name a larger"
+            " share, as the source has no validation pictures"
+        )
+    split = pictures["split"].mask(held.reindex(pictures.index, fill_value=False), "val")
+    return pictures.assign(split=split).sort_values(["split", "name"], ignore_index=True)
 
 
 def _chosen_classes(listing: Listing, data: Data) -> pd.DataFrame:

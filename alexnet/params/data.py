@@ -8,17 +8,18 @@ from pydantic import Field, model_validator
 
 from alexnet.params.base import Section
 
-Layout = Literal["auto", "ilsvrc-2012", "folders"]
+Layout = Literal["auto", "ilsvrc-2012", "ilsvrc-2010", "kaggle", "folders", "class-tars", "cifar-10"]
 
 
 class Data(Section):
-    """Layout of the raw files, and a seeded subset of their classes and pictures."""
+    """Layout of the raw files, their validation split, and a seeded subset of classes and pictures."""
 
     key: ClassVar[str] = "data"
 
     layout: Layout
     classes: Literal["all"] | int | list[str]
     per_class: Literal["all"] | int
+    held_out: float = Field(ge=0, le=0.5)
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         Sample(seed=8, classes=3, first_class=0, train_per_class=10, val_per_class=1),
         "none",
     )
-    data = Data(layout="auto", classes="all", per_class="all", seed=1)
+    data = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
     index, _ = indexing.build(folder / "raw", data, folder / "scans")
     settings = Preprocess(jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0)
     with ThreadPoolExecutor(1) as pool:

@@ -35,7 +35,7 @@ from alexnet.processes import executor
 SAMPLE = Sample(seed=8, classes=3, first_class=0, train_per_class=12, val_per_class=4)
 SETTINGS = Preprocess(jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0.0)
 Pool = Callable[[], AbstractContextManager[Executor]]
-DATA = Data(layout="auto", classes="all", per_class="all", seed=1)
+DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
 
 
 @pytest.fixture(scope="module")

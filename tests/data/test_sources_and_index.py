@@ -21,13 +21,15 @@ from alexnet.data import index as indexes
 from alexnet.data import indexing
 from alexnet.data.sample import files, generate
 from alexnet.data.sample.pictures import CLASSES
-from alexnet.data.sources import DEVKIT, TRAIN_TAR, VAL_TAR
+from alexnet.data.sources import ilsvrc
+from alexnet.data.sources.ilsvrc import ILSVRC_2012
 from alexnet.errors import UserError
 from alexnet.params.data import Data
 from alexnet.params.sample import Sample
 
+TRAIN_TAR, VAL_TAR, DEVKIT = ILSVRC_2012.needed
 SETTINGS = Sample(seed=5, classes=4, first_class=0, train_per_class=5, val_per_class=3)
-ALL = Data(layout="auto", classes="all", per_class="all", seed=1)
+ALL = Data(layout="auto", classes="all", per_class="all", held_out=0.2, seed=1)
 WNIDS = sorted(CLASSES[number].wnid for number in range(SETTINGS.classes))
 
 Members = list[tuple[str, bytes]]
@@ -210,7 +212,7 @@ def test_rows_are_sorted_and_typed_as_documented(official: Path, build: Build, t
     names = list(zip(found.pictures["split"], found.pictures["name"], strict=True))
     assert names == sorted(names)
     assert len(set(names)) == len(names)
-    assert list(found.pictures.columns) == ["split", "label", "name", "path", "offset", "size"]
+    assert list(found.pictures.columns) == indexes.COLUMNS
     assert found.pictures[["label", "offset", "size"]].dtypes.tolist() == [np.int32, np.int64, np.int64]
     assert json.loads((tmp_path / "out" / indexes.SOURCE).read_text()) == {"layout": "ilsvrc-2012"}
 
@@ -336,7 +338,7 @@ def test_tars_are_scanned_once(
     own: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = written(tmp_path / "first", build(own))
-    monkeypatch.setattr(indexing, "scan_members", no_scan)
+    monkeypatch.setattr(ilsvrc, "scan_tar", no_scan)
     assert written(tmp_path / "second", build(own)) == first
     assert len(build(own, per_class=1).pictures) == 8
     about = (own / TRAIN_TAR).stat()
@@ -535,10 +537,11 @@ def test_a_link_in_a_tar(own: Path, build: Build) -> None:
     refused(build, own, str(own / VAL_TAR), "ILSVRC2012_val_00000013.JPEG", "no plain file")
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_folders_without_a_split(folders: Path, build: Build, split: str) -> None:
-    shutil.rmtree(folders / split)
-    refused(build, folders, str(folders), f"no {split}/ folder", layout="folders")
+def test_folders_without_a_split(folders: Path, build: Build) -> None:
+    shutil.rmtree(folders / "val")
+    refused(build, folders, "data.held_out", "no validation pictures", layout="folders", held_out=0.0)
+    shutil.rmtree(folders / "train")
+    refused(build, folders, str(folders), "no train/ folder", layout="folders")
 
 
 def test_a_validation_class_without_training_pictures(folders: Path, build: Build) -> None:

@@ -1,0 +1,74 @@
+"""What every source gives: its classes, and a row a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alexnet.errors import UserError
+
+PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
+COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
+
+# Gives what a reader of one archive finds in it, which may be remembered from an earlier time.
+Scan = Callable[[Path, Callable[[Path], pd.DataFrame]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        layout: one of `alexnet.params.data.Layout`, but ``auto``.
+        classes: a row per class in label order: wnid, words.
+        pictures: a row per picture: split, wnid, name, and where its bytes lie as in the index:
+            path (relative to the root), packing, form, offset, size.
+    """
+
+    layout: str
+    classes: pd.DataFrame
+    pictures: pd.DataFrame
+
+
+def as_pictures(
+    found: pd.DataFrame,
+    split: str,
+    path: str,
+    wnids: pd.Series | str,
+    packing: str = "none",
+    form: str = "file",
+) -> pd.DataFrame:
+    """Return rows of a `Listing` for what was `found` (name, offset, size) in the file `path`."""
+    constants = {"split": split, "wnid": wnids, "path": path, "packing": packing, "form": form}
+    return found[["name", "offset", "size"]].assign(**constants)[COLUMNS]
+
+
+def refuse_twins(path: Path, names: pd.Series) -> None:
+    """Refuse two pictures of one name.
+
+    Raises:
+        UserError: a name stands twice in `names`.
+    """
+    twins = names[names.duplicated()]
+    if len(twins):
+        raise UserError(f"{path}: two pictures are named {twins.iloc[0]}; each name may stand once")
+
+
+def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd.DataFrame:
+    """Return the classes in label order; one that `words` does not know is called by its own name."""
+    return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
+
+
+def parse_words(text: str) -> dict[str, str]:
+    """Return the words of each WNID from lines of a WNID, a space or tab, and words."""
+    pairs = (line.split(None, 1) for line in text.splitlines())
+    return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+
+
+def _spoken(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").split()) or name
