@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from alexnet.data.loader import open_loader
-from alexnet.data.records import open_records
-from alexnet.device import choose_device
-from alexnet.evaluation.patches import predict
-from alexnet.files import replacing, write_json
-from alexnet.model import weights as files
+from alexnet.evaluation.run import Paths, evaluate_and_record
 from alexnet.params import machine as machines
 from alexnet.params.base import read
 from alexnet.params.evaluate import Evaluate
 from stages.options import (
+    INDEX,
     MACHINE,
     PARAMS,
     PREDICTIONS,
@@ -27,31 +21,23 @@ from stages.options import (
     run,
 )
 
-# Ten times as many patches go through the network at once; on the CPU more no longer fit its caches.
-PICTURES_AT_ONCE = {"cpu": 4, "cuda": 64}
-
 
 def main(
     params: Params = PARAMS,
     machine: MachineFile = MACHINE,
+    index: Path = INDEX,
     records: Path = RECORDS,
+    skipped: Path = REPORTS / "skipped.csv",
     weights: Path = WEIGHTS,
-    metrics: Path = REPORTS / "metrics.json",
     predictions: Path = PREDICTIONS,
+    metrics: Path = REPORTS / "metrics.json",
 ) -> None:
     """Evaluate the last weights; no weights are chosen by their validation error."""
-    place = machines.read(machine)
-    split = read(params, Evaluate).split
-    pictures = open_records(records, split)
-    network, _ = files.load(weights)
-    device = choose_device(place)
-    at_once = PICTURES_AT_ONCE[device.type]
-    loader = open_loader(place.loader, pictures, at_once, device, place.worker_count, side=256)
-    result = predict(network.to(device), loader, pictures.labels, place.progress)
-    with replacing(predictions) as temporary, temporary.open("wb") as file:
-        ten, one = result.ten.astype(np.float32), result.one.astype(np.float32)
-        np.savez(file, ten=ten, one=one, labels=result.labels)
-    write_json(metrics, {**result.metrics(), "split": split})
+    evaluate_and_record(
+        read(params, Evaluate),
+        machines.read(machine),
+        Paths(index, records, skipped, weights, predictions, metrics),
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ INDEX = Path("data/index")
 RECORDS = Path("data/records")
 STATISTICS = Path("data/statistics.npz")
 WEIGHTS = Path("models/alexnet.safetensors")
-PREDICTIONS = Path("data/predictions.npz")
+PREDICTIONS = Path("data/predictions")
 REPORTS = Path("reports")
 
 

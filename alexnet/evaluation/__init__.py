@@ -1,1 +1,1 @@
-"""Error rates, counted over patches and pictures."""
+"""Error rates, counted over patches and pictures, and what lies behind them."""

@@ -19,8 +19,27 @@ def top_k_wrong(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     Raises:
         ValueError: a score is not a number.
     """
+    better, equal = _rivals(scores, labels)
+    return better + equal > k
+
+
+def top_k_error(scores: Tensor, labels: Tensor, k: int, share_ties: bool = False) -> Tensor:
+    """Return each picture's share of an error, float64 (pictures,), from 0 to 1.
+
+    Args:
+        share_ties: False counts as `top_k_wrong` does. True counts as the 2012 source does: of n
+            classes that share a score, s of which still fit among the k best, each is right by
+            min(1, s / n).
+    """
+    if not share_ties:
+        return top_k_wrong(scores, labels, k).double()
+    better, equal = _rivals(scores, labels)
+    return 1 - ((k - better).double() / equal).clamp(0, 1)
+
+
+def _rivals(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Count the classes that score higher than the true one, and those that score as high, itself too."""
     if torch.isnan(scores).any():
         raise ValueError("scores hold NaN")
     truth = scores.gather(1, labels[:, None])
-    others_ahead = (scores >= truth).sum(1) - 1
-    return others_ahead >= k
+    return (scores > truth).sum(1), (scores == truth).sum(1)

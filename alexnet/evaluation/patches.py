@@ -1,18 +1,25 @@
-"""Ten patches and one (paper, section 4.1): whole pictures in, class probabilities out."""
+"""Ten patches and one (paper, section 4.1): whole pictures in, class probabilities out.
+
+Several processes can share a split: each predicts the records that `share` gives it, and
+`predictions.merge` joins the parts. Shares are made of whole batches, so that a picture meets the
+same neighbours in its batch however many processes there are, and its probabilities are the same
+to the last bit.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.loader import Loader
+from alexnet.data.loader import Batch, Loader
 from alexnet.data.order import in_storage_order
 from alexnet.errors import UserError
-from alexnet.evaluation.errors import top_k_wrong
 from alexnet.model.inputs import PATCH, PICTURE, Patches
 from alexnet.model.network import AlexNet
 from alexnet.progress import Progress, Style
@@ -23,32 +30,17 @@ CORNERS = ((0, 0), (0, _END), (_END, 0), (_END, _END), (_END // 2, _END // 2))
 CENTRE = 4
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Class probabilities of every picture of a split, in storage order.
+class Part(NamedTuple):
+    """Class probabilities of some pictures of a split.
 
     Attributes:
+        records: int64 (pictures,), their record numbers.
         ten, one: float64 (pictures, classes): mean softmax of ten patches, softmax of the centre.
-        labels: int64 (pictures,).
     """
 
+    records: NDArray[np.int64]
     ten: NDArray[np.float64]
     one: NDArray[np.float64]
-    labels: NDArray[np.int64]
-
-    def metrics(self) -> dict[str, float | int]:
-        """Return error rates (fractions) and the mean loss (nats) of the ten-patch probabilities."""
-        result: dict[str, float | int] = {}
-        labels = torch.from_numpy(self.labels)
-        for suffix, probabilities in (("", self.ten), ("_one_patch", self.one)):
-            scores = torch.from_numpy(probabilities)
-            for k in (1, 5):
-                wrong = int(top_k_wrong(scores, labels, k).sum())
-                result[f"top{k}_error{suffix}"] = wrong / len(labels)
-        truth = self.ten[np.arange(len(self.labels)), self.labels]
-        result["loss"] = float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
-        result["images"] = len(self.labels)
-        return result
 
 
 def ten_patches(pictures: Tensor) -> Patches:
@@ -69,35 +61,51 @@ def ten_patches(pictures: Tensor) -> Patches:
     return Patches(pixels, corners[:, 0], corners[:, 1], mirrored)
 
 
+def share(pictures: int, batch_size: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
+    """Return the record numbers that process `rank` of `ranks` predicts: whole batches in a row.
+
+    The shares of all ranks hold each of the `pictures` once; a share may be empty.
+    """
+    batches = -(-pictures // batch_size)
+    first, end = (batches * number // ranks * batch_size for number in (rank, rank + 1))
+    return np.arange(first, min(end, pictures))
+
+
 @torch.no_grad()
 def predict(
-    network: AlexNet, loader: Loader, labels: NDArray[np.int64], style: Style = "auto"
-) -> Predictions:
-    """Return the predictions of `network` for every picture that `loader` holds.
+    network: AlexNet, loader: Loader, records: NDArray[np.int64], pictures: int, style: Style = "auto"
+) -> Part:
+    """Return the probabilities that `network` gives the chosen `records`.
 
     Args:
-        loader: of whole pictures; each is decoded once and its patches are cut on the device.
-        labels: int64 (pictures,), in storage order.
+        loader: of whole pictures; each is decoded and brought to the device once, and its patches
+            are cut there.
+        records: int64, record numbers, as `share` gives them.
+        pictures: how many the whole split has.
 
     Raises:
         UserError: the network's outputs hold NaN.
     """
     network.eval()
     device = next(network.parameters()).device
-    shape = (len(labels), network.classes)
+    shape = (len(records), network.classes)
     ten, one = np.empty(shape), np.empty(shape)
     done = 0
-    with Progress("evaluate", len(labels), style) as progress:
-        for batch in loader.batches(in_storage_order(len(labels))):
+    with Progress("evaluate", len(records), style) as progress:
+        for batch in _batches(loader, records, pictures):
             count = len(batch.records)
             probabilities = _softmax(network, batch.pixels.to(device)).cpu().numpy()
+            if np.isnan(probabilities).any():
+                raise UserError("the network's outputs hold NaN: its weights are of no use. Train again.")
             ten[done : done + count] = probabilities.mean(0)
             one[done : done + count] = probabilities[CENTRE]
             done += count
             progress.advance(count)
-    if np.isnan(ten).any():
-        raise UserError("the network's outputs hold NaN: its weights are of no use. Train again.")
-    return Predictions(ten, one, labels)
+    return Part(records, ten, one)
+
+
+def _batches(loader: Loader, records: NDArray[np.int64], pictures: int) -> Iterator[Batch]:
+    return loader.batches(replace(in_storage_order(pictures), order=records))
 
 
 def _softmax(network: AlexNet, pictures: Tensor) -> Tensor:

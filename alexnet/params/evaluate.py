@@ -1,4 +1,4 @@
-"""`evaluate`: on which pictures the error rates are measured."""
+"""`evaluate`: on which pictures the error rates are measured, and how ties count."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import ClassVar, Literal
 
 from alexnet.params.base import Section
 
+Ties = Literal["against", "fractional"]
+
 
 class Evaluate(Section):
     """The split whose error rates go into the report (paper, section 4.1, last paragraph of crops)."""
 
     key: ClassVar[str] = "evaluate"
 
-    split: Literal["train", "val"]
+    split: Literal["train", "val", "test"]
+    ties: Ties

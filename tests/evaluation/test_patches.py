@@ -1,4 +1,4 @@
-"""Error rates, ten patches and predictions against plain NumPy."""
+"""Ten patches, their averaged outputs, and a split shared by several processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reference import softmax
 from torch import Tensor
 
 from alexnet.data.loader import Batch
 from alexnet.data.order import Epoch
 from alexnet.errors import UserError
-from alexnet.evaluation.errors import top_k_wrong
-from alexnet.evaluation.patches import CENTRE, Predictions, classify, predict, ten_patches
+from alexnet.evaluation.patches import CENTRE, classify, predict, share, ten_patches
+from alexnet.evaluation.predictions import merge
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.params.base import read
@@ -25,106 +26,6 @@ PROFILES = Path(__file__).parents[2] / "profiles"
 # Top and left of the four corners and the centre, in the order of the patches.
 PLACES = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
 CLASSES = 7
-
-
-def literally_wrong(scores: NDArray[np.float64], labels: NDArray[np.int64], k: int) -> list[bool]:
-    """Sort each picture's classes, the true one behind all that score as high, and look for it."""
-    wrong = []
-    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
-        ranking = sorted(range(len(row)), key=lambda index: (-row[index], index == label))
-        wrong.append(label not in ranking[:k])
-    return wrong
-
-
-@pytest.mark.parametrize("classes", [2, 5, 6, 40])
-@pytest.mark.parametrize("k", [1, 5])
-def test_top_k_is_the_place_in_the_ranking(classes: int, k: int) -> None:
-    draw = np.random.default_rng(classes)
-    # Whole numbers, so that there are many ties.
-    scores = draw.integers(0, 6, (300, classes)).astype(np.float64)
-    scores[:40, 0] = 7
-    labels = draw.integers(0, classes, 300)
-    labels[:20] = 0
-    expected = literally_wrong(scores, labels, k)
-    found = top_k_wrong(torch.from_numpy(scores), torch.from_numpy(labels), k)
-    assert found.tolist() == expected
-    assert any(expected) == (classes > k)
-    assert not all(expected)
-
-
-def test_a_tie_counts_against_the_network() -> None:
-    scores = torch.tensor([[3.0, 3.0, 1.0], [3.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
-    assert top_k_wrong(scores, torch.tensor([0, 0, 0]), 1).tolist() == [True, False, True]
-    assert top_k_wrong(scores, torch.tensor([1, 1, 1]), 2).tolist() == [False, True, True]
-
-
-def test_a_network_that_does_not_tell_classes_apart_is_always_wrong() -> None:
-    scores, labels = torch.zeros(10, 10), torch.arange(10)
-    for k in (1, 5):
-        assert top_k_wrong(scores, labels, k).all()
-
-
-def test_scores_that_are_no_numbers_are_refused() -> None:
-    scores = torch.zeros(3, 4)
-    scores[1, 2] = torch.nan
-    with pytest.raises(ValueError, match="NaN"):
-        top_k_wrong(scores, torch.zeros(3, dtype=torch.int64), 1)
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True))
-
-
-def test_metrics_are_numpys_on_random_logits() -> None:
-    draw = np.random.default_rng(3)
-    logits = draw.integers(-3, 4, (10, 200, 20)).astype(np.float64)
-    labels = draw.integers(0, 20, 200)
-    logits[:, range(60), labels[:60]] = 4
-    each = softmax(logits)
-    ten, one = each.mean(0), each[4]
-    metrics = Predictions(ten, one, labels).metrics()
-    for suffix, scores in (("", ten), ("_one_patch", one)):
-        for k in (1, 5):
-            expected = np.mean(literally_wrong(scores, labels, k))
-            assert 0 < expected < 1
-            assert metrics[f"top{k}_error{suffix}"] == pytest.approx(expected, abs=1e-15)
-    expected_loss = -np.mean([np.log(ten[picture, label]) for picture, label in enumerate(labels)])
-    assert metrics["loss"] == pytest.approx(expected_loss, rel=1e-12)
-    assert metrics["images"] == 200
-
-
-def test_metrics_by_hand() -> None:
-    ten = np.array(
-        [
-            [0.50, 0.20, 0.10, 0.10, 0.05, 0.05],  # right
-            [0.30, 0.25, 0.20, 0.15, 0.06, 0.04],  # second: top-1 wrong
-            [0.30, 0.25, 0.20, 0.15, 0.06, 0.04],  # sixth: both wrong
-            [0.25, 0.25, 0.20, 0.10, 0.10, 0.10],  # a tie for the first: top-1 wrong
-        ]
-    )
-    one = np.eye(6)[[0, 1, 5, 0]] * 0.5 + np.arange(6) / 30
-    metrics = Predictions(ten, one, np.array([0, 1, 5, 0])).metrics()
-    assert metrics == {
-        "top1_error": 0.75,
-        "top5_error": 0.25,
-        "top1_error_one_patch": 0.0,
-        "top5_error_one_patch": 0.0,
-        "loss": pytest.approx(-np.log([0.5, 0.25, 0.04, 0.25]).mean(), rel=1e-12),
-        "images": 4,
-    }
-
-
-def test_fewer_than_five_classes_are_never_beyond_the_fifth() -> None:
-    scores = np.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]])
-    metrics = Predictions(scores, scores, np.array([0, 0])).metrics()
-    assert (metrics["top1_error"], metrics["top5_error"]) == (0.5, 0.0)
-
-
-def test_a_certain_and_wrong_prediction_has_a_finite_loss() -> None:
-    scores = np.array([[1.0, 0.0]])
-    loss = Predictions(scores, scores, np.array([1])).metrics()["loss"]
-    assert loss == pytest.approx(-np.log(np.finfo(np.float64).tiny), rel=1e-12)
 
 
 def coordinates(pictures: int) -> Tensor:
@@ -217,7 +118,7 @@ def literal_probabilities(network: AlexNet, picture: NDArray[np.uint8]) -> NDArr
 def test_predictions_average_the_softmax_outputs_of_the_ten() -> None:
     network, (pixels, labels) = network_of(), some_pictures(5)
     network.train()
-    found = predict(network, Pictures(pixels, labels, 2), labels, "none")
+    found = predict(network, Pictures(pixels, labels, 2), np.arange(len(labels)), len(labels), "none")
     assert found.ten.dtype == np.float64
     assert found.ten.shape == found.one.shape == (5, CLASSES)
     for picture in range(5):
@@ -228,21 +129,21 @@ def test_predictions_average_the_softmax_outputs_of_the_ten() -> None:
         assert np.abs(each - each[4]).max() > 1e-2
         mean_of_logits = softmax(np.log(each).mean(0))
         assert np.abs(found.ten[picture] - mean_of_logits).max() > 1e-4
-    assert np.array_equal(found.labels, labels)
+    assert found.records.tolist() == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(found.ten.sum(1), 1, rtol=1e-12)
 
 
 def test_predictions_do_not_depend_on_the_batch() -> None:
     network, (pixels, labels) = network_of(), some_pictures(5)
-    two = predict(network, Pictures(pixels, labels, 2), labels, "none")
-    five = predict(network, Pictures(pixels, labels, 5), labels, "none")
+    two = predict(network, Pictures(pixels, labels, 2), np.arange(len(labels)), len(labels), "none")
+    five = predict(network, Pictures(pixels, labels, 5), np.arange(5), 5, "none")
     np.testing.assert_allclose(two.ten, five.ten, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(two.one, five.one, rtol=1e-4, atol=1e-6)
 
 
 def test_classify_gives_the_ten_patch_probabilities() -> None:
     network, (pixels, labels) = network_of(), some_pictures(3)
-    found = predict(network, Pictures(pixels, labels, 3), labels, "none")
+    found = predict(network, Pictures(pixels, labels, 3), np.arange(3), 3, "none")
     np.testing.assert_allclose(classify(network.train(), pixels).numpy(), found.ten, rtol=1e-12)
 
 
@@ -251,4 +152,50 @@ def test_outputs_that_are_no_numbers_are_told() -> None:
     with torch.no_grad():
         network.fc8.bias[2] = torch.nan
     with pytest.raises(UserError, match="NaN"):
-        predict(network, Pictures(pixels, labels, 2), labels, "none")
+        predict(network, Pictures(pixels, labels, 2), np.arange(len(labels)), len(labels), "none")
+
+
+@pytest.mark.parametrize("pictures", [1, 3, 7, 12, 13])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+def test_shares_are_whole_batches_and_hold_each_picture_once(pictures: int, ranks: int) -> None:
+    shares = [share(pictures, 4, rank, ranks) for rank in range(ranks)]
+    assert np.concatenate(shares).tolist() == list(range(pictures))
+    assert all(len(mine) == 0 or mine[0] % 4 == 0 for mine in shares)
+    sizes = [-(-len(mine) // 4) for mine in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_several_ranks_give_the_bits_of_one(ranks: int) -> None:
+    # Seven pictures: no multiple of the batch of two, nor of any number of ranks.
+    network, (pixels, labels) = network_of(), some_pictures(7)
+    loader = Pictures(pixels, labels, 2)
+    alone = predict(network, loader, share(7, 2), 7, "none")
+    parts = [predict(network, loader, share(7, 2, rank, ranks), 7, "none") for rank in range(ranks)]
+    ten, one = merge(parts[::-1], 7)
+    assert np.array_equal(ten, alone.ten)
+    assert np.array_equal(one, alone.one)
+
+
+def test_parts_that_miss_or_repeat_a_picture_are_refused() -> None:
+    network, (pixels, labels) = network_of(), some_pictures(4)
+    loader = Pictures(pixels, labels, 2)
+    first, second = (predict(network, loader, share(4, 2, rank, 2), 4, "none") for rank in range(2))
+    for parts in ([first], [first, first], [first, second, second]):
+        with pytest.raises(ValueError, match="each of 4 pictures once"):
+            merge(parts, 4)
+
+
+def test_each_picture_is_asked_for_once() -> None:
+    network, (pixels, labels) = network_of(), some_pictures(3)
+    asked: list[int] = []
+
+    class Counting(Pictures):
+        def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+            for batch in super().batches(epoch, first):
+                asked.extend(batch.records.tolist())
+                assert batch.pixels.shape[1:] == (256, 256, 3)
+                yield batch
+
+    predict(network, Counting(pixels, labels, 2), share(3, 2), 3, "none")
+    assert asked == [0, 1, 2]

@@ -1,0 +1,24 @@
+"""How well a number of pictures fixes an error rate."""
+
+from __future__ import annotations
+
+from scipy.stats import beta
+
+CONFIDENCE = 0.95
+
+
+def exact_interval(error: float, images: int) -> tuple[float, float]:
+    """Return the exact binomial interval (Clopper and Pearson 1934) of an error rate.
+
+    Args:
+        error: the fraction of `images` that was wrong; shared credit for ties may make the count
+            of wrong images a fraction, which the beta form of the interval allows.
+        images: the number of images, at least 1.
+
+    Returns:
+        The bounds of the two-sided 95 % interval, as fractions.
+    """
+    wrong, tail = error * images, (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, wrong, images - wrong + 1)) if wrong > 0 else 0.0
+    high = float(beta.ppf(1 - tail, wrong + 1, images - wrong)) if wrong < images else 1.0
+    return low, high

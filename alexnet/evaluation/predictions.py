@@ -1,0 +1,204 @@
+"""Class probabilities of a whole split: kept as arrays, joined from parts, averaged, counted.
+
+A folder of predictions holds
+
+- ``ten.npy``, ``one.npy``: float64 (pictures, classes), mean softmax of ten patches and softmax of
+  the centre; float64, so that what is counted from the files is what was counted from the network;
+- ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
+- ``about.json``: the split, and WNID, words and ILSVRC ID of the classes;
+- ``ilsvrc.txt``: what the challenge's server takes, see `server_lines`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from alexnet.errors import UserError
+from alexnet.evaluation.calibration import reliability
+from alexnet.evaluation.errors import top_k_error
+from alexnet.evaluation.patches import Part
+from alexnet.files import replacing, write_json, write_text
+
+UNKNOWN = -1
+SERVER_FILE = "ilsvrc.txt"
+GUESSES = 5
+# Rows counted at once: of 1000 classes, 32 MB.
+_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The probabilities of every picture of a split, in storage order.
+
+    Attributes:
+        ten, one: float64 (pictures, classes), perhaps mapped from a file: mean softmax of ten patches,
+            softmax of the centre.
+        labels: int64 (pictures,); all `UNKNOWN` when the split has none.
+        names: (pictures,), names in the index.
+        split: its name.
+        classes: WNID and words of each class, in label order.
+        ids: the classes' numbers on the challenge's server.
+    """
+
+    ten: NDArray[np.float64]
+    one: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    names: NDArray[np.str_]
+    split: str
+    classes: tuple[tuple[str, str], ...]
+    ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the true classes are known."""
+        return bool((self.labels >= 0).all())
+
+    def metrics(self, share_ties: bool = False) -> dict[str, float | int | str]:
+        """Return error rates (fractions), mean loss (nats) and calibration error of the split.
+
+        Loss and calibration error are the ten-patch probabilities'. A split without labels has
+        no rates, just its name and size.
+        """
+        result: dict[str, float | int | str] = {}
+        if self.labelled:
+            for suffix, scores in (("", self.ten), ("_one_patch", self.one)):
+                for k in (1, 5):
+                    result[f"top{k}_error{suffix}"] = float(self.wrong(k, share_ties, scores).mean())
+            truth = self.ten[np.arange(len(self)), self.labels]
+            result["loss"] = float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
+            guesses, confidence = self.guesses(1)
+            result["calibration_error"] = reliability(confidence[:, 0], guesses[:, 0] == self.labels).error
+        return result | {"images": len(self), "split": self.split}
+
+    def wrong(
+        self, k: int, share_ties: bool = False, scores: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return each picture's share of a top-k error, (pictures,); `scores` are `ten` unless given."""
+        scores = self.ten if scores is None else scores
+        shares = [
+            top_k_error(
+                torch.from_numpy(rows), torch.from_numpy(self.labels[start : start + _ROWS]), k, share_ties
+            )
+            for start, rows in _blocks(scores)
+        ]
+        return torch.cat(shares).numpy()
+
+    def guesses(self, count: int = GUESSES) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the likeliest labels and their ten-patch probabilities, best first, (pictures, count).
+
+        Among equals the lowest label comes first. With fewer classes there are fewer columns.
+        """
+        labels, values = [], []
+        for _, rows in _blocks(self.ten):
+            best = np.argsort(-rows, axis=1, kind="stable")[:, :count]
+            labels.append(best)
+            values.append(np.take_along_axis(rows, best, 1))
+        return np.concatenate(labels), np.concatenate(values)
+
+
+def _blocks(scores: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    for start in range(0, len(scores), _ROWS):
+        # A copy: rows of a mapped file are read-only, which torch warns of.
+        yield start, np.array(scores[start : start + _ROWS])
+
+
+def merge(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return `ten` and `one` of all `pictures` in storage order from the parts that ranks predicted.
+
+    Raises:
+        ValueError: a picture is in no part, or in two.
+    """
+    records = np.concatenate([part.records for part in parts])
+    if not np.array_equal(np.sort(records), np.arange(pictures)):
+        raise ValueError(f"the parts do not hold each of {pictures} pictures once")
+    place = np.argsort(records)
+    ten, one = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ten", "one"))
+    if np.array_equal(place, records):
+        return ten, one
+    return ten[place], one[place]
+
+
+def save(folder: Path, predictions: Predictions) -> None:
+    """Write `predictions` and the server's file into `folder`."""
+    for name in ("ten", "one"):
+        with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, getattr(predictions, name))
+    with replacing(folder / "pictures.parquet") as temporary:
+        table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
+        table.to_parquet(temporary, index=False)
+    about = {"split": predictions.split, "classes": predictions.classes, "ids": predictions.ids}
+    write_json(folder / "about.json", about)
+    write_text(folder / SERVER_FILE, "".join(f"{line}\n" for line in server_lines(predictions)))
+
+
+def load(folder: Path) -> Predictions:
+    """Read what `save` wrote, the arrays mapped, not read.
+
+    Raises:
+        UserError: the folder is missing or not such a one, or holds NaN.
+    """
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        with (folder / "pictures.parquet").open("rb") as file:
+            pictures = pd.read_parquet(file)
+        ten, one = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ten", "one"))
+        classes = tuple((str(wnid), str(words)) for wnid, words in about["classes"])
+        labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()
+        split, ids = str(about["split"]), tuple(int(number) for number in about["ids"])
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; run the evaluate stage first (dvc repro)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: no predictions that this project wrote: {error}") from None
+    if ten.shape != (len(labels), len(classes)) or one.shape != ten.shape:
+        raise UserError(
+            f"{folder}: found arrays of {ten.shape} and {one.shape};"
+            f" allowed: {len(labels)} pictures × {len(classes)} classes"
+        )
+    if any(np.isnan(rows).any() for scores in (ten, one) for _, rows in _blocks(scores)):
+        raise UserError(f"{folder}: the probabilities hold NaN. Train and evaluate again.")
+    return Predictions(ten, one, labels, names, split, classes, ids)
+
+
+def average(several: Sequence[Predictions]) -> Predictions:
+    """Return the mean of several networks' predictions (paper, section 6.1: "averaging").
+
+    Raises:
+        UserError: they are not of the same pictures and classes.
+    """
+    first, *others = several
+    for number, other in enumerate(others, 2):
+        for what, same in (
+            ("split", other.split == first.split),
+            ("classes", other.classes == first.classes),
+            ("pictures", np.array_equal(other.names, first.names)),
+            ("labels", np.array_equal(other.labels, first.labels)),
+        ):
+            if not same:
+                raise UserError(
+                    f"predictions 1 and {number} are of other {what}; averaged can be"
+                    " what several networks say of the same pictures"
+                )
+    ten, one = (
+        sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
+        for name in ("ten", "one")
+    )
+    return replace(first, ten=ten, one=one)
+
+
+def server_lines(predictions: Predictions) -> Iterator[str]:
+    """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name."""
+    guesses, _ = predictions.guesses()
+    translated = np.asarray(predictions.ids)[guesses]
+    for picture in np.argsort(predictions.names.astype(str), kind="stable"):
+        yield " ".join(map(str, translated[picture]))

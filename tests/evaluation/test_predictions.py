@@ -1,0 +1,190 @@
+"""Predictions as arrays: what is counted from them, kept, joined and averaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reference import literal_calibration_error, literal_credit, literally_wrong, softmax
+from typer.testing import CliRunner
+
+from alexnet.cli import app
+from alexnet.errors import UserError
+from alexnet.evaluation import predictions as arrays
+from alexnet.evaluation.calibration import BINS
+from alexnet.evaluation.intervals import exact_interval
+from alexnet.evaluation.predictions import Predictions
+
+
+def predictions_of(
+    ten: NDArray[np.float64], one: NDArray[np.float64], labels: NDArray[np.int64]
+) -> Predictions:
+    pictures, classes = ten.shape
+    names = np.array([f"{number:05d}.JPEG" for number in range(pictures)], dtype=object)
+    words = tuple((f"n{label:08d}", f"class {label}") for label in range(classes))
+    return Predictions(ten, one, labels, names, "val", words, tuple(range(1, classes + 1)))
+
+
+def random_predictions(seed: int, pictures: int = 40, classes: int = 8) -> Predictions:
+    draw = np.random.default_rng(seed)
+    ten, one = softmax(draw.standard_normal((2, pictures, classes)) * 2)
+    # The same pictures whatever the seed of the scores.
+    labels = np.random.default_rng(99).integers(0, classes, pictures)
+    return predictions_of(ten, one, labels)
+
+
+def test_metrics_are_numpys_on_random_logits() -> None:
+    draw = np.random.default_rng(3)
+    logits = draw.integers(-3, 4, (10, 200, 20)).astype(np.float64)
+    labels = draw.integers(0, 20, 200)
+    logits[:, range(60), labels[:60]] = 4
+    each = softmax(logits)
+    ten, one = each.mean(0), each[4]
+    metrics = predictions_of(ten, one, labels).metrics()
+    for suffix, scores in (("", ten), ("_one_patch", one)):
+        for k in (1, 5):
+            expected = np.mean(literally_wrong(scores, labels, k))
+            assert 0 < expected < 1
+            assert metrics[f"top{k}_error{suffix}"] == pytest.approx(expected, abs=1e-15)
+    expected_loss = -np.mean([np.log(ten[picture, label]) for picture, label in enumerate(labels)])
+    assert metrics["loss"] == pytest.approx(expected_loss, rel=1e-12)
+    expected_calibration = literal_calibration_error(ten, labels, BINS)
+    assert metrics["calibration_error"] == pytest.approx(expected_calibration, rel=1e-9)
+    assert metrics["images"] == 200
+
+
+def test_metrics_by_hand() -> None:
+    ten = np.array(
+        [
+            [0.50, 0.20, 0.10, 0.10, 0.05, 0.05],  # right
+            [0.30, 0.25, 0.20, 0.15, 0.06, 0.04],  # second: top-1 wrong
+            [0.30, 0.25, 0.20, 0.15, 0.06, 0.04],  # sixth: both wrong
+            [0.25, 0.25, 0.20, 0.10, 0.10, 0.10],  # a tie for the first: top-1 wrong
+        ]
+    )
+    one = np.eye(6)[[0, 1, 5, 0]] * 0.5 + np.arange(6) / 30
+    metrics = predictions_of(ten, one, np.array([0, 1, 5, 0])).metrics()
+    assert metrics == {
+        "top1_error": 0.75,
+        "top5_error": 0.25,
+        "top1_error_one_patch": 0.0,
+        "top5_error_one_patch": 0.0,
+        "loss": pytest.approx(-np.log([0.5, 0.25, 0.04, 0.25]).mean(), rel=1e-12),
+        "calibration_error": pytest.approx((0.5 + 0.3 + 0.3 + 0.75) / 4),
+        "images": 4,
+        "split": "val",
+    }
+
+
+def test_fewer_than_five_classes_are_never_beyond_the_fifth() -> None:
+    scores = np.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]])
+    metrics = predictions_of(scores, scores, np.array([0, 0])).metrics()
+    assert (metrics["top1_error"], metrics["top5_error"]) == (0.5, 0.0)
+
+
+def test_a_certain_and_wrong_prediction_has_a_finite_loss() -> None:
+    scores = np.array([[1.0, 0.0]])
+    loss = predictions_of(scores, scores, np.array([1])).metrics()["loss"]
+    assert loss == pytest.approx(-np.log(np.finfo(np.float64).tiny), rel=1e-12)
+
+
+def test_shared_ties_reach_the_metrics() -> None:
+    draw = np.random.default_rng(6)
+    scores = softmax(draw.integers(0, 3, (150, 12)).astype(np.float64))
+    labels = draw.integers(0, 12, 150)
+    metrics = predictions_of(scores, scores, labels).metrics(share_ties=True)
+    for k in (1, 5):
+        credit = [literal_credit(row, label, k) for row, label in zip(scores.tolist(), labels, strict=True)]
+        assert metrics[f"top{k}_error"] == pytest.approx(1 - np.mean(credit), abs=1e-12)
+
+
+def test_more_pictures_than_are_counted_at_once() -> None:
+    made = random_predictions(1, pictures=2 * 4096 + 5, classes=6)
+    assert made.wrong(1).tolist() == literally_wrong(made.ten, made.labels, 1)
+    guesses, values = made.guesses()
+    order = np.argsort(-made.ten, axis=1, kind="stable")[:, :5]
+    assert np.array_equal(guesses, order)
+    assert np.array_equal(values, np.take_along_axis(made.ten, order, 1))
+
+
+def test_a_split_without_labels_has_no_rates() -> None:
+    made = random_predictions(1)
+    unknown = replace(made, labels=np.full(40, arrays.UNKNOWN), split="test")
+    assert unknown.metrics() == {"images": 40, "split": "test"}
+
+
+def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path: Path) -> None:
+    made = random_predictions(2)
+    arrays.save(tmp_path / "here", made)
+    found = arrays.load(tmp_path / "here")
+    for name in ("ten", "one", "labels", "names"):
+        assert np.array_equal(getattr(found, name), getattr(made, name))
+    assert (found.split, found.classes, found.ids) == (made.split, made.classes, made.ids)
+    assert found.metrics() == made.metrics()
+
+
+def test_folders_that_hold_no_predictions_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"about\.json: no such file"):
+        arrays.load(tmp_path)
+    made = random_predictions(2)
+    arrays.save(tmp_path, made)
+    np.save(tmp_path / "ten.npy", made.ten[:-1])
+    with pytest.raises(UserError, match="40 pictures × 8 classes"):
+        arrays.load(tmp_path)
+    bad = made.ten.copy()
+    bad[3, 1] = np.nan
+    np.save(tmp_path / "ten.npy", bad)
+    with pytest.raises(UserError, match="NaN"):
+        arrays.load(tmp_path)
+    (tmp_path / "about.json").write_text("{")
+    with pytest.raises(UserError, match="no predictions"):
+        arrays.load(tmp_path)
+
+
+def test_the_servers_file_has_five_ids_a_line_in_the_order_of_names(tmp_path: Path) -> None:
+    made = random_predictions(3, pictures=4, classes=7)
+    ids = (40, 7, 900, 1, 2, 3, 1000)
+    names = np.array([f"ILSVRC2012_test_{number:08d}.JPEG" for number in (3, 1, 4, 2)], dtype=object)
+    arrays.save(tmp_path, replace(made, names=names, ids=ids))
+    lines = (tmp_path / arrays.SERVER_FILE).read_text().splitlines()
+    for line, picture in zip(lines, (1, 3, 0, 2), strict=True):
+        ranking = sorted(range(7), key=lambda label: -made.ten[picture, label])[:5]
+        assert [int(number) for number in line.split()] == [ids[label] for label in ranking]
+
+
+def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Path) -> None:
+    several = [random_predictions(seed) for seed in (1, 2, 3)]
+    folders = [tmp_path / str(number) for number in range(3)]
+    for folder, one in zip(folders, several, strict=True):
+        arrays.save(folder, one)
+    together = arrays.average([arrays.load(folder) for folder in folders])
+    expected = np.mean([one.ten for one in several], 0)
+    np.testing.assert_allclose(together.ten, expected, rtol=1e-14)
+    np.testing.assert_allclose(together.one, np.mean([one.one for one in several], 0), rtol=1e-14)
+
+    words = ["ensemble", *map(str, folders), "--save", str(tmp_path / "mean")]
+    printed = CliRunner().invoke(app, words).stdout
+    error = np.mean(literally_wrong(expected, several[0].labels, 1))
+    low, high = exact_interval(float(error), 40)
+    assert f"3 averaged{' ' * (len(str(folders[0])) - 10)}  {error:.1%} ({low:.1%} to {high:.1%})" in printed
+    assert arrays.load(tmp_path / "mean").metrics() == together.metrics()
+
+
+def test_an_ensemble_of_one_is_the_one() -> None:
+    one = random_predictions(4)
+    assert np.array_equal(arrays.average([one]).ten, one.ten)
+
+
+def test_predictions_of_other_pictures_are_not_averaged() -> None:
+    one = random_predictions(4)
+    for change, what in (
+        ({"split": "test"}, "split"),
+        ({"names": one.names[::-1]}, "pictures"),
+        ({"labels": (one.labels + 1) % 8}, "labels"),
+        ({"classes": one.classes[::-1]}, "classes"),
+    ):
+        with pytest.raises(UserError, match=f"1 and 2 are of other {what}"):
+            arrays.average([one, replace(one, **change)])

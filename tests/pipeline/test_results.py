@@ -1,0 +1,64 @@
+"""What the last stages make of a real, tiny run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Project
+from reference import literal_calibration_error, literally_wrong
+
+from alexnet.data import index as indexes
+from alexnet.data.records import open_records
+from alexnet.errors import UserError
+from alexnet.evaluation import predictions as arrays
+from alexnet.evaluation.calibration import BINS
+from alexnet.evaluation.run import Paths, evaluate_and_record
+from alexnet.params.evaluate import Evaluate
+from alexnet.params.machine import Machine
+
+
+def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
+    found = arrays.load(project.folder / "data/predictions")
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    records = open_records(project.folder / "data/records", "val")
+    assert found.names.tolist() == records.names.tolist()
+    assert found.labels.tolist() == records.labels.tolist()
+    for suffix, scores in (("", found.ten), ("_one_patch", found.one)):
+        np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-9)
+        for k in (1, 5):
+            expected = np.mean(literally_wrong(scores, found.labels, k))
+            assert metrics[f"top{k}_error{suffix}"] == pytest.approx(expected, abs=1e-15)
+    assert metrics["loss"] == pytest.approx(-np.log(found.ten[range(12), found.labels]).mean(), rel=1e-12)
+    calibration = literal_calibration_error(np.array(found.ten), found.labels, BINS)
+    assert metrics["calibration_error"] == pytest.approx(calibration, rel=1e-9)
+    server = (project.folder / "data/predictions" / arrays.SERVER_FILE).read_text().splitlines()
+    assert len(server) == 12
+    assert all(sorted(line.split()) == ["1", "2", "3"] for line in server)
+
+
+def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> None:
+    folder, metrics = project.folder, tmp_path / "metrics.json"
+    paths = Paths(
+        index=folder / "data/index",
+        records=folder / "data/records",
+        skipped=folder / "reports/skipped.csv",
+        weights=folder / "models/alexnet.safetensors",
+        predictions=tmp_path / "predictions",
+        metrics=metrics,
+    )
+    machine, settings = Machine(progress="none"), Evaluate(split="val", ties="against")
+    with pytest.raises(UserError, match="no records of the split test"):
+        evaluate_and_record(Evaluate(split="test", ties="against"), machine, paths)
+    (tmp_path / "weights").write_bytes(b"none")
+    with pytest.raises(UserError, match="not a network"):
+        evaluate_and_record(settings, machine, replace(paths, weights=tmp_path / "weights"))
+    index = indexes.read(paths.index)
+    renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
+    indexes.write(tmp_path / "index", replace(index, classes=renamed), "folders")
+    with pytest.raises(UserError, match="trained for 3 classes"):
+        evaluate_and_record(settings, machine, replace(paths, index=tmp_path / "index"))
+    assert not metrics.exists()
