@@ -8,13 +8,14 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -160,14 +161,22 @@ def _worker(
         with _joined(store, rank, count, count, columns, device, machine) as mesh:
             work(mesh, device, *arguments)
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        _leave(INTERRUPTED)
     except Exception as error:
         if _lost_another(error) or not _first_to_fail(store):
-            raise SystemExit(LEFT_ALONE) from None
-        if not isinstance(error, UserError):
-            raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
+            _leave(LEFT_ALONE)
+        if isinstance(error, UserError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    # gloo's threads abort a process that ends in the usual way without its peers.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _under_torchrun(work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:

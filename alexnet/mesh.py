@@ -113,7 +113,7 @@ class Mesh:
 
     def wait_for_all(self) -> None:
         """Go on when every process has come this far."""
-        self.any()
+        self.any(False)
 
     def from_leader(self, value: Any) -> Any:
         """Return the leader's `value` (anything that pickles) on every process."""
