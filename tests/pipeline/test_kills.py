@@ -1,0 +1,106 @@
+"""SIGKILL at any moment: training goes on from the last state and ends with the very same weights."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Project, make_project
+
+STAGE = [sys.executable, "-m", "stages.train"]
+REPRO = ["dvc", "repro", "train"]
+EPOCHS = 40
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project trained once without a disturbance."""
+    project = make_project(tmp_path_factory.mktemp("kills") / "project")
+    project.set("train.epochs", EPOCHS)
+    project.set("loader", "torch", "machine.yaml")
+    # After about every update.
+    project.set("checkpoint_minutes", 0.0005, "machine.yaml")
+    project.repro("rgb_pca")
+    project.run(*STAGE)
+    return project
+
+
+def start(project: Project, command: list[str]) -> subprocess.Popen[bytes]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    quiet = subprocess.DEVNULL
+    environment = {**os.environ, "PATH": path}
+    return subprocess.Popen(command, cwd=project.folder, env=environment, stdout=quiet, stderr=quiet)
+
+
+def states(project: Project) -> set[str]:
+    return {path.name for path in (project.folder / ".state/train").glob("*/epoch-*.pt")}
+
+
+def wait_for(condition: Callable[[], bool], running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert running.poll() is None, "it ended before it was killed; give it more epochs"
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def kill_at_random(project: Project, command: list[str], draw: random.Random) -> None:
+    """Kill `command` at a random moment after it has gone on for a while."""
+    before = states(project)
+    running = start(project, command)
+    wait_for(lambda: bool(states(project) - before), running)
+    time.sleep(draw.uniform(0, 0.3))
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+
+
+def kill_while_writing(project: Project) -> None:
+    before = states(project)
+    running = start(project, STAGE)
+    writing = project.folder / ".state/train"
+    wait_for(lambda: bool(states(project) - before), running)
+    wait_for(lambda: any(writing.glob("*/*.partial")), running)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+
+
+def test_ten_kills_end_with_the_same_weights(undisturbed: Project) -> None:
+    project, draw = undisturbed, random.Random(1)
+    weights = project.folder / "models/alexnet.safetensors"
+    expected = weights.read_bytes()
+    project.run("rm", "-rf", ".state/train", "models", "reports/training")
+    for command in [STAGE, REPRO] * 4:
+        kill_at_random(project, command, draw)
+        assert not weights.exists()
+    # Twice, since a write may end between being seen and the kill.
+    kill_while_writing(project)
+    kill_while_writing(project)
+    furthest = max(states(project))
+
+    output = project.repro("train")
+    epoch, consumed = (int(number) for number in furthest.removesuffix(".pt").split("-")[1:])
+    assert f"going on in epoch {epoch} after {consumed} pictures" in output
+    assert weights.read_bytes() == expected
+    assert not list((project.folder / ".state/train").glob("*/*.partial"))
+    history = (project.folder / "reports/training/history.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in history[1:]] == [str(number) for number in range(1, EPOCHS + 1)]
+
+
+def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> None:
+    project = undisturbed
+    project.run("rm", "-rf", ".state/train", "models")
+    running = start(project, REPRO)
+    wait_for(lambda: bool(states(project)), running)
+    (project.folder / ".state/finish").touch()
+    assert running.wait(120) == 0
+    history = (project.folder / "reports/training/history.csv").read_text().splitlines()
+    assert 1 < len(history) < EPOCHS
+    assert (project.folder / "models/alexnet.safetensors").exists()
+    assert not (project.folder / ".state/finish").exists()
