@@ -65,10 +65,14 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     """Hold `folder` (made if absent) against other processes; the lock ends with the process.
 
     Raises:
-        UserError: another process still holds it after `timeout_seconds`.
+        UserError: another process still holds it after `timeout_seconds`, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with lock as file:
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:

@@ -37,6 +37,7 @@ def main(
             place.progress,
             place.timeout_seconds,
             place.worker_count,
+            place.shuffle,
         )
     layout = json.loads((index / indexes.SOURCE).read_text())["layout"]
     write_json(counts, {"layout": layout, "classes": len(found.classes), "splits": outcome.counts})

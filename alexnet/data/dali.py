@@ -69,7 +69,7 @@ class DaliLoader:
     def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
         """Tell DALI the next batch: JPEG bytes and, for patches, corners (top, left) and mirrors."""
         chosen, epoch = next(self._asked), self._epoch
-        jpegs = [self.records.jpeg(record) for record in chosen]
+        jpegs = [self.records.stored(record) for record in chosen]
         if self.side != PATCH:
             return [jpegs]
         corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)

@@ -1,29 +1,44 @@
 """Index to store: every picture decoded, squared, encoded and put in a seeded global order.
 
-A shard is the unit of work, of restart and of equality: its pictures are a function of index and
-seed alone, so any number of workers writes the same bytes, and finished shards survive a stop.
+A shard is the unit of equality and of restart: its pictures are a function of index and seed
+alone, so any number of workers writes the same bytes, and finished shards survive a stop. The
+pictures of a shard lie all over the source. Either a worker seeks for each of them (`seek`), or the
+source is read once in its own order and the shards are gathered from pieces (`scatter`); then
+finished pieces survive a stop as well.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TypeVar
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from alexnet.data.index import Index
-from alexnet.data.raw import Place, read_picture
-from alexnet.data.records import Record, shard_name, write_shard, write_tables
-from alexnet.data.resize import BadPictureError, encode, to_square
+from alexnet.data.preparing import (
+    Run,
+    Shard,
+    SumsLedger,
+    gather_shard,
+    make_run,
+    make_shard,
+    prepared_square,
+    stored_form,
+)
+from alexnet.data.records import write_tables
+from alexnet.data.resize import BadPictureError
+from alexnet.data.statistics import SUMS
 from alexnet.draws import generator
 from alexnet.errors import UserError
-from alexnet.files import fingerprint, replacing, sole_writer
+from alexnet.files import fingerprint, sole_writer
+from alexnet.params.machine import Shuffle
 from alexnet.params.preprocess import Preprocess
 from alexnet.progress import Progress, Style, duration
 
@@ -31,6 +46,13 @@ SPLITS = ("train", "val", "test")
 NEEDED = ("train", "val")
 # Enough pictures for an estimate within about a tenth, in well under a second.
 TRIAL_PICTURES = 48
+# A run is read in one go: long against a seek, short against what a stop loses.
+RUN_PICTURES = 8192
+# A bucket's pictures are gathered while they are still in memory; each is an open file while a run is made.
+BUCKET_PICTURES = 4096
+MAX_BUCKETS = 400
+
+Unit = TypeVar("Unit", Run, Shard)
 
 
 @dataclass(frozen=True)
@@ -46,18 +68,6 @@ class Outcome:
     skipped: pd.DataFrame
 
 
-class _Shard(NamedTuple):
-    """One unit of work: which rows of the index go into which shard."""
-
-    folder: Path
-    root: Path
-    split: str
-    number: int
-    first_key: int
-    pictures: pd.DataFrame
-    settings: Preprocess
-
-
 def preprocess(
     root: Path,
     index: Index,
@@ -68,104 +78,159 @@ def preprocess(
     style: Style = "auto",
     timeout_seconds: float = 600.0,
     workers: int = 1,
+    shuffle: Shuffle = "seek",
 ) -> Outcome:
     """Write the store of all pictures of `index` into the folder `records`.
 
-    Finished shards are kept below `state` until all are there, then moved; a restart goes on.
+    Finished work is kept below `state` until all is there, then moved; a restart goes on.
     `workers`, how many `pool` has, serves the estimate of the time alone.
 
     Raises:
         UserError: more than `max_bad_fraction` of the pictures are bad, none of a split or class
-            is left, the disk is too small, or another process does the same work.
+            is left, the disk is too small or cannot be written, or another process does the same work.
     """
     key = fingerprint(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
+        shuffle=shuffle,
     )
     folder = state / key
     with sole_writer(folder, timeout_seconds):
         shards = _plan(root, index, settings, folder)
-        waiting = [shard for shard in shards if not _finished(shard)]
-        total = len(index.pictures)
-        done = total - sum(len(shard.pictures) for shard in waiting)
-        _say_what_it_needs(root, index, settings, folder, total - done, workers)
-        with Progress("preprocess", total, style, done) as progress:
-            for future in as_completed([pool.submit(_make_shard, shard) for shard in waiting]):
-                progress.advance(future.result())
-        rows = pd.concat([pd.read_parquet(_rows_path(shard)) for shard in shards], ignore_index=True)
+        runs = _plan_runs(shards, root, settings, folder) if shuffle == "scatter" else []
+        _say_what_it_needs(root, index, settings, folder, shards, runs, workers)
+        ledger = SumsLedger(folder)
+        if runs:
+            _finish(pool, make_run, runs, "preprocess, reading", style, ledger.add)
+            _gather(pool, shards, runs, folder, style)
+        else:
+            _finish(pool, make_shard, shards, "preprocess", style, ledger.add)
+        ledger.settle()
+        rows = pd.concat([pd.read_parquet(shard.rows) for shard in shards], ignore_index=True)
         outcome = _outcome(rows, index, settings)
+        ledger.total.write(folder / SUMS)
         _deliver(rows[rows["reason"] == ""].drop(columns="reason"), folder, records)
         shutil.rmtree(folder)
     return outcome
 
 
-def _plan(root: Path, index: Index, settings: Preprocess, folder: Path) -> list[_Shard]:
+def _plan(root: Path, index: Index, settings: Preprocess, folder: Path) -> list[Shard]:
     shards = []
     for split in SPLITS:
         pictures = index.pictures[index.pictures["split"] == split]
         order = generator(settings.seed, f"storage order of {split}").permutation(len(pictures))
         for number, first in enumerate(range(0, len(order), settings.shard_pictures)):
             chosen = pictures.iloc[order[first : first + settings.shard_pictures]]
-            shards.append(_Shard(folder, root, split, number, first, chosen, settings))
+            shards.append(Shard(folder, root, split, number, first, chosen, settings))
     return shards
 
 
-def _rows_path(shard: _Shard) -> Path:
-    return shard.folder / f"{shard.split}-{shard.number:05d}.parquet"
+def _plan_runs(shards: list[Shard], root: Path, settings: Preprocess, folder: Path) -> list[Run]:
+    together = max(1, BUCKET_PICTURES // settings.shard_pictures, -(-len(shards) // MAX_BUCKETS))
+    parts = [
+        shard.pictures.assign(
+            position=np.arange(shard.first_key, shard.first_key + len(shard.pictures)),
+            bucket=number // together,
+        )
+        for number, shard in enumerate(shards)
+    ]
+    pictures = pd.concat(parts, ignore_index=True).sort_values(["path", "offset"], ignore_index=True)
+    return [
+        Run(folder, root, number, pictures.iloc[first : first + RUN_PICTURES], settings)
+        for number, first in enumerate(range(0, len(pictures), RUN_PICTURES))
+    ]
 
 
-def _finished(shard: _Shard) -> bool:
-    tar = shard.folder / f"{shard_name(shard.split, shard.number)}.tar"
-    return _rows_path(shard).exists() and tar.exists()
-
-
-def _make_shard(shard: _Shard) -> int:
-    """Write one shard and its rows; runs in a worker. Returns how many pictures it took."""
-    cv2.setNumThreads(1)
-    records, bad = [], []
-    for position, row in enumerate(shard.pictures.itertuples()):
+def _finish(
+    pool: Executor,
+    make: Callable[[Unit], int],
+    units: Sequence[Unit],
+    label: str,
+    style: Style,
+    finished: Callable[[str], None],
+) -> None:
+    """Have `pool` make all units that are not finished, and tell `finished` the name of each that is."""
+    total = sum(len(unit.pictures) for unit in units)
+    waiting = [unit for unit in units if not unit.finished]
+    for unit in units:
+        if unit.finished:
+            finished(unit.name)
+    with Progress(label, total, style, total - sum(len(unit.pictures) for unit in waiting)) as progress:
+        futures = {pool.submit(make, unit): unit for unit in waiting}
         try:
-            picture = to_square(read_picture(shard.root, _place(row)))
-        except BadPictureError as error:
-            bad.append((shard.split, shard.number, 0, 0, row.label, row.name, str(error)))
-            continue
-        jpeg = encode(picture, shard.settings.jpeg_quality, shard.settings.chroma)
-        records.append(Record(shard.first_key + position, jpeg, row.label, row.name))
-    rows = write_shard(shard.folder, shard.split, shard.number, records).assign(reason="")
-    rows = pd.concat([rows, pd.DataFrame(bad, columns=rows.columns)], ignore_index=True)
-    with replacing(_rows_path(shard)) as temporary:
-        rows.to_parquet(temporary, index=False)
-    return len(shard.pictures)
+            for future in as_completed(futures):
+                progress.advance(future.result())
+                finished(futures[future].name)
+        except BrokenExecutor:
+            raise UserError(
+                "preprocess: a worker process was ended from outside, often for want of memory. What is"
+                " finished is kept: run again, with fewer workers (machine.yaml) if it happens again."
+            ) from None
+        finally:
+            # After an error nobody wants the rest.
+            for future in futures:
+                future.cancel()
 
 
-def _place(row: Any) -> Place:
-    return Place(row.path, row.packing, row.form, row.offset, row.size)
+def _gather(pool: Executor, shards: list[Shard], runs: list[Run], folder: Path, style: Style) -> None:
+    """Make the shards from the finished runs; a bucket's pieces go when its last shard is there."""
+    rows = pd.concat([pd.read_parquet(run.rows) for run in runs], ignore_index=True)
+    rows = rows.sort_values(["split", "position"], ignore_index=True)
+    first_row = {split: int(rows["split"].searchsorted(split)) for split in SPLITS}
+    planned, left, bucket_of = [], dict[int, int](), dict[str, int]()
+    for shard in shards:
+        start = first_row[shard.split] + shard.first_key
+        planned.append(shard._replace(pictures=rows.iloc[start : start + len(shard.pictures)]))
+        bucket = bucket_of[shard.name] = int(rows["bucket"].iloc[start])
+        left[bucket] = left.get(bucket, 0) + 1
+
+    def finished(name: str) -> None:
+        bucket = bucket_of[name]
+        left[bucket] -= 1
+        if left[bucket] == 0:
+            for run in runs:
+                (folder / run.name / f"{bucket:05d}").unlink(missing_ok=True)
+
+    _finish(pool, gather_shard, planned, "preprocess, gathering", style, finished)
 
 
 def _say_what_it_needs(
-    root: Path, index: Index, settings: Preprocess, folder: Path, pictures: int, workers: int
+    root: Path,
+    index: Index,
+    settings: Preprocess,
+    folder: Path,
+    shards: list[Shard],
+    runs: list[Run],
+    workers: int,
 ) -> None:
     """Print disk and time of the work ahead, from a trial on a few pictures."""
+    pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
     if pictures <= TRIAL_PICTURES:
         return
     chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
     start, size, tried = time.perf_counter(), 0, 0
     for row in index.pictures.iloc[np.sort(chosen)].itertuples():
         try:
-            picture = to_square(read_picture(root, _place(row)))
+            picture = prepared_square(root, row)
         except BadPictureError:
             continue
         tried += 1
         # Two tar headers, the label, and the padding of each to whole blocks.
-        size += len(encode(picture, settings.jpeg_quality, settings.chroma)) + 1800
+        size += len(stored_form(picture, settings)) + 1800
     if tried == 0:
         return
     seconds = (time.perf_counter() - start) / TRIAL_PICTURES * pictures / workers
     needed, free = size / tried * pictures, shutil.disk_usage(folder).free
+    how = "one seek a picture; on a spinning disk rather shuffle: scatter"
+    if runs:
+        # While a bucket is gathered it is there twice.
+        needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
+        how = "in the order of the source"
     print(
         f"preprocess: {pictures:,} pictures need about {_gigabytes(needed)} of disk and"
-        f" {duration(seconds)} with {workers} workers. DVC's cache then holds them a second time, unless"
-        " cache.type is reflink, hardlink or symlink (for large data: dvc config cache.type hardlink).",
+        f" {duration(seconds)} with {workers} workers, reading {how} (machine.yaml). DVC's cache then holds"
+        " them a second time, unless cache.type is reflink, hardlink or symlink (for large data:"
+        " dvc config cache.type hardlink).",
         flush=True,
     )
     if needed > free:
@@ -205,8 +270,20 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
 
 
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
-    for suffix in (".tar", ".idx"):
-        for path in sorted(folder.glob("*" + suffix)):
-            records.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, records / path.name)
+    try:
+        records.mkdir(parents=True, exist_ok=True)
+        for path in sorted([*folder.glob("*.tar"), *folder.glob("*.idx"), folder / SUMS]):
+            _also_at(path, records / path.name)
+    except OSError as error:
+        raise UserError(f"{records}: cannot be written: {error.strerror or error}") from error
     write_tables(records, rows.reset_index(drop=True))
+
+
+def _also_at(path: Path, target: Path) -> None:
+    """Give a file a second name; the first goes when all is delivered, so a stop here loses nothing."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copyfile(path, target)

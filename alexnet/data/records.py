@@ -1,18 +1,21 @@
-"""The store of 256×256 records: tar shards of JPEGs in the WebDataset form.
+"""The store of 256×256 records: tar shards of JPEGs or raw pixels in the WebDataset form.
 
 A folder holds
 
-- ``train-00000.tar`` …: pairs ``00000042.jpg`` (the picture) and ``00000042.cls`` (its label);
+- ``train-00000.tar`` …: pairs ``00000042.jpg`` (the picture; ``.rgb`` when it is raw: 256×256×3
+  bytes, row after row) and ``00000042.cls`` (its label);
 - ``train-00000.idx`` …: each shard's offsets, as DALI's `readers.webdataset` wants them;
-- ``records.parquet``: a row per record in storage order: split, shard, offset, size, label, name;
-- ``shards.csv``: split, shard, records, bytes and SHA-256 of each shard.
+- ``records.parquet``: a row per record in storage order: split, shard, offset, size, label, name,
+  encoding (``jpeg`` or ``raw``);
+- ``shards.csv``: split, shard, records, bytes and SHA-256 of each shard;
+- ``sums.npz``: what the training pixels added up to before they were encoded, for `rgb_pca`.
 """
 
 from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,15 +28,17 @@ from PIL import Image
 from alexnet.errors import UserError
 from alexnet.files import replacing, sha256_of, write_text
 
+SIDE = 256
+SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
 TABLE = "records.parquet"
 SHARDS = "shards.csv"
 
 
 class Record(NamedTuple):
-    """A picture ready to be stored: JPEG bytes, label, and its name in the index."""
+    """A picture ready to be stored: its encoded bytes, label, and its name in the index."""
 
     key: int
-    jpeg: bytes
+    data: bytes
     label: int
     name: str
 
@@ -42,13 +47,17 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}"
 
 
-def write_shard(folder: Path, split: str, number: int, records: Sequence[Record]) -> pd.DataFrame:
+def write_shard(
+    folder: Path, split: str, number: int, records: Iterable[Record], encoding: str = "jpeg"
+) -> pd.DataFrame:
     """Write one shard and its index of offsets, each whole or not at all.
+
+    `records` are taken one by one and not kept.
 
     Returns:
         The shard's rows of ``records.parquet``.
     """
-    name = shard_name(split, number)
+    name, suffix = shard_name(split, number), SUFFIXES[encoding]
     rows, lines = [], []
     with (
         replacing(folder / f"{name}.tar") as temporary,
@@ -56,13 +65,15 @@ def write_shard(folder: Path, split: str, number: int, records: Sequence[Record]
     ):
         for record in records:
             label = str(record.label).encode()
-            picture, text = f"{record.key:08d}.jpg", f"{record.key:08d}.cls"
-            jpeg_at, label_at = _add(tar, picture, record.jpeg), _add(tar, text, label)
-            lines.append(f"jpg {jpeg_at} {len(record.jpeg)} {picture} cls {label_at} {len(label)} {text}")
-            rows.append((split, number, jpeg_at, len(record.jpeg), record.label, record.name))
+            picture, text = f"{record.key:08d}.{suffix}", f"{record.key:08d}.cls"
+            data_at, label_at = _add(tar, picture, record.data), _add(tar, text, label)
+            size = len(record.data)
+            lines.append(f"{suffix} {data_at} {size} {picture} cls {label_at} {len(label)} {text}")
+            rows.append((split, number, data_at, size, record.label, record.name))
     write_text(folder / f"{name}.idx", "\n".join([f"v1.2 {len(lines)}", *lines]) + "\n")
     columns = ["split", "shard", "offset", "size", "label", "name"]
-    return pd.DataFrame(rows, columns=columns).astype({"shard": "int32", "label": "int32"})
+    types = {"shard": "int32", "offset": "int64", "size": "int64", "label": "int32"}
+    return pd.DataFrame(rows, columns=columns).astype(types).assign(encoding=encoding)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
@@ -92,10 +103,12 @@ class Records:
     Attributes:
         labels: int64 (records,), in storage order.
         names: the pictures' names in the index.
+        encoding: ``jpeg`` or ``raw``.
     """
 
     labels: NDArray[np.int64]
     names: NDArray[np.str_]
+    encoding: str
     _shards: list[NDArray[np.uint8]]
     _shard: NDArray[np.int64]
     _offset: NDArray[np.int64]
@@ -104,10 +117,11 @@ class Records:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def jpeg(self, record: int) -> NDArray[np.uint8]:
-        """Return the bytes of a record, uint8 (size,), a view of the mapped file."""
+    def stored(self, record: int) -> NDArray[np.uint8]:
+        """Return a view of a record in the mapped file: uint8 (256, 256, 3) if raw, else (size,)."""
         start = self._offset[record]
-        return self._shards[self._shard[record]][start : start + self._size[record]]
+        data = self._shards[self._shard[record]][start : start + self._size[record]]
+        return data.reshape(SIDE, SIDE, 3) if self.encoding == "raw" else data
 
 
 def open_records(folder: Path, split: str) -> Records:
@@ -125,13 +139,12 @@ def open_records(folder: Path, split: str) -> Records:
     if rows.empty:
         raise UserError(f"{folder}: no records of the split {split}")
     numbers = sorted(rows["shard"].unique())
-    shards: list[NDArray[np.uint8]] = [
-        np.memmap(folder / f"{shard_name(split, number)}.tar", np.uint8, "r") for number in numbers
-    ]
+    shards = [_mapped(folder / f"{shard_name(split, number)}.tar") for number in numbers]
     place = {number: position for position, number in enumerate(numbers)}
     return Records(
         labels=rows["label"].to_numpy(np.int64, copy=True),
         names=rows["name"].to_numpy(),
+        encoding=str(rows["encoding"].iloc[0]),
         _shards=shards,
         _shard=rows["shard"].map(place).to_numpy(np.int64),
         _offset=rows["offset"].to_numpy(np.int64),
@@ -139,9 +152,22 @@ def open_records(folder: Path, split: str) -> Records:
     )
 
 
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    """Map a file into memory; unlike NumPy's maps it keeps no file open, of which ImageNet has too many."""
+    import torch
+
+    try:
+        return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8).numpy()
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be opened ({reason}); run dvc repro -f preprocess") from None
+
+
 def decoded(records: Records, record: int) -> NDArray[np.uint8]:
-    """Return a record's pixels, uint8 (256, 256, 3), by Pillow."""
-    with Image.open(io.BytesIO(records.jpeg(record).tobytes())) as image:
+    """Return a record's pixels, uint8 (256, 256, 3), by Pillow unless they are raw."""
+    if records.encoding == "raw":
+        return records.stored(record)
+    with Image.open(io.BytesIO(records.stored(record).tobytes())) as image:
         return np.asarray(image)
 
 

@@ -7,17 +7,23 @@ ignored, as it was in 2012.
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
+from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from scipy.sparse import csr_array
 
 SIDE = 256
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
+# Pixels held as floats at once when shrinking; nearly all pictures are smaller.
+STRIP_PIXELS = 4_000_000
 
 Picture = NDArray[np.uint8]
 
@@ -36,20 +42,37 @@ def decode(data: bytes) -> Picture:
     """
     if not data:
         raise BadPictureError("empty file")
+    if data.startswith(b"\xff\xd8"):
+        picture = _decode_plain_jpeg(data)
+        if picture is not None:
+            return picture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadPictureError(
-                        f"{image.width}×{image.height} pixels; at most {MAX_PIXELS:,} are read"
-                    )
+                _refuse_huge(image.width, image.height)
                 image.load()
                 return np.asarray(_to_rgb(image))
     except UnidentifiedImageError:
         raise BadPictureError("cannot be decoded: no picture format that is known") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadPictureError(f"cannot be decoded: {error}") from None
+
+
+def _decode_plain_jpeg(data: bytes) -> Picture | None:
+    """Decode a grey or RGB JPEG as Pillow does, in three quarters of the time; None: let Pillow see to it."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        _refuse_huge(width, height)
+        return None if colours in ("CMYK", "YCCK") else simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError:
+        # Not whole, or with something odd in it, which need not keep Pillow from reading it.
+        return None
+
+
+def _refuse_huge(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadPictureError(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are read")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -74,19 +97,66 @@ def to_square(picture: Picture) -> Picture:
     """
     height, width = picture.shape[:2]
     short = min(height, width)
-    if short != SIDE:
-        size = (max(SIDE, round(width * SIDE / short)), max(SIDE, round(height * SIDE / short)))
-        if size[0] * size[1] > MAX_PIXELS:
-            raise BadPictureError(f"{width}×{height} pixels is too thin to be scaled to {size[0]}×{size[1]}")
-        method = cv2.INTER_AREA if short > SIDE else cv2.INTER_CUBIC
-        picture = cv2.resize(picture, size, interpolation=method).astype(np.uint8, copy=False)
-    height, width = picture.shape[:2]
-    top, left = (height - SIDE) // 2, (width - SIDE) // 2
+    size = (max(SIDE, round(height * SIDE / short)), max(SIDE, round(width * SIDE / short)))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise BadPictureError(f"{width}×{height} pixels is too thin to be scaled to {size[1]}×{size[0]}")
+    if short > SIDE:
+        return _central_square_by_area(picture, size)
+    if short < SIDE:
+        enlarged = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC)
+        picture = enlarged.astype(np.uint8, copy=False)
+    top, left = _corner(size)
     return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
+
+
+def _corner(size: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] - SIDE) // 2, (size[1] - SIDE) // 2
+
+
+def _central_square_by_area(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Return the central square of `picture` shrunk to `size` (height, width) by exact coverage of areas.
+
+    Pixels outside the square are not touched. Rows, then columns: either is a product with a sparse
+    matrix, three times as fast as OpenCV's area interpolation and within its rounding.
+    """
+    top, left = _corner(size)
+    above, rows = _coverage(picture.shape[0], size[0], top)
+    before, columns = _coverage(picture.shape[1], size[1], left)
+    part = picture[above : above + rows.shape[1], before : before + columns.shape[1]]
+    width = part.shape[1]
+    low = np.empty((SIDE, width, 3), np.float32)
+    # A strip at a time, or a huge picture would be held as floats.
+    strip = max(1, STRIP_PIXELS // part.shape[0])
+    for start in range(0, width, strip):
+        floats = part[:, start : start + strip].astype(np.float32).reshape(part.shape[0], -1)
+        low[:, start : start + strip] = (rows @ floats).reshape(SIDE, -1, 3)
+    # OpenCV transposes pixels several times faster than NumPy.
+    square = columns @ cv2.transpose(low).reshape(width, -1)
+    rounded = cv2.convertScaleAbs(square).reshape(SIDE, SIDE, 3)
+    return cv2.transpose(rounded).astype(np.uint8, copy=False)
+
+
+@functools.lru_cache(1024)
+def _coverage(before: int, after: int, first: int) -> tuple[int, Any]:
+    """Return which share of the new cells `first` to `first` + 255 each old cell covers.
+
+    `before` cells are shrunk to `after`. The matrix, (256, old cells), starts at the old cell whose
+    number stands in front of it. Whole numbers until the last division: a new cell is `before`
+    long, an old one `after`.
+    """
+    new = np.arange(first, first + SIDE)
+    starts, ends = new * before // after, -(-(new + 1) * before // after)
+    counts = ends - starts
+    ends_at = np.cumsum(counts)
+    old = np.arange(ends_at[-1]) - np.repeat(ends_at - counts - starts, counts)
+    new = np.repeat(new, counts)
+    overlap = np.minimum((new + 1) * before, (old + 1) * after) - np.maximum(new * before, old * after)
+    weights = (overlap / before).astype(np.float32)
+    offset = int(starts[0])
+    shape = (SIDE, int(ends[-1]) - offset)
+    return offset, csr_array((weights, old - offset, np.concatenate([[0], ends_at])), shape=shape)
 
 
 def encode(picture: Picture, quality: int, chroma: str) -> bytes:
     """Return `picture` as baseline JPEG with `chroma` ``4:2:0`` or ``4:4:4``."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=chroma)
-    return buffer.getvalue()
+    return simplejpeg.encode_jpeg(picture, quality, "RGB", chroma.replace(":", ""))

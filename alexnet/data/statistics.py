@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,9 @@ from alexnet.progress import Progress, Style
 
 # Work is handed out in ranges of so many records.
 RANGE = 2048
+SUMS = "sums.npz"
+# 255 times this is below 2^24.
+EXACT_IN_FLOAT32 = 65_536
 
 
 @dataclass(frozen=True)
@@ -53,51 +57,100 @@ class Statistics:
         }
 
 
-@dataclass
-class _Sums:
-    """Exact sums over pictures: of each pixel, and of the products of the channels."""
+class Sums:
+    """Exact whole-number sums over pictures: of each pixel, and of the products of the channels.
 
-    pixels: NDArray[np.int64]
-    products: NDArray[np.int64]
+    Attributes:
+        images: how many pictures.
+        pixels: int64 (256, 256, 3).
+        products: int64 (3, 3), over all pixels.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.pixels = np.zeros((256, 256, 3), np.int64)
+        self.products = np.zeros((3, 3), np.int64)
+        self._recent = np.zeros((256, 256, 3), np.float32)
+        self._recent_images = 0
+
+    def add_picture(self, picture: NDArray[np.uint8]) -> None:
+        """Add one picture, uint8 (256, 256, 3)."""
+        self.images += 1
+        # In float32, which OpenCV adds to fastest, sums of this many bytes are still exact.
+        cv2.accumulate(picture, self._recent)
+        self._recent_images += 1
+        if self._recent_images == EXACT_IN_FLOAT32:
+            self._settle()
+        # Products by squares alone, which OpenCV sums fastest: 2ab = a² + b² − (a − b)².
+        planes = cv2.split(picture)
+        # The sums of squares take a root and its square on their way, hence the rounding.
+        squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in planes]
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            difference = round(cv2.norm(planes[a], planes[b], cv2.NORM_L2SQR))
+            product = (squares[a] + squares[b] - difference) // 2
+            self.products[a, b] += product
+            self.products[b, a] += product
+        self.products[range(3), range(3)] += squares
+
+    def add(self, other: Sums) -> None:
+        """Add what `other` has summed; the order does not matter."""
+        other._settle()
+        self.images += other.images
+        self.pixels += other.pixels
+        self.products += other.products
+
+    def write(self, path: Path, **facts: Any) -> None:
+        """Write the sums, and `facts` beside them, to an ``.npz`` file."""
+        self._settle()
+        arrays: dict[str, Any] = {"images": self.images, "pixels": self.pixels, "products": self.products}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **(arrays | facts))
+
+    @staticmethod
+    def read(path: Path) -> Sums:
+        """Read what `write` wrote."""
+        sums = Sums()
+        with path.open("rb") as file, np.load(file) as arrays:
+            sums.images = int(arrays["images"])
+            sums.pixels, sums.products = arrays["pixels"], arrays["products"]
+        return sums
+
+    def _settle(self) -> None:
+        self.pixels += self._recent.astype(np.int64)
+        self._recent[:] = 0
+        self._recent_images = 0
 
 
 def measure(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
-    """Measure the training split of the store in `folder` (paper, sections 2 and 4.1)."""
+    """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
+
+    Where the preprocess stage left its sums they are used; a store made elsewhere is read through.
+    """
     images = len(open_records(folder, "train"))
+    if (folder / SUMS).exists():
+        sums = Sums.read(folder / SUMS)
+        if sums.images == images:
+            return _finish(sums)
     starts = range(0, images, RANGE)
-    total = _nothing()
+    total = Sums()
     with Progress("rgb_pca", images, style) as progress:
         for future in as_completed([pool.submit(_sum_range, folder, start) for start in starts]):
-            sums, count = future.result()
-            total.pixels += sums.pixels
-            total.products += sums.products
-            progress.advance(count)
-    return _finish(total, images)
+            sums = future.result()
+            total.add(sums)
+            progress.advance(sums.images)
+    return _finish(total)
 
 
-def add_picture(sums: _Sums, picture: NDArray[np.uint8]) -> None:
-    """Add one 256×256×3 picture to `sums`."""
-    sums.pixels += picture
-    values = picture.reshape(-1, 3).astype(np.float64)
-    # A picture's products stay below 2^53, where float64 counts exactly, and BLAS is fast.
-    sums.products += (values.T @ values).astype(np.int64)
-
-
-def _nothing() -> _Sums:
-    return _Sums(np.zeros((256, 256, 3), np.int64), np.zeros((3, 3), np.int64))
-
-
-def _sum_range(folder: Path, start: int) -> tuple[_Sums, int]:
+def _sum_range(folder: Path, start: int) -> Sums:
     records = open_records(folder, "train")
-    sums = _nothing()
-    end = min(start + RANGE, len(records))
-    for record in range(start, end):
-        add_picture(sums, decoded(records, record))
-    return sums, end - start
+    sums = Sums()
+    for record in range(start, min(start + RANGE, len(records))):
+        sums.add_picture(decoded(records, record))
+    return sums
 
 
-def _finish(sums: _Sums, images: int) -> Statistics:
-    pixels = images * 256 * 256
+def _finish(sums: Sums) -> Statistics:
+    images, pixels = sums.images, sums.images * 256 * 256
     means = sums.pixels.sum((0, 1)) / pixels
     covariance = sums.products / pixels - np.outer(means, means)
     values, vectors = np.linalg.eigh(covariance)

@@ -11,6 +11,8 @@ from pydantic import Field
 from alexnet.params.base import Strict, load_yaml, validate
 from alexnet.progress import Style
 
+Shuffle = Literal["seek", "scatter"]
+
 SAMPLE_ROOT = "data/sample"
 
 
@@ -20,6 +22,7 @@ class Machine(Strict):
     data_root: str = SAMPLE_ROOT
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
+    shuffle: Shuffle = "seek"
     devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     backend: Literal["auto", "nccl", "gloo"] = "auto"
     loader: Literal["auto", "dali", "torch"] = "auto"

@@ -14,6 +14,7 @@ class Preprocess(Section):
 
     key: ClassVar[str] = "preprocess"
 
+    encoding: Literal["jpeg", "raw"]
     jpeg_quality: int = Field(ge=1, le=100)
     chroma: Literal["4:2:0", "4:4:4"]
     shard_pictures: int = Field(ge=1, le=100_000)

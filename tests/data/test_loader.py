@@ -45,7 +45,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     data = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
     index, _ = indexing.build(folder / "raw", data, folder / "scans")
-    settings = Preprocess(jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0)
+    settings = Preprocess(
+        encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0
+    )
     with ThreadPoolExecutor(1) as pool:
         preprocess(folder / "raw", index, settings, folder / "records", folder / "state", pool, "none")
     train = index.pictures[index.pictures["split"] == "train"]

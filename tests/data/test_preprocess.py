@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import resource
 import shutil
+import signal
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,22 +22,28 @@ import pytest
 from PIL import Image
 
 from alexnet.data import index as indexes
-from alexnet.data import indexing
+from alexnet.data import indexing, preparing
 from alexnet.data import preprocess as stage
 from alexnet.data import records as store
+from alexnet.data.preparing import SumsLedger
 from alexnet.data.preprocess import Outcome, preprocess
+from alexnet.data.raw import Place, read_picture
 from alexnet.data.resize import decode, encode, to_square
 from alexnet.data.sample import generate
+from alexnet.data.statistics import SUMS, Sums, measure
 from alexnet.errors import UserError
 from alexnet.files import sole_writer
 from alexnet.params.data import Data
-from alexnet.params.machine import Machine
+from alexnet.params.machine import Machine, Shuffle
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.sample import Sample
 from alexnet.processes import executor
 
 SAMPLE = Sample(seed=8, classes=3, first_class=0, train_per_class=12, val_per_class=4)
-SETTINGS = Preprocess(jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0.0)
+SETTINGS = Preprocess(
+    encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0.0
+)
+SHUFFLES = pytest.mark.parametrize("shuffle", ["seek", "scatter"])
 Pool = Callable[[], AbstractContextManager[Executor]]
 DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
 
@@ -59,12 +69,14 @@ def made(
     root: Path,
     index: indexes.Index,
     pool: Pool = threads,
+    shuffle: Shuffle = "seek",
     **changes: Any,
 ) -> Outcome:
     """Write the store into ``folder / "records"``, with its state beside it."""
     settings = SETTINGS.model_copy(update=changes)
+    place, state = folder / "records", folder / "state"
     with pool() as workers:
-        return preprocess(root, index, settings, folder / "records", folder / "state", workers, "none", 2.0)
+        return preprocess(root, index, settings, place, state, workers, "none", 2.0, 1, shuffle)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +103,101 @@ def names(folder: Path, split: str = "train") -> list[str]:
     [
         lambda: executor(Machine(workers=1)),
         lambda: executor(Machine(workers=2)),
+        lambda: executor(Machine(workers=5)),
         lambda: threads(3),
     ],
-    ids=["1 process", "2 processes", "3 threads"],
+    ids=["1 process", "2 processes", "5 processes", "3 threads"],
 )
 def test_any_workers_write_the_same_bytes(
     raw: Path, index: indexes.Index, records: Path, tmp_path: Path, pool: Pool
 ) -> None:
     made(tmp_path, raw, index, pool)
     assert hashes(tmp_path / "records") == hashes(records)
+
+
+@pytest.mark.parametrize("pool", [threads, lambda: executor(Machine(workers=2))])
+@pytest.mark.parametrize("run_pictures", [5, 1000])
+def test_scattering_writes_the_same_bytes(
+    raw: Path,
+    index: indexes.Index,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pool: Pool,
+    run_pictures: int,
+) -> None:
+    monkeypatch.setattr(stage, "RUN_PICTURES", run_pictures)
+    monkeypatch.setattr(stage, "BUCKET_PICTURES", 16)
+    made(tmp_path, raw, index, pool, "scatter")
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_scattering_reads_the_source_in_its_order(
+    raw: Path, index: indexes.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, int]] = []
+
+    def reading(root: Path, place: Place) -> Any:
+        read.append((place.path, place.offset))
+        return read_picture(root, place)
+
+    monkeypatch.setattr(preparing, "read_picture", reading)
+    monkeypatch.setattr(stage, "TRIAL_PICTURES", 1000)
+    made(tmp_path / "a", raw, index, shuffle="scatter")
+    assert read == sorted(read)
+    read.clear()
+    made(tmp_path / "b", raw, index)
+    assert read != sorted(read)
+
+
+def test_raw_records_are_the_squares_themselves(raw: Path, index: indexes.Index, tmp_path: Path) -> None:
+    made(tmp_path / "a", raw, index, encoding="raw")
+    made(tmp_path / "b", raw, index, shuffle="scatter", encoding="raw")
+    assert hashes(tmp_path / "a/records") == hashes(tmp_path / "b/records")
+    found = store.open_records(tmp_path / "a/records", "val")
+    rows = index.pictures[index.pictures["split"] == "val"].set_index("name")
+    total = 0
+    for record, name in enumerate(found.names):
+        row = rows.loc[name]
+        content = (raw / row["path"]).read_bytes()[row["offset"] : row["offset"] + row["size"]]
+        np.testing.assert_array_equal(found.stored(record), to_square(decode(content)))
+        np.testing.assert_array_equal(store.decoded(found, record), to_square(decode(content)))
+        total += 1
+    assert total == 12
+    with tarfile.open(tmp_path / "a/records/val-00000.tar") as tar:
+        assert tar.getnames()[:2] == ["00000000.rgb", "00000000.cls"]
+        assert tar.getmembers()[0].size == 256 * 256 * 3
+
+
+@SHUFFLES
+def test_sums_are_those_of_the_training_squares(
+    raw: Path, index: indexes.Index, tmp_path: Path, shuffle: Shuffle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SumsLedger, "MERGED_AT_ONCE", 2)
+    made(tmp_path, raw, index, shuffle=shuffle, encoding="raw")
+    found = store.open_records(tmp_path / "records", "train")
+    squares = np.stack([found.stored(record) for record in range(len(found))]).astype(np.int64)
+    sums = Sums.read(tmp_path / "records" / SUMS)
+    assert sums.images == 36
+    np.testing.assert_array_equal(sums.pixels, squares.sum(0))
+    pixels = squares.reshape(-1, 3)
+    np.testing.assert_array_equal(sums.products, pixels.T @ pixels)
+    with threads() as pool:
+        by_sums = measure(tmp_path / "records", pool, "none")
+        (tmp_path / "records" / SUMS).unlink()
+        by_reading = measure(tmp_path / "records", pool, "none")
+    for one, other in zip(by_sums.__dict__.values(), by_reading.__dict__.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_sums_before_jpeg_are_near_those_of_the_records(records: Path, tmp_path: Path) -> None:
+    shutil.copytree(records, tmp_path / "copy")
+    with threads() as pool:
+        before = measure(tmp_path / "copy", pool, "none")
+        (tmp_path / "copy" / SUMS).unlink()
+        after = measure(tmp_path / "copy", pool, "none")
+    assert np.abs(before.channel_means - after.channel_means).max() < 0.3
+    assert np.abs(before.mean_image - after.mean_image).mean() < 1.5
 
 
 def test_the_store_is_the_same_wherever_the_raw_files_lie(
@@ -114,7 +212,7 @@ def test_the_store_is_the_same_wherever_the_raw_files_lie(
 def test_the_folder_holds_what_is_documented(records: Path) -> None:
     shards = [f"train-{n:05d}" for n in range(5)] + [f"val-{n:05d}" for n in range(2)]
     expected = {f"{name}{suffix}" for name in shards for suffix in (".tar", ".idx")}
-    assert set(hashes(records)) == expected | {store.TABLE, store.SHARDS}
+    assert set(hashes(records)) == expected | {store.TABLE, store.SHARDS, SUMS}
 
 
 def test_every_picture_is_stored_once_with_its_label(raw: Path, index: indexes.Index, records: Path) -> None:
@@ -128,7 +226,7 @@ def test_every_picture_is_stored_once_with_its_label(raw: Path, index: indexes.I
             row = rows.loc[name]
             raw_bytes = (raw / row["path"]).read_bytes()[row["offset"] : row["offset"] + row["size"]]
             expected = encode(to_square(decode(raw_bytes)), 95, "4:2:0")
-            assert found.jpeg(record).tobytes() == expected
+            assert found.stored(record).tobytes() == expected
 
 
 def test_quality_and_chroma_are_obeyed(
@@ -138,8 +236,8 @@ def test_quality_and_chroma_are_obeyed(
     found = store.open_records(tmp_path / "records", "train")
     usual = store.open_records(records, "train")
     assert found.names.tolist() == usual.names.tolist()
-    assert found.jpeg(0).tobytes() == encode_again(raw, index, found.names[0], 60, "4:4:4")
-    assert found.jpeg(0).tobytes() != usual.jpeg(0).tobytes()
+    assert found.stored(0).tobytes() == encode_again(raw, index, found.names[0], 60, "4:4:4")
+    assert found.stored(0).tobytes() != usual.stored(0).tobytes()
 
 
 def encode_again(raw: Path, index: indexes.Index, name: str, quality: int, chroma: str) -> bytes:
@@ -225,7 +323,7 @@ def test_dali_reads_the_shards_by_its_own_reader(records: Path) -> None:
     jpegs, labels = reader.run()
     found = store.open_records(records, "train")
     for record in range(36):
-        assert np.asarray(jpegs[record]).tobytes() == found.jpeg(record).tobytes()
+        assert np.asarray(jpegs[record]).tobytes() == found.stored(record).tobytes()
         assert int(np.asarray(labels[record]).tobytes()) == found.labels[record]
 
 
@@ -306,7 +404,7 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     found = store.open_records(tmp_path / "records", "train")
     assert not set(found.names) & {"cat/1.jpg", "cat/2.jpg", "dog/4.jpg"}
     assert found.labels.tolist() == [["cat", "dog"].index(name[:3]) for name in found.names]
-    assert all(decode(found.jpeg(record).tobytes()).shape == (256, 256, 3) for record in range(9))
+    assert all(decode(found.stored(record).tobytes()).shape == (256, 256, 3) for record in range(9))
 
 
 def test_a_shard_of_bad_pictures_alone_does_no_harm(folders: Path, tmp_path: Path) -> None:
@@ -319,7 +417,7 @@ def test_a_shard_of_bad_pictures_alone_does_no_harm(folders: Path, tmp_path: Pat
     assert sorted(found.names) == expected
     for record, name in enumerate(found.names):
         again = encode(to_square(decode((folders / "train" / name).read_bytes())), 95, "4:2:0")
-        assert found.jpeg(record).tobytes() == again
+        assert found.stored(record).tobytes() == again
 
 
 def test_too_many_bad_pictures_name_the_knob(folders: Path, tmp_path: Path) -> None:
@@ -352,7 +450,7 @@ def test_a_full_disk_is_told_beforehand(
     raw: Path, index: indexes.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "TRIAL_PICTURES", 4)
-    monkeypatch.setattr(stage, "_make_shard", lambda shard: pytest.fail("work began"))
+    monkeypatch.setattr(stage, "make_shard", lambda shard: pytest.fail("work began"))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=100_000))
     with pytest.raises(UserError, match=r"data\.classes, data\.per_class"):
@@ -382,7 +480,7 @@ def test_what_it_needs_is_told_beforehand(
 def test_a_restart_keeps_finished_shards_and_ends_with_the_same_store(
     raw: Path, index: indexes.Index, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = stage._make_shard
+    make = preparing.make_shard
     asked: list[tuple[str, int]] = []
 
     def failing(shard: Any) -> int:
@@ -391,7 +489,7 @@ def test_a_restart_keeps_finished_shards_and_ends_with_the_same_store(
         asked.append((shard.split, shard.number))
         return make(shard)
 
-    monkeypatch.setattr(stage, "_make_shard", failing)
+    monkeypatch.setattr(stage, "make_shard", failing)
     with pytest.raises(OSError, match="the power went"):
         made(tmp_path, raw, index)
     assert not (tmp_path / "records").exists()
@@ -404,7 +502,7 @@ def test_a_restart_keeps_finished_shards_and_ends_with_the_same_store(
         return make(shard)
 
     asked.clear()
-    monkeypatch.setattr(stage, "_make_shard", counting)
+    monkeypatch.setattr(stage, "make_shard", counting)
     made(tmp_path, raw, index)
     every = [("train", number) for number in range(5)] + [("val", number) for number in range(2)]
     assert sorted(asked + finished) == every
@@ -425,10 +523,10 @@ def test_a_stop_in_the_middle_of_a_shard_leaves_nothing_that_counts(
             raise KeyboardInterrupt
         return encode(*arguments)
 
-    monkeypatch.setattr(stage, "encode", failing)
+    monkeypatch.setattr(preparing, "encode", failing)
     with pytest.raises(KeyboardInterrupt):
         made(tmp_path, raw, index)
-    monkeypatch.setattr(stage, "encode", encode)
+    monkeypatch.setattr(preparing, "encode", encode)
     made(tmp_path, raw, index)
     assert hashes(tmp_path / "records") == hashes(records)
 
@@ -447,24 +545,126 @@ def test_other_settings_do_not_take_over_finished_shards(
     assert hashes(tmp_path / "records") == hashes(records)
 
 
+@SHUFFLES
 def test_a_stop_during_delivery_is_mended(
-    raw: Path, index: indexes.Index, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Path,
+    index: indexes.Index,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shuffle: Shuffle,
 ) -> None:
     left = 3
 
-    def moving_three(source: Path, target: Path) -> None:
+    def linking_three(source: Path, target: Path) -> None:
         nonlocal left
         if left == 0:
-            raise OSError("stopped")
+            raise KeyboardInterrupt
         left -= 1
-        source.rename(target)
+        target.hardlink_to(source)
 
     with monkeypatch.context() as patch:
-        patch.setattr("alexnet.data.preprocess.shutil.move", moving_three)
-        with pytest.raises(OSError, match="stopped"):
-            made(tmp_path, raw, index)
+        patch.setattr("alexnet.data.preprocess.os.link", linking_three)
+        with pytest.raises(KeyboardInterrupt):
+            made(tmp_path, raw, index, shuffle=shuffle)
+    # As DVC does before it runs a stage again.
+    shutil.rmtree(tmp_path / "records")
+    made(tmp_path, raw, index, shuffle=shuffle)
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_delivery_to_a_file_system_that_cannot_link(
+    raw: Path, index: indexes.Index, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("alexnet.data.preprocess.os.link", refusing)
     made(tmp_path, raw, index)
     assert hashes(tmp_path / "records") == hashes(records)
+
+
+@SHUFFLES
+@pytest.mark.parametrize("calls", [1, 8, 17])
+def test_a_stop_anywhere_ends_with_the_same_store(
+    raw: Path,
+    index: indexes.Index,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shuffle: Shuffle,
+    calls: int,
+) -> None:
+    """The power goes at some write, and again a few writes later, until all is there."""
+    monkeypatch.setattr(stage, "RUN_PICTURES", 13)
+    monkeypatch.setattr(SumsLedger, "MERGED_AT_ONCE", 3)
+    replace, left = Path.replace, 0
+
+    def failing(source: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    stops = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        while True:
+            left = calls
+            try:
+                made(tmp_path, raw, index, shuffle=shuffle)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+                calls += 1
+    assert stops > 0
+    assert hashes(tmp_path / "records") == hashes(records)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@SHUFFLES
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    raw: Path,
+    index: indexes.Index,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shuffle: Shuffle,
+) -> None:
+    # A file may grow to 100 kB here, which a shard or the sums reach in their middle.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(UserError, match="cannot be written: File too large"):
+            made(tmp_path, raw, index, shuffle=shuffle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not (tmp_path / "records").exists()
+    made(tmp_path, raw, index, shuffle=shuffle)
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_a_target_that_cannot_be_written(raw: Path, index: indexes.Index, tmp_path: Path) -> None:
+    with threads() as pool:
+        # Not even root writes there.
+        with pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
+            preprocess(raw, index, SETTINGS, tmp_path / "records", Path("/proc/x"), pool, "none")
+        with pytest.raises(UserError, match="/proc/x: cannot be written"):
+            preprocess(raw, index, SETTINGS, Path("/proc/x"), tmp_path / "state", pool, "none")
+
+
+def test_a_worker_that_is_killed_is_told(
+    raw: Path, index: indexes.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(shard: Any) -> int:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(stage, "make_shard", dying)
+    with pytest.raises(UserError, match="ended from outside"):
+        made(tmp_path, raw, index)
 
 
 def test_two_at_once_are_refused(raw: Path, index: indexes.Index, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pixels(folder: Path) -> npt.NDArray[np.uint8]:
     """Return (pictures, 256, 256, 3) of the training records, decoded here."""
     records = store.open_records(folder, "train")
-    pictures = [Image.open(io.BytesIO(records.jpeg(n).tobytes())) for n in range(len(records))]
+    pictures = [Image.open(io.BytesIO(records.stored(n).tobytes())) for n in range(len(records))]
     return np.stack([np.asarray(picture) for picture in pictures])
 
 

@@ -25,7 +25,7 @@ def index_of(pictures: list[tuple[str, str, int]]) -> indexes.Index:
 
 def records_of(names: list[str], labels: list[int]) -> Records:
     nothing = np.zeros(len(names), np.int64)
-    return Records(np.array(labels), np.array(names, object), [], nothing, nothing, nothing)
+    return Records(np.array(labels), np.array(names, object), "jpeg", [], nothing, nothing, nothing)
 
 
 INDEX = index_of([("train", "t", 0), ("val", "a", 0), ("val", "b", 1), ("val", "c", 1)])
