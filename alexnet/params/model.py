@@ -50,6 +50,7 @@ class Model(Section):
     conv6: bool
     dropout: Dropout
     initial_weights: Literal["paper", "source-2012", "he"]
+    initial_weights_follow_width: bool
     initial_biases: Literal["paper", "zero"]
     mean: Literal["patch", "centre", "none"]
     input_divisor: float = Field(gt=0)

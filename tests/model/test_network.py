@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from alexnet.model.dropout import picture_keys
-from alexnet.model.initial import initialise
+from alexnet.model.initial import initialise, standard_deviation
 from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.params.base import read
 from alexnet.params.model import Model
@@ -417,6 +417,19 @@ def test_initial_deviations_are_the_rules(rule: str) -> None:
         # Five standard errors of a deviation and of a mean.
         assert weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(2 * count)), layer.name
         assert abs(weight.mean().item()) < 5 * expected / math.sqrt(count), layer.name
+
+
+@pytest.mark.parametrize("rule", ["paper", "source-2012", "he"])
+def test_deviations_that_follow_the_width_keep_what_reaches_each_layer(rule: str) -> None:
+    """A kernel's fan-in times its variance, so the size of its outputs, is that of the full net."""
+    full = model_of(initial_weights=rule)
+    narrow = model_of(width=0.25, initial_weights=rule, initial_weights_follow_width=True)
+    for there, here in zip(layers(full, 1000), layers(narrow, 1000), strict=True):
+        expected = there.fan_in * standard_deviation(there, full) ** 2
+        found = here.fan_in * standard_deviation(here, narrow) ** 2
+        if (rule, here.name) != ("he", "fc8"):
+            assert found == pytest.approx(expected, rel=1e-12), here.name
+    assert standard_deviation(layers(narrow, 10)[0], narrow) == standard_deviation(layers(full, 10)[0], full)
 
 
 def test_initial_biases_are_1_where_the_paper_says() -> None:
