@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from alexnet.errors import UserError
+from alexnet.mesh import Mesh
+from alexnet.model.columns import keep_column
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise, standard_deviation
 from alexnet.model.network import AlexNet, Layer, layers
@@ -37,6 +40,7 @@ NORM = {
     "k": 2.0,
     "alpha": 1e-4,
     "alpha_divided_by_size": False,
+    "across_columns": False,
     "beta": 0.75,
 }
 
@@ -166,6 +170,7 @@ def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str
         {"response_norm": {**NORM, "enabled": False}},
         {"response_norm": {**NORM, "size": 9, "k": 1.0, "alpha": 1e-3, "beta": 0.5}},
         {"response_norm": {**NORM, "alpha_divided_by_size": True}},
+        {"response_norm": {**NORM, "across_columns": True}},
         {"spatial_norm": True},
         {"pooling": "2/2"},
         {"leave_out": "conv3"},
@@ -302,6 +307,13 @@ def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool)
         (2, widths["fc6"]),
         (2, widths["fc7"]),
     ]
+
+
+def test_a_norm_over_both_columns_refuses_a_device_for_each() -> None:
+    network = tiny(response_norm={**NORM, "across_columns": True})
+    keep_column(network, Mesh())
+    with pytest.raises(UserError, match=r"across_columns: found true; .*devices: 1"):
+        keep_column(network, Mesh(columns=2))
 
 
 def literal_norm(maps: Tensor, alpha: float) -> Tensor:
