@@ -6,6 +6,8 @@ import typer
 
 from alexnet.commands.describe import describe
 from alexnet.commands.ensemble import ensemble
+from alexnet.commands.export import export
+from alexnet.commands.import_caffe import import_caffe
 from alexnet.commands.predict import predict
 from alexnet.errors import shown_plainly
 
@@ -13,9 +15,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Describe a network, classify pictures, average several networks.",
+    help="Describe a network, classify pictures, average several networks, hand networks on.",
 )
-for command in (describe, ensemble, predict):
+for command in (describe, ensemble, export, import_caffe, predict):
     app.command()(shown_plainly(command))
 
 

@@ -16,7 +16,16 @@ from ruamel.yaml import YAML
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("alexnet", "stages", "profiles", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+COPIED = (
+    "alexnet",
+    "stages",
+    "experiments",
+    "profiles",
+    "params.yaml",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+)
 
 
 @dataclass

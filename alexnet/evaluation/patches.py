@@ -24,9 +24,7 @@ from alexnet.model.inputs import PATCH, PICTURE, Patches
 from alexnet.model.network import AlexNet
 from alexnet.progress import Progress, Style
 
-_END = PICTURE - PATCH
-# Four corners and the centre (top, left); each also mirrored. The centre unmirrored is the one patch.
-CORNERS = ((0, 0), (0, _END), (_END, 0), (_END, _END), (_END // 2, _END // 2))
+# Four corners and the centre, then their mirrors; the centre unmirrored is the one patch.
 CENTRE = 4
 
 
@@ -43,19 +41,21 @@ class Part(NamedTuple):
     one: NDArray[np.float64]
 
 
-def ten_patches(pictures: Tensor) -> Patches:
+def ten_patches(pictures: Tensor, side: int = PATCH) -> Patches:
     """Cut the ten patches of each picture.
 
     Args:
         pictures: uint8 (batch, 256, 256, 3).
+        side: of a patch, in pixels.
 
     Returns:
-        10 · batch patches: the first `batch` are the pictures' first patches, and so on;
-        the five of `CORNERS`, then their mirrors.
+        10 · batch patches: the first `batch` are the pictures' first patches, and so on: upper left,
+        upper right, lower left, lower right, centre, then their mirrors.
     """
-    count = len(pictures)
-    cut = [pictures[:, top : top + PATCH, left : left + PATCH] for top, left in CORNERS]
-    corners = torch.tensor(CORNERS, device=pictures.device).repeat(2, 1).repeat_interleave(count, 0)
+    count, end = pictures.shape[0], PICTURE - side
+    places = ((0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2))
+    cut = [pictures[:, top : top + side, left : left + side] for top, left in places]
+    corners = torch.tensor(places, device=pictures.device).repeat(2, 1).repeat_interleave(count, 0)
     mirrored = torch.arange(10, device=pictures.device).repeat_interleave(count) >= 5
     pixels = torch.cat(cut + [patch.flip(2) for patch in cut])
     return Patches(pixels, corners[:, 0], corners[:, 1], mirrored)
@@ -110,7 +110,7 @@ def _batches(loader: Loader, records: NDArray[np.int64], pictures: int) -> Itera
 
 def _softmax(network: AlexNet, pictures: Tensor) -> Tensor:
     """Return float64 (10, batch, classes)."""
-    logits = network(network.input(ten_patches(pictures)))
+    logits = network(network.input(ten_patches(pictures, network.input.side)))
     return logits.double().softmax(1).reshape(10, len(pictures), -1)
 
 

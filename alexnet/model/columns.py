@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from alexnet.errors import UserError
 from alexnet.mesh import Mesh
 from alexnet.model.dropout import Dropout
 from alexnet.model.network import AlexNet, Layer
@@ -26,9 +27,18 @@ def column_bounds(count: int, column: int, columns: int) -> tuple[int, int]:
 
 @torch.no_grad()
 def keep_column(network: AlexNet, mesh: Mesh) -> None:
-    """Cut `network` down to this process's column; does nothing where a device holds both columns."""
+    """Cut `network` down to this process's column; does nothing where a device holds both columns.
+
+    Raises:
+        UserError: the network's response norm needs both columns' maps.
+    """
     if mesh.columns == 1:
         return
+    if network.model.response_norm.across_columns:
+        raise UserError(
+            "model.response_norm.across_columns: found true; allowed: false where each column has a device"
+            " of its own, since columns exchange nothing there. Set devices: 1 in machine.yaml."
+        )
     for layer in network.layers:
         network.set_submodule(layer.name, _half(layer, network, mesh))
     norm = network.norm

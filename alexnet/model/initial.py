@@ -13,17 +13,23 @@ from alexnet.params.model import Model
 BIASED = ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")
 
 
-def standard_deviation(layer: Layer, rule: str) -> float:
-    """Return the deviation of a layer's initial weights under `rule`.
+def standard_deviation(layer: Layer, model: Model) -> float:
+    """Return the deviation of a layer's initial weights under `model.initial_weights`.
 
     ``paper``: 0.01 everywhere. ``source-2012``: 0.03 in conv3 to conv6. ``he``: √(2 / fan-in)
     (He et al. 2015), and 0.01 in fc8, whose outputs should start near zero.
+
+    A narrow layer sums fewer inputs, so the published deviations leave less of the picture at each
+    layer: at width 1/8 a thousandth of it at fc8. With `initial_weights_follow_width` they are
+    divided by √width, but in conv1, which sees the picture at any width.
     """
+    rule = model.initial_weights
     if rule == "he":
         return 0.01 if layer.name == "fc8" else math.sqrt(2 / layer.fan_in)
-    if layer.name == "conv6" or (rule == "source-2012" and layer.name in ("conv3", "conv4", "conv5")):
-        return 0.03
-    return 0.01
+    large = layer.name == "conv6" or (rule == "source-2012" and layer.name in ("conv3", "conv4", "conv5"))
+    deviation = 0.03 if large else 0.01
+    narrowed = model.initial_weights_follow_width and layer.name != "conv1"
+    return deviation / math.sqrt(model.width) if narrowed else deviation
 
 
 def initial_bias(layer: Layer, model: Model) -> float:
@@ -36,7 +42,7 @@ def initialise(network: AlexNet, seed: int) -> None:
     """Draw the network's weights; a layer's draw depends on (seed, layer name) alone."""
     for layer, weight, bias in network.layer_parameters():
         draw = generator(seed, f"initial weights of {layer.name}")
-        deviation = standard_deviation(layer, network.model.initial_weights)
+        deviation = standard_deviation(layer, network.model)
         values = draw.standard_normal(tuple(weight.shape), dtype="float32")
         weight.copy_(torch.from_numpy(values).mul_(deviation))
         bias.fill_(initial_bias(layer, network.model))

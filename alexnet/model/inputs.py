@@ -15,7 +15,7 @@ class Patches(NamedTuple):
     """Patches as the loader cut and mirrored them, and where each came from.
 
     Attributes:
-        pixels: uint8 (batch, 224, 224, 3), RGB 0-255.
+        pixels: uint8 (batch, side, side, 3), RGB 0-255; the side is 224 (Caffe: 227).
         top, left: int64 (batch,), the patch's corner in the unmirrored 256×256 picture.
         mirrored: bool (batch,).
     """
@@ -34,17 +34,18 @@ class InputRule(nn.Module):
             mean, before cropping), ``centre`` its central patch whatever the crop and after
             mirroring (2012 source), ``none`` subtracts nothing.
         divisor: divides everything at the end; the paper has 1.
+        side: of a patch, in pixels.
     """
 
     mean_image: Tensor
 
-    def __init__(self, mean: str, divisor: float) -> None:
+    def __init__(self, mean: str, divisor: float, side: int = PATCH) -> None:
         super().__init__()
-        self.mean, self.divisor = mean, divisor
+        self.mean, self.divisor, self.side = mean, divisor, side
         self.register_buffer("mean_image", torch.zeros(3, PICTURE, PICTURE))
 
     def forward(self, patches: Patches, shift: Tensor | None = None, noise_divisor: float = 1.0) -> Tensor:
-        """Return float (batch, 3, 224, 224).
+        """Return float (batch, 3, side, side).
 
         Args:
             patches: pictures as bytes.
@@ -52,21 +53,23 @@ class InputRule(nn.Module):
             noise_divisor: divides the shifted sum; the 2012 source has 1.1 while its noise is on.
         """
         pixels = patches.pixels.permute(0, 3, 1, 2).to(self.mean_image.dtype)
-        if self.mean == "patch":
-            pixels = pixels - self._mean_patches(patches)
-        elif self.mean == "centre":
-            start = (PICTURE - PATCH) // 2
-            pixels = pixels - self.mean_image[:, start : start + PATCH, start : start + PATCH]
+        if self.mean != "none":
+            pixels = pixels - self.means(patches)
         if shift is not None:
             pixels = pixels + shift.to(pixels.dtype)[:, :, None, None]
         return (pixels / (self.divisor * noise_divisor)).contiguous()
 
-    def _mean_patches(self, patches: Patches) -> Tensor:
+    def means(self, patches: Patches) -> Tensor:
+        """Return what is subtracted from `patches`, (batch, 3, side, side) or one for all (3, side, side)."""
+        side = self.side
+        if self.mean == "centre":
+            start = (PICTURE - side) // 2
+            return self.mean_image[:, start : start + side, start : start + side]
         # A patch mirrored at `left` lies in the mirrored mean image at the mirrored place.
         both = torch.stack([self.mean_image, self.mean_image.flip(2)])
-        windows = both.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
+        windows = both.unfold(2, side, 1).unfold(3, side, 1)
         mirrored = patches.mirrored.long()
-        left = torch.where(patches.mirrored, PICTURE - PATCH - patches.left, patches.left)
+        left = torch.where(patches.mirrored, PICTURE - side - patches.left, patches.left)
         return windows[mirrored, :, patches.top, left]
 
     def extra_repr(self) -> str:

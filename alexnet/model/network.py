@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.model.dropout import Dropout
-from alexnet.model.inputs import PATCH, InputRule
+from alexnet.model.inputs import InputRule
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
 from alexnet.params.model import Model
 
@@ -76,7 +76,8 @@ def layers(model: Model, classes: int) -> list[Layer]:
     pool_size = int(model.pooling[0])
     small_pools = pool_size == 2
     result: list[Layer] = []
-    maps, side = 3, PATCH
+    maps: int = 3
+    side: int = model.patch
 
     def convolution(
         name: str, kernel: int, padding: int, sees: Sees, stride: int = 1, pool: bool = False
@@ -165,7 +166,7 @@ class AlexNet(nn.Module):
         super().__init__()
         self.model, self.classes, self.join = model, classes, join
         self.layers = layers(model, classes)
-        self.input = InputRule(model.mean, model.input_divisor)
+        self.input = InputRule(model.mean, model.input_divisor, model.patch)
         for layer in self.layers:
             if layer.is_convolution:
                 groups = layer.inputs * layer.kernel**2 // layer.fan_in
@@ -194,13 +195,14 @@ class AlexNet(nn.Module):
         if not norm.enabled:
             return nn.Identity()
         alpha = norm.alpha / norm.size if norm.alpha_divided_by_size else norm.alpha
-        return CrossMapNorm(self.model.columns, norm.size, norm.k, alpha, norm.beta)
+        columns = 1 if norm.across_columns else self.model.columns
+        return CrossMapNorm(columns, norm.size, norm.k, alpha, norm.beta)
 
     def forward(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
         """Return logits (batch, classes).
 
         Args:
-            inputs: float (batch, 3, 224, 224), as `self.input` makes it of bytes.
+            inputs: float (batch, 3, patch, patch), as `self.input` makes it of bytes.
             keys: int64 (batch,) from `picture_keys`; needed in training when dropout is on.
         """
         return self.fc8(self.join(self.features(inputs, keys)))
@@ -214,7 +216,8 @@ class AlexNet(nn.Module):
     def _convolutions(self, inputs: Tensor) -> Tensor:
         model = self.model
         # 1 + ceil((224 − 11) / 4) = 55 positions: the last reaches 3 pixels past right and bottom.
-        maps = self.conv1(functional.pad(inputs, (0, 3, 0, 3)))
+        overhang = 11 + 4 * (self.layers[0].size - 1) - model.patch
+        maps = self.conv1(functional.pad(inputs, (0, overhang, 0, overhang)))
         if model.conv1_order == "activation-norm-pool":
             maps = self._pool(self.norm(self._activate(maps)))
         else:

@@ -39,6 +39,13 @@ def check(params: Path, machine_file: Path) -> None:
     place = machine.read(machine_file)
     sample = sections["sample"]
     assert isinstance(sample, Sample)
+    model = sections["model"]
+    assert isinstance(model, Model)
+    if model.patch != 224:
+        raise UserError(
+            f"{params}: model.patch: found {model.patch}; allowed: 224 in training. Networks that see 227"
+            " pixels are imported (alexnet import-caffe)."
+        )
     if sample.classes == 0 and place.data_root == machine.SAMPLE_ROOT:
         raise UserError(
             f"{machine_file}: data_root: not set, and {params} makes no sample (sample.classes: 0)."

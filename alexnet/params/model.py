@@ -17,6 +17,7 @@ class ResponseNorm(Strict):
     k: float = Field(gt=0)
     alpha: float = Field(ge=0)
     alpha_divided_by_size: bool
+    across_columns: bool
     beta: float = Field(gt=0)
 
     @model_validator(mode="after")
@@ -39,6 +40,7 @@ class Model(Section):
     key: ClassVar[str] = "model"
 
     columns: Literal[1, 2]
+    patch: Literal[224, 227]
     width: float = Field(gt=0, le=4)
     activation: Literal["relu", "tanh", "abs_tanh"]
     conv1_order: Literal["activation-norm-pool", "norm-pool-activation"]
@@ -50,6 +52,7 @@ class Model(Section):
     conv6: bool
     dropout: Dropout
     initial_weights: Literal["paper", "source-2012", "he"]
+    initial_weights_follow_width: bool
     initial_biases: Literal["paper", "zero"]
     mean: Literal["patch", "centre", "none"]
     input_divisor: float = Field(gt=0)

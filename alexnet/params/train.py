@@ -45,6 +45,7 @@ class Train(Section):
     key: ClassVar[str] = "train"
 
     seed: int = Field(ge=0)
+    initial_weights: str | None
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(ge=0)

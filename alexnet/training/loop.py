@@ -29,12 +29,11 @@ from alexnet.params.train import Train
 from alexnet.progress import Progress, Style, duration
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.plateau import class_entropy, is_flat
 from alexnet.training.schedule import Rates, Schedule
 
 # Looking at the loss waits for a GPU; once in so many steps costs nothing.
 STEPS_BETWEEN_LOOKS = 25
-# Within 2 % of the entropy of the class frequencies the network has learnt those and no more.
-FLAT = 0.02
 
 
 @dataclass(frozen=True)
@@ -301,11 +300,9 @@ class Trainer:
         )
 
     def _warn_when_flat(self) -> None:
-        frequencies = np.bincount(self.setting.labels) / len(self.setting.labels)
-        frequencies = frequencies[frequencies > 0]
-        entropy = float(-(frequencies * np.log(frequencies)).sum())
+        entropy = class_entropy(self.setting.labels)
         row = self.history[-1]
-        if row.epoch >= 3 and abs(row.train_loss - entropy) < FLAT * entropy:
+        if row.epoch >= 3 and is_flat(row.train_loss, entropy):
             self._say(
                 f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
                 " learnt yet. The published initial weights stay there for long; if it lasts, try"

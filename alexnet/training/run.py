@@ -89,6 +89,10 @@ def train_and_record(
 
     network = AlexNet(model, len(classes))
     initialise(network, train.seed)
+    if train.initial_weights is not None:
+        start = weights.start_from(Path(train.initial_weights), network, list(classes["wnid"]))
+        if mesh.leads:
+            print(f"train: {train.initial_weights}: {start}", flush=True)
     network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
     keep_column(network, mesh)
     network.to(device)
@@ -139,6 +143,7 @@ def train_and_record(
 
 def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) -> str:
     """Return what stands for all that changes the numbers, but for how many epochs are trained."""
+    start = None if train.initial_weights is None else Path(train.initial_weights)
     code = hashlib.sha256()
     for part in NUMERIC_CODE:
         path = Path(alexnet.__file__).parent / part
@@ -150,6 +155,8 @@ def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) 
         train=train.model_dump(exclude={"epochs"}),
         records=store_fingerprint(paths.records),
         statistics=sha256_of(paths.statistics),
+        # DVC knows the file's name alone.
+        start=sha256_of(start) if start is not None and start.exists() else None,
         code=code.hexdigest(),
     )
 

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from alexnet.errors import UserError
+from alexnet.mesh import Mesh
+from alexnet.model.columns import keep_column
 from alexnet.model.dropout import picture_keys
-from alexnet.model.initial import initialise
+from alexnet.model.initial import initialise, standard_deviation
 from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.params.base import read
 from alexnet.params.model import Model
@@ -37,6 +40,7 @@ NORM = {
     "k": 2.0,
     "alpha": 1e-4,
     "alpha_divided_by_size": False,
+    "across_columns": False,
     "beta": 0.75,
 }
 
@@ -166,6 +170,7 @@ def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str
         {"response_norm": {**NORM, "enabled": False}},
         {"response_norm": {**NORM, "size": 9, "k": 1.0, "alpha": 1e-3, "beta": 0.5}},
         {"response_norm": {**NORM, "alpha_divided_by_size": True}},
+        {"response_norm": {**NORM, "across_columns": True}},
         {"spatial_norm": True},
         {"pooling": "2/2"},
         {"leave_out": "conv3"},
@@ -304,6 +309,13 @@ def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool)
     ]
 
 
+def test_a_norm_over_both_columns_refuses_a_device_for_each() -> None:
+    network = tiny(response_norm={**NORM, "across_columns": True})
+    keep_column(network, Mesh())
+    with pytest.raises(UserError, match=r"across_columns: found true; .*devices: 1"):
+        keep_column(network, Mesh(columns=2))
+
+
 def literal_norm(maps: Tensor, alpha: float) -> Tensor:
     """The paper's formula over the maps of one column: n = 5, k = 2, β = 0.75."""
     result = torch.empty_like(maps)
@@ -417,6 +429,19 @@ def test_initial_deviations_are_the_rules(rule: str) -> None:
         # Five standard errors of a deviation and of a mean.
         assert weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(2 * count)), layer.name
         assert abs(weight.mean().item()) < 5 * expected / math.sqrt(count), layer.name
+
+
+@pytest.mark.parametrize("rule", ["paper", "source-2012", "he"])
+def test_deviations_that_follow_the_width_keep_what_reaches_each_layer(rule: str) -> None:
+    """A kernel's fan-in times its variance, so the size of its outputs, is that of the full net."""
+    full = model_of(initial_weights=rule)
+    narrow = model_of(width=0.25, initial_weights=rule, initial_weights_follow_width=True)
+    for there, here in zip(layers(full, 1000), layers(narrow, 1000), strict=True):
+        expected = there.fan_in * standard_deviation(there, full) ** 2
+        found = here.fan_in * standard_deviation(here, narrow) ** 2
+        if (rule, here.name) != ("he", "fc8"):
+            assert found == pytest.approx(expected, rel=1e-12), here.name
+    assert standard_deviation(layers(narrow, 10)[0], narrow) == standard_deviation(layers(full, 10)[0], full)
 
 
 def test_initial_biases_are_1_where_the_paper_says() -> None:

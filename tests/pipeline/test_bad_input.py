@@ -29,6 +29,7 @@ def _error_lines(output: str) -> list[str]:
         ("train.epoch", 3, "params.yaml: train.epoch: unknown key"),
         ("model.activation", "gelu", "found gelu; allowed: relu | tanh | abs_tanh"),
         ("model.response_norm.size", 4, "model.response_norm: size: found 4; allowed: an odd number"),
+        ("model.patch", 227, "model.patch: found 227; allowed: 224 in training"),
         ("trian", {}, "params.yaml: trian: unknown key"),
         ("augment.mirror", 1, "augment.mirror: found 1; allowed: true or false"),
     ],

@@ -161,3 +161,14 @@ def _wait_until(condition, seconds: float) -> None:  # type: ignore[no-untyped-d
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_training_on_from_a_file_says_what_it_took(project: Project) -> None:
+    project.run("cp", "models/alexnet.safetensors", "first.safetensors")
+    project.set("train.initial_weights", "first.safetensors")
+    project.set("model.conv6", True)
+    output = project.repro("train")
+    project.set("train.initial_weights", None)
+    project.set("model.conv6", False)
+    taken = "conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
+    assert f"train: first.safetensors: loaded {taken}; freshly drawn: conv6" in output

@@ -1,0 +1,1 @@
+"""Networks in other programs' forms; nothing else here knows of those."""

@@ -1,0 +1,124 @@
+"""Training on from weights in a file: what is taken, what is drawn, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from alexnet.errors import UserError
+from alexnet.model import weights
+from alexnet.model.initial import initialise
+from alexnet.model.network import AlexNet
+from alexnet.params.base import read
+from alexnet.params.model import Model
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+CLASSES = [("n01", "one"), ("n02", "two"), ("n03", "three")]
+WNIDS = [wnid for wnid, _ in CLASSES]
+ALL = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+def network_of(seed: int, classes: int = 3, **changes: Any) -> AlexNet:
+    settings = read(PROFILES / "imagenet-2012-paper.yaml", Model).model_dump()
+    network = AlexNet(Model.model_validate({**settings, "width": 0.03, **changes}), classes)
+    initialise(network, seed)
+    network.input.mean_image.fill_(seed)
+    return network
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, AlexNet]:
+    path, network = tmp_path / "first.safetensors", network_of(1)
+    weights.save(path, network, CLASSES)
+    return path, network
+
+
+def assert_layers(network: AlexNet, expected: dict[str, AlexNet]) -> None:
+    for layer, weight, bias in network.layer_parameters():
+        source = dict(expected[layer.name].named_parameters())
+        assert torch.equal(weight, source[f"{layer.name}.weight"]), layer.name
+        assert torch.equal(bias, source[f"{layer.name}.bias"]), layer.name
+
+
+def test_an_equal_network_is_loaded_whole_but_for_the_mean_image(saved: tuple[Path, AlexNet]) -> None:
+    path, first = saved
+    network = network_of(2)
+    start = weights.start_from(path, network, WNIDS)
+    assert str(start) == f"loaded {', '.join(ALL)}; freshly drawn: nothing"
+    assert_layers(network, dict.fromkeys(ALL, first))
+    assert (network.input.mean_image == 2).all()
+
+
+@pytest.mark.parametrize(
+    "wnids", [["n01", "n02"], ["n01", "n02", "n09"], ["n02", "n01", "n03"], ["n01", "n02", "n03", "n04"]]
+)
+def test_other_classes_get_an_fc8_of_their_own(saved: tuple[Path, AlexNet], wnids: list[str]) -> None:
+    path, first = saved
+    network, drawn = network_of(2, len(wnids)), network_of(2, len(wnids))
+    start = weights.start_from(path, network, wnids)
+    assert str(start) == f"loaded {', '.join(ALL[:-1])}; freshly drawn: fc8"
+    assert_layers(network, {**dict.fromkeys(ALL, first), "fc8": drawn})
+
+
+def test_an_added_conv6_is_drawn(saved: tuple[Path, AlexNet]) -> None:
+    path, first = saved
+    network, drawn = network_of(2, conv6=True), network_of(2, conv6=True)
+    assert weights.start_from(path, network, WNIDS).fresh == ["conv6"]
+    assert_layers(network, {**dict.fromkeys(ALL, first), "conv6": drawn})
+
+
+def test_a_conv6_that_is_left_out_is_named(tmp_path: Path) -> None:
+    path, first = tmp_path / "first.safetensors", network_of(1, conv6=True)
+    weights.save(path, first, CLASSES)
+    network = network_of(2)
+    start = weights.start_from(path, network, WNIDS)
+    assert start.unused == ["conv6"]
+    assert str(start).endswith("; not used: conv6")
+    assert_layers(network, dict.fromkeys(ALL, first))
+
+
+def test_a_file_without_class_names_is_taken_by_its_shapes(tmp_path: Path) -> None:
+    path, first = tmp_path / "bare.safetensors", network_of(1)
+    safetensors.torch.save_file({name: p.detach() for name, p in first.named_parameters()}, path)
+    network = network_of(2)
+    assert weights.start_from(path, network, ["a", "b", "c"]).fresh == []
+    assert_layers(network, dict.fromkeys(ALL, first))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda tensors: tensors.pop("conv3.bias"), r"conv3\.bias: found no such tensor; allowed: \(12,\)"),
+        (lambda tensors: tensors.pop("fc8.weight"), r"fc8\.weight: found no such tensor"),
+        (lambda tensors: tensors.update({"fc7.weight": torch.zeros(3, 5)}), r"fc7\.weight: found \(3, 5\)"),
+        (lambda tensors: tensors.update({"fc8.weight": torch.zeros(9, 5)}), r"fc8\.weight: found \(9, 5\)"),
+        (lambda tensors: tensors.update({"fc8.bias": torch.zeros(9)}), r"fc8\.bias: found \(9,\)"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(saved: tuple[Path, AlexNet], spoil: Any, message: str) -> None:
+    path, _ = saved
+    tensors = safetensors.torch.load_file(path)
+    spoil(tensors)
+    safetensors.torch.save_file(tensors, path)
+    with pytest.raises(UserError, match=message) as caught:
+        weights.start_from(path, network_of(2), WNIDS)
+    assert "first.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_another_width_is_refused(saved: tuple[Path, AlexNet]) -> None:
+    with pytest.raises(UserError, match=r"conv1\.weight: found"):
+        weights.start_from(saved[0], network_of(2, width=0.06), WNIDS)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 something else"])
+def test_what_is_no_such_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "other.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.initial_weights: .*other\.safetensors: (no such|not a)"):
+        weights.start_from(path, network_of(2), WNIDS)
