@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.share import Share
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,22 @@ class Mesh:
         """Go on when every process has come this far."""
         self.any(False)
 
-    def from_leader(self, value: Any) -> Any:
+    def from_leader(self, value: T) -> T:
         """Return the leader's `value` (anything that pickles) on every process."""
         if self.size == 1:
             return value
-        values = [value]
+        values: list[Any] = [value]
         dist.broadcast_object_list(values, 0, group=self._words)
-        return values[0]
+        received: T = values[0]
+        return received
+
+    def to_leader(self, value: T) -> list[T] | None:
+        """Return every process's `value` (anything that pickles) on the leader, by rank; None elsewhere."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.size if self.leads else None
+        dist.gather_object(value, values, 0, group=self._words)
+        return values
 
     def refuse_differences(self, **facts: Any) -> None:
         """Check that every process was given the same `facts`.

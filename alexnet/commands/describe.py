@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from alexnet.params.model import Model
 
 
 def describe(
     params: Annotated[Path, typer.Option(help="whose model section to describe")] = Path("params.yaml"),
     classes: Annotated[int, typer.Option(min=1, help="outputs of fc8")] = 1000,
+    columns: Annotated[bool, typer.Option("--columns", help="what two devices would exchange")] = False,
 ) -> None:
     """Print the network layer by layer: kernels, output, parameters, and which column sees what."""
     from alexnet.model.network import layers
@@ -34,3 +38,18 @@ def describe(
         print(f"{left}{output:22}{layer.parameters:>12,}")
     halves = "half of each layer's kernels in each column" if model.columns == 2 else "one column"
     print(f"{total:,} parameters in all; {halves}")
+    if columns and model.columns == 2:
+        _describe_exchanges(model, classes)
+
+
+def _describe_exchanges(model: Model, classes: int) -> None:
+    from alexnet.model.columns import exchanges
+
+    print("\nWith a column on each of two devices, each sends the other, in bytes a picture:")
+    print(f"{'':34}{'forward':>10}{'backward':>10}")
+    found = exchanges(model, classes)
+    for exchange in found:
+        print(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
+    forward, backward = sum(e.forward for e in found), sum(e.backward for e in found)
+    print(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
+    print("Of more devices each also adds its column's gradients to the other pairs', once a batch.")

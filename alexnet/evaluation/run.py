@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from alexnet.data import index as indexes
 from alexnet.data.loader import open_loader
 from alexnet.data.records import Records, open_records
-from alexnet.device import choose_device
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions as arrays
 from alexnet.evaluation.patches import predict, share
 from alexnet.evaluation.predictions import UNKNOWN, Predictions
 from alexnet.files import write_json
+from alexnet.mesh import Mesh
 from alexnet.model import weights
 from alexnet.params.evaluate import Evaluate
 from alexnet.params.machine import Machine
@@ -36,8 +37,14 @@ class Paths:
     metrics: Path
 
 
-def evaluate_and_record(settings: Evaluate, machine: Machine, paths: Paths) -> None:
+def evaluate_and_record(
+    mesh: Mesh, device: torch.device, settings: Evaluate, machine: Machine, paths: Paths
+) -> None:
     """Predict every picture of the split, and write the predictions and ``metrics.json``.
+
+    Args:
+        mesh: the processes that share the pictures, each of which calls this; all have a whole network.
+        device: where this process computes.
 
     Raises:
         UserError: the split is missing or not whole, the weights are of other classes, or the
@@ -48,12 +55,15 @@ def evaluate_and_record(settings: Evaluate, machine: Machine, paths: Paths) -> N
     check_whole(pictures, index, settings.split, pd.read_csv(paths.skipped, dtype=str), paths.records)
     network, classes = weights.load(paths.weights)
     check_classes(classes, index.classes, paths.weights)
-    device = choose_device(machine)
     at_once = PICTURES_AT_ONCE[device.type]
-    loader = open_loader(machine.loader, pictures, at_once, device, machine.worker_count, side=256)
-    mine = share(len(pictures), at_once)
-    part = predict(network.to(device), loader, mine, len(pictures), machine.progress)
-    ten, one = arrays.merge([part], len(pictures))
+    threads = max(1, machine.worker_count // mesh.on_this_machine)
+    loader = open_loader(machine.loader, pictures, at_once, device, threads, side=256)
+    mine = share(len(pictures), at_once, mesh.rank, mesh.size)
+    style = machine.progress if mesh.leads else "none"
+    parts = mesh.to_leader(predict(network.to(device), loader, mine, len(pictures), style))
+    if parts is None:
+        return
+    ten, one = arrays.merge(parts, len(pictures))
     result = Predictions(
         ten,
         one,

@@ -8,7 +8,7 @@ whole, are joined as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from alexnet.errors import UserError
 from alexnet.mesh import Mesh
 from alexnet.model.dropout import Dropout
-from alexnet.model.network import AlexNet, Layer
+from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.model.norm import CrossMapNorm
+from alexnet.params.model import Model
 
 
 def column_bounds(count: int, column: int, columns: int) -> tuple[int, int]:
@@ -66,6 +67,30 @@ def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
     for name, value in whole.named_parameters():
         half.get_parameter(name).data = value[first:last].clone()
     return half.train(whole.training)
+
+
+class Exchange(NamedTuple):
+    """What a device sends to the one with the other column, in bytes a picture."""
+
+    what: str
+    forward: int
+    backward: int
+
+
+def exchanges(model: Model, classes: int, value_bytes: int = 4) -> list[Exchange]:
+    """Return all that the two columns exchange; the scheme allows no less, since each part goes once.
+
+    Args:
+        value_bytes: of a map's value; 2 in bfloat16.
+    """
+    found = [Exchange("half of the pictures, as bytes", model.patch**2 * 3 // 2, 0)]
+    places = 1
+    for layer in layers(model, classes):
+        if layer.sees == "both columns":
+            values = layer.inputs // 2 * (places if layer.is_convolution else 1)
+            found.append(Exchange(f"into {layer.name}", values * value_bytes, values * value_bytes))
+        places = (layer.pooled or layer.size) ** 2
+    return [*found, Exchange("logits", -(-classes // 2) * value_bytes, 0)]
 
 
 class _Join(nn.Module):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Project
 from reference import literal_calibration_error, literally_wrong
 
@@ -17,8 +18,11 @@ from alexnet.errors import UserError
 from alexnet.evaluation import predictions as arrays
 from alexnet.evaluation.calibration import BINS
 from alexnet.evaluation.run import Paths, evaluate_and_record
+from alexnet.mesh import Mesh
 from alexnet.params.evaluate import Evaluate
 from alexnet.params.machine import Machine
+
+CPU = torch.device("cpu")
 
 
 def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
@@ -52,13 +56,13 @@ def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> N
     )
     machine, settings = Machine(progress="none"), Evaluate(split="val", ties="against")
     with pytest.raises(UserError, match="no records of the split test"):
-        evaluate_and_record(Evaluate(split="test", ties="against"), machine, paths)
+        evaluate_and_record(Mesh(), CPU, Evaluate(split="test", ties="against"), machine, paths)
     (tmp_path / "weights").write_bytes(b"none")
     with pytest.raises(UserError, match="not a network"):
-        evaluate_and_record(settings, machine, replace(paths, weights=tmp_path / "weights"))
+        evaluate_and_record(Mesh(), CPU, settings, machine, replace(paths, weights=tmp_path / "weights"))
     index = indexes.read(paths.index)
     renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
     indexes.write(tmp_path / "index", replace(index, classes=renamed), "folders")
     with pytest.raises(UserError, match="trained for 3 classes"):
-        evaluate_and_record(settings, machine, replace(paths, index=tmp_path / "index"))
+        evaluate_and_record(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
     assert not metrics.exists()

@@ -24,7 +24,7 @@ from alexnet.data.replica import open_replica_loader
 from alexnet.data.statistics import Statistics
 from alexnet.launch import on_devices
 from alexnet.mesh import Mesh
-from alexnet.model.columns import keep_column, part_of, whole_of
+from alexnet.model.columns import exchanges, keep_column, part_of, whole_of
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.params.augment import Augment
@@ -243,3 +243,44 @@ def test_a_column_is_half_a_network(folder: Path) -> None:
     for name, value in whole.items():
         assert torch.equal(torch.cat([half[name] for half in halves]), value)
     assert [len(half["fc8.weight"]) for half in halves] == [3, 4]
+
+
+@dataclass(frozen=True)
+class CountingMesh(Mesh):
+    """Two columns, of which the other sends zeros; counts the bytes of a direction."""
+
+    columns: int = 2
+    sent: list[int] = field(default_factory=list)
+
+    def swap(self, mine: Tensor, theirs: tuple[int, ...]) -> Tensor:
+        self.sent.append(mine.numel() * mine.element_size())
+        return torch.zeros(theirs, dtype=mine.dtype)
+
+
+@pytest.mark.parametrize("conv6", [False, True])
+def test_the_bytes_that_are_told_are_those_that_are_sent(conv6: bool) -> None:
+    profile = read(ROOT / "profiles/imagenet-2012-paper.yaml", Model).model_dump()
+    model = Model.model_validate({**profile, "conv6": conv6, "width": 0.1})
+    mesh = CountingMesh()
+    network = AlexNet(model, CLASSES)
+    keep_column(network, mesh)
+    logits = network(torch.randn(2, 3, 224, 224), torch.tensor([1, 2]))
+    forward = sum(mesh.sent)
+    mesh.sent.clear()
+    logits.sum().backward()
+    told = exchanges(model, CLASSES)[1:]
+    # The first column has the smaller part of an odd number of logits: 3 of 7.
+    assert forward == 2 * (sum(exchange.forward for exchange in told) - 4)
+    assert sum(mesh.sent) == 2 * sum(exchange.backward for exchange in told)
+
+
+def test_the_papers_network_exchanges_what_its_figure_shows() -> None:
+    paper = read(ROOT / "profiles/imagenet-2012-paper.yaml", Model)
+    halves = {exchange.what: exchange.forward // 4 for exchange in exchanges(paper, 1000)[1:]}
+    assert halves == {
+        "into conv3": 13 * 13 * 128,
+        "into fc6": 6 * 6 * 128,
+        "into fc7": 2048,
+        "into fc8": 2048,
+        "logits": 500,
+    }

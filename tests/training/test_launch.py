@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Project, make_project
+from conftest import Project, make_project, stages_run
 from safetensors.torch import load_file
 
 from alexnet.errors import UserError
@@ -150,6 +150,18 @@ def test_two_devices_train_by_the_same_command(ready: Project) -> None:
     assert '"2 \\u00d7 cpu (2 columns' in (ready.folder / "reports/training/run.json").read_text()
 
 
+def test_two_processes_count_the_same_errors_as_one(ready: Project) -> None:
+    ready.set("devices", 1, "machine.yaml")
+    trained(ready, *STAGE)
+    counted = []
+    # Twelve pictures in batches of four: the shares are one batch and two.
+    for devices in (1, 2):
+        ready.set("devices", devices, "machine.yaml")
+        ready.run(sys.executable, "-m", "stages.evaluate")
+        counted.append((ready.folder / "reports/metrics.json").read_text())
+    assert counted[0] == counted[1]
+
+
 def test_two_machines_train_under_torchrun(ready: Project) -> None:
     ready.set("devices", 1, "machine.yaml")
     alone = trained(ready, *STAGE)
@@ -159,6 +171,8 @@ def test_two_machines_train_under_torchrun(ready: Project) -> None:
         output, _ = agent.communicate(timeout=200)
         assert agent.returncode == 0, output
     assert agree(alone, load_file(ready.folder / "models/alexnet.safetensors"))
+    ready.run("dvc", "commit", "-f", "train")
+    assert "train" not in stages_run(ready.repro("train"))
 
 
 def test_machines_with_other_parameters_are_refused_by_one_line(ready: Project, tmp_path: Path) -> None:
