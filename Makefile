@@ -20,6 +20,7 @@ format: $(VENV)/installed  ## bring the code into form
 
 bench: $(VENV)/installed  ## ours against peers in one run, as ratios
 	python -m benchmarks.train_step
+	python -m benchmarks.devices
 	python -m benchmarks.preprocess
 
 compare: $(VENV)/installed  ## the experiments, cut to the columns that differ
