@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from alexnet.commands import data
 from alexnet.commands.describe import describe
 from alexnet.commands.ensemble import ensemble
 from alexnet.commands.export import export
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 for command in (describe, ensemble, export, import_caffe, predict):
     app.command()(shown_plainly(command))
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

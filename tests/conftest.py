@@ -106,6 +106,8 @@ def make_project(folder: Path) -> Project:
     }.items():
         project.set(key, value)
     project.set("workers", 1, "machine.yaml")
+    # As on a GPU, so that a stage opens all the code it may need.
+    project.set("loader", "dali", "machine.yaml")
     project.commit("tiny parameters")
     return project
 

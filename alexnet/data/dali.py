@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
 
-from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of
+from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of, put
 from alexnet.data.order import Epoch, batches, in_storage_order
 from alexnet.data.records import Records
 from alexnet.share import WHOLE, Share
@@ -56,14 +56,19 @@ class DaliLoader:
         self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))
         try:
             for chosen in batches(epoch, first, self.batch_size, self.share):
-                pixels = self._next() if len(chosen) else self._no_pixels()
-                assert pixels is not None, "DALI ended before the epoch did"
+                if len(chosen) == 0:
+                    pixels = self._no_pixels()
+                else:
+                    output = self._next()
+                    assert output is not None, "DALI ended before the epoch did"
+                    pixels = self._copied(output, epoch.mirrored[chosen])
+                    self._pipeline.release_outputs()
                 yield batch_of(self.records, epoch, chosen, pixels)
         finally:
             # A consumer that stops early must not leave its pictures to the next epoch.
             self._asked = iter(())
             while self._next() is not None:
-                pass
+                self._pipeline.release_outputs()
             self._pipeline.reset()
 
     def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
@@ -73,22 +78,31 @@ class DaliLoader:
         if self.side != PATCH:
             return [jpegs]
         corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)
+        if self.device.type == "cpu":
+            return [jpegs, corners]
         return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
 
     def _no_pixels(self) -> torch.Tensor:
         return torch.empty((0, self.side, self.side, 3), dtype=torch.uint8, device=self.device)
 
-    def _next(self) -> torch.Tensor | None:
+    def _next(self) -> Any | None:
+        """Return DALI's tensor of the next batch, which is to be released, or None at the end."""
         try:
             self._pipeline.schedule_run()
             (output,) = self._pipeline.share_outputs()
         except StopIteration:
             return None
-        tensor = output.as_tensor()
-        pixels = torch.empty(tensor.shape(), dtype=torch.uint8, device=self.device)
-        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
-        feed_ndarray(tensor, pixels, cuda_stream=stream)
-        self._pipeline.release_outputs()
+        return output.as_tensor()
+
+    def _copied(self, output: Any, mirrored: NDArray[np.bool_]) -> torch.Tensor:
+        pixels = torch.empty(output.shape(), dtype=torch.uint8, device=self.device)
+        if self.device.type == "cuda":
+            feed_ndarray(output, pixels, cuda_stream=torch.cuda.current_stream(self.device))
+        elif self.side != PATCH:
+            pixels.numpy()[:] = np.asarray(output)
+        else:
+            for patch, flag, place in zip(np.asarray(output), mirrored, pixels.numpy(), strict=True):
+                put(patch, flag, place)
         return pixels
 
 
@@ -99,12 +113,14 @@ def _pipeline(request: Callable[[], list[Any]], side: int, decoder: str):  # typ
     if side != PATCH:
         (jpegs,) = fn.external_source(source=request, num_outputs=1, dtype=types.UINT8, ndim=1)
         return fn.decoders.image(jpegs, **exact)
-    jpegs, corners, mirrored = fn.external_source(
+    mixed = decoder == "mixed"
+    jpegs, corners, *mirrored = fn.external_source(
         source=request,
-        num_outputs=3,
-        dtype=[types.UINT8, types.INT32, types.INT32],
-        ndim=[1, 1, 0],
+        num_outputs=2 + mixed,
+        dtype=[types.UINT8, types.INT32, types.INT32][: 2 + mixed],
+        ndim=[1, 1, 0][: 2 + mixed],
     )
     in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
     patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **exact)
-    return fn.flip(patches, horizontal=mirrored, vertical=0)
+    # On the CPU DALI's flip costs a third of the decoding; there patches are mirrored as they are copied.
+    return fn.flip(patches, horizontal=mirrored[0], vertical=0) if mixed else patches

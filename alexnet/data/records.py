@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from alexnet.errors import UserError
 from alexnet.files import replacing, sha256_of, write_text
@@ -164,11 +164,9 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 
 def decoded(records: Records, record: int) -> NDArray[np.uint8]:
-    """Return a record's pixels, uint8 (256, 256, 3), by Pillow unless they are raw."""
-    if records.encoding == "raw":
-        return records.stored(record)
-    with Image.open(io.BytesIO(records.stored(record).tobytes())) as image:
-        return np.asarray(image)
+    """Return a record's pixels, uint8 (256, 256, 3)."""
+    stored = records.stored(record)
+    return stored if records.encoding == "raw" else simplejpeg.decode_jpeg(stored, "RGB")
 
 
 def store_fingerprint(folder: Path) -> str:

@@ -40,6 +40,7 @@ NUMERIC_CODE = (
     "training",
     "data/order.py",
     "data/colour.py",
+    "data/records.py",
     "data/loader.py",
     "data/dali.py",
     "data/replica.py",
@@ -137,7 +138,7 @@ def train_and_record(
     finish.unlink(missing_ok=True)
     names = list(zip(classes["wnid"], classes["words"], strict=True))
     weights.save(paths.weights, trained, names)
-    loader_name = chosen_loader(machine.loader)
+    loader_name = chosen_loader(machine.loader, training.encoding, device)
     write_json(paths.logs / "run.json", _about(trained, train, device, mesh, loader_name, history))
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import os
+import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from alexnet.data import indexing
-from alexnet.data.loader import Batch, Loader, open_loader
+from alexnet.data.loader import Batch, Loader, TorchLoader, open_loader
 from alexnet.data.order import Epoch, in_storage_order, training_epoch
 from alexnet.data.preprocess import preprocess
-from alexnet.data.records import Records, decoded, open_records
+from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
 from alexnet.data.sample import generate
 from alexnet.params.augment import Augment
 from alexnet.params.data import Data
@@ -53,6 +59,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     train = index.pictures[index.pictures["split"] == "train"]
     label_of = dict(zip(train["name"], train["label"], strict=True))
     return Made(open_records(folder / "records", "train"), label_of)
+
+
+def decoded(records: Records, record: int) -> npt.NDArray[np.uint8]:
+    """Return a record's pixels by Pillow, which no loader uses."""
+    with Image.open(io.BytesIO(records.stored(record).tobytes())) as picture:
+        return np.asarray(picture)
 
 
 def augment(**changes: Any) -> Augment:
@@ -223,10 +235,21 @@ def test_batches_stay_as_they_were_while_later_ones_come(made: Made) -> None:
     assert torch.equal(first.pixels, kept)
 
 
-def test_auto_takes_dali_where_it_is_installed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(opened("auto", made)).__name__ == "DaliLoader"
+def test_auto_takes_dali_on_a_gpu(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_for = []
+
+    class Dali:
+        def __init__(self, records: Records, batch_size: int, device: torch.device, *_: object) -> None:
+            made_for.append(device.type)
+
+    monkeypatch.setattr("alexnet.data.dali.DaliLoader", Dali)
+    gpu = torch.device("cuda")
+    assert isinstance(open_loader("auto", made.records, 8, gpu, 1), Dali)
+    assert isinstance(open_loader("dali", made.records, 8, CPU, 1), Dali)
+    assert isinstance(open_loader("auto", made.records, 8, CPU, 1), TorchLoader)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert type(opened("auto", made)).__name__ == "TorchLoader"
+    assert isinstance(open_loader("auto", made.records, 8, gpu, 1), TorchLoader)
+    assert made_for == ["cuda", "cpu"]
 
 
 @KINDS
@@ -270,6 +293,32 @@ def test_the_extreme_cuts(made: Made, kind: str) -> None:
         place = int(np.flatnonzero(found["records"] == record)[0])
         shown = found["pixels"][place]
         np.testing.assert_array_equal(shown[:, ::-1] if epoch.mirrored[record] else shown, patch)
+
+
+def test_raw_records_are_cut_the_same(made: Made, tmp_path: Path) -> None:
+    squares = [decoded(made.records, record) for record in range(PICTURES)]
+    shard = [
+        Record(n, square.tobytes(), int(made.records.labels[n]), str(n)) for n, square in enumerate(squares)
+    ]
+    write_tables(tmp_path, write_shard(tmp_path, "train", 0, shard, "raw"))
+    raw = Made(open_records(tmp_path, "train"), {})
+    for kind in ("torch", "dali", "auto"):
+        for side in (224, 256):
+            found = joined(opened(kind, raw, 7, side).batches(plan()))
+            assert same(found, joined(opened("torch", made, 7, side).batches(plan())))
+
+
+def test_a_store_has_more_shards_than_files_may_be_open(made: Made, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    jpeg = made.records.stored(0).tobytes()
+    rows = [write_shard(tmp_path, "train", n, [Record(n, jpeg, 0, str(n))]) for n in range(100)]
+    write_tables(tmp_path, pd.concat(rows, ignore_index=True))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1]))
+    try:
+        records = open_records(tmp_path, "train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert all(records.stored(n).tobytes() == jpeg for n in range(100))
 
 
 # --- the plan -------------------------------------------------------------------------------------
