@@ -221,3 +221,16 @@ def test_ctrl_c_stops_both_devices_in_good_order(ready: Project) -> None:
     assert running.returncode == 130
     assert output.count("stopped in epoch") == 1
     assert "Traceback" not in output
+
+
+def test_a_loss_that_is_no_number_is_told_by_one_line(ready: Project) -> None:
+    ready.set("devices", 2, "machine.yaml")
+    ready.set("train.epochs", 9)
+    ready.set("train.learning_rate", 1e12)
+    ready.run("rm", "-rf", ".state", "models")
+    ended = ready.run(*STAGE, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("error: ") == 1
+    assert "error: the loss is" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (ready.folder / "models").exists()
