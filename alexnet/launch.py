@@ -25,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from alexnet.device import choose_device
 from alexnet.errors import UserError
 from alexnet.mesh import Mesh
-from alexnet.params.machine import Machine
+from alexnet.params.machine import Machine, refuse_unless_shareable
 from alexnet.processes import end_abruptly_with_parent, stop_requests
 
 # What a process returns that could not go on because another one left it.
@@ -71,21 +71,13 @@ def device_count(machine: Machine, columns: int) -> int:
     gpus = torch.cuda.device_count()
     if machine.devices == "auto":
         return 1 if gpus < 2 else gpus - gpus % columns
-    _refuse_unless_shareable(machine.devices, columns, "machine.yaml: devices")
+    refuse_unless_shareable(machine.devices, columns, "machine.yaml: devices")
     if gpus and machine.backend != "gloo" and machine.devices > gpus:
         raise UserError(
             f"machine.yaml: devices: found {machine.devices}; allowed: 1 to {gpus}, the GPUs of this machine"
             " (backend: gloo lets processes share one, for a trial)"
         )
     return machine.devices
-
-
-def _refuse_unless_shareable(count: int, columns: int, name: str) -> None:
-    if count > 1 and count % columns:
-        raise UserError(
-            f"{name}: found {count}; allowed: 1 or an even number, since the two columns of the network"
-            " (model.columns: 2) take a device each"
-        )
 
 
 def _in_processes(count: int, work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:
@@ -182,7 +174,7 @@ def _leave(code: int) -> NoReturn:
 def _under_torchrun(work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:
     local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     count = int(os.environ["WORLD_SIZE"])
-    _refuse_unless_shareable(count, columns, "torchrun: processes in all")
+    refuse_unless_shareable(count, columns, "torchrun: processes in all")
     columns = columns if count > 1 else 1
     # Ctrl-C reaches torchrun too, which passes it on as SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -46,6 +46,8 @@ def check(params: Path, machine_file: Path) -> None:
             f"{params}: model.patch: found {model.patch}; allowed: 224 in training. Networks that see 227"
             " pixels are imported (alexnet import-caffe)."
         )
+    if place.devices != "auto":
+        machine.refuse_unless_shareable(place.devices, model.columns, f"{machine_file}: devices")
     if sample.classes == 0 and place.data_root == machine.SAMPLE_ROOT:
         raise UserError(
             f"{machine_file}: data_root: not set, and {params} makes no sample (sample.classes: 0)."

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alexnet.errors import UserError
 from alexnet.params.base import Strict, load_yaml, validate
 from alexnet.progress import Style
 
@@ -35,6 +36,19 @@ class Machine(Strict):
     def worker_count(self) -> int:
         """The number of worker processes or threads: `workers`, or the cores this process may use."""
         return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+
+def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:
+    """Check that a network of so many columns can be spread over `devices`.
+
+    Raises:
+        UserError: they are more than one and odd, and the network has two columns; names `name`.
+    """
+    if devices > 1 and devices % columns:
+        raise UserError(
+            f"{name}: found {devices}; allowed: 1 or an even number, since the two columns of the network"
+            " (model.columns: 2) take a device each"
+        )
 
 
 def read(path: Path) -> Machine:

@@ -63,7 +63,11 @@ def test_missing_parameter_is_named(fresh: Project) -> None:
             "workers: none\n",
             "machine.yaml: workers: found none; allowed: auto or a whole number of at least 1",
         ),
-        ("devices: 7\n", "machine.yaml: devices: found 7; allowed: auto | 1"),
+        ("devices: 7\n", "machine.yaml: devices: found 7; allowed: 1 or an even number"),
+        (
+            "devices: both\n",
+            "machine.yaml: devices: found both; allowed: auto or a whole number of at least 1",
+        ),
         ("workers: [\n", "machine.yaml: line"),
     ],
 )
