@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from alexnet.data.resize import BadPictureError, decode, to_square
 from alexnet.errors import UserError
@@ -53,12 +54,7 @@ class Classifier:
         return [self._guesses(Path(picture), count) for picture in pictures]
 
     def _guesses(self, path: Path, count: int) -> list[Guess]:
-        try:
-            picture = to_square(decode(path.read_bytes()))
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-        except BadPictureError as error:
-            raise UserError(f"{path}: {error}") from None
+        picture = read_square(path)
         probabilities = classify(self.network, torch.from_numpy(picture.copy())[None])[0].numpy()
         best = np.argsort(-probabilities, kind="stable")[:count]
         return [self._guess(label, float(probabilities[label])) for label in best]
@@ -66,3 +62,17 @@ class Classifier:
     def _guess(self, label: int, probability: float) -> Guess:
         wnid, words = self.classes[label]
         return Guess(wnid, words, probability)
+
+
+def read_square(path: Path) -> NDArray[np.uint8]:
+    """Return a picture file as records hold it, uint8 (256, 256, 3).
+
+    Raises:
+        UserError: the file is missing or no picture.
+    """
+    try:
+        return to_square(decode(path.read_bytes()))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except BadPictureError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -9,6 +9,7 @@ from alexnet.commands.describe import describe
 from alexnet.commands.ensemble import ensemble
 from alexnet.commands.export import export
 from alexnet.commands.import_caffe import import_caffe
+from alexnet.commands.neighbors import neighbors
 from alexnet.commands.predict import predict
 from alexnet.errors import shown_plainly
 
@@ -16,9 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Describe a network, classify pictures, average several networks, hand networks on.",
+    help="Describe a network, classify pictures, find similar ones, average and hand on networks.",
 )
-for command in (describe, ensemble, export, import_caffe, predict):
+for command in (describe, ensemble, export, import_caffe, neighbors, predict):
     app.command()(shown_plainly(command))
 app.add_typer(data.app, name="data")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from alexnet.durations import recorded
 from alexnet.errors import shown_plainly
 from alexnet.processes import end_with_parent
 
@@ -23,12 +25,16 @@ RECORDS = Path("data/records")
 STATISTICS = Path("data/statistics.npz")
 WEIGHTS = Path("models/alexnet.safetensors")
 PREDICTIONS = Path("data/predictions")
+RETRIEVAL = Path("data/retrieval")
 REPORTS = Path("reports")
 
 
 def run(stage: Callable[..., Any]) -> None:
-    """Run `stage` as a command that ends with its parent and shows user errors in one line."""
+    """Run `stage` as a command that ends with its parent and shows user errors in one line.
+
+    How long it took is kept for the report.
+    """
     end_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(shown_plainly(stage))
+    app.command()(shown_plainly(recorded(stage, Path(sys.argv[0]).stem)))
     app()

@@ -13,6 +13,7 @@ from alexnet.params.evaluate import Evaluate
 from alexnet.params.model import Model
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.report import Report
+from alexnet.params.retrieve import Retrieve
 from alexnet.params.sample import Sample
 from alexnet.params.train import Train
 
@@ -24,6 +25,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Model,
     Train,
     Evaluate,
+    Retrieve,
     Report,
 )
 

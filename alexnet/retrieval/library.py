@@ -1,0 +1,95 @@
+"""What is searched: features, codes and names of the training pictures, in a folder.
+
+- ``features.npy``: float32 (pictures, d), fc7's activations of the centre patch, in storage order;
+- ``codes.npy``: uint64 (pictures, words); ``encoder.safetensors``: what makes a code of features;
+- ``pictures.parquet``: name and label of each; ``about.json``: the classes, and the weights' SHA-256.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from alexnet.errors import UserError
+from alexnet.files import replacing, sha256_of, write_json
+from alexnet.model.weights import Classes
+from alexnet.retrieval import codes as auto_encoders
+from alexnet.retrieval.search import Hits, by_code, nearest, rerank
+
+FEATURES = "features.npy"
+# Candidates by code whose distance is then measured.
+SHORTLIST = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The training pictures as they are searched; see the module for shapes.
+
+    Attributes:
+        names: of the pictures in the index.
+        labels: int64 (pictures,).
+        classes: WNID and words, in label order.
+    """
+
+    features: NDArray[np.float32]
+    codes: NDArray[np.uint64]
+    encoder: auto_encoders.AutoEncoder
+    names: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    classes: Classes
+
+    def neighbours(self, queries: NDArray[np.float32], count: int) -> Hits:
+        """Return the `count` nearest pictures to each query's features (q, d), exactly."""
+        return nearest(self.features, queries, count)
+
+    def neighbours_by_code(self, queries: NDArray[np.float32], count: int) -> Hits:
+        """Return the nearest of those first by code; few features are read from the disk."""
+        shortlist = by_code(self.codes, self.encoder.codes(queries), max(SHORTLIST, count))
+        return rerank(self.features, queries, shortlist, count)
+
+
+def save(folder: Path, library: Library, weights: Path) -> None:
+    """Write all of `library` but its features, which are there already, made by `weights`."""
+    with replacing(folder / "codes.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, library.codes)
+    auto_encoders.save(folder / "encoder.safetensors", library.encoder)
+    with replacing(folder / "pictures.parquet") as temporary:
+        table = pd.DataFrame({"name": library.names, "label": library.labels})
+        table.to_parquet(temporary, index=False)
+    write_json(folder / "about.json", {"weights": sha256_of(weights), "classes": library.classes})
+
+
+def load(folder: Path, weights: Path) -> Library:
+    """Open the library that the retrieve stage made with `weights`.
+
+    Raises:
+        UserError: it is missing, not whole, or made with other weights.
+    """
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        with (folder / "pictures.parquet").open("rb") as file:
+            pictures = pd.read_parquet(file)
+        library = Library(
+            features=np.load(folder / FEATURES, mmap_mode="r"),
+            codes=np.load(folder / "codes.npy"),
+            encoder=auto_encoders.load(folder / "encoder.safetensors"),
+            names=pictures["name"].to_numpy(),
+            labels=pictures["label"].to_numpy(np.int64, copy=True),
+            classes=[(wnid, words) for wnid, words in about["classes"]],
+        )
+        made_with = about["weights"]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; run the retrieve stage first (dvc repro)") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{folder}: no features that this project wrote: {error}") from None
+    if made_with != sha256_of(weights):
+        raise UserError(f"{folder}: made with other weights than {weights}. Run `dvc repro retrieve`.")
+    if not len(library.names) == len(library.features) == len(library.codes):
+        raise UserError(f"{folder}: features, codes and names do not agree. Run `dvc repro -f retrieve`.")
+    return library

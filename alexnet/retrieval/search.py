@@ -1,0 +1,129 @@
+"""Exact search in Euclidean distance and search by Hamming distance, both in bounded memory.
+
+Features are a memory-mapped array that is walked through in blocks: products of a block with all
+queries are one matrix product, so that 1.2 million features of 4096 numbers are read once for any
+number of queries, a block at a time (`benchmarks.search` compares with FAISS).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Of features in memory at once, and queries whose distances to a block are there at once.
+BLOCK_BYTES = 128 * 2**20
+QUERIES_AT_ONCE = 512
+# Products in float32 lose digits to cancellation: so many more than asked for are looked at in float64.
+SPARE = 32
+
+
+class Hits(NamedTuple):
+    """What is nearest to each query, the nearest first, equals by record number.
+
+    Attributes:
+        records: int64 (queries, hits).
+        distances: float64 (queries, hits), Euclidean.
+    """
+
+    records: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+def nearest(
+    features: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    count: int,
+    device: torch.device | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Hits:
+    """Return the `count` rows of `features` (n, d) nearest to each of the `queries` (q, d), exactly.
+
+    Args:
+        device: where the products are made.
+        block_bytes: how much of the features is in memory at once.
+    """
+    count = min(count, len(features))
+    found = [
+        _candidates(features, queries[start : start + QUERIES_AT_ONCE], count + SPARE, device, block_bytes)
+        for start in range(0, len(queries), QUERIES_AT_ONCE)
+    ]
+    return rerank(features, queries, np.concatenate(found), count)
+
+
+def _candidates(
+    features: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    count: int,
+    device: torch.device | None,
+    block_bytes: int,
+) -> NDArray[np.int64]:
+    wanted = torch.from_numpy(np.array(queries)).to(device)
+    best = torch.empty(len(queries), 0, device=device)
+    records = torch.empty(len(queries), 0, dtype=torch.int64, device=device)
+    rows = max(1, block_bytes // (features.shape[1] * features.itemsize))
+    for start in range(0, len(features), rows):
+        block = torch.from_numpy(np.array(features[start : start + rows])).to(device)
+        # |q|² is the same for all rows and changes no order.
+        scores = torch.addmm(block.square().sum(1), wanted, block.T, alpha=-2)
+        nearer, places = scores.topk(min(count, len(block)), largest=False)
+        best, records = torch.cat([best, nearer], 1), torch.cat([records, places + start], 1)
+        best, places = best.topk(min(count, best.shape[1]), largest=False)
+        records = records.gather(1, places)
+    return records.cpu().numpy()
+
+
+def rerank(
+    features: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    candidates: NDArray[np.int64],
+    count: int,
+) -> Hits:
+    """Return the nearest `count` of each query's `candidates` (q, c), by distances in float64."""
+    records, distances = [], []
+    for query, rows in zip(queries, candidates, strict=True):
+        apart = np.sqrt(((features[rows].astype(np.float64) - query) ** 2).sum(1))
+        order = np.lexsort((rows, apart))[:count]
+        records.append(rows[order])
+        distances.append(apart[order])
+    return Hits(np.array(records), np.array(distances))
+
+
+def by_code(codes: NDArray[np.uint64], queries: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    """Return the `count` codes nearest in Hamming distance to each query's, int64 (queries, count).
+
+    Args:
+        codes, queries: (n, words) and (q, words), as `pack` makes them; equals by record number.
+    """
+    number = len(codes)
+    count = min(count, number)
+    places = np.arange(number)
+    found = []
+    for query in queries:
+        # The record number in the last digits makes every key unlike the others.
+        keys = np.bitwise_count(codes ^ query).sum(1, dtype=np.int64) * number + places
+        first = np.argpartition(keys, count - 1)[:count]
+        found.append(first[np.argsort(keys[first])])
+    return np.array(found)
+
+
+def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return codes of bool (n, bits) as uint64 (n, words), filled up with zeros."""
+    packed = np.packbits(bits, axis=1)
+    return np.pad(packed, [(0, 0), (0, -packed.shape[1] % 8)]).view(np.uint64)
+
+
+def recall(exact: NDArray[np.int64], candidates: NDArray[np.int64]) -> float:
+    """Return the share of the `exact` records (q, k) that are among its `candidates` (q, c)."""
+    return float((exact[:, :, None] == candidates[:, None, :]).any(2).mean())
+
+
+def random_signs(dimensions: int, bits: int, draw: np.random.Generator) -> Tensor:
+    """Return random directions (dimensions, bits): the signs along them are codes without learning.
+
+    Charikar 2002, "Similarity Estimation Techniques from Rounding Algorithms".
+    """
+    return torch.from_numpy(draw.standard_normal((dimensions, bits), dtype=np.float32))
