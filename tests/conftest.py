@@ -103,6 +103,8 @@ def make_project(folder: Path) -> Project:
         "model.width": 0.05,
         "train.epochs": 1,
         "train.batch_size": 8,
+        "retrieve.steps": 20,
+        "report.figure_dpi": 50,
     }.items():
         project.set(key, value)
     project.set("workers", 1, "machine.yaml")

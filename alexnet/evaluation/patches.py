@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,25 +19,13 @@ from torch import Tensor
 from alexnet.data.loader import Batch, Loader
 from alexnet.data.order import in_storage_order
 from alexnet.errors import UserError
+from alexnet.evaluation.predictions import Part
 from alexnet.model.inputs import PATCH, PICTURE, Patches
 from alexnet.model.network import AlexNet
 from alexnet.progress import Progress, Style
 
 # Four corners and the centre, then their mirrors; the centre unmirrored is the one patch.
 CENTRE = 4
-
-
-class Part(NamedTuple):
-    """Class probabilities of some pictures of a split.
-
-    Attributes:
-        records: int64 (pictures,), their record numbers.
-        ten, one: float64 (pictures, classes): mean softmax of ten patches, softmax of the centre.
-    """
-
-    records: NDArray[np.int64]
-    ten: NDArray[np.float64]
-    one: NDArray[np.float64]
 
 
 def ten_patches(pictures: Tensor, side: int = PATCH) -> Patches:

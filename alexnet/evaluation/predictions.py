@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 from alexnet.errors import UserError
 from alexnet.evaluation.calibration import reliability
 from alexnet.evaluation.errors import top_k_error
-from alexnet.evaluation.patches import Part
 from alexnet.files import replacing, write_json, write_text
 
 UNKNOWN = -1
@@ -32,6 +32,19 @@ SERVER_FILE = "ilsvrc.txt"
 GUESSES = 5
 # Rows counted at once: of 1000 classes, 32 MB.
 _ROWS = 4096
+
+
+class Part(NamedTuple):
+    """Class probabilities of some pictures of a split.
+
+    Attributes:
+        records: int64 (pictures,), their record numbers.
+        ten, one: float64 (pictures, classes): mean softmax of ten patches, softmax of the centre.
+    """
+
+    records: NDArray[np.int64]
+    ten: NDArray[np.float64]
+    one: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

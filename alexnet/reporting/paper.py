@@ -46,6 +46,14 @@ TABLE_2 = (
 )
 
 CLASSES = 1000
+# Pictures of the splits that the tables are about, by layout and split.
+SPLIT_SIZES = {
+    ("ilsvrc-2010", "test"): 150_000,
+    ("ilsvrc-2012", "val"): 50_000,
+    ("kaggle", "val"): 50_000,
+    ("ilsvrc-2012", "test"): 100_000,
+    ("kaggle", "test"): 100_000,
+}
 
 # What trained the networks of the two tables, in words (Sections 2, 3.2, 3.5, 4.1 and 5).
 # ILSVRC-2010's and ILSVRC-2012's exact counts are those of the challenges.

@@ -7,15 +7,23 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
+from alexnet import durations
+from alexnet.data import statistics
+from alexnet.data.statistics import Statistics
 from alexnet.errors import UserError
-from alexnet.params.base import Strict
+from alexnet.evaluation import predictions
+from alexnet.evaluation.predictions import Predictions
+from alexnet.params.augment import Augment
+from alexnet.params.base import Strict, load_yaml, read
+from alexnet.params.evaluate import Evaluate
+from alexnet.reporting.photographs import Photographs
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -23,6 +31,7 @@ Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
 
 REMEDY = "Run `dvc repro` to make it again."
+RECIPE_SECTIONS = ("augment", "model", "train")
 
 
 class Written(Strict):
@@ -31,10 +40,10 @@ class Written(Strict):
     model_config = ConfigDict(extra="ignore")
 
 
-class Metrics(Written):
+class Errors(Written):
     """Error rates as fractions: ten patches averaged (Section 4.1) and the centre patch alone.
 
-    `split` names the pictures they were measured on, when the file does.
+    `loss` (nats) and `calibration_error` (a fraction) are the ten patches'.
     """
 
     top1_error: Fraction
@@ -42,8 +51,23 @@ class Metrics(Written):
     top1_error_one_patch: Fraction
     top5_error_one_patch: Fraction
     loss: float
+    calibration_error: Fraction
+
+
+class Metrics(Written):
+    """What was evaluated, and its error rates; a split without labels has none."""
+
     images: Positive
-    split: str | None = None
+    split: str
+    errors: Errors | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, found: Any) -> Any:
+        # In the file the rates lie beside the rest, as DVC's tables want them.
+        if isinstance(found, dict) and "errors" not in found and set(found) - {"images", "split"}:
+            return {**found, "errors": found}
+        return found
 
 
 class Split(Written):
@@ -118,11 +142,60 @@ class Run(Written):
     git_commit: str | None
 
 
+class Candidates(Written):
+    """Of the exact nearest neighbours, which share is among the first `candidates` by code.
+
+    `learned` are the auto-encoder's codes, `random` the signs of as many random projections.
+    """
+
+    candidates: Positive
+    learned: Fraction
+    random: Fraction
+
+
+class Example(Written):
+    """A query and its nearest training pictures, by record numbers, and their distances."""
+
+    query: Count
+    nearest: list[Count]
+    distances: list[float]
+
+
+class Retrieval(Written):
+    """Nearest training pictures in fc7 (Section 6), exactly and by short codes.
+
+    `milliseconds_*` are of one query among all, asked together; `same_class_*` the shares of nearest
+    pictures that show the query's class, None where that is unknown.
+    """
+
+    pictures: Positive
+    dimensions: Positive
+    queries: Positive
+    neighbours: Positive
+    shortlist: Positive
+    code_bits: Positive
+    exact_megabytes: float
+    code_megabytes: float
+    milliseconds_exact: float
+    milliseconds_codes: float
+    same_class_exact: Fraction | None
+    same_class_codes: Fraction | None
+    candidates: list[Candidates]
+    examples: list[Example]
+
+
 @dataclass(frozen=True)
 class ResultFiles:
     """Where the results lie."""
 
     params: Path = Path("params.yaml")
+    printed: Path = Path("profiles/imagenet-2012-paper.yaml")
+    run_in_2012: Path = Path("profiles/imagenet-2012-source.yaml")
+    predictions: Path = Path("data/predictions")
+    records: Path = Path("data/records")
+    statistics: Path = Path("data/statistics.npz")
+    retrieval: Path = Path("reports/retrieval.json")
+    durations: Path = durations.FOLDER
     metrics: Path = Path("reports/metrics.json")
     data: Path = Path("reports/data.json")
     skipped: Path = Path("reports/skipped.csv")
@@ -132,18 +205,42 @@ class ResultFiles:
     model: Path = Path("models/alexnet.safetensors")
 
 
+class Recipes(NamedTuple):
+    """The recipe's parameters by dotted key."""
+
+    ours: dict[str, Any]
+    printed: dict[str, Any]
+    run_in_2012: dict[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """Everything the report shows.
 
     Attributes:
         params: the text of the parameters file.
+        recipes: the recipe's parameters by dotted key: of this run, as the paper prints and as the
+            authors ran.
+        seeds: by section.
+        share_ties: whether equal scores shared the credit.
+        photographs: the records' pictures.
+        statistics: mean image and colours of the training pictures.
+        durations: seconds of each stage, as last run in this folder.
         history: the epochs in order, at least one, numbered from 1.
         kernels: weights of conv1, shape (kernels, 3, height, width); the first half of the kernels
             is column 1 when the network has two columns.
     """
 
     params: str
+    recipes: Recipes
+    seeds: dict[str, int]
+    share_ties: bool
+    augment: Augment
+    predictions: Predictions
+    photographs: Photographs
+    statistics: Statistics
+    retrieval: Retrieval
+    durations: dict[str, float]
     metrics: Metrics
     data: Data
     skipped: tuple[Skipped, ...]
@@ -160,9 +257,27 @@ def read_results(files: ResultFiles) -> Results:
         UserError: a file is missing or not what its stage writes; the message names it.
     """
     run = _read_json(files.run, Run)
+    params = load_yaml(files.params)
+    metrics, found = _read_json(files.metrics, Metrics), predictions.load(files.predictions)
+    if (len(found), found.split) != (metrics.images, metrics.split):
+        raise UserError(
+            f"{files.metrics}: of {metrics.images} pictures of {metrics.split}, but {files.predictions} has"
+            f" {len(found)} of {found.split}: they are of different runs. {REMEDY}"
+        )
     return Results(
-        params=_read_bytes(files.params).decode("utf-8", errors="replace"),
-        metrics=_read_json(files.metrics, Metrics),
+        params=files.params.read_text(encoding="utf-8", errors="replace"),
+        recipes=Recipes(
+            *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
+        ),
+        seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
+        share_ties=read(files.params, Evaluate).ties == "fractional",
+        augment=read(files.params, Augment),
+        predictions=found,
+        photographs=Photographs(files.records),
+        statistics=statistics.read(files.statistics),
+        retrieval=_read_json(files.retrieval, Retrieval),
+        durations=durations.read(files.durations),
+        metrics=metrics,
         data=_read_json(files.data, Data),
         skipped=tuple(_read_csv(files.skipped, Skipped)),
         rgb_pca=_read_json(files.rgb_pca, RgbPca),
@@ -170,6 +285,22 @@ def read_results(files: ResultFiles) -> Results:
         run=run,
         kernels=_read_kernels(files.model, run.columns),
     )
+
+
+def recipe_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of the sections that make the recipe, dotted."""
+    found: dict[str, Any] = {}
+
+    def flatten(value: Any, key: str) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                flatten(inner, f"{key}.{name}")
+        else:
+            found[key] = value
+
+    for section in RECIPE_SECTIONS:
+        flatten(params.get(section, {}), section)
+    return found
 
 
 W = TypeVar("W", bound=Written)

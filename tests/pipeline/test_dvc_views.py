@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from conftest import ROOT, Project
 
 
@@ -19,6 +20,9 @@ def test_experiment_shows_in_params_and_metrics_diff(project: Project) -> None:
     assert "train.epochs" in project.run("dvc", "params", "diff").stdout
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
     assert "loss" in changes["reports/metrics.json"]
+    for name in ("top1_error", "calibration_error"):
+        both = changes["reports/metrics.json"].get(name)
+        assert both is None or both["diff"] == pytest.approx(both["new"] - both["old"])
     table = project.run("dvc", "metrics", "diff").stdout
     assert "HEAD" in table
     assert "workspace" in table
@@ -40,3 +44,14 @@ def test_plots_show_draws_the_learning_curves(project: Project) -> None:
     for name in ("train_loss", "val_loss", "train_error", "val_top1_error"):
         assert name in page
     assert "vega" in page.lower()
+    for name in ("Confusion", "predicted", "actual"):
+        assert name in page
+
+
+def test_plots_diff_overlays_curves_and_confusion(project: Project) -> None:
+    shown = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json", "--split").stdout)["data"]
+    for name, column in (("Loss", "val_loss"), ("Confusion", "predicted")):
+        (plot,) = shown[name]
+        revisions = {row["rev"] for row in plot["anchor_definitions"]["<DVC_METRIC_DATA>"]}
+        assert revisions == {"HEAD", "workspace"}
+        assert column in json.dumps(plot)

@@ -50,7 +50,7 @@ def test_report_changes_run_the_report(project: Project) -> None:
 
 def test_train_changes_run_what_follows(project: Project) -> None:
     project.set("train.momentum", 0.8)
-    assert stages_run(project.repro()) == ["check", "index", "train", "evaluate", "report"]
+    assert stages_run(project.repro()) == ["check", "index", "train", "evaluate", "retrieve", "report"]
 
 
 def test_going_back_trains_nothing(project: Project) -> None:

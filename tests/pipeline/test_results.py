@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import Project
+from PIL import Image
 from reference import literal_calibration_error, literally_wrong
+from typer.testing import CliRunner
 
+from alexnet.cli import app
 from alexnet.data import index as indexes
-from alexnet.data.records import open_records
+from alexnet.data.records import decoded, open_records
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions as arrays
 from alexnet.evaluation.calibration import BINS
@@ -66,3 +70,53 @@ def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> N
     with pytest.raises(UserError, match="trained for 3 classes"):
         evaluate_and_record(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
     assert not metrics.exists()
+
+
+def test_a_training_picture_is_its_own_nearest_neighbour(project: Project, tmp_path: Path) -> None:
+    records = open_records(project.folder / "data/records", "train")
+    picture = tmp_path / "picture.png"
+    Image.fromarray(decoded(records, 5)).save(picture)
+    options = [
+        "--weights",
+        str(project.folder / "models/alexnet.safetensors"),
+        "--library",
+        str(project.folder / "data/retrieval"),
+    ]
+    for way in ([], ["--by-code"]):
+        done = CliRunner().invoke(app, ["neighbors", str(picture), "--count", "3", *way, *options])
+        name, *lines = done.stdout.splitlines()
+        assert name == str(picture)
+        assert len(lines) == 3
+        distances = [float(line.split()[0]) for line in lines]
+        assert lines[0].split()[1] == records.names[5]
+        # The loader and the command decode and cut in their own ways.
+        assert distances[0] < 0.01 * distances[1]
+        assert distances == sorted(distances)
+
+
+def test_retrieval_is_measured_on_the_evaluated_split(project: Project) -> None:
+    told = json.loads((project.folder / "reports/retrieval.json").read_text())
+    assert (told["pictures"], told["queries"], told["neighbours"]) == (24, 12, 6)
+    assert [row["candidates"] for row in told["candidates"]] == [6, 12]
+    for row in told["candidates"]:
+        assert row["candidates"] / 24 <= row["learned"] <= 1
+    assert len(told["examples"]) == 6
+    features = np.load(project.folder / "data/retrieval/features.npy")
+    for example in told["examples"]:
+        assert len(set(example["nearest"])) == 6
+        assert max(example["nearest"]) < len(features) == 24
+
+
+def test_the_report_stands_on_the_run(project: Project) -> None:
+    reports = project.folder / "reports"
+    errors = pd.read_csv(reports / "per_class.csv")
+    metrics = json.loads((reports / "metrics.json").read_text())
+    assert errors["images"].tolist() == [4, 4, 4]
+    assert errors["top1_error"].mean() == pytest.approx(metrics["top1_error"])
+    taken = pd.read_csv(reports / "confusion.csv")
+    assert (taken["actual"] != taken["predicted"]).mean() == pytest.approx(metrics["top1_error"])
+    page, text = (reports / "report.html").read_text(), (reports / "report.md").read_text()
+    for stage in ("preprocess", "train", "evaluate", "retrieve"):
+        assert f'<th scope="row">{stage}</th>' in page
+        assert f"| {stage} | not run here" not in text
+    assert page.count("data:image/webp") > 20

@@ -1,0 +1,140 @@
+"""What a report is made of, before any markup: sections of text, tables and pictures."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells of a table; `ours` marks a row of this run, `italic` the best of others."""
+
+    cells: tuple[str, ...]
+    ours: bool = False
+    italic: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the rows.
+
+    `numeric` sets the other columns flush right, but for the first `names`; `sortable` lets a reader
+    of the page sort it.
+    """
+
+    kind: ClassVar[str] = "table"
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    numeric: bool = True
+    names: int = 1
+    note: str = ""
+    sortable: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; a `warning` is set apart."""
+
+    kind: ClassVar[str] = "text"
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with its alternative text, and perhaps another for dark pages.
+
+    Attributes:
+        caption: what stands below this picture alone.
+        photograph: whether the page may hold it with losses, a tenth as large.
+        width: pixels of the page, or 0: as much as there is room.
+    """
+
+    name: str
+    png: bytes
+    alt: str
+    dark: bytes | None = None
+    caption: str = ""
+    photograph: bool = False
+    width: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, from the PNG's header."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return width, height
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side, as many as `across` where there is room, with one caption."""
+
+    kind: ClassVar[str] = "pictures"
+
+    pictures: tuple[Picture, ...]
+    caption: str
+    across: int = 1
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Tables beside one another where there is room."""
+
+    kind: ClassVar[str] = "side by side"
+
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be shown as it is."""
+
+    kind: ClassVar[str] = "code"
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A block that the reader opens."""
+
+    kind: ClassVar[str] = "fold"
+
+    summary: str
+    block: Table | Code
+
+
+Block = Text | Table | SideBySide | Pictures | Code | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, the name it is linked by, and what stands under it."""
+
+    anchor: str
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole report; `headline` is None where there is no error rate."""
+
+    title: str
+    summary: str
+    headline: Table | None
+    notes: tuple[Text, ...]
+    sections: tuple[Section, ...]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield every picture in the order of the page."""
+        for section in self.sections:
+            for block in section.blocks:
+                if isinstance(block, Pictures):
+                    yield from block.pictures

@@ -1,0 +1,35 @@
+"""Numbers and names as the report words them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NOTHING = "\N{EM DASH}"
+MINUS = "\N{MINUS SIGN}"
+LONGEST_NAME = 28
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as the paper prints error rates: ``37.5%``; nothing for NaN."""
+    return NOTHING if np.isnan(fraction) else f"{100 * fraction:.1f}%"
+
+
+def decimal(value: float) -> str:
+    """Return a learning rate with four significant digits and no exponent: ``0.00005``."""
+    return np.format_float_positional(value, precision=4, unique=False, fractional=False, trim="-")
+
+
+def printable(text: str) -> str:
+    """Return `text` with control and direction-changing characters shown as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def short(words: str, longest: int = LONGEST_NAME) -> str:
+    """Return the first of a class' synonyms, ``tench`` of ``tench, Tinca tinca``, cut to `longest`."""
+    first = printable(words.split(",")[0].strip())
+    return first if len(first) <= longest else first[: longest - 1].rstrip() + "…"
+
+
+def enumerated(names: list[str]) -> str:
+    """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
