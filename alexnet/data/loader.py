@@ -60,16 +60,16 @@ class Loader(Protocol):
         """
 
 
-def chosen_loader(kind: str, encoding: str, device: torch.device) -> str:
+def chosen_loader(kind: str, encoding: str) -> str:
     """Return ``dali`` or ``torch``, which `open_loader` takes when asked for `kind`.
 
-    ``auto`` is DALI on a GPU, where it is installed: it decodes there. On a CPU plain threads are as
-    fast (python -m benchmarks.load), and raw records need no decoder.
+    ``auto`` is DALI where it is installed: on a GPU it decodes there; on a CPU the plain threads are as
+    fast (python -m benchmarks.load). Raw records need no decoder.
     """
     if encoding == "raw":
         return "torch"
     if kind == "auto":
-        return "dali" if device.type == "cuda" and importlib.util.find_spec("nvidia.dali") else "torch"
+        return "dali" if importlib.util.find_spec("nvidia.dali") else "torch"
     return kind
 
 
@@ -91,7 +91,7 @@ def open_loader(
         side: 224 for patches, 256 for whole pictures.
         share: what part of every batch to load, where several processes share the work.
     """
-    if chosen_loader(kind, records.encoding, device) == "dali":
+    if chosen_loader(kind, records.encoding) == "dali":
         from alexnet.data.dali import DaliLoader
 
         return DaliLoader(records, batch_size, device, threads, side, share)

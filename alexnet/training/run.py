@@ -138,7 +138,7 @@ def train_and_record(
     finish.unlink(missing_ok=True)
     names = list(zip(classes["wnid"], classes["words"], strict=True))
     weights.save(paths.weights, trained, names)
-    loader_name = chosen_loader(machine.loader, training.encoding, device)
+    loader_name = chosen_loader(machine.loader, training.encoding)
     write_json(paths.logs / "run.json", _about(trained, train, device, mesh, loader_name, history))
 
 

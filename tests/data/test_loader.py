@@ -235,21 +235,11 @@ def test_batches_stay_as_they_were_while_later_ones_come(made: Made) -> None:
     assert torch.equal(first.pixels, kept)
 
 
-def test_auto_takes_dali_on_a_gpu(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_for = []
-
-    class Dali:
-        def __init__(self, records: Records, batch_size: int, device: torch.device, *_: object) -> None:
-            made_for.append(device.type)
-
-    monkeypatch.setattr("alexnet.data.dali.DaliLoader", Dali)
-    gpu = torch.device("cuda")
-    assert isinstance(open_loader("auto", made.records, 8, gpu, 1), Dali)
-    assert isinstance(open_loader("dali", made.records, 8, CPU, 1), Dali)
-    assert isinstance(open_loader("auto", made.records, 8, CPU, 1), TorchLoader)
+def test_auto_takes_dali_where_it_is_installed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(open_loader("auto", made.records, 8, CPU, 1)).__name__ == "DaliLoader"
+    assert isinstance(open_loader("torch", made.records, 8, CPU, 1), TorchLoader)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert isinstance(open_loader("auto", made.records, 8, gpu, 1), TorchLoader)
-    assert made_for == ["cuda", "cpu"]
+    assert isinstance(open_loader("auto", made.records, 8, CPU, 1), TorchLoader)
 
 
 @KINDS
