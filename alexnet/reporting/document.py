@@ -54,6 +54,7 @@ class Picture:
         caption: what stands below this picture alone.
         photograph: whether the page may hold it with losses, a tenth as large.
         width: pixels of the page, or 0: as much as there is room.
+        least: pixels below which it is scrolled sideways instead of shrunk.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Picture:
     caption: str = ""
     photograph: bool = False
     width: int = 0
+    least: int = 0
 
     @property
     def size(self) -> tuple[int, int]:

@@ -92,7 +92,7 @@ def _name_rows(axes: Axes, labels: list[str]) -> None:
 
 def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], dress: Dress) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        strong = shares[row, column] > 0.35
+        strong = shares[row, column] > 0.45
         axes.text(
             column,
             row,

@@ -40,6 +40,7 @@ def section(results: Results, settings: Report) -> Section:
                     f"Confusion matrix of {len(names):,} classes: {percent(float(right))} of "
                     f"{matrix.sum():,} pictures lie on the diagonal.",
                     dark=confusion_matrix(matrix, names, settings.figure_dpi, DARK),
+                    least=560,
                 ),
             ),
             "What each class was taken for. A row is a true class; the colours follow the square root of its "

@@ -48,6 +48,7 @@ def section(results: Results, settings: Report) -> Section:
                         "Every kernel's share of colour, a row a column. "
                         + " ".join(f"{row.cells[0]}: median {row.cells[2]}." for row in table.rows),
                         dark=specificity(shares, settings.figure_dpi, DARK),
+                        least=480,
                     ),
                 ),
                 "Each stroke is a kernel. Where random weights stand, no preference has been learnt.",
