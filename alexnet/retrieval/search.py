@@ -98,15 +98,16 @@ def by_code(codes: NDArray[np.uint64], queries: NDArray[np.uint64], count: int) 
     Args:
         codes, queries: (n, words) and (q, words), as `pack` makes them; equals by record number.
     """
-    number = len(codes)
-    count = min(count, number)
-    places = np.arange(number)
+    count = min(count, len(codes))
     found = []
     for query in queries:
-        # The record number in the last digits makes every key unlike the others.
-        keys = np.bitwise_count(codes ^ query).sum(1, dtype=np.int64) * number + places
-        first = np.argpartition(keys, count - 1)[:count]
-        found.append(first[np.argsort(keys[first])])
+        apart = np.zeros(len(codes), np.uint16)
+        for word, asked in enumerate(query):
+            apart += np.bitwise_count(codes[:, word] ^ asked)
+        # All within the radius that holds enough: few are left to be sorted.
+        radius = int(np.searchsorted(np.cumsum(np.bincount(apart)), count))
+        near = np.flatnonzero(apart <= radius)
+        found.append(near[np.argsort(apart[near], kind="stable")[:count]])
     return np.array(found)
 
 
