@@ -29,10 +29,11 @@ class Dress:
     top1: str
     top5: str
     tint: str
+    middle: str
 
 
-LIGHT = Dress("white", "#23262b", "#b9bec6", "#7a818c", "#1f5fa8", "#b3541e", "#d8e4f2")
-DARK = Dress("none", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "#2b3f58")
+LIGHT = Dress("white", "#23262b", "#b9bec6", "#7a818c", "#1f5fa8", "#b3541e", "#d8e4f2", "#8db3dd")
+DARK = Dress("none", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "#2b3f58", "#4a76a6")
 
 
 @contextmanager
