@@ -16,7 +16,7 @@ offset   int64   where its bytes begin: in the file; in the unpacked file with `
 size     int64   how many they are, as they lie there
 =======  ======  ==========================================================================
 
-``classes.csv`` has label, wnid and words; ``source.json`` the layout.
+``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout.
 """
 
 from __future__ import annotations

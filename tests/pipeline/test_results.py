@@ -45,7 +45,11 @@ def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
     assert metrics["calibration_error"] == pytest.approx(calibration, rel=1e-9)
     server = (project.folder / "data/predictions" / arrays.SERVER_FILE).read_text().splitlines()
     assert len(server) == 12
-    assert all(sorted(line.split()) == ["1", "2", "3"] for line in server)
+    classes = indexes.read_classes(project.folder / "data/index")
+    assert sorted(classes["ilsvrc_id"]) == [1, 2, 3]
+    by_name = dict(zip(sorted(found.names), server, strict=True))
+    for name, scores in zip(found.names, found.ten, strict=True):
+        assert by_name[name] == " ".join(str(classes["ilsvrc_id"][label]) for label in np.argsort(-scores))
 
 
 def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     pictures = pd.concat(parts, ignore_index=True)
     if release.patches and (root / release.patches).is_file():
         pictures = _patched(root / release.patches, scan, pictures)
-    return Listing(release.layout, classes[["wnid", "words"]], pictures)
+    classes = classes.rename(columns={"id": "ilsvrc_id"})[["wnid", "words", "ilsvrc_id"]]
+    return Listing(release.layout, classes, pictures)
 
 
 @dataclass(frozen=True)

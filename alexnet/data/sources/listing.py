@@ -25,7 +25,8 @@ class Listing:
 
     Attributes:
         layout: one of `alexnet.params.data.Layout`, but ``auto``.
-        classes: a row per class in label order: wnid, words.
+        classes: a row per class in label order: wnid, words, and ilsvrc_id where the source gives
+            each class a number on the challenge's server.
         pictures: a row per picture: split, wnid, name, and where its bytes lie as in the index:
             path (relative to the root), packing, form, offset, size.
     """
