@@ -29,7 +29,7 @@ from alexnet.files import write_json
 from alexnet.params.base import read
 from alexnet.params.report import Report
 from alexnet.reporting.page import write_report
-from alexnet.reporting.results import ResultFiles, read_results
+from alexnet.reporting.reading import ResultFiles, read_results
 from alexnet.reporting.summary import terminal_summary
 
 PROMISED_SECONDS, PROMISED_BYTES = 120, 4e9

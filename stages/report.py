@@ -10,7 +10,7 @@ import typer
 from alexnet.params.base import read
 from alexnet.params.report import Report
 from alexnet.reporting.page import write_report
-from alexnet.reporting.results import ResultFiles, read_results
+from alexnet.reporting.reading import ResultFiles, read_results
 from alexnet.reporting.summary import terminal_summary
 from stages.options import PARAMS, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, Params, run
 

@@ -20,7 +20,7 @@ from alexnet.data.resize import encode
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
 from alexnet.params.report import Report
-from alexnet.reporting.results import ResultFiles
+from alexnet.reporting.reading import ResultFiles
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
 SETTINGS = Report(title="AlexNet on made numbers", kernel_pixels=2, figure_dpi=60)

@@ -14,7 +14,7 @@ from made import SETTINGS, write_results
 
 from alexnet.reporting import page
 from alexnet.reporting.html import render_html
-from alexnet.reporting.results import read_results
+from alexnet.reporting.reading import read_results
 
 
 @pytest.fixture(scope="module")

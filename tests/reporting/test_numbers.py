@@ -16,7 +16,8 @@ from alexnet.reporting.document import Block, Fold, Picture, SideBySide, Table, 
 from alexnet.reporting.html import render_html
 from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.rates import comparable_table
-from alexnet.reporting.results import ResultFiles, Results, Split, read_results
+from alexnet.reporting.reading import ResultFiles, read_results
+from alexnet.reporting.results import Results, Split
 from alexnet.reporting.sections import (
     calibration,
     classes,

@@ -16,7 +16,8 @@ from alexnet.reporting import page
 from alexnet.reporting.document import Document, Row, Table
 from alexnet.reporting.html import render_html
 from alexnet.reporting.markdown import render_markdown
-from alexnet.reporting.results import Results, read_results
+from alexnet.reporting.reading import read_results
+from alexnet.reporting.results import Results
 
 FIGURES = {
     "confusion",

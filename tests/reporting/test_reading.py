@@ -24,7 +24,7 @@ from safetensors.numpy import save_file
 
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
-from alexnet.reporting.results import ResultFiles, read_results
+from alexnet.reporting.reading import ResultFiles, read_results
 from alexnet.reporting.sections import curves, opening
 
 FOLDERS = ("predictions", "records", "durations")

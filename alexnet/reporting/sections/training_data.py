@@ -42,7 +42,7 @@ def colours_section(results: Results, settings: Report) -> Section:
                 patches,
                 "Training pictures (first) and the patches that epochs "
                 f"1 to {EPOCHS_SHOWN} cut of them: place, mirror and colour shift as drawn for this run "
-                "(Section 4.1 of the paper). The paper's colour shift is too small to see.",
+                "(Section 4.1 of the paper). The colour shift as printed is of a few grey levels.",
                 across=1,
             )
         )

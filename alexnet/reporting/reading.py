@@ -1,0 +1,187 @@
+"""Reading what the other stages wrote, and naming what is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from alexnet import durations
+from alexnet.data import statistics
+from alexnet.errors import UserError
+from alexnet.evaluation import predictions
+from alexnet.params.augment import Augment
+from alexnet.params.base import load_yaml, read
+from alexnet.params.evaluate import Evaluate
+from alexnet.reporting.photographs import Photographs
+from alexnet.reporting.results import (
+    Data,
+    Epoch,
+    Metrics,
+    Recipes,
+    Results,
+    Retrieval,
+    RgbPca,
+    Run,
+    Skipped,
+    Written,
+)
+
+REMEDY = "Run `dvc repro` to make it again."
+RECIPE_SECTIONS = ("augment", "model", "train")
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where the results lie."""
+
+    params: Path = Path("params.yaml")
+    printed: Path = Path("profiles/imagenet-2012-paper.yaml")
+    run_in_2012: Path = Path("profiles/imagenet-2012-source.yaml")
+    predictions: Path = Path("data/predictions")
+    records: Path = Path("data/records")
+    statistics: Path = Path("data/statistics.npz")
+    retrieval: Path = Path("reports/retrieval.json")
+    durations: Path = durations.FOLDER
+    metrics: Path = Path("reports/metrics.json")
+    data: Path = Path("reports/data.json")
+    skipped: Path = Path("reports/skipped.csv")
+    rgb_pca: Path = Path("reports/rgb_pca.json")
+    history: Path = Path("reports/training/history.csv")
+    run: Path = Path("reports/training/run.json")
+    model: Path = Path("models/alexnet.safetensors")
+
+
+def read_results(files: ResultFiles) -> Results:
+    """Read all the result `files`.
+
+    Raises:
+        UserError: a file is missing or not what its stage writes; the message names it.
+    """
+    run = _read_json(files.run, Run)
+    params = load_yaml(files.params)
+    metrics, found = _read_json(files.metrics, Metrics), predictions.load(files.predictions)
+    if (len(found), found.split) != (metrics.images, metrics.split):
+        raise UserError(
+            f"{files.metrics}: of {metrics.images} pictures of {metrics.split}, but {files.predictions} has"
+            f" {len(found)} of {found.split}: they are of different runs. {REMEDY}"
+        )
+    return Results(
+        params=files.params.read_text(encoding="utf-8", errors="replace"),
+        recipes=Recipes(
+            *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
+        ),
+        seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
+        share_ties=read(files.params, Evaluate).ties == "fractional",
+        augment=read(files.params, Augment),
+        predictions=found,
+        photographs=Photographs(files.records),
+        statistics=statistics.read(files.statistics),
+        retrieval=_read_json(files.retrieval, Retrieval),
+        durations=durations.read(files.durations),
+        metrics=metrics,
+        data=_read_json(files.data, Data),
+        skipped=tuple(_read_csv(files.skipped, Skipped)),
+        rgb_pca=_read_json(files.rgb_pca, RgbPca),
+        history=_read_history(files.history),
+        run=run,
+        kernels=_read_kernels(files.model, run.columns),
+    )
+
+
+def recipe_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of the sections that make the recipe, dotted."""
+    found: dict[str, Any] = {}
+
+    def flatten(value: Any, key: str) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                flatten(inner, f"{key}.{name}")
+        else:
+            found[key] = value
+
+    for section in RECIPE_SECTIONS:
+        flatten(params.get(section, {}), section)
+    return found
+
+
+W = TypeVar("W", bound=Written)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. {REMEDY}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}. {REMEDY}") from None
+
+
+def _read_json(path: Path, model: type[W]) -> W:
+    try:
+        return model.model_validate_json(_read_bytes(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}. {REMEDY}") from None
+
+
+def _read_csv(path: Path, model: type[W]) -> Iterator[W]:
+    # A file name need not be UTF-8; what cannot be decoded is shown as an escape.
+    text = _read_bytes(path).decode("utf-8", errors="backslashreplace")
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    missing = [name for name in model.model_fields if name not in (rows.fieldnames or ())]
+    if missing:
+        raise UserError(f"{path}: missing columns: {', '.join(missing)}. {REMEDY}")
+    try:
+        for row in rows:
+            yield _parse_row(path, rows.line_num, row, model)
+    except csv.Error as error:
+        raise UserError(f"{path}: line {rows.line_num}: {error}. {REMEDY}") from None
+
+
+def _parse_row(path: Path, line: int, row: dict[str | Any, str | Any], model: type[W]) -> W:
+    if None in row or None in row.values():
+        raise UserError(f"{path}: line {line}: not as many cells as columns. {REMEDY}")
+    try:
+        return model.model_validate_strings(row)
+    except ValidationError as error:
+        raise UserError(f"{path}: line {line}: {_explain(error)}. {REMEDY}") from None
+
+
+def _read_history(path: Path) -> tuple[Epoch, ...]:
+    history = tuple(_read_csv(path, Epoch))
+    if not history:
+        raise UserError(f"{path}: holds no epoch. {REMEDY}")
+    if [row.epoch for row in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path}: the epochs are not numbered 1, 2, 3, ... {REMEDY}")
+    return history
+
+
+def _read_kernels(path: Path, columns: int) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
+    if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
+        raise UserError(
+            f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
+            f"width) with kernels divisible by the {columns} columns. {REMEDY}"
+        )
+    return kernels
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].rstrip(".")
+    return f"{key}: {message}" if key else message
