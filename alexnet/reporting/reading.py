@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from alexnet import durations
 from alexnet.data import statistics
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.predictions import Predictions
 from alexnet.params.augment import Augment
 from alexnet.params.base import load_yaml, read
 from alexnet.params.evaluate import Evaluate
@@ -68,19 +70,16 @@ def read_results(files: ResultFiles) -> Results:
     """
     run = _read_json(files.run, Run)
     params = load_yaml(files.params)
+    share_ties = read(files.params, Evaluate).ties == "fractional"
     metrics, found = _read_json(files.metrics, Metrics), predictions.load(files.predictions)
-    if (len(found), found.split) != (metrics.images, metrics.split):
-        raise UserError(
-            f"{files.metrics}: of {metrics.images} pictures of {metrics.split}, but {files.predictions} has"
-            f" {len(found)} of {found.split}: they are of different runs. {REMEDY}"
-        )
+    _refuse_another_run(files, metrics, found, share_ties)
     return Results(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
         recipes=Recipes(
             *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
         ),
         seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
-        share_ties=read(files.params, Evaluate).ties == "fractional",
+        share_ties=share_ties,
         augment=read(files.params, Augment),
         predictions=found,
         photographs=Photographs(files.records),
@@ -95,6 +94,19 @@ def read_results(files: ResultFiles) -> Results:
         run=run,
         kernels=_read_kernels(files.model, run.columns),
     )
+
+
+def _refuse_another_run(files: ResultFiles, metrics: Metrics, found: Predictions, share_ties: bool) -> None:
+    told = metrics.errors.top1_error if metrics.errors else math.nan
+    counted = float(found.wrong(1, share_ties).mean()) if found.labelled else math.nan
+    same_pictures = (metrics.images, metrics.split) == (len(found), found.split)
+    same_rate = math.isclose(told, counted, abs_tol=1e-9) or (math.isnan(told) and math.isnan(counted))
+    if not (same_pictures and same_rate):
+        raise UserError(
+            f"{files.metrics}: {metrics.images} pictures of {metrics.split}, top-1 error {told:g}, but"
+            f" {files.predictions}: {len(found)} of {found.split}, {counted:g}: they are of different runs."
+            f" {REMEDY}"
+        )
 
 
 def recipe_of(params: dict[str, Any]) -> dict[str, Any]:

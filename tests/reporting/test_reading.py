@@ -106,7 +106,10 @@ def test_diverged_loss_is_read_and_drawn(files: ResultFiles) -> None:
 def test_predictions_must_be_there_and_of_the_same_run(files: ResultFiles) -> None:
     found = made_predictions()
     predictions.save(files.predictions, replace(found, split="test"))
-    with pytest.raises(UserError, match=r"has 200 of test: they are of different runs"):
+    with pytest.raises(UserError, match=r"200 of test, 0.36: they are of different runs"):
+        read_results(files)
+    predictions.save(files.predictions, replace(found, labels=(found.labels + 1) % 10))
+    with pytest.raises(UserError, match=r"top-1 error 0.36, but .*: 200 of val, 0.64: they are of"):
         read_results(files)
     (files.predictions / "about.json").unlink()
     with pytest.raises(UserError, match="run the evaluate stage first"):
