@@ -8,6 +8,7 @@ from alexnet.data import index, indexing
 from alexnet.params import machine as machines
 from alexnet.params.base import read
 from alexnet.params.data import Data
+from alexnet.params.evaluate import Evaluate
 from stages.options import INDEX, MACHINE, PARAMS, MachineFile, Params, run
 
 
@@ -15,6 +16,7 @@ def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = IN
     """Index data_root; runs at every `dvc repro`, so that changed files are noticed."""
     root = Path(machines.read(machine).data_root).expanduser()
     found, layout = indexing.build(root, read(params, Data))
+    indexing.require_split(found, read(params, Evaluate).split, root)
     index.write(out, found, layout)
     counts = found.pictures["split"].value_counts()
     pictures = ", ".join(

@@ -42,6 +42,19 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
 
 
+def require_split(index: Index, split: str, root: Path) -> None:
+    """Check, before days of training, that there are pictures to evaluate on.
+
+    Raises:
+        UserError: the index holds none of `split`.
+    """
+    there = index.pictures["split"].unique()
+    if split not in there:
+        raise UserError(
+            f"evaluate.split: found {split}; allowed: {' | '.join(sorted(there))}, of which {root} has some"
+        )
+
+
 class _Scans:
     """What was found in the archives of one root, remembered by name, size and time.
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from alexnet.data import index as indexes
+from alexnet.data.indexing import require_split
 from alexnet.data.records import Records
 from alexnet.errors import UserError
 from alexnet.evaluation.run import check_classes, check_whole, ilsvrc_ids
@@ -60,6 +61,12 @@ def test_a_split_is_labelled_or_not() -> None:
     half = index_of([("test", "a", -1), ("test", "b", 1)])
     with pytest.raises(UserError, match="1 pictures of test have no label"):
         check_whole(records_of(["a", "b"], [-1, 1]), half, "test", NONE_SKIPPED, PLACE)
+
+
+def test_a_split_without_pictures_is_told_before_any_work() -> None:
+    require_split(INDEX, "val", PLACE)
+    with pytest.raises(UserError, match=r"evaluate\.split: found test; allowed: train \| val, of which"):
+        require_split(INDEX, "test", PLACE)
 
 
 def test_weights_of_other_classes_are_refused() -> None:
