@@ -50,7 +50,16 @@ def test_report_changes_run_the_report(project: Project) -> None:
 
 def test_train_changes_run_what_follows(project: Project) -> None:
     project.set("train.momentum", 0.8)
-    assert stages_run(project.repro()) == ["check", "index", "train", "evaluate", "retrieve", "report"]
+    ran = stages_run(project.repro())
+    # Evaluating and retrieving do not wait for one another.
+    assert [*ran[:3], *sorted(ran[3:5]), *ran[5:]] == [
+        "check",
+        "index",
+        "train",
+        "evaluate",
+        "retrieve",
+        "report",
+    ]
 
 
 def test_going_back_trains_nothing(project: Project) -> None:
