@@ -24,6 +24,8 @@ bench: $(VENV)/installed  ## ours against peers in one run, as ratios
 	python -m benchmarks.preprocess
 	python -m benchmarks.search
 	python -m benchmarks.report
+	python -m benchmarks.load
+	python -m benchmarks.scale
 
 compare: $(VENV)/installed  ## the experiments, cut to the columns that differ
 	dvc exp show --only-changed --no-pager --md --drop 'Created|State|Executor|data/.*|reports/.*|alexnet.*|stages.*|models.*|params.yaml'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -54,22 +55,40 @@ class InputRule(nn.Module):
         """
         pixels = patches.pixels.permute(0, 3, 1, 2)
         # One array for all steps: with a fresh one for each, a CPU spends most of the time on new memory.
-        values = torch.empty(pixels.shape, dtype=self.mean_image.dtype, device=pixels.device).copy_(pixels)
-        if self.mean == "patch" and values.device.type == "cpu":
-            self._subtract_one_by_one(values, patches)
-        elif self.mean != "none":
-            values -= self.means(patches)
+        values = torch.empty(pixels.shape, dtype=self.mean_image.dtype, device=pixels.device)
         if shift is not None:
-            values += shift.to(values.dtype)[:, :, None, None]
-        return values.div_(self.divisor * noise_divisor)
+            shift = shift.to(values.dtype)[:, :, None, None]
+        if values.device.type == "cpu":
+            # Picture by picture, all of it in the cache.
+            for number, means in enumerate(self._means_one_by_one(patches)):
+                own_shift = None if shift is None else shift[number]
+                self._reduced(values[number], pixels[number], means, own_shift, noise_divisor)
+            return values
+        means = None if self.mean == "none" else self.means(patches)
+        return self._reduced(values, pixels, means, shift, noise_divisor)
 
-    def _subtract_one_by_one(self, values: Tensor, patches: Patches) -> None:
-        """Subtract `means` in place, without gathering them first: views are enough on a CPU."""
+    def _reduced(
+        self, values: Tensor, pixels: Tensor, means: Tensor | None, shift: Tensor | None, noise_divisor: float
+    ) -> Tensor:
+        values.copy_(pixels)
+        if means is not None:
+            values -= means
+        if shift is not None:
+            values += shift
+        divisor = self.divisor * noise_divisor
+        return values if divisor == 1 else values.div_(divisor)
+
+    def _means_one_by_one(self, patches: Patches) -> Iterator[Tensor | None]:
+        """Yield what `means` returns, picture by picture, as views."""
+        if self.mean != "patch":
+            means = None if self.mean == "none" else self.means(patches)
+            yield from (means for _ in range(len(patches.pixels)))
+            return
         images = self.mean_image, self.mean_image.flip(2)
         corners = zip(patches.top.tolist(), patches.left.tolist(), patches.mirrored.tolist(), strict=True)
-        for value, (top, left, mirrored) in zip(values, corners, strict=True):
+        for top, left, mirrored in corners:
             left = PICTURE - self.side - left if mirrored else left
-            value -= images[mirrored][:, top : top + self.side, left : left + self.side]
+            yield images[mirrored][:, top : top + self.side, left : left + self.side]
 
     def means(self, patches: Patches) -> Tensor:
         """Return what is subtracted from `patches`, (batch, 3, side, side) or one for all (3, side, side)."""

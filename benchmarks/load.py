@@ -1,0 +1,228 @@
+"""Speed of loading, beside torch's DataLoader with Pillow, and FFCV.
+
+    python -m benchmarks.load [--pictures FOLDER]
+
+All contestants do the same work on the same pictures with two threads (or worker processes):
+256×256 records to float32 (batch, 3, 224, 224), a random patch, half of them mirrored, less the
+mean image, plus a colour shift a picture. Less the mean image's centre, as the 2012 source has it:
+FFCV does not tell where its patch lies. In turns over several rounds.
+
+FFCV is built once into an environment of its own (.state/ffcv); that takes Debian's libopencv-dev,
+libturbojpeg0-dev and pkg-config. Where it can't be built this says so and goes on without.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from alexnet.data.loader import open_loader
+from alexnet.data.order import Epoch, training_epoch
+from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
+from alexnet.data.resize import decode, encode, to_square
+from alexnet.errors import shown_plainly
+from alexnet.model.inputs import PATCH, InputRule, Patches
+from alexnet.params.augment import Augment
+from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
+
+THREADS, BATCH = 2, 128
+CPU = torch.device("cpu")
+AUGMENT = Augment(
+    crop="random", mirror=True, colour_noise="paper", colour_noise_std=0.1, colour_noise_last_epoch=None
+)
+
+
+def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Records:
+    """Write `squares` as a store of one shard and open it."""
+    data = [s.tobytes() if encoding == "raw" else encode(s, QUALITY, CHROMA) for s in squares]
+    shard = [Record(number, content, 0, str(number)) for number, content in enumerate(data)]
+    write_tables(folder, write_shard(folder, "train", 0, shard, encoding))
+    return open_records(folder, "train")
+
+
+def ours(kind: str, records: Records, rule: InputRule, pictures: int) -> Callable[[], float]:
+    """Return what measures our loader and input rule."""
+    loader = open_loader(kind, records, BATCH, CPU, THREADS)
+    epochs = [training_epoch(1, n, len(records), AUGMENT) for n in range(1, 2 + pictures // len(records))]
+    plan: Epoch = replace(epochs[0], order=np.concatenate([epoch.order for epoch in epochs])[:pictures])
+
+    def measure() -> float:
+        start = time.perf_counter()
+        with torch.no_grad():
+            for batch in loader.batches(plan):
+                patches = Patches(batch.pixels, batch.top, batch.left, batch.mirrored)
+                rule(patches, torch.from_numpy(batch.noise))
+        return pictures / (time.perf_counter() - start)
+
+    return measure
+
+
+class PillowPictures(torch.utils.data.Dataset[Tensor]):
+    """What a user of torch would write: a JPEG in, a float patch out, in a worker process."""
+
+    def __init__(self, records: Records, mean: Tensor, pictures: int) -> None:
+        self.jpegs = [records.stored(record).tobytes() for record in range(len(records))]
+        self.mean, self.pictures = mean, pictures
+
+    def __len__(self) -> int:
+        return self.pictures
+
+    def __getitem__(self, number: int) -> Tensor:
+        with Image.open(io.BytesIO(self.jpegs[number % len(self.jpegs)])) as opened:
+            pixels = np.asarray(opened.convert("RGB"))
+        top, left, mirrored = (int(torch.randint(limit, ())) for limit in (33, 33, 2))
+        patch = pixels[top : top + PATCH, left : left + PATCH]
+        patch = patch[:, ::-1] if mirrored else patch
+        values = torch.from_numpy(patch.transpose(2, 0, 1).astype(np.float32))
+        values -= self.mean
+        values += torch.randn(3)[:, None, None]
+        return values
+
+
+def pillow(records: Records, mean: Tensor, pictures: int) -> Callable[[], float]:
+    loader = torch.utils.data.DataLoader(
+        PillowPictures(records, mean, pictures),
+        BATCH,
+        shuffle=True,
+        num_workers=THREADS,
+        multiprocessing_context="spawn",
+        persistent_workers=True,
+    )
+    # Its workers start with the first batch.
+    next(iter(loader))
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for _ in loader:
+            pass
+        return pictures / (time.perf_counter() - start)
+
+    return measure
+
+
+class Ffcv:
+    """FFCV in a process of its own, told what to measure line by line."""
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        script = Path(__file__).with_name("ffcv_side.py")
+        self._process = subprocess.Popen(
+            [python, script, folder, str(BATCH), str(THREADS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        while (line := self._read()) != "ready":
+            if not line:
+                raise OSError("FFCV is installed, but ended with an error")
+
+    def measure(self, encoding: str, pictures: int) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{encoding} {pictures}\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def ffcv_python(given: Path | None) -> Path:
+    """Return a Python that has FFCV; builds it unless one is `given`.
+
+    Raises:
+        OSError: it can't be built; the message is the reason.
+    """
+    if given is not None:
+        return given
+    home = Path(".state/ffcv")
+    python = home / "bin/python"
+    if not (home / "built").exists():
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        for command in (
+            [sys.executable, "-m", "venv", str(home)],
+            [*pip, "setuptools", "wheel", "numpy", "pillow", "opencv-python-headless", "torch"],
+            [*pip, "--no-build-isolation", "ffcv"],
+        ):
+            print(f"building FFCV: {' '.join(command[-3:])}", flush=True)
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode != 0:
+                reason = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+                raise OSError(f"FFCV can't be built: {' '.join(reason)}")
+        (home / "built").touch()
+    return python
+
+
+def compare(contestants: dict[str, Callable[[], float]], rounds: int) -> None:
+    """Print every contestant's rate, measured in turns, and how many times it ours is."""
+    for measure in contestants.values():
+        measure()
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, measure in contestants.items():
+            rates[name].append(measure())
+    first, *others = rates
+    for name, values in rates.items():
+        spread = f"{min(values):,.0f} to {max(values):,.0f}"
+        print(f"{name}: {statistics.median(values):,.0f} pictures/s (median of {rounds} rounds, {spread})")
+    for name in others:
+        ratios = [a / b for a, b in zip(rates[first], rates[name], strict=True)]
+        print(f"  {first} / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+@shown_plainly
+def main(
+    pictures: Annotated[Path | None, typer.Option(help="a folder of pictures; default: generated")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="turns of every contestant")] = 5,
+    count: Annotated[int, typer.Option(min=BATCH, help="pictures a turn")] = 4096,
+    ffcv: Annotated[Path | None, typer.Option(help="a Python that has FFCV; default: build one")] = None,
+) -> None:
+    """Compare the loaders from JPEG and from raw records, all to float32 on the CPU."""
+    files = drawn() if pictures is None else from_folder(pictures)
+    squares = np.stack([to_square(decode(data)) for data in files])
+    torch.set_num_threads(1)
+    rule = InputRule("centre", 1.0)
+    rule.mean_image.copy_(torch.from_numpy(squares.mean(0).transpose(2, 0, 1)))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        np.save(folder / "pictures.npy", squares)
+        jpeg, raw = (write_store(folder / name, squares, name) for name in ("jpeg", "raw"))
+        peer: Any = None
+        try:
+            peer = Ffcv(ffcv_python(ffcv), folder)
+        except OSError as error:
+            print(f"without FFCV: {error}")
+        mean = rule.means(Patches(torch.empty(0), *[torch.empty(0)] * 3))
+        print(f"from JPEG records, {len(squares)} of them, {THREADS} threads, batches of {BATCH}:")
+        contestants = {
+            "ours": ours("auto", jpeg, rule, count),
+            "ours, DALI": ours("dali", jpeg, rule, count),
+            "DataLoader, Pillow": pillow(jpeg, mean, count),
+        }
+        if peer:
+            contestants["FFCV"] = lambda: peer.measure("jpeg", count)
+        compare(contestants, rounds)
+        print("from raw records:")
+        contestants = {"ours": ours("auto", raw, rule, count)}
+        if peer:
+            contestants["FFCV"] = lambda: peer.measure("raw", count)
+        compare(contestants, rounds)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,214 @@
+"""How preparing grows: time and memory from 1,000 pictures up, and an index of ImageNet's size.
+
+    python -m benchmarks.scale [--pictures FOLDER] [--largest 100000]
+
+The pictures are repeated to the size asked for. The index is of made tars in the official layout,
+with as many members as ILSVRC-2012, each of a hundred bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import scipy.io
+import typer
+from ruamel.yaml import YAML
+
+from alexnet.data import index as indexes
+from alexnet.data import indexing
+from alexnet.data.preprocess import preprocess
+from alexnet.data.sources.ilsvrc import ILSVRC_2012
+from alexnet.errors import shown_plainly
+from alexnet.params.base import read
+from alexnet.params.data import Data
+from alexnet.params.machine import Machine, Shuffle
+from alexnet.params.preprocess import Preprocess
+from alexnet.processes import executor
+from benchmarks.preprocess import drawn, from_folder
+
+ROOT = Path(__file__).parent.parent
+PARAMS = ROOT / "params.yaml"
+TRAIN, VAL, CLASSES = 1_281_167, 50_000, 1000
+SHARDS = -(-TRAIN // 1024) + -(-VAL // 1024)
+
+
+# --- growth ---------------------------------------------------------------------------------------
+
+
+def write_one_file(path: Path, files: list[bytes]) -> indexes.Index:
+    """Write `files` one behind the other, and return their index: half training, half validation."""
+    path.write_bytes(b"".join(files))
+    sizes = np.array([len(data) for data in files])
+    pictures = pd.DataFrame({"label": np.zeros(len(files), np.int32), "path": path.name})
+    pictures = pictures.assign(packing="none", form="file", offset=np.cumsum(sizes) - sizes, size=sizes)
+    return indexes.Index(pictures, pd.DataFrame({"wnid": ["n1"], "words": ["all"]}))
+
+
+def repeated(index: indexes.Index, count: int) -> indexes.Index:
+    """Repeat the pictures of `index` to `count`, nine in ten of them for training."""
+    chosen = index.pictures.iloc[np.arange(count) % len(index.pictures)]
+    names = [f"{number:08d}" for number in range(count)]
+    split = np.where(np.arange(count) % 10 == 9, "val", "train")
+    return indexes.Index(chosen.assign(name=names, split=split)[indexes.COLUMNS], index.classes)
+
+
+def prepared(root: Path, index: indexes.Index, workers: int, shuffle: Shuffle) -> tuple[float, float]:
+    """Prepare `index`; return seconds and the largest worker's peak memory in bytes."""
+    settings = read(PARAMS, Preprocess)
+    with tempfile.TemporaryDirectory(dir=root) as temporary:
+        folder = Path(temporary)
+        start = time.perf_counter()
+        with executor(Machine(workers=workers)) as pool:
+            preprocess(
+                root, index, settings, folder / "records", folder / "state", pool, "none", 1, workers, shuffle
+            )
+        seconds = time.perf_counter() - start
+    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def measured(root: Path, index: indexes.Index, count: int, workers: int, shuffle: Shuffle) -> float:
+    """Print what preparing `count` pictures took; return pictures/s."""
+    # A process of its own, so that peaks are of this size alone.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        seconds, memory = pool.submit(prepared, root, repeated(index, count), workers, shuffle).result()
+    print(
+        f"  {count:,} pictures, {workers} workers, {shuffle}: {seconds:.1f} s,"
+        f" {count / seconds:.0f} pictures/s, {memory / 1e6:.0f} MB at most in a worker",
+        flush=True,
+    )
+    return count / seconds
+
+
+def growth(files: list[bytes], largest: int, folder: Path) -> None:
+    index = write_one_file(folder / "pictures", files)
+    workers = len(os.sched_getaffinity(0))
+    print("growth (start-up of the workers included):")
+    count = 1000
+    while count <= largest:
+        measured(folder, index, count, workers, "seek")
+        count *= 10
+    measured(folder, index, min(10_000, largest), workers, "scatter")
+    middle = min(4000, largest)
+    one, two = (measured(folder, index, middle, number, "seek") for number in (1, 2))
+    print(f"  two workers / one: {two / one:.2f}")
+
+
+# --- an index of ImageNet's size ------------------------------------------------------------------
+
+
+def header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
+
+
+def write_official_files(root: Path) -> None:
+    """Write tars and devkit in the official layout, with members of 100 bytes."""
+    draw = np.random.default_rng(0)
+    wnids = [f"n{number:08d}" for number in np.sort(draw.choice(10**8, CLASSES, replace=False))]
+    ids = draw.permutation(CLASSES)
+    body = bytes(tarfile.BLOCKSIZE)
+    with (root / ILSVRC_2012.train).open("wb") as file:
+        for number, wnid in enumerate(wnids):
+            count = TRAIN // CLASSES + (number < TRAIN % CLASSES)
+            inner = b"".join(header(f"{wnid}_{n}.JPEG", 100) + body for n in range(count)) + 2 * body
+            file.write(header(f"{wnid}.tar", len(inner)) + inner)
+        file.write(2 * body)
+    with (root / ILSVRC_2012.val).open("wb") as file:
+        for number in range(1, VAL + 1):
+            file.write(header(f"ILSVRC2012_val_{number:08d}.JPEG", 100) + body)
+        file.write(2 * body)
+    fields = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
+    rows = sorted((int(id_) + 1, wnid, f"words of {wnid}", 0) for id_, wnid in zip(ids, wnids, strict=True))
+    meta = io.BytesIO()
+    scipy.io.savemat(meta, {"synsets": np.array(rows, dtype=fields)[:, None]})  # type: ignore[arg-type]
+    truth = "".join(f"{id_}\n" for id_ in draw.integers(1, CLASSES + 1, VAL)).encode()
+    devkit = b""
+    for name, content in (("meta.mat", meta.getvalue()), (ILSVRC_2012.truth("val"), truth)):
+        padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+        devkit += header(ILSVRC_2012.devkit_data + name, len(content)) + content + padding
+    (root / ILSVRC_2012.devkit).write_bytes(gzip.compress(devkit + 2 * body))
+
+
+def index_of_imagenets_size(root: Path, folder: Path) -> None:
+    for how in ("headers read", "remembered"):
+        start = time.perf_counter()
+        found, layout = indexing.build(root, read(PARAMS, Data), folder / "state")
+        indexes.write(folder / "index", found, layout)
+        seconds = time.perf_counter() - start
+        print(f"index of {len(found.pictures):,} pictures, {how}: {seconds:.1f} s", flush=True)
+
+
+def nothing_to_do(root: Path, folder: Path) -> None:
+    """Time `dvc repro` in a copy of the project where every stage is done, on that index."""
+    names = ("alexnet", "stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+    for name in names:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    (folder / "machine.yaml").write_text(f"data_root: {root}\n")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+    def run(*command: str) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    run("git", "init", "-q")
+    run("dvc", "init", "-q")
+    run("dvc", "repro", "index")
+    stages = YAML(typ="safe").load((folder / "dvc.yaml").read_text())["stages"]
+    for name in list(stages)[list(stages).index("preprocess") :]:
+        for out in stages[name]["outs"]:
+            path = folder / (out if isinstance(out, str) else next(iter(out)))
+            # As many files as ImageNet's shards; in all other places one stands for what is there.
+            files = 2 * SHARDS if path.name == "records" else 0
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix:
+                path.write_text(name)
+                continue
+            path.mkdir(exist_ok=True)
+            for number in range(files or 1):
+                (path / f"{number:05d}").write_text(str(number))
+    run("dvc", "commit", "-f")
+    rounds = sorted(run("dvc", "repro") for _ in range(3))
+    print(f"dvc repro with nothing to do: {rounds[1]:.1f} s (3 rounds, {rounds[0]:.1f} to {rounds[2]:.1f})")
+
+
+@shown_plainly
+def main(
+    pictures: Annotated[Path | None, typer.Option(help="a folder of pictures; default: generated")] = None,
+    largest: Annotated[int, typer.Option(min=1000, help="pictures in the largest store")] = 10_000,
+) -> None:
+    """Measure growth, and what an index of 1,331,167 pictures costs."""
+    files = drawn() if pictures is None else from_folder(pictures)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        growth(files, largest, folder)
+        root, project = folder / "imagenet", folder / "project"
+        root.mkdir()
+        project.mkdir()
+        write_official_files(root)
+        index_of_imagenets_size(root, folder)
+        nothing_to_do(root, project)
+
+
+if __name__ == "__main__":
+    typer.run(main)
