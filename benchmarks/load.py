@@ -210,8 +210,8 @@ def main(
         mean = rule.means(Patches(torch.empty(0), *[torch.empty(0)] * 3))
         print(f"from JPEG records, {len(squares)} of them, {THREADS} threads, batches of {BATCH}:")
         contestants = {
-            "ours": ours("auto", jpeg, rule, count),
             "ours, DALI": ours("dali", jpeg, rule, count),
+            "ours, threads": ours("torch", jpeg, rule, count),
             "DataLoader, Pillow": pillow(jpeg, mean, count),
         }
         if peer:

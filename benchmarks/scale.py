@@ -33,7 +33,7 @@ from alexnet.data import index as indexes
 from alexnet.data import indexing
 from alexnet.data.preprocess import preprocess
 from alexnet.data.sources.ilsvrc import ILSVRC_2012
-from alexnet.errors import shown_plainly
+from alexnet.errors import UserError, shown_plainly
 from alexnet.params.base import read
 from alexnet.params.data import Data
 from alexnet.params.machine import Machine, Shuffle
@@ -156,7 +156,7 @@ def index_of_imagenets_size(root: Path, folder: Path) -> None:
 
 def nothing_to_do(root: Path, folder: Path) -> None:
     """Time `dvc repro` in a copy of the project where every stage is done, on that index."""
-    names = ("alexnet", "stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+    names = ("alexnet", "stages", "profiles", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
     for name in names:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
@@ -168,7 +168,9 @@ def nothing_to_do(root: Path, folder: Path) -> None:
 
     def run(*command: str) -> float:
         start = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise UserError(f"{' '.join(command)}: {done.stderr.strip()}")
         return time.perf_counter() - start
 
     run("git", "init", "-q")
