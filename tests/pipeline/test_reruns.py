@@ -81,7 +81,13 @@ def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:
             for number in range(count):
                 _picture(folder / f"{number}.png", number)
     (project.folder / "params.yaml").write_text((project.folder / "profiles/folder.yaml").read_text())
-    for key, value in {"model.width": 0.05, "train.epochs": 1, "train.batch_size": 4}.items():
+    for key, value in {
+        "model.width": 0.05,
+        "train.epochs": 1,
+        "train.batch_size": 4,
+        "retrieve.steps": 20,
+        "report.figure_dpi": 50,
+    }.items():
         project.set(key, value)
     project.set("data_root", str(raw), "machine.yaml")
     project.repro()
