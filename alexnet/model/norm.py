@@ -149,10 +149,12 @@ class _NormaliseInBlocks(torch.autograd.Function):
         result = torch.empty_like(a)
         scale = torch.empty_like(a, dtype=_arithmetic(a))
         constant = scale.new_tensor(k)
-        for own, out, sums in zip(*(_blocks(values) for values in (a, result, scale)), strict=True):
-            values = own.to(scale.dtype)
-            windows.sums(values * values, constant, alpha, sums)
-            out.copy_(_inverse_power(sums, beta).mul_(values))
+        # Autocast would have the products in bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            for own, out, sums in zip(*(_blocks(values) for values in (a, result, scale)), strict=True):
+                values = own.to(scale.dtype)
+                windows.sums(values * values, constant, alpha, sums)
+                out.copy_(_inverse_power(sums, beta).mul_(values))
         ctx.save_for_backward(given, scale)
         ctx.windows, ctx.alpha, ctx.beta = windows, alpha, beta
         return windows.like(result, given)

@@ -30,6 +30,7 @@ from alexnet.progress import Progress, Style, duration
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.optimiser import PrintedSGD
 from alexnet.training.plateau import class_entropy, is_flat
+from alexnet.training.precision import Precision
 from alexnet.training.schedule import Rates, Schedule
 
 # Looking at the loss waits for a GPU; once in so many steps costs nothing.
@@ -152,6 +153,7 @@ class Trainer:
         if setting.compile:
             self.forward = torch.compile(self.network)
         self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
+        self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = PrintedSGD(self.network, setting.train)
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
@@ -229,7 +231,7 @@ class Trainer:
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
         labels = batch.labels.to(self.device)
-        logits = self.forward(inputs, keys)
+        logits = self.precision.run(self.forward, inputs, keys)
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         self.optimiser.zero_grad()
         # The mean over the whole batch, whichever replica has how many of it.
@@ -280,7 +282,8 @@ class Trainer:
         count = self.setting.validation_pictures
         loss, top1, top5 = 0.0, 0, 0
         for batch in self.setting.validation.batches(in_storage_order(count)):
-            logits = self.network(self.network.input(patches_of(batch, self.device)))
+            inputs = self.network.input(patches_of(batch, self.device))
+            logits = self.precision.run(self.network, inputs)
             labels = batch.labels.to(self.device)
             loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
             # An epoch's last update is seen by no loss of the training.
