@@ -3,11 +3,12 @@
     python -m benchmarks.train_step [--width 1.0] [--batch 64] [--compiled]
 
 All take the same step (forward, loss, backward, update) on random pictures, in turns over several
-rounds. Each turn is a process of its own, since precision and the keeping of freed memory are settings of
-a process. The measure is the paper's network with `torch.nn.LocalResponseNorm` in a process as torch leaves it.
-Beside it: that network with its memory kept, as the train stage keeps it; ours as the train stage runs it, in
-float32 and in bfloat16; ours without any response norm, which no norm can be faster than; and the one-tower
-network of torchvision (Krizhevsky 2014: no norm, no columns, other widths) with torch's dropout and SGD.
+rounds. Each turn is a process of its own, since precision and the keeping of freed memory are settings
+of a process. The measure is the paper's network with `torch.nn.LocalResponseNorm` in a process as
+torch leaves it. Beside it: that network as the train stage runs ours, in the same order and with its
+memory kept; ours in float32 and in bfloat16; ours without any response norm, which no norm can be faster
+than; and the one-tower network of torchvision (Krizhevsky 2014: no norm, no columns, other widths) with
+torch's dropout and SGD.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ COMPILED = {
 }
 CONTESTANTS = {
     BASE: Contestant(with_library_norm, as_the_stage=False),
-    f"{BASE}, memory kept": Contestant(with_library_norm),
+    f"{BASE}, run as ours": Contestant(with_library_norm),
     "ours, float32": Contestant(our_network),
     "ours, bfloat16": Contestant(our_network, precision="bfloat16"),
     "no response norm, float32 (the ceiling)": Contestant(without_norm),
