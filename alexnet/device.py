@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 
 import torch
 
@@ -25,15 +24,30 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
 
 
 def should_compile(machine: Machine, device: torch.device) -> bool:
-    """Return whether to use `torch.compile`: as told, or on a GPU where a compiler is there.
+    """Return whether to use `torch.compile`: as told, or on a GPU; never where it does not work.
 
-    On the CPU compiling takes half a minute and gives about a fifth, too little for short runs.
+    On the CPU compiling takes half a minute, and there is little left to gain.
     """
     wanted = device.type == "cuda" if machine.compile == "auto" else bool(machine.compile)
-    if wanted and shutil.which("c++") is None and shutil.which("g++") is None:
-        print("no C++ compiler found (install g++): training goes on uncompiled, slower", flush=True)
+    return wanted and _compiling_works(device)
+
+
+def memory_format(machine: Machine) -> torch.memory_format:
+    """Return the order of maps in memory; channels_last unless told otherwise."""
+    return torch.contiguous_format if machine.memory_format == "contiguous" else torch.channels_last
+
+
+def _compiling_works(device: torch.device) -> bool:
+    # Compilers, headers and drivers can be missing in many ways, and torch finds out at the first
+    # forward or, worse, at the first backward: a small one of each tells.
+    try:
+        values = torch.ones(8, device=device, requires_grad=True)
+        torch.compile(lambda given: (given.sin() * given).sum())(values).backward()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        print(f"torch.compile does not work here ({reason}): training goes on without, slower", flush=True)
         return False
-    return wanted
+    return True
 
 
 def _keep_freed_memory() -> None:

@@ -99,9 +99,14 @@ class Mesh:
 
     def total(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all replicas, equal on every process."""
-        if self.replicas == 1:
-            return values
-        sums = torch.tensor(values if self.column == 0 else [0.0] * len(values), dtype=torch.float64)
+        return values if self.replicas == 1 else self._sum(values, self.column == 0)
+
+    def total_of_columns(self, values: list[float]) -> list[float]:
+        """Return the sums of `values` over a replica's columns, equal on every process."""
+        return values if self.columns == 1 else self._sum(values, self.replica == 0)
+
+    def _sum(self, values: list[float], counted: bool) -> list[float]:
+        sums = torch.tensor(values if counted else [0.0] * len(values), dtype=torch.float64)
         dist.all_reduce(sums, group=self._words)
         return [float(value) for value in sums]
 

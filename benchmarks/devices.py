@@ -22,19 +22,14 @@ from alexnet.launch import on_devices
 from alexnet.mesh import Mesh
 from alexnet.model.columns import exchanges, keep_column
 from alexnet.params.machine import Machine
-from benchmarks.train_step import CLASSES, Pictures, our_network, printed_step, seconds_of
+from benchmarks.train_step import CLASSES, our_network, printed_step, random_pictures, seconds_of
 
 
 def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: int, result: Path) -> None:
     """Write the seconds of a step of this mesh's processes together to `result`."""
-    network = our_network(width, torch.device("cpu"))
+    network = our_network(width)
     keep_column(network, mesh)
-    draw = torch.Generator().manual_seed(1)
-    pictures = Pictures(
-        (60 * torch.randn(batch, 3, 224, 224, generator=draw)).to(device),
-        torch.randint(0, CLASSES, (batch,), generator=draw).to(device),
-    )
-    step = printed_step(network.to(device), pictures)
+    step = printed_step(network.to(device), random_pictures(batch, device))
     step()
     mesh.wait_for_all()
     seconds = seconds_of(step, steps, device)
@@ -70,7 +65,7 @@ def main(
             f" ({min(rates):.1f} to {max(rates):.1f});"
             f" {statistics.median(ratios):.2f} times one ({min(ratios):.2f} to {max(ratios):.2f})"
         )
-    settings = our_network(width, torch.device("meta")).model
+    settings = our_network(width).model
     told = exchanges(settings, CLASSES)[1:]
     moved = batch * sum(exchange.forward + exchange.backward for exchange in told)
     print(f"each process sends {moved / 1e6:.1f} MB a step")

@@ -1,29 +1,33 @@
 """Speed of a training step, beside the same network with torch's own response norm.
 
-    python -m benchmarks.train_step [--width 1.0] [--batch 64]
+    python -m benchmarks.train_step [--width 1.0] [--batch 64] [--compiled]
 
-Four networks take the same step (forward, loss, backward, the printed update or torch's SGD) on
-random pictures, in turns over several rounds: the paper's two columns with our response norm, with
-`torch.nn.LocalResponseNorm`, with none (what no norm can be faster than), and the one-tower network
-of torchvision (Krizhevsky 2014: no norm, no columns, other widths) with torch's dropout and SGD.
+All take the same step (forward, loss, backward, update) on random pictures, in turns over several
+rounds. Each turn is a process of its own, since precision and the keeping of freed memory are settings
+of a process. The measure is the paper's network with `torch.nn.LocalResponseNorm` in a process as
+torch leaves it. Beside it: that network as the train stage runs ours, in the same order and with its
+memory kept; ours in float32 and in bfloat16; ours without any response norm, which no norm can be faster
+than; and the one-tower network of torchvision (Krizhevsky 2014: no norm, no columns, other widths) with
+torch's dropout and SGD.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.device import choose_device
-from alexnet.errors import shown_plainly
+from alexnet.device import choose_device, memory_format
+from alexnet.errors import UserError, shown_plainly
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
@@ -32,13 +36,28 @@ from alexnet.params.machine import Machine
 from alexnet.params.model import Model
 from alexnet.params.train import Train
 from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
 
 PROFILE = Path(__file__).parent.parent / "profiles" / "imagenet-2012-paper.yaml"
 CLASSES = 1000
-LIBRARY = "torch's LocalResponseNorm"
 
 Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network and how it is run.
+
+    Attributes:
+        network: what builds it, of a width.
+        as_the_stage: in the order in memory and with the memory kept that the train stage has.
+    """
+
+    network: Callable[[float], nn.Module]
+    as_the_stage: bool = True
+    precision: str = "float32"
+    compiled: bool = False
 
 
 class LibraryNorm(nn.Module):
@@ -70,23 +89,30 @@ class Pictures:
         return self.inputs.device
 
 
-def our_network(width: float, device: torch.device) -> AlexNet:
+def random_pictures(batch: int, device: torch.device) -> Pictures:
+    draw = torch.Generator().manual_seed(1)
+    inputs = 60 * torch.randn(batch, 3, 224, 224, generator=draw)
+    labels = torch.randint(0, CLASSES, (batch,), generator=draw)
+    return Pictures(inputs.to(device), labels.to(device))
+
+
+def our_network(width: float) -> AlexNet:
     settings = {**read(PROFILE, Model).model_dump(), "width": width}
     network = AlexNet(Model.model_validate(settings), CLASSES)
     initialise(network, 1)
-    return network.to(device)
+    return network
 
 
-def with_library_norm(width: float, device: torch.device) -> AlexNet:
-    network = our_network(width, device)
+def with_library_norm(width: float) -> AlexNet:
+    network = our_network(width)
     norm = network.model.response_norm
     alpha = norm.alpha / norm.size if norm.alpha_divided_by_size else norm.alpha
     network.norm = LibraryNorm(network.model.columns, norm.size, norm.k, alpha, norm.beta)
     return network
 
 
-def without_norm(width: float, device: torch.device) -> AlexNet:
-    network = our_network(width, device)
+def without_norm(width: float) -> AlexNet:
+    network = our_network(width)
     network.norm = nn.Identity()
     return network
 
@@ -121,8 +147,12 @@ def one_tower(width: float) -> nn.Sequential:
     )
 
 
-def printed_step(network: AlexNet, pictures: Pictures) -> Step:
-    """Return one update of the train stage, from conv1's input on."""
+def printed_step(
+    network: AlexNet, pictures: Pictures, precision: Precision | None = None, compiled: bool = False
+) -> Step:
+    """Return one update of the train stage, from conv1's input on; float32 unless told otherwise."""
+    precision = precision or Precision("float32", pictures.device)
+    forward: Callable[..., Tensor] = torch.compile(network) if compiled else network
     settings = read(PROFILE, Train)
     optimiser, rates = PrintedSGD(network, settings), Schedule(settings).rates(1)
     count = len(pictures.labels)
@@ -130,7 +160,7 @@ def printed_step(network: AlexNet, pictures: Pictures) -> Step:
 
     def step() -> None:
         keys = picture_keys(1, 0, 0, count, pictures.device)
-        loss = functional.cross_entropy(network(pictures.inputs, keys), pictures.labels)
+        loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step(rates)
@@ -167,45 +197,82 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _turn(title: str, width: float, batch: int, steps: int, results: Any) -> None:
+    """Take a contestant's turn in a process of its own; put the seconds of a step into `results`."""
+    contestant, machine = CONTESTANTS[title], Machine()
+    if contestant.as_the_stage:
+        device = choose_device(machine)
+    else:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(machine.worker_count)
+    network = contestant.network(width).to(device)
+    pictures = random_pictures(batch, device)
+    if contestant.as_the_stage:
+        assert isinstance(network, AlexNet)
+        network.lay_out(memory_format(machine))
+        inputs = pictures.inputs.contiguous(memory_format=memory_format(machine))
+        pictures = Pictures(inputs, pictures.labels)
+    if isinstance(network, AlexNet):
+        precision = Precision(contestant.precision, device)
+        step = printed_step(network, pictures, precision, contestant.compiled)
+    else:
+        step = plain_step(network, pictures)
+    # The first step allocates, and lets libraries choose their kernels.
+    seconds_of(step, 1, device)
+    results.put(seconds_of(step, steps, device))
+
+
+BASE = "torch's LocalResponseNorm"
+COMPILED = {
+    "ours, float32, compiled": Contestant(our_network, compiled=True),
+    "ours, bfloat16, compiled": Contestant(our_network, precision="bfloat16", compiled=True),
+}
+CONTESTANTS = {
+    BASE: Contestant(with_library_norm, as_the_stage=False),
+    f"{BASE}, run as ours": Contestant(with_library_norm),
+    "ours, float32": Contestant(our_network),
+    "ours, bfloat16": Contestant(our_network, precision="bfloat16"),
+    "no response norm, float32 (the ceiling)": Contestant(without_norm),
+    "no response norm, bfloat16": Contestant(without_norm, precision="bfloat16"),
+    "one tower, as torchvision's": Contestant(one_tower, as_the_stage=False),
+    **COMPILED,
+}
+
+
 @shown_plainly
 def main(
     width: Annotated[float, typer.Option(min=0.01, max=4, help="multiplies kernels and neurons")] = 1.0,
     batch: Annotated[int, typer.Option(min=1, help="pictures a step")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="how often each network takes its turn")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="steps a turn")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each network takes its turn")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="steps a turn")] = 3,
+    compiled: Annotated[bool, typer.Option("--compiled", help="torch.compile as well")] = False,
 ) -> None:
     """Compare a training step with our response norm, torch's, none, and the one-tower network."""
-    device = choose_device(Machine())
-    draw = torch.Generator().manual_seed(1)
-    pictures = Pictures(
-        (60 * torch.randn(batch, 3, 224, 224, generator=draw)).to(device),
-        torch.randint(0, CLASSES, (batch,), generator=draw).to(device),
-    )
-    networks = {
-        "ours": printed_step(our_network(width, device), pictures),
-        LIBRARY: printed_step(with_library_norm(width, device), pictures),
-        "no response norm": printed_step(without_norm(width, device), pictures),
-        "one tower, as torchvision's": plain_step(one_tower(width).to(device), pictures),
-    }
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    gpu = torch.cuda.is_available()
     print(
-        f"torch {torch.__version__}, {name}, {torch.get_num_threads()} threads, width {width:g},"
-        f" batches of {batch}, float32, eager"
+        f"torch {torch.__version__}, {torch.cuda.get_device_name() if gpu else 'cpu'},"
+        f" {Machine().worker_count} threads, width {width:g}, batches of {batch}; median of {rounds} rounds",
+        flush=True,
     )
-    for step in networks.values():
-        # The first step allocates, and lets libraries choose their kernels.
-        seconds_of(step, 1, device)
+    titles = [title for title in CONTESTANTS if compiled or title not in COMPILED]
+    spawn = multiprocessing.get_context("spawn")
+    seconds: dict[str, list[float]] = {title: [] for title in titles}
     # In turns, so that whatever else the machine does falls on all alike.
-    turns = [
-        {title: seconds_of(step, steps, device) for title, step in networks.items()} for _ in range(rounds)
-    ]
-    for title in networks:
-        rates = [batch / turn[title] for turn in turns]
-        ratios = [turn[LIBRARY] / turn[title] for turn in turns]
+    for _ in range(rounds):
+        for title in titles:
+            results = spawn.Queue()
+            process = spawn.Process(target=_turn, args=(title, width, batch, steps, results))
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise UserError(f"{title}: its process ended with status {process.exitcode}")
+            seconds[title].append(results.get())
+    for title in titles:
+        rates = [batch / each for each in seconds[title]]
+        ratios = [base / each for base, each in zip(seconds[BASE], seconds[title], strict=True)]
         print(
-            f"{title}: {statistics.median(rates):.1f} pictures/s"
-            f" (median of {rounds} rounds, {min(rates):.1f} to {max(rates):.1f});"
-            f" {statistics.median(ratios):.2f} times {LIBRARY} ({min(ratios):.2f} to {max(ratios):.2f})"
+            f"{title}: {statistics.median(rates):.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f});"
+            f" {statistics.median(ratios):.2f} times {BASE} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 

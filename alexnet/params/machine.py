@@ -28,6 +28,7 @@ class Machine(Strict):
     backend: Literal["auto", "nccl", "gloo"] = "auto"
     loader: Literal["auto", "dali", "torch"] = "auto"
     compile: Literal["auto"] | bool = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     progress: Style = "auto"
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     timeout_seconds: float = Field(default=600.0, gt=0)

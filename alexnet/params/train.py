@@ -48,6 +48,7 @@ class Train(Section):
     initial_weights: str | None
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    precision: Literal["float32", "tf32", "bfloat16"]
     learning_rate: float = Field(ge=0)
     bias_learning_rate: float = Field(ge=0)
     momentum: float = Field(ge=0, lt=1)

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from dvclive import Live
@@ -16,7 +17,17 @@ from alexnet.errors import UserError
 from alexnet.files import replacing
 from alexnet.training.loop import EpochRow
 
-CURVES = ("train_loss", "train_error", "val_loss", "val_top1_error", "val_top5_error", "learning_rate")
+CURVES = (
+    "train_loss",
+    "train_error",
+    "val_loss",
+    "val_top1_error",
+    "val_top5_error",
+    "learning_rate",
+    "bias_learning_rate",
+    "conv1_learning_rate",
+    "data_wait_seconds",
+)
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
 
 
@@ -34,15 +45,23 @@ class Logbook:
     def write(self, history: list[EpochRow]) -> None:
         """Write all of `history`."""
         with replacing(self.folder / "history.csv") as temporary:
-            pd.DataFrame([asdict(row) for row in history]).to_csv(temporary, index=False)
+            pd.DataFrame([_flat(row) for row in history]).to_csv(temporary, index=False)
         if self._live is None:
             self._live = _open_live(self.folder / "live")
         for row in history[self._logged :]:
             self._live.step = row.epoch
             for name in CURVES:
                 self._live.log_metric(name, getattr(row, name))
+            for layer, norm in row.gradient_norms.items():
+                self._live.log_metric(f"gradient_norm/{layer}", norm)
             self._live.make_summary()
         self._logged = len(history)
+
+
+def _flat(row: EpochRow) -> dict[str, Any]:
+    values = asdict(row)
+    norms = values.pop("gradient_norms")
+    return {**values, **{f"gradient_norm_{layer}": norm for layer, norm in norms.items()}}
 
 
 def _open_live(folder: Path) -> Live:

@@ -30,6 +30,7 @@ from alexnet.progress import Progress, Style, duration
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.optimiser import PrintedSGD
 from alexnet.training.plateau import class_entropy, is_flat
+from alexnet.training.precision import Precision
 from alexnet.training.schedule import Rates, Schedule
 
 # Looking at the loss waits for a GPU; once in so many steps costs nothing.
@@ -41,13 +42,15 @@ class EpochRow:
     """What one epoch came to; errors are fractions, losses mean cross-entropies in nats.
 
     The training figures are averages over the epoch as it went, with augmentation and dropout; the
-    validation figures are of one centre patch, after the epoch.
+    validation figures are of one centre patch, after the epoch. A layer's gradient norm is that of its
+    weights and biases together, the root mean square over the epoch's updates.
     """
 
     epoch: int
     pictures: int
     learning_rate: float
     bias_learning_rate: float
+    conv1_learning_rate: float
     train_loss: float
     train_error: float
     val_loss: float
@@ -56,6 +59,7 @@ class EpochRow:
     seconds: float
     data_wait_seconds: float
     pictures_per_second: float
+    gradient_norms: dict[str, float]
 
 
 @dataclass
@@ -67,31 +71,51 @@ class _Sums:
     pictures: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    updates: int = 0
+    squared_gradients: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean_loss(self) -> float:
         return self.loss / self.pictures if self.pictures else math.nan
 
+    @property
+    def gradient_norms(self) -> dict[str, float]:
+        """Root mean squares, rounded: their last digits depend on when sums were collected."""
+        return {
+            layer: float(f"{math.sqrt(squares / self.updates):.4g}")
+            for layer, squares in self.squared_gradients.items()
+        }
+
 
 class _Meter:
-    """Loss and errors of some steps, added up on the device so that no step waits for it.
+    """Loss, errors and gradients of some steps, added up on the device so that no step waits for it.
 
-    They are this replica's part; the pictures are all replicas'.
+    Loss and errors are this replica's part, gradients this column's; the pictures are all replicas'.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, network: AlexNet) -> None:
         self.device = device
+        self.parameters = {layer.name: both for layer, *both in network.layer_parameters()}
         self._start()
 
     def _start(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.pictures, self.since = 0, time.monotonic()
+        self.squares = torch.zeros(len(self.parameters), dtype=torch.float64, device=self.device)
+        self.pictures, self.updates, self.since = 0, 0, time.monotonic()
 
     def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
+        """Count an update, whose gradients the parameters still have."""
         self.loss += loss
         self.wrong += wrong
+        self.squares += self._squared_gradients()
         self.pictures += pictures
+        self.updates += 1
+
+    def _squared_gradients(self) -> Tensor:
+        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
+        norms = torch.stack(torch._foreach_norm([each for each in gradients if each is not None]))
+        return norms.double().square().view(-1, 2).sum(1)
 
     def collect(self, sums: _Sums, mesh: Mesh) -> tuple[float, float]:
         """Move all into `sums`; return their loss and the seconds they took."""
@@ -99,6 +123,10 @@ class _Meter:
         seconds = time.monotonic() - self.since
         sums.loss += loss
         sums.wrong += wrong
+        squares = mesh.total_of_columns(self.squares.tolist())
+        for layer, value in zip(self.parameters, squares, strict=True):
+            sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
+        sums.updates += self.updates
         sums.pictures += self.pictures
         sums.seconds += seconds
         self._start()
@@ -152,6 +180,7 @@ class Trainer:
         if setting.compile:
             self.forward = torch.compile(self.network)
         self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
+        self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = PrintedSGD(self.network, setting.train)
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
@@ -183,7 +212,7 @@ class Trainer:
         label = f"epoch {self.epoch}/{setting.train.epochs}"
         style = setting.progress if self.mesh.leads else "none"
         with Progress(label, total, style, self.consumed) as progress:
-            meter = _Meter(self.device)
+            meter = _Meter(self.device, self.network)
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
                 count = min(setting.train.batch_size, total - self.consumed)
@@ -229,7 +258,7 @@ class Trainer:
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
         labels = batch.labels.to(self.device)
-        logits = self.forward(inputs, keys)
+        logits = self.precision.run(self.forward, inputs, keys)
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         self.optimiser.zero_grad()
         # The mean over the whole batch, whichever replica has how many of it.
@@ -250,6 +279,7 @@ class Trainer:
             pictures=sums.pictures,
             learning_rate=rates.weights,
             bias_learning_rate=rates.biases,
+            conv1_learning_rate=rates.conv1_weights,
             train_loss=sums.mean_loss,
             train_error=sums.wrong / sums.pictures,
             val_loss=loss,
@@ -258,6 +288,7 @@ class Trainer:
             seconds=round(sums.seconds, 2),
             data_wait_seconds=round(sums.waited, 2),
             pictures_per_second=round(sums.pictures / max(sums.seconds, 1e-9), 1),
+            gradient_norms=sums.gradient_norms,
         )
         self.history.append(row)
         self.schedule.observe(top1)
@@ -265,9 +296,11 @@ class Trainer:
         self._say(
             f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
             f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
-            f" {row.learning_rate:g}; {row.pictures_per_second:.0f} pictures/s,"
-            f" {row.data_wait_seconds:.1f} s waiting for data"
+            f" {row.learning_rate:g}, biases {row.bias_learning_rate:g};"
+            f" {row.pictures_per_second:.0f} pictures/s, {row.data_wait_seconds:.1f} s waiting for data"
         )
+        norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
+        self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
         self._warn_when_flat()
         self._save()
         if self.mesh.leads:
@@ -280,7 +313,8 @@ class Trainer:
         count = self.setting.validation_pictures
         loss, top1, top5 = 0.0, 0, 0
         for batch in self.setting.validation.batches(in_storage_order(count)):
-            logits = self.network(self.network.input(patches_of(batch, self.device)))
+            inputs = self.network.input(patches_of(batch, self.device))
+            logits = self.precision.run(self.network, inputs)
             labels = batch.labels.to(self.device)
             loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
             # An epoch's last update is seen by no loss of the training.
@@ -305,8 +339,11 @@ class Trainer:
         if row.epoch >= 3 and is_flat(row.train_loss, entropy):
             self._say(
                 f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
-                " learnt yet. The published initial weights stay there for long; if it lasts, try"
-                " model.initial_weights: he with initial_biases: zero, or another train.learning_rate."
+                " learnt yet. The likely causes: a train.batch_size below the printed 128 at the printed"
+                " rate (the ReLUs fall silent for good and gradient norms are 0 but for fc8: lower"
+                " train.learning_rate); model.initial_weights: paper, which stays there longer than"
+                " source-2012; or the published weights with a model.width below 1 or an input_divisor"
+                " above it (their signal fades: take initial_weights: he with initial_biases: zero)."
             )
 
     def _say(self, text: str) -> None:

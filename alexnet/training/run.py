@@ -16,7 +16,7 @@ from alexnet.data import index, statistics
 from alexnet.data.loader import chosen_loader
 from alexnet.data.records import open_records, store_fingerprint
 from alexnet.data.replica import open_replica_loader
-from alexnet.device import should_compile
+from alexnet.device import memory_format, should_compile
 from alexnet.files import STATE, fingerprint, sha256_of, sole_writer, write_json
 from alexnet.mesh import Mesh
 from alexnet.model import weights
@@ -31,6 +31,7 @@ from alexnet.processes import stop_requests
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.logbook import Logbook, git_commit, versions
 from alexnet.training.loop import EpochRow, Setting, Trainer
+from alexnet.training.precision import Precision
 
 # Code whose change may change the numbers; state written by other code is not gone on from.
 NUMERIC_CODE = (
@@ -97,6 +98,7 @@ def train_and_record(
     network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
     keep_column(network, mesh)
     network.to(device)
+    network.lay_out(memory_format(machine))
 
     folder = state / "train" / run
     finish = state / FINISH
@@ -176,7 +178,7 @@ def _about(
         "seed": train.seed,
         "devices": _layout(mesh, name),
         "loader": loader,
-        "precision": "float32",
+        "precision": Precision(train.precision, device).name,
         "epochs": len(history),
         "batch_size": train.batch_size,
         "parameters": sum(layer.parameters for layer in network.layers),

@@ -53,6 +53,10 @@ class Run:
         below = (epoch for epoch, loss in enumerate(self.losses, 1) if is_below(loss, entropy))
         return next(below, None)
 
+    def came_back(self, entropy: float) -> bool:
+        """Return whether the run left the plateau and ended on it all the same."""
+        return self.plateau_end(entropy) is not None and not is_below(self.losses[-1], entropy)
+
 
 @dataclass(frozen=True)
 class RowResult:
@@ -164,7 +168,7 @@ def as_page(results: Sequence[RowResult], walk: Walk, entropy: float, epochs: in
 def _end(trained: Run, entropy: float, epochs: int) -> str:
     end = trained.plateau_end(entropy)
     if end is not None:
-        return str(end)
+        return f"{end}, but ended on it" if trained.came_back(entropy) else str(end)
     done = len(trained.losses)
     return "not run" if done == 0 else f"not within {done}" + (" (unfinished)" if done < epochs else "")
 
@@ -191,6 +195,8 @@ def _reading(
             text = f"left the plateau in epoch {_numbers(left)}"
             if len(left) < len(complete):
                 text += f"; flat with {_seeds(len(complete) - len(left))}"
+            if back := sum(trained.came_back(entropy) for trained in complete):
+                text += f"; ended on it all the same with {_seeds(back)}"
         lines.append(f"- **{row.name}**: {text}{_compared(row, other, entropy, epochs)}.")
     return lines
 

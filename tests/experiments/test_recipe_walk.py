@@ -163,6 +163,13 @@ def test_a_flat_row_is_called_flat(tmp_path: Path) -> None:
     assert "flat with 1 seed; against paper neither sooner nor later with every seed." in page
 
 
+def test_a_row_that_falls_back_is_told(tmp_path: Path) -> None:
+    results = results_of({"paper": [[3.0, 2.9, 2.8, 3.0], [3.0, 2.9, 2.8, 2.7]]}, tmp_path)
+    page = summary.as_page(results, walk_of(rows=TOY_ROWS, seeds=[1, 2]), 3.0, 4, 99)
+    assert "| 2, but ended on it, 2 |" in page
+    assert "left the plateau in epoch 2, 2; ended on it all the same with 1 seed." in page
+
+
 def set_walk(project: Project, **values: Any) -> None:
     for key, value in values.items():
         project.set(f"walk.{key}", value, "experiments/recipe_walk/params.yaml")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexnet.model import norm as norms
 from alexnet.model.network import AlexNet
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
 from alexnet.params.base import read
@@ -20,6 +21,14 @@ CONSTANTS = [(2.0, 1e-4, 0.75), (2.0, 1e-4 / 5, 0.75), (1.0, 3e-4, 0.5), (1.5, 1
 # Columns, maps a column: with room for the window, narrower than it, and no more than one map.
 COLUMNS = [(1, 7), (2, 6), (2, 3), (1, 1)]
 SPATIAL = [(2.0, 1e-4, 0.75), (1.0, 1e-3 / 25, 0.75), (1.0, 1e-4, 1.25)]
+
+
+@pytest.fixture(autouse=True, params=["blocks", "whole"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to compute: block by block, here so small that there are many, and on whole tensors."""
+    monkeypatch.setattr(norms, "_in_blocks", lambda maps: request.param == "blocks")
+    monkeypatch.setattr(norms, "BLOCK", 40)
+    return str(request.param)
 
 
 def grey_levels(*shape: int, seed: int = 3) -> Tensor:
@@ -166,3 +175,32 @@ def test_the_sources_spatial_norm_divides_by_25_at_the_border_too() -> None:
         expected = 100 / (1 + 1e-3 / 25 * inside * 100**2) ** 0.75
         assert float(values[place]) == pytest.approx(expected, rel=1e-12)
     assert isinstance(printed.spatial_norm, torch.nn.Identity)
+
+
+NORMS = [CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), SpatialNorm(5, 1.0, 1e-3 / 25, 0.75)]
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=["across", "inside"])
+def test_the_order_in_memory_changes_nothing_and_is_kept(norm: torch.nn.Module) -> None:
+    a, gradient = grey_levels(3, 12, 5, 4), grey_levels(3, 12, 5, 4, seed=4)
+    plain = outcome(norm, a, gradient)
+    for first, second in ((True, True), (True, False), (False, True)):
+        given, above = (
+            values.to(memory_format=torch.channels_last) if last else values
+            for values, last in ((a, first), (gradient, second))
+        )
+        found = outcome(norm, given, above)
+        for values, expected in zip(found, plain, strict=True):
+            assert_close(values, expected)
+        assert found[0].is_contiguous(memory_format=torch.channels_last if first else torch.contiguous_format)
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=["across", "inside"])
+def test_half_the_bits_are_lost_in_the_numbers_not_in_the_arithmetic(norm: torch.nn.Module) -> None:
+    a = grey_levels(3, 12, 5, 4).bfloat16()
+    gradient = grey_levels(3, 12, 5, 4, seed=4).bfloat16()
+    found = outcome(norm, a, gradient)
+    for values, exact in zip(found, outcome(norm, a.double(), gradient.double()), strict=True):
+        assert values.dtype == torch.bfloat16
+        # Eight bits of each result: what rounding it once costs.
+        torch.testing.assert_close(values.double(), exact, rtol=2**-8, atol=1e-3)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dvclive import Live
 from PIL import Image
 
 from alexnet.data.loader import TorchLoader
@@ -25,7 +26,9 @@ from alexnet.params.augment import Augment
 from alexnet.params.base import read
 from alexnet.params.model import Model
 from alexnet.params.train import Train
+from alexnet.training import logbook
 from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.logbook import Logbook
 from alexnet.training.loop import EpochRow, Setting, Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -350,3 +353,60 @@ def _centres(pictures: int) -> Epoch:
     middle = np.full(pictures, 16)
     straight, still = np.zeros(pictures, bool), np.zeros((pictures, 3), np.float32)
     return Epoch(np.arange(pictures), middle, middle, straight, still)
+
+
+def test_gradient_norms_are_root_mean_squares_of_each_layers(store: Path, tmp_path: Path) -> None:
+    still: dict[str, Any] = {"epochs": 1, "learning_rate": 0.0, "bias_learning_rate": 0.0}
+    once = finished(trainer_of(store, tmp_path / "once", batch_size=PICTURES, **still))
+    (row,) = once.history
+    for layer, *parameters in once.network.layer_parameters():
+        # One update: its gradients are still there.
+        gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        expected = float(gradient.double().square().sum().sqrt())
+        assert row.gradient_norms[layer.name] == pytest.approx(expected, rel=1e-3)
+        assert expected > 0
+    # Several updates that move nothing: each norm by itself, and the three together.
+    each: list[dict[str, float]] = []
+    trainer = trainer_of(store, tmp_path / "thrice", **still)
+    step = trainer.optimiser.step
+
+    def watched(rates: Any) -> None:
+        norms = {}
+        for layer, weight, bias in trainer.network.layer_parameters():
+            assert weight.grad is not None
+            assert bias.grad is not None
+            norms[layer.name] = float(weight.grad.norm() ** 2 + bias.grad.norm() ** 2)
+        each.append(norms)
+        step(rates)
+
+    trainer.optimiser.step = watched  # type: ignore[method-assign]
+    (row,) = finished(trainer).history
+    assert len(each) == STEPS
+    for name, norm in row.gradient_norms.items():
+        assert norm == pytest.approx((sum(one[name] for one in each) / STEPS) ** 0.5, rel=1e-3)
+
+
+def test_the_log_says_what_a_person_watches(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    book = Logbook(tmp_path / "logs")
+    still: dict[str, Any] = {"epochs": 3, "learning_rate": 0.0, "bias_learning_rate": 0.0}
+    monkeypatch.setattr(
+        logbook, "_open_live", lambda folder: Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+    )
+    finished(trainer_of(store, tmp_path / "state", report_epoch=book.write, **still))
+    said = capsys.readouterr().out
+    assert "epoch 1/3: loss 0.6" in said
+    for text in ("% training", "% validation", "rate 0, biases 0", "pictures/s", "s waiting for data"):
+        assert text in said
+    assert "epoch 2/3: gradient norms: conv1 " in said
+    # Nothing moves, so that the loss stays at ln 2; twice could be chance.
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning:")]
+    assert "still 0.69, the entropy of the class frequencies" in warning
+    assert "train.batch_size" in warning
+    history = pd.read_csv(tmp_path / "logs" / "history.csv")
+    assert {"conv1_learning_rate", "data_wait_seconds", "gradient_norm_conv1", "gradient_norm_fc8"} <= {
+        *history.columns
+    }
+    assert (tmp_path / "logs/live/plots/metrics/gradient_norm/fc8.tsv").exists()

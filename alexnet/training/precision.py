@@ -1,0 +1,31 @@
+"""In how many bits the network computes; weights, velocity and the loss are float32 in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Precision:
+    """How convolutions and full layers multiply.
+
+    ``float32`` in full, on GPUs too, where torch would let convolutions use tf32; ``tf32``: GPUs multiply
+    19-bit numbers, CPUs float32; ``bfloat16``: the layers' inputs, weights and outputs are rounded to 16
+    bits, forward and backward. The response norms compute in float32 all the same.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.name = "float32" if name == "tf32" and device.type == "cpu" else name
+        self.device = device
+        allowed = "tf32" if name == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = allowed
+        torch.backends.cudnn.conv.fp32_precision = allowed  # type: ignore[attr-defined]
+
+    def run(self, network: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Return the logits of `network` for `arguments`, float32 (or float64 where the weights are)."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.name == "bfloat16"):
+            logits = network(*arguments)
+        return logits.float() if logits.dtype == torch.bfloat16 else logits
