@@ -15,7 +15,7 @@ from scmrepo.exceptions import SCMError
 
 from alexnet.errors import UserError
 from alexnet.files import replacing
-from alexnet.training.loop import EpochRow
+from alexnet.training.measures import EpochRow
 
 CURVES = (
     "train_loss",

@@ -28,6 +28,7 @@ from alexnet.params.augment import Augment
 from alexnet.params.train import Train
 from alexnet.progress import Progress, Style, duration
 from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.measures import EpochRow, Meter, Sums
 from alexnet.training.optimiser import PrintedSGD
 from alexnet.training.plateau import class_entropy, is_flat
 from alexnet.training.precision import Precision
@@ -35,102 +36,6 @@ from alexnet.training.schedule import Rates, Schedule
 
 # Looking at the loss waits for a GPU; once in so many steps costs nothing.
 STEPS_BETWEEN_LOOKS = 25
-
-
-@dataclass(frozen=True)
-class EpochRow:
-    """What one epoch came to; errors are fractions, losses mean cross-entropies in nats.
-
-    The training figures are averages over the epoch as it went, with augmentation and dropout; the
-    validation figures are of one centre patch, after the epoch. A layer's gradient norm is that of its
-    weights and biases together, the root mean square over the epoch's updates.
-    """
-
-    epoch: int
-    pictures: int
-    learning_rate: float
-    bias_learning_rate: float
-    conv1_learning_rate: float
-    train_loss: float
-    train_error: float
-    val_loss: float
-    val_top1_error: float
-    val_top5_error: float
-    seconds: float
-    data_wait_seconds: float
-    pictures_per_second: float
-    gradient_norms: dict[str, float]
-
-
-@dataclass
-class _Sums:
-    """An epoch's sums so far: they are part of the resumable state."""
-
-    loss: float = 0.0
-    wrong: float = 0.0
-    pictures: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    updates: int = 0
-    squared_gradients: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / self.pictures if self.pictures else math.nan
-
-    @property
-    def gradient_norms(self) -> dict[str, float]:
-        """Root mean squares, rounded: their last digits depend on when sums were collected."""
-        return {
-            layer: float(f"{math.sqrt(squares / self.updates):.4g}")
-            for layer, squares in self.squared_gradients.items()
-        }
-
-
-class _Meter:
-    """Loss, errors and gradients of some steps, added up on the device so that no step waits for it.
-
-    Loss and errors are this replica's part, gradients this column's; the pictures are all replicas'.
-    """
-
-    def __init__(self, device: torch.device, network: AlexNet) -> None:
-        self.device = device
-        self.parameters = {layer.name: both for layer, *both in network.layer_parameters()}
-        self._start()
-
-    def _start(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.squares = torch.zeros(len(self.parameters), dtype=torch.float64, device=self.device)
-        self.pictures, self.updates, self.since = 0, 0, time.monotonic()
-
-    def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
-        """Count an update, whose gradients the parameters still have."""
-        self.loss += loss
-        self.wrong += wrong
-        self.squares += self._squared_gradients()
-        self.pictures += pictures
-        self.updates += 1
-
-    def _squared_gradients(self) -> Tensor:
-        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
-        norms = torch.stack(torch._foreach_norm([each for each in gradients if each is not None]))
-        return norms.double().square().view(-1, 2).sum(1)
-
-    def collect(self, sums: _Sums, mesh: Mesh) -> tuple[float, float]:
-        """Move all into `sums`; return their loss and the seconds they took."""
-        loss, wrong = mesh.total([float(self.loss), float(self.wrong)])
-        seconds = time.monotonic() - self.since
-        sums.loss += loss
-        sums.wrong += wrong
-        squares = mesh.total_of_columns(self.squares.tolist())
-        for layer, value in zip(self.parameters, squares, strict=True):
-            sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
-        sums.updates += self.updates
-        sums.pictures += self.pictures
-        sums.seconds += seconds
-        self._start()
-        return loss, seconds
 
 
 @dataclass(frozen=True)
@@ -184,7 +89,7 @@ class Trainer:
         self.optimiser = PrintedSGD(self.network, setting.train)
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
-        self.sums = _Sums()
+        self.sums = Sums()
         self.history: list[EpochRow] = []
         self._resume()
 
@@ -212,7 +117,7 @@ class Trainer:
         label = f"epoch {self.epoch}/{setting.train.epochs}"
         style = setting.progress if self.mesh.leads else "none"
         with Progress(label, total, style, self.consumed) as progress:
-            meter = _Meter(self.device, self.network)
+            meter = Meter(self.device, self.network)
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
                 count = min(setting.train.batch_size, total - self.consumed)
@@ -234,7 +139,7 @@ class Trainer:
                 progress.advance(count, note)
                 waiting_since = time.monotonic()
 
-    def _look(self, meter: _Meter) -> None:
+    def _look(self, meter: Meter) -> None:
         """Bring the sums of the steps since the last look over from the device, and check them."""
         first = self.step == STEPS_BETWEEN_LOOKS
         loss, seconds = meter.collect(self.sums, self.mesh)
@@ -292,7 +197,7 @@ class Trainer:
         )
         self.history.append(row)
         self.schedule.observe(top1)
-        self.epoch, self.consumed, self.sums = self.epoch + 1, 0, _Sums()
+        self.epoch, self.consumed, self.sums = self.epoch + 1, 0, Sums()
         self._say(
             f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
             f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
@@ -384,7 +289,7 @@ class Trainer:
             self.optimiser.velocity[name].copy_(velocity)
         self.schedule.restore(state["schedule"])
         self.epoch, self.consumed, self.step = state["epoch"], state["consumed"], state["step"]
-        self.sums = _Sums(**state["sums"])
+        self.sums = Sums(**state["sums"])
         self.history = [EpochRow(**row) for row in state["history"]]
         self._say(f"train: going on in epoch {self.epoch} after {self.consumed} pictures")
         if self.mesh.leads:

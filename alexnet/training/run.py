@@ -30,7 +30,8 @@ from alexnet.params.train import Train
 from alexnet.processes import stop_requests
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.logbook import Logbook, git_commit, versions
-from alexnet.training.loop import EpochRow, Setting, Trainer
+from alexnet.training.loop import Setting, Trainer
+from alexnet.training.measures import EpochRow
 from alexnet.training.precision import Precision
 
 # Code whose change may change the numbers; state written by other code is not gone on from.

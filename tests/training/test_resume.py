@@ -29,7 +29,8 @@ from alexnet.params.train import Train
 from alexnet.training import logbook
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.logbook import Logbook
-from alexnet.training.loop import EpochRow, Setting, Trainer
+from alexnet.training.loop import Setting, Trainer
+from alexnet.training.measures import EpochRow
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -1,0 +1,109 @@
+"""What is added up while training, and what an epoch came to."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from alexnet.mesh import Mesh
+from alexnet.model.network import AlexNet
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What one epoch came to; errors are fractions, losses mean cross-entropies in nats.
+
+    The training figures are averages over the epoch as it went, with augmentation and dropout; the
+    validation figures are of one centre patch, after the epoch. A layer's gradient norm is that of its
+    weights and biases together, the root mean square over the epoch's updates.
+    """
+
+    epoch: int
+    pictures: int
+    learning_rate: float
+    bias_learning_rate: float
+    conv1_learning_rate: float
+    train_loss: float
+    train_error: float
+    val_loss: float
+    val_top1_error: float
+    val_top5_error: float
+    seconds: float
+    data_wait_seconds: float
+    pictures_per_second: float
+    gradient_norms: dict[str, float]
+
+
+@dataclass
+class Sums:
+    """An epoch's sums so far: they are part of the resumable state."""
+
+    loss: float = 0.0
+    wrong: float = 0.0
+    pictures: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    updates: int = 0
+    squared_gradients: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.pictures if self.pictures else math.nan
+
+    @property
+    def gradient_norms(self) -> dict[str, float]:
+        """Root mean squares, rounded: their last digits depend on when sums were collected."""
+        return {
+            layer: float(f"{math.sqrt(squares / self.updates):.4g}")
+            for layer, squares in self.squared_gradients.items()
+        }
+
+
+class Meter:
+    """Loss, errors and gradients of some steps, added up on the device so that no step waits for it.
+
+    Loss and errors are this replica's part, gradients this column's; the pictures are all replicas'.
+    """
+
+    def __init__(self, device: torch.device, network: AlexNet) -> None:
+        self.device = device
+        self.parameters = {layer.name: both for layer, *both in network.layer_parameters()}
+        self._start()
+
+    def _start(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.squares = torch.zeros(len(self.parameters), dtype=torch.float64, device=self.device)
+        self.pictures, self.updates, self.since = 0, 0, time.monotonic()
+
+    def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
+        """Count an update, whose gradients the parameters still have."""
+        self.loss += loss
+        self.wrong += wrong
+        self.squares += self._squared_gradients()
+        self.pictures += pictures
+        self.updates += 1
+
+    def _squared_gradients(self) -> Tensor:
+        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
+        norms = torch.stack(torch._foreach_norm([each for each in gradients if each is not None]))
+        return norms.double().square().view(-1, 2).sum(1)
+
+    def collect(self, sums: Sums, mesh: Mesh) -> tuple[float, float]:
+        """Move all into `sums`; return their loss and the seconds they took."""
+        loss, wrong = mesh.total([float(self.loss), float(self.wrong)])
+        seconds = time.monotonic() - self.since
+        sums.loss += loss
+        sums.wrong += wrong
+        squares = mesh.total_of_columns(self.squares.tolist())
+        for layer, value in zip(self.parameters, squares, strict=True):
+            sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
+        sums.updates += self.updates
+        sums.pictures += self.pictures
+        sums.seconds += seconds
+        self._start()
+        return loss, seconds
