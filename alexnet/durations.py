@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +20,17 @@ FOLDER = STATE / "durations"
 
 
 def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Callable[..., None]:
-    """Wrap `stage`: when it ends well, its seconds are written below `folder`."""
+    """Wrap `stage`: when it ends well, its seconds are written below `folder`.
+
+    Of torchrun's processes the first alone writes.
+    """
 
     @functools.wraps(stage)
     def timed(*arguments: Any, **options: Any) -> None:
         start = time.monotonic()
         stage(*arguments, **options)
-        write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
+        if os.environ.get("RANK", "0") == "0":
+            write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
 
     return timed
 

@@ -20,9 +20,9 @@ class Precision:
     def __init__(self, name: str, device: torch.device) -> None:
         self.name = "float32" if name == "tf32" and device.type == "cpu" else name
         self.device = device
-        allowed = "tf32" if name == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = allowed
-        torch.backends.cudnn.conv.fp32_precision = allowed  # type: ignore[attr-defined]
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+            torch.backends.cudnn.allow_tf32 = name == "tf32"
 
     def run(self, network: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Return the logits of `network` for `arguments`, float32 (or float64 where the weights are)."""

@@ -27,11 +27,10 @@ RECIPES = ["imagenet-2012-paper.yaml", "imagenet-2012-source.yaml"]
 
 @pytest.fixture(autouse=True)
 def _settings_as_before() -> Iterator[None]:
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
     yield
-    for backend, value in zip(backends, before, strict=True):
-        backend.fp32_precision = value
+    matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def network_of(profile: str = RECIPES[0]) -> AlexNet:
@@ -81,9 +80,13 @@ def test_float32_on_the_cpu_is_float32_whatever_gpus_may_do(name: str) -> None:
     logits, _ = gradients(network_of(), name, inputs_of())
     assert distance(logits, exact) < 1e-5
     assert Precision(name, CPU).name == "float32"
-    allowed = {"float32": "ieee", "tf32": "tf32"}[name]
-    assert torch.backends.cuda.matmul.fp32_precision == allowed
-    assert torch.backends.cudnn.conv.fp32_precision == allowed  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["float32", "tf32"])
+def test_gpus_may_use_tf32_only_when_told(name: str) -> None:
+    Precision(name, torch.device("cuda"))
+    assert torch.backends.cuda.matmul.allow_tf32 == (name == "tf32")
+    assert torch.backends.cudnn.allow_tf32 == (name == "tf32")
 
 
 @pytest.mark.parametrize("profile", RECIPES)
