@@ -1,4 +1,4 @@
-"""What a report is made of, before any markup: sections of text, tables and pictures."""
+"""What a page is made of, before any markup: sections of text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ class Text:
 
     text: str
     warning: bool = False
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """Text of our own with the little markup of CommonMark: paragraphs, lists, code, links; no HTML."""
+
+    kind: ClassVar[str] = "markdown"
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class Fold:
     block: Table | Code
 
 
-Block = Text | Table | SideBySide | Pictures | Code | Fold
+Block = Text | Markdown | Table | SideBySide | Pictures | Code | Fold
 
 
 @dataclass(frozen=True)
@@ -126,17 +135,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report; `headline` is None where there is no error rate."""
+    """A whole page; `headline` is None where there is no error rate, `notes` stand before the sections."""
 
     title: str
     summary: str
-    headline: Table | None
-    notes: tuple[Text, ...]
-    sections: tuple[Section, ...]
+    headline: Table | None = None
+    notes: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     def pictures(self) -> Iterator[Picture]:
         """Yield every picture in the order of the page."""
-        for section in self.sections:
-            for block in section.blocks:
-                if isinstance(block, Pictures):
-                    yield from block.pictures
+        for block in (*self.notes, *(block for section in self.sections for block in section.blocks)):
+            if isinstance(block, Pictures):
+                yield from block.pictures

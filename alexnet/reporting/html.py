@@ -1,13 +1,16 @@
-"""The report as one HTML page with its style, script and pictures inside."""
+"""A document as one HTML page with its style, script and pictures inside."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
 from PIL import Image
 
 from alexnet.reporting.document import Document
@@ -34,7 +37,12 @@ def render_html(document: Document) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"data_uri": _data_uri, "typeset": _typeset}
+    environment.filters |= {
+        "data_uri": _data_uri,
+        "typeset": _typeset,
+        "markup": _markup,
+        "breakable": _breakable,
+    }
     style, script = (f"\n{(here / name).read_text(encoding='utf-8')}" for name in (STYLE, SCRIPT))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template(TEMPLATE).render(
@@ -49,6 +57,19 @@ def _data_uri(png: bytes, photograph: bool) -> str:
         Image.open(io.BytesIO(png)).save(webp, "WEBP", quality=PHOTOGRAPH_QUALITY, method=4)
         kind, content = "webp", webp.getvalue()
     return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
+
+
+def _breakable(cell: str) -> Markup:
+    # Keys and file names may break after their separators, and numbers nowhere.
+    return Markup(re.sub(r"(?<=[_./])(?=[A-Za-z])", "<wbr>", str(escape(cell))))
+
+
+def _markup(markdown: str) -> str:
+    # Of pictures the page has its own, with the browser forbidden to load others.
+    reader = (
+        MarkdownIt("commonmark", {"html": False, "typographer": True}).enable("smartquotes").disable("image")
+    )
+    return reader.render(markdown)
 
 
 def _typeset(prose: str) -> str:

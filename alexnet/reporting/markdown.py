@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from alexnet.reporting.document import Block, Code, Document, Fold, Pictures, SideBySide, Table, Text
+from alexnet.reporting.document import (
+    Block,
+    Code,
+    Document,
+    Fold,
+    Markdown,
+    Pictures,
+    SideBySide,
+    Table,
+    Text,
+)
 
 # Markdown gives these a meaning anywhere in a line; a backslash takes it away.
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$#])")
@@ -15,7 +25,7 @@ def render_markdown(document: Document, figures: str) -> str:
     """Return `document` as Markdown.
 
     Args:
-        figures: the folder of the PNGs, as a path relative to the Markdown file's.
+        figures: the folder of the PNGs, as a path relative to the Markdown file's; empty: beside it.
     """
     parts = [f"# {escape(document.title)}", escape(document.summary)]
     if document.headline is not None:
@@ -36,6 +46,8 @@ def _block(block: Block, figures: str) -> str:
     match block:
         case Text():
             return ("> " if block.warning else "") + escape(block.text)
+        case Markdown():
+            return block.text.strip()
         case Table():
             return _table(block)
         case SideBySide():
@@ -66,9 +78,9 @@ def _pictures(block: Pictures, figures: str) -> str:
     images = []
     for picture in block.pictures:
         below = f"\n\n{escape(picture.caption)}\n" if picture.caption else ""
-        address = quote(f"{figures}/{picture.name}.png")
+        address = quote(f"{figures}/{picture.name}.png" if figures else f"{picture.name}.png")
         images.append(f"![{escape(picture.alt)}]({address}){below}")
-    return "\n".join(images).rstrip() + f"\n\n{escape(block.caption)}"
+    return ("\n".join(images).rstrip() + f"\n\n{escape(block.caption)}").rstrip()
 
 
 def _code(text: str) -> str:

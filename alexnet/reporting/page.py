@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 
 from alexnet.evaluation.confusion import per_class
-from alexnet.files import replacing, write_text
+from alexnet.files import replacing
 from alexnet.params.report import Report
 from alexnet.reporting.document import Document
-from alexnet.reporting.html import render_html
-from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.results import Results
 from alexnet.reporting.sections import (
     calibration,
@@ -27,6 +25,7 @@ from alexnet.reporting.sections import (
     training_data,
 )
 from alexnet.reporting.text import printable, short
+from alexnet.reporting.writing import write_files
 
 
 def write_report(results: Results, settings: Report, folder: Path) -> None:
@@ -36,15 +35,9 @@ def write_report(results: Results, settings: Report, folder: Path) -> None:
     ``confusion.csv``, a row a picture, which DVC draws. The two tables are empty without labels.
     Equal results and settings give equal bytes.
     """
-    document = compose(results, settings)
-    figures = folder / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    for old in figures.glob("*.png"):
+    for old in (folder / "figures").glob("*.png"):
         old.unlink()
-    for picture in document.pictures():
-        (figures / f"{picture.name}.png").write_bytes(picture.png)
-    write_text(folder / "report.html", render_html(document))
-    write_text(folder / "report.md", render_markdown(document, figures.name))
+    write_files(compose(results, settings), folder / "report", "figures")
     _write_tables(results, folder)
 
 

@@ -2,13 +2,13 @@
 
     python -m experiments.recipe_walk.summary
 
-reads the runs that are there, finished or not, and writes a page, a figure and a table. The plateau is
-the loss of a network that knows how frequent each class is: the entropy of the class frequencies.
+reads the runs that are there, finished or not, and writes a page, as HTML and as Markdown with its figure,
+and a table of the runs. The plateau is the loss of a network that knows how frequent each class is: the
+entropy of the class frequencies.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import statistics
@@ -19,19 +19,22 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.data.records import open_records
-from alexnet.files import replacing, write_text
+from alexnet.files import replacing
 from alexnet.params.base import read
+from alexnet.reporting.document import Picture
+from alexnet.reporting.figures import DARK, LIGHT, Dress, canvas
+from alexnet.reporting.writing import Part, table_of, write_document
 from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Values, Walk, parameters
 from stages.options import RECORDS, REPORTS, run
 
+NAME = "recipe_walk"
+TITLE = "Which of the published settings trains?"
 ACROSS = 4
+DPI = 150
 COLUMNS = ["train_loss", "val_top1_error"]
 
 
@@ -113,34 +116,63 @@ def as_table(results: Sequence[RowResult], entropy: float) -> pd.DataFrame:
     return table.astype({"first_epoch_below_plateau": "Int64"})
 
 
-def as_page(results: Sequence[RowResult], walk: Walk, entropy: float, epochs: int, pictures: int) -> str:
-    """Return the page in Markdown."""
+def as_page(
+    results: Sequence[RowResult], walk: Walk, entropy: float, epochs: int, pictures: int
+) -> tuple[str, list[Part]]:
+    """Return the page's summary and its parts."""
     done = sum(len(row.finished(epochs)) for row in results)
     planned = len(results) * len(walk.seeds)
     alike = ", ".join(f"`{key}: {_shown(value)}`" for key, value in walk.alike.items())
-    lines = [
-        "# Which of the published settings trains?",
-        "",
+    after = {row.name: row.after for row in walk.rows}
+    parts: list[Part] = [
         f"From `{walk.start}` to `{walk.goal}`, one knob at a time, and on. Each row"
         " keeps what the rows above it changed; a row “after” another starts from that one."
         f" {pictures:,} training pictures, {epochs} epochs, {len(walk.seeds)} seeds a row:"
         f" {done} of {planned} runs are finished"
         + ("." if done == planned else "; the others are marked as not run or with the epochs they came to."),
-        "",
         f"Alike in all rows: {alike}.",
-        "",
         f"A network that knows how frequent each class is, and nothing else, has a loss of {entropy:.3f}:"
         f" the plateau. It is left in the first epoch whose mean training loss is {TOLERANCE:.0%} below. The"
         " signal is how far fc8's outputs differ between pictures before training (their standard"
         " deviation), at width 1 and as trained here.",
-        "",
-        "| row | changes | signal at width 1 | here | plateau left in epoch, by seed"
-        " | last training loss | validation error |",
-        "|---|---|---|---|---|---|---|",
+        table_of(
+            _rows(results, after, entropy, epochs),
+            caption="The rows of the walk",
+            numeric=False,
+            note="Losses and errors: mean over the finished seeds (lowest to highest); errors are of the"
+            " centre patch after the last epoch.",
+        ),
+        "\n".join(_reading(results, after, entropy, epochs)),
+        Picture(
+            NAME,
+            as_figure(results, entropy, epochs),
+            dark=as_figure(results, entropy, epochs, DARK),
+            alt=f"Training loss of every row over {epochs} epochs, a panel a row and a line a seed; dotted:"
+            f" the plateau at {entropy:.3f} nats.",
+            caption="Training loss of every row, a line a seed; dotted: the plateau.",
+        ),
+        f"Made by `dvc repro --keep-going experiments/{NAME}/dvc.yaml`; the rows are in"
+        f" `experiments/{NAME}/params.yaml`, the figures of each run in `{NAME}.csv`.",
     ]
-    after = {row.name: row.after for row in walk.rows}
+    return _summary(results, entropy, epochs), parts
+
+
+def _summary(results: Sequence[RowResult], entropy: float, epochs: int) -> str:
+    finished = [(row.name, row.finished(epochs)) for row in results if row.finished(epochs)]
+    flat = [name for name, runs in finished if all(run.plateau_end(entropy) is None for run in runs)]
+    return (
+        "From the paper's recipe to the authors' own, one knob at a time. Of"
+        f" {len(finished)} rows, still at the entropy of the class frequencies after {epochs} epochs with"
+        f" every seed: {', '.join(flat) or 'none'}."
+    )
+
+
+def _rows(
+    results: Sequence[RowResult], after: dict[str, str | None], entropy: float, epochs: int
+) -> pd.DataFrame:
+    rows = []
     for row in results:
-        changes = ", ".join(f"`{key}: {_shown(value)}`" for key, value in row.changed.items()) or "as printed"
+        changes = ", ".join(f"{key}: {_shown(value)}" for key, value in row.changed.items()) or "as printed"
         if after[row.name]:
             changes += f" (after {after[row.name]})"
         full, here = (f"{row.signal[1]:.2g}", f"{row.signal[0]:.2g}") if row.signal else ("", "")
@@ -148,21 +180,9 @@ def as_page(results: Sequence[RowResult], walk: Walk, entropy: float, epochs: in
         complete = row.finished(epochs)
         loss = _spread([trained.losses[-1] for trained in complete], "{:.2f}")
         error = _spread([trained.error for trained in complete if trained.error is not None], "{:.1%}")
-        lines.append(f"| {row.name} | {changes} | {full} | {here} | {ends} | {loss} | {error} |")
-    lines += [
-        "",
-        "Losses and errors: mean over the finished seeds (lowest to highest); errors are of the centre"
-        " patch after the last epoch.",
-        "",
-        *_reading(results, after, entropy, epochs),
-        "",
-        "![Training loss of every row](recipe_walk.png)",
-        "",
-        "Made by `dvc repro --keep-going experiments/recipe_walk/dvc.yaml`; the rows are in"
-        " `experiments/recipe_walk/params.yaml`, the figures of each run in `recipe_walk.csv`.",
-        "",
-    ]
-    return "\n".join(lines)
+        rows.append((row.name, changes, full, here, ends, loss, error))
+    columns = ("row", "changes", "signal at width 1", "here", "plateau left in epoch, by seed")
+    return pd.DataFrame(rows, columns=[*columns, "last training loss", "validation error"])
 
 
 def _end(trained: Run, entropy: float, epochs: int) -> str:
@@ -243,20 +263,17 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def as_figure(results: Sequence[RowResult], entropy: float, epochs: int) -> bytes:
+def as_figure(results: Sequence[RowResult], entropy: float, epochs: int, dress: Dress = LIGHT) -> bytes:
     """Draw a panel a row: the training loss of each seed, and the plateau as a dotted line."""
     down = math.ceil(len(results) / ACROSS)
-    png = io.BytesIO()
-    # From the defaults, so that a user's matplotlibrc cannot change the bytes.
-    with style.context(["default", {"font.size": 8, "axes.spines.right": False, "axes.spines.top": False}]):
-        figure = Figure(figsize=(2.3 * ACROSS, 1.7 * down), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(dress, DPI, 2.1 * ACROSS, 1.6 * down) as (figure, png):
         panels = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False).flatten()
         for row, panel in zip(results, panels, strict=False):
-            panel.axhline(entropy, color="#7a818c", linestyle=":", linewidth=1)
+            panel.set_facecolor("none")
+            panel.axhline(entropy, color=dress.train, linestyle=":", linewidth=1)
             for trained in row.runs:
-                panel.plot(range(1, len(trained.losses) + 1), trained.losses, color="#1f5fa8", linewidth=1)
-            panel.set_title(row.name, fontsize=8, loc="left")
+                panel.plot(range(1, len(trained.losses) + 1), trained.losses, color=dress.top1, linewidth=1)
+            panel.set_title(row.name, fontsize=9.5, loc="left")
             if not any(trained.losses for trained in row.runs):
                 panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center")
         for panel in panels[len(results) :]:
@@ -264,10 +281,8 @@ def as_figure(results: Sequence[RowResult], entropy: float, epochs: int) -> byte
         panels[0].set_xlim(0.5, epochs + 0.5)
         panels[0].set_ylim(0, 1.25 * entropy)
         panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        figure.supxlabel("epoch")
-        figure.supylabel("training loss, nats (dotted: entropy of the class frequencies)")
-        # Without being told, Matplotlib writes its version into the file.
-        figure.savefig(png, format="png", metadata={"Software": None})
+        figure.supxlabel("epoch", fontsize=9.5)
+        figure.supylabel("training loss, nats", fontsize=9.5)
     return png.getvalue()
 
 
@@ -284,13 +299,11 @@ def main(
     labels = open_records(records, "train").labels
     entropy, epochs = class_entropy(labels), int(walk.alike["train.epochs"])
     results = read_results(walk, params, runs, signals)
-    page = as_page(results, walk, entropy, epochs, len(labels))
-    write_text(out / "recipe_walk.md", page)
-    with replacing(out / "recipe_walk.csv") as temporary:
+    description, parts = as_page(results, walk, entropy, epochs, len(labels))
+    write_document(out / NAME, TITLE, description, parts)
+    with replacing(out / f"{NAME}.csv") as temporary:
         as_table(results, entropy).to_csv(temporary, index=False)
-    with replacing(out / "recipe_walk.png") as temporary:
-        temporary.write_bytes(as_figure(results, entropy, epochs))
-    print(page)
+    print((out / f"{NAME}.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from alexnet.params.augment import Augment
 from alexnet.params.base import read
 from alexnet.params.model import Model
 from alexnet.params.train import Train
+from alexnet.reporting.markdown import render_markdown
+from alexnet.reporting.writing import compose
 from experiments.recipe_walk import summary
 from experiments.recipe_walk.walk import PARAMS, Walk, nested, parameters
 
@@ -134,6 +136,11 @@ def results_of(histories: dict[str, list[list[float]]], tmp_path: Path) -> list[
     return summary.read_results(walk, PARAMS, tmp_path, tmp_path / "signal.csv")
 
 
+def page_of(results: list[summary.RowResult]) -> str:
+    description, parts = summary.as_page(results, walk_of(rows=TOY_ROWS, seeds=[1, 2]), 3.0, 4, 99)
+    return render_markdown(compose(summary.TITLE, description, parts), "")
+
+
 def test_the_plateaus_end_is_the_first_epoch_2_per_cent_below(tmp_path: Path) -> None:
     histories = {
         "paper": [[3.2, 3.0, 2.95, 2.93], [3.0, 3.0, 3.01, 2.99]],
@@ -145,7 +152,7 @@ def test_the_plateaus_end_is_the_first_epoch_2_per_cent_below(tmp_path: Path) ->
     ends = table["first_epoch_below_plateau"].astype(object).where(lambda column: column.notna(), None)
     assert ends.tolist() == [4, None, 2, 3, None, None, None, None]
     assert table["epochs"].tolist() == [4, 4, 4, 4, 2, 0, 0, 0]
-    page = summary.as_page(results, walk_of(rows=TOY_ROWS, seeds=[1, 2]), 3.0, 4, 99)
+    page = page_of(results)
     assert "4 of 8 runs are finished; the others are marked" in page
     assert "| 4, not within 4 |" in page
     assert "| not within 2 (unfinished), not run |" in page
@@ -153,19 +160,22 @@ def test_the_plateaus_end_is_the_first_epoch_2_per_cent_below(tmp_path: Path) ->
     assert "- **bias-rate**: left the plateau in epoch 2, 3: sooner than paper with every seed." in page
     assert "- **source-2012**: no finished run." in page
     assert "- **odd-batch**: no finished run." in page
+    assert "Of 2 rows, still at the entropy of the class frequencies after 4 epochs with" in page
+    assert "every seed: none." in page
     assert summary.as_figure(results, 3.0, 4) == summary.as_figure(results, 3.0, 4)
 
 
 def test_a_flat_row_is_called_flat(tmp_path: Path) -> None:
     results = results_of({"paper": [[3.0] * 4, [3.1] * 4], "odd-batch": [[3.0] * 4, [2.5] * 4]}, tmp_path)
-    page = summary.as_page(results, walk_of(rows=TOY_ROWS, seeds=[1, 2]), 3.0, 4, 99)
+    page = page_of(results)
     assert "- **paper**: flat: on the plateau to the end, epoch 4, with 2 seeds." in page
+    assert "every seed: paper." in page
     assert "flat with 1 seed; against paper neither sooner nor later with every seed." in page
 
 
 def test_a_row_that_falls_back_is_told(tmp_path: Path) -> None:
     results = results_of({"paper": [[3.0, 2.9, 2.8, 3.0], [3.0, 2.9, 2.8, 2.7]]}, tmp_path)
-    page = summary.as_page(results, walk_of(rows=TOY_ROWS, seeds=[1, 2]), 3.0, 4, 99)
+    page = page_of(results)
     assert "| 2, but ended on it, 2 |" in page
     assert "left the plateau in epoch 2, 2; ended on it all the same with 1 seed." in page
 
@@ -185,6 +195,9 @@ def test_the_graph_at_toy_size(tmp_path: Path) -> None:
     assert len(trained) == 3
     page = (project.folder / "reports/experiments/recipe_walk.md").read_text()
     assert "3 of 3 runs are finished." in page
+    assert (
+        "3 of 3 runs are finished." in (project.folder / "reports/experiments/recipe_walk.html").read_text()
+    )
     table = pd.read_csv(project.folder / "reports/experiments/recipe_walk.csv")
     assert table["epochs"].tolist() == [2] * 3
     signals = pd.read_csv(project.folder / "experiments/recipe_walk/signal.csv").set_index("row")

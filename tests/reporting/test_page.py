@@ -53,7 +53,7 @@ def text(document: Document) -> str:
 class Tags(HTMLParser):
     """Collects tags with their attributes and checks that they nest."""
 
-    VOID = frozenset({"meta", "link", "img", "source"})
+    VOID = frozenset({"meta", "link", "img", "source", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
