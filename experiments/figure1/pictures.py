@@ -1,0 +1,96 @@
+"""The pictures of the index as arrays, small enough to stay in memory.
+
+python -m experiments.figure1.pictures
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import pandas as pd
+import typer
+
+from alexnet.data import index
+from alexnet.data.raw import Place, read_picture
+from alexnet.data.resize import BadPictureError, Picture
+from alexnet.errors import UserError
+from alexnet.files import replacing
+from alexnet.params import machine as machines
+from alexnet.params.base import read
+from alexnet.processes import executor
+from experiments.figure1.settings import HERE, PARAMS, PICTURES, Figure1
+from stages.options import MACHINE, MachineFile, run
+
+SPLITS = {"train": "train", "test": "val"}
+CHUNK = 256
+# More than a few undecodable pictures mean that something else is wrong.
+MAX_BAD_FRACTION = 0.01
+
+
+def shrink(picture: Picture, side: int) -> Picture:
+    """Return the central square of `picture`, RGB (side, side, 3), each pixel the mean of what it covers."""
+    height, width = picture.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    square = picture[top : top + short, left : left + short]
+    if short == side:
+        return square
+    interpolation = cv2.INTER_AREA if short > side else cv2.INTER_CUBIC
+    return cv2.resize(square, (side, side), interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def _chunk(root: Path, side: int, places: list[Place]) -> list[Picture | None]:
+    return [_one(root, side, place) for place in places]
+
+
+def _one(root: Path, side: int, place: Place) -> Picture | None:
+    try:
+        return shrink(read_picture(root, place), side).transpose(2, 0, 1)
+    except BadPictureError:
+        return None
+
+
+def _all(pool: Executor, root: Path, side: int, table: pd.DataFrame) -> Iterator[Picture | None]:
+    places = [Place(*row) for row in table[list(Place._fields)].itertuples(index=False)]
+    chunks = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
+    for pictures in pool.map(functools.partial(_chunk, root, side), chunks):
+        yield from pictures
+
+
+def main(
+    params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
+    machine: MachineFile = MACHINE,
+    listed: Annotated[Path, typer.Option("--index", help="the pictures")] = HERE / "index",
+    out: Path = PICTURES,
+) -> None:
+    """Decode every picture; those that cannot be decoded are left out, and counted."""
+    settings, where = read(params, Figure1), machines.read(machine)
+    root = Path(where.data_root).expanduser()
+    table = index.read(listed).pictures
+    with executor(where) as pool:
+        for name, split in SPLITS.items():
+            rows = table[table["split"] == split]
+            found = list(_all(pool, root, settings.side, rows))
+            good = [picture for picture in found if picture is not None]
+            bad = len(found) - len(good)
+            if not good or bad > MAX_BAD_FRACTION * len(found):
+                raise UserError(
+                    f"{root}: {bad} of {len(found)} {split} pictures cannot be decoded; allowed:"
+                    f" {MAX_BAD_FRACTION:.0%}. See which in the project's own preprocess stage."
+                )
+            there = [picture is not None for picture in found]
+            labels = rows["label"].to_numpy(np.int64)[there]
+            with replacing(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
+                np.savez(file, pixels=np.stack(good), labels=labels)
+            left_out = f", {bad} left out" if bad else ""
+            print(f"pictures: {len(good):,} {name}, {settings.side}×{settings.side}{left_out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,78 @@
+"""What `params.yaml` beside this file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from alexnet.params.base import Section, Strict
+
+HERE = Path("experiments/figure1")
+PARAMS = HERE / "params.yaml"
+PICTURES = HERE / "pictures"
+SWEEPS = HERE / "sweeps"
+RUNS = HERE / "runs"
+
+Activation = Literal["relu", "tanh", "abs_tanh"]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Sweep(Strict):
+    """How a learning rate is chosen: after each rung's epochs the worse half of the rates is dropped."""
+
+    seed: Seed
+    learning_rates: list[Positive] = Field(min_length=1)
+    rungs: list[Count] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> Self:
+        if sorted(set(self.rungs)) != self.rungs:
+            raise ValueError(f"rungs: found {self.rungs}; allowed: numbers of epochs that rise")
+        return self
+
+
+class Norm(Strict):
+    """The net of cuda-convnet's CIFAR-10 examples at 13 % and 11 %."""
+
+    seeds: list[Seed] = Field(min_length=1)
+    crop: Count
+    epochs: Count
+    drop_epochs: list[Count]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    size: Annotated[int, Field(ge=1, multiple_of=1)]
+    k: Positive
+    alpha: Annotated[float, Field(ge=0)]
+    beta: Positive
+
+
+class Figure1(Section):
+    """Both parts of the experiment."""
+
+    key: ClassVar[str] = "figure1"
+
+    # Three poolings by two leave one pixel of eight.
+    side: Annotated[int, Field(ge=8, le=256)]
+    precision: Literal["float32", "tf32", "bfloat16"]
+    batch_size: Count
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    activations: list[Activation] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
+    goal: Annotated[float, Field(gt=0, lt=1)]
+    epochs: Count
+    sweep: Sweep
+    norm: Norm
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if not 4 <= self.norm.crop <= self.side:
+            raise ValueError(f"norm.crop: found {self.norm.crop}; allowed: 4 to side, {self.side}")
+        if self.norm.size % 2 == 0:
+            raise ValueError(f"norm.size: found {self.norm.size}; allowed: an odd number of maps")
+        if self.sweep.seed in self.seeds:
+            raise ValueError(f"sweep.seed: found {self.sweep.seed}; allowed: none of seeds, {self.seeds}")
+        return self

@@ -1,0 +1,359 @@
+"""Figure 1: its networks, its training, its sweep, its page, and its graph at toy size."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, Project, make_project, stages_run
+from imports import OWN, code_of
+from ruamel.yaml import YAML
+from torch import nn
+from torch.nn import functional
+
+from alexnet.errors import UserError
+from alexnet.params.base import read, validate
+from alexnet.training.precision import Precision
+from experiments.figure1 import norm, summary, sweep
+from experiments.figure1.arrays import Pictures
+from experiments.figure1.networks import (
+    FourLayers,
+    LocallyConnected,
+    LocalNet,
+    initialise,
+    pooled,
+    unit_gain,
+)
+from experiments.figure1.pictures import shrink
+from experiments.figure1.settings import PARAMS, Activation, Figure1
+from experiments.figure1.training import Data, Training, epochs_to
+
+PIPELINE = "experiments/figure1/dvc.yaml"
+CPU = torch.device("cpu")
+
+
+def settings_of(**changes: Any) -> Figure1:
+    content = read(ROOT / PARAMS, Figure1).model_dump()
+    for key, value in changes.items():
+        group, _, name = key.rpartition("__")
+        (content[group] if group else content)[name] = value
+    return validate(content, Figure1, PARAMS, "figure1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sweep__rungs": [3, 1]}, r"figure1\.sweep: rungs: found \[3, 1\]; allowed: numbers of epochs that"),
+        ({"sweep__seed": 2}, r"sweep\.seed: found 2; allowed: none of seeds"),
+        ({"norm__size": 4}, r"norm\.size: found 4; allowed: an odd number"),
+        ({"norm__crop": 40}, r"norm\.crop: found 40; allowed: 4 to side, 32"),
+        ({"activations": ["gelu"]}, r"activations\.0: found gelu; allowed: relu \| tanh \| abs_tanh"),
+    ],
+)
+def test_settings_that_are_wrong_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings_of(**changes)
+
+
+def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    assert (shrink(picture, 32) == picture).all()
+
+
+def test_a_pixel_is_the_mean_of_what_it_covers() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8)
+    square = picture[:, 8:40].astype(float).reshape(8, 4, 8, 4, 3)
+    assert np.abs(shrink(picture, 8) - square.mean((1, 3))).max() <= 0.5
+
+
+def test_the_four_layers_are_those_of_cuda_convnet() -> None:
+    shapes = {name: tuple(value.shape) for name, value in FourLayers("relu", 32, 10).named_parameters()}
+    assert shapes == {
+        "conv1.weight": (32, 3, 5, 5),
+        "conv1.bias": (32,),
+        "conv2.weight": (32, 32, 5, 5),
+        "conv2.bias": (32,),
+        "conv3.weight": (64, 32, 5, 5),
+        "conv3.bias": (64,),
+        "fc.weight": (10, 64 * 4 * 4),
+        "fc.bias": (10,),
+    }
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "abs_tanh"])
+@pytest.mark.parametrize("side", [32, 24, 9])
+def test_the_four_layers_pool_where_cuda_convnet_does(activation: Activation, side: int) -> None:
+    network = FourLayers(activation, side, 7).double()
+    pictures = torch.randn(2, 3, side, side, dtype=torch.float64)
+    activations: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "relu": lambda values: values.clamp(min=0),
+        "tanh": lambda values: 2 * torch.sigmoid(2 * values) - 1,
+        "abs_tanh": lambda values: (2 * torch.sigmoid(2 * values) - 1).abs(),
+    }
+    act = activations[activation]
+    conv = {name: getattr(network, name) for name in ("conv1", "conv2", "conv3")}
+    maps = act(functional.max_pool2d(conv["conv1"](pictures), 3, 2, ceil_mode=True))
+    for name in ("conv2", "conv3"):
+        # The mean of the pixels that are there, written with sums.
+        values = act(conv[name](maps))
+        padded = functional.pad(values, (0, 3, 0, 3))
+        there = functional.pad(torch.ones_like(values), (0, 3, 0, 3))
+        size = pooled(values.shape[-1], 1)
+        sums, counts = (9 * functional.avg_pool2d(t, 3, 2)[..., :size, :size] for t in (padded, there))
+        maps = sums / counts
+    assert torch.allclose(network(pictures), network.fc(maps.flatten(1)))
+
+
+def test_a_locally_connected_layer_has_a_kernel_for_each_place() -> None:
+    layer = LocallyConnected(2, 3, 4)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    maps = torch.randn(5, 2, 4, 4)
+    found = layer(maps)
+    padded = functional.pad(maps, (1, 1, 1, 1))
+    for row in range(4):
+        for column in range(4):
+            window = padded[:, :, row : row + 3, column : column + 3].flatten(1)
+            expected = window @ layer.weight[4 * row + column].T + layer.bias[:, row, column]
+            assert torch.allclose(found[:, :, row, column], expected, atol=1e-5)
+
+
+def test_normalisation_is_the_librarys_which_divides_alpha_too() -> None:
+    constants = settings_of().norm
+    plain, normed = LocalNet(None, 24, 10), LocalNet(constants, 24, 10)
+    for network in (plain, normed):
+        initialise(network, unit_gain(network), 1)
+    plain.norm = nn.LocalResponseNorm(5, alpha=0.001, beta=0.75, k=1.0)  # type: ignore[assignment]
+    pictures = 60 * torch.randn(2, 3, 24, 24)
+    assert torch.allclose(plain(pictures), normed(pictures), rtol=1e-4, atol=1e-4)
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in normed.parameters())
+
+
+def test_all_activations_begin_with_the_same_weights() -> None:
+    networks = [FourLayers("relu", 32, 10), FourLayers("tanh", 32, 10)]
+    for network in networks:
+        initialise(network, unit_gain(network), 3)
+    one, other = (dict(network.named_parameters()) for network in networks)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert float(one["conv2.weight"].detach().std()) == pytest.approx(1 / math.sqrt(32 * 25), rel=0.02)
+    assert not one["conv2.bias"].any()
+
+
+def test_patches_are_functions_of_seed_epoch_and_picture() -> None:
+    side, crop = 8, 5
+    pictures = torch.arange(6 * 3 * side * side, dtype=torch.float32).reshape(6, 3, side, side)
+    augment = norm.Augmented(crop, side, 6, 1)
+    whole = augment(pictures, 2, np.arange(6))
+    parts = [norm.Augmented(crop, side, 6, 1)(pictures[[n]], 2, np.array([n])) for n in range(6)]
+    assert torch.equal(whole, torch.cat(parts))
+    assert not torch.equal(whole, augment(pictures, 3, np.arange(6)))
+    seen = set()
+    for epoch in range(1, 60):
+        for picture, patch in zip(pictures, augment(pictures, epoch, np.arange(6)), strict=True):
+            mirrored = bool(patch[0, 0, 0] > patch[0, 0, 1])
+            straight = patch.flip(-1) if mirrored else patch
+            first = int(straight[0, 0, 0] - picture[0, 0, 0])
+            top, left = divmod(first, side)
+            assert torch.equal(straight, picture[:, top : top + crop, left : left + crop])
+            seen.add((top, left, mirrored))
+    assert seen == {(top, left, mirrored) for top in range(4) for left in range(4) for mirrored in (0, 1)}
+
+
+def test_ten_patches_are_corners_centre_and_mirrors() -> None:
+    picture = torch.arange(64.0).reshape(1, 1, 8, 8)
+    corners = [int(patch[0, 0, 0, 0]) for patch in norm.ten_patches(picture, 4)]
+    assert corners == [0, 4, 32, 36, 18, 3, 7, 35, 39, 21]
+
+
+def toy_data(folder: Path, pictures: int = 60) -> Data:
+    draw = np.random.default_rng(5)
+    labels = draw.integers(0, 3, pictures)
+    pixels = (draw.integers(0, 60, (pictures, 3, 8, 8)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    store = folder / "train.npz"
+    np.savez(store, pixels=pixels, labels=labels)
+    return Data(
+        torch.from_numpy(pixels), torch.from_numpy(labels), lambda batch: (batch.float() - 90) / 60, store
+    )
+
+
+TOY = {"side": 8, "batch_size": 10, "norm__crop": 6}
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, data = settings_of(**TOY), toy_data(tmp_path)
+    weights = []
+    for name, stops in (("whole", 1), ("stopped", 4)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for _ in range(stops):
+            training = norm.begin(settings, "with", 1, data)
+            for _ in range(4 // stops):
+                training.train_epoch("test", "none", divisor=10.0 if len(training.errors) >= 2 else 1.0)
+        assert len(training.errors) == 4
+        weights.append(training.network.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings, data = settings_of(**TOY), toy_data(tmp_path)
+    training = norm.begin(settings, "without", 1, data)
+    before = {name: value.clone() for name, value in training.network.named_parameters()}
+    for group in training.optimiser.param_groups:
+        group["lr"] = group["full_rate"]
+    training._step(np.arange(10), 1)
+    rate, decay = settings.norm.learning_rate, settings.norm.weight_decay
+    for name, value in training.network.named_parameters():
+        layer, kind = name.rsplit(".", 1)
+        assert value.grad is not None
+        own = (2 if kind == "bias" else 1) * rate
+        pull = decay * before[name] if kind == "weight" and not layer.startswith("conv") else 0
+        assert torch.allclose(value, before[name] - own * (value.grad + pull), atol=1e-7)
+
+
+def test_the_sweep_drops_the_worse_half_and_what_diverges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = [1e-6, 0.01, 0.03, 1e30]
+    settings = settings_of(**TOY, sweep__learning_rates=rates, sweep__rungs=[1, 2, 3])
+    errors = sweep.sweep(settings, "relu", toy_data(tmp_path), "none")
+    assert sorted(len(row) for row in errors.values()) == [1, 1, 2, 3]
+    assert math.isnan(errors[1e30][-1])
+    best = sweep.best(errors)
+    assert len(errors[best]) == 3
+    assert best in (0.01, 0.03)
+
+
+def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Path) -> None:
+    data = toy_data(tmp_path, 23)
+
+    class Brightness(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, patches: torch.Tensor) -> torch.Tensor:
+            return -(patches.mean((1, 2, 3))[:, None] - torch.tensor([-1.0, 0.0, 1.0])).abs()
+
+    network = Brightness()
+    group = {"params": list(network.parameters()), "full_rate": 0.0, "weight_decay": 0.0}
+    training = Training(
+        network, [group], data, 5, 0.9, 1, Precision("float32", CPU), {}, state=tmp_path / ".state"
+    )
+    test = Pictures(data.pixels.numpy(), data.labels.numpy())
+    assert norm.error_rate(training, test, 6) == 0
+    wrong = Pictures(test.pixels, np.where(np.arange(23) < 6, (test.labels + 1) % 3, test.labels))
+    assert norm.error_rate(training, wrong, 6) == pytest.approx(6 / 23)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([0.6, 0.3, 0.2], 2.5),
+        ([0.6, 0.25], 2.0),
+        ([0.2], 1.0),
+        ([0.6, 0.5], None),
+        ([0.6, math.nan], None),
+        ([], None),
+    ],
+)
+def test_epochs_to_the_goal(errors: list[float], expected: float | None) -> None:
+    found = epochs_to(errors, 0.25)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def run_of(activation: Activation, seed: int, *errors: float) -> summary.Run:
+    return summary.Run(activation, seed, list(errors))
+
+
+def test_the_ratio_is_paired_by_seed() -> None:
+    settings = settings_of(epochs=8, seeds=[1, 2])
+    runs = [
+        run_of("relu", 1, 0.5, 0.25),
+        run_of("relu", 2, 0.25),
+        run_of("tanh", 1, 0.5, 0.5, 0.5, 0.25),
+        run_of("tanh", 2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25),
+    ]
+    ratio = summary.ratio_to_relu(runs, "tanh", settings)
+    assert ratio is not None
+    assert ratio.mean == pytest.approx(4)
+    assert ratio.interval is not None
+    # By hand: logs 2, 8 → mean log 4, deviation ln 4 / √2, t of one degree of freedom 12.706.
+    assert math.log(ratio.interval[1] / 4) == pytest.approx(
+        12.7062 * math.log(4) / math.sqrt(2) / math.sqrt(2), rel=1e-4
+    )
+    never = [*runs[:3], run_of("tanh", 2, *[0.5] * 8)]
+    assert str(summary.ratio_to_relu(never, "tanh", settings)) == "at least 4.0"
+    assert summary.ratio_to_relu(runs[2:], "tanh", settings) is None
+
+
+def test_the_page_tells_what_was_not_reached() -> None:
+    settings = settings_of(epochs=3, seeds=[1, 2])
+    runs = [
+        run_of("relu", 1, 0.5, 0.2),
+        run_of("relu", 2, 0.2),
+        run_of("tanh", 1, 0.6, 0.5, 0.4),
+        run_of("tanh", 2, 0.6, math.nan),
+        run_of("abs_tanh", 1),
+        run_of("abs_tanh", 2, 0.6),
+    ]
+    arms = [summary.Arm("with", 1, 0.1, 0.12, 1000), summary.Arm("without", 1, 0.1, 0.15, 1000)]
+    rates = {"relu": 0.03, "tanh": 0.3, "abs_tanh": None}
+    found, parts = summary.as_page(settings, runs, arms, rates, pd.DataFrame(), 50_000, 10)  # type: ignore[arg-type]
+    text = "\n".join(str(part) for part in parts)
+    assert "not reached in 3 epochs, diverged in epoch 2" in text
+    assert "not run, not reached in 1 epochs (unfinished)" in text
+    assert "4 of 6 runs have ended" in text
+    assert "tanh chose an end of the range" in text
+    assert "+3.0 points (1 seed); the paper has +2. One seed does not tell" in text
+    assert "at least" in found
+    assert summary.as_figure(settings, runs) == summary.as_figure(settings, runs)
+
+
+def change(project: Project, **values: Any) -> None:
+    for key, value in values.items():
+        project.set(f"figure1.{key.replace('__', '.')}", value, str(PARAMS))
+
+
+def test_the_graph_at_toy_size(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    change(project, side=8, batch_size=8, activations=["relu"], seeds=[1], epochs=2, goal=0.001)
+    change(project, sweep__learning_rates=[0.01, 0.03], sweep__rungs=[1, 2])
+    change(project, norm__crop=6, norm__epochs=1, norm__drop_epochs=[])
+    first = [name.split(":")[-1] for name in stages_run(project.repro("--keep-going", PIPELINE))]
+    assert {name for name in first if "@" in name} == {
+        *("sweep@relu", "train@1-relu", "norm@1-with", "norm@1-without")
+    }
+    page = (project.folder / "reports/experiments/figure1.md").read_text()
+    assert "1 of 1 runs have ended" in page
+    assert len(pd.read_csv(project.folder / "reports/experiments/figure1.csv")) == 2
+    # Another seed runs alone, and nothing of what was done before.
+    change(project, seeds=[1, 2], norm__epochs=1)
+    again = [name.split(":")[-1] for name in stages_run(project.repro("--keep-going", PIPELINE))]
+    assert {name for name in again if "@" in name} == {"train@2-relu"}
+    shutil.rmtree(project.folder)
+
+
+def test_stages_depend_on_the_code_they_import() -> None:
+    stages = YAML(typ="safe").load((ROOT / PIPELINE).read_text())["stages"]
+    for name, stage in stages.items():
+        module = stage["cmd"].split("-m ")[1].split()[0]
+        declared = [dep for dep in stage["deps"] if dep.startswith(OWN)]
+        needed = code_of(module, ROOT)
+        for file in needed:
+            assert any(file == dep or file.startswith(f"{dep}/") for dep in declared), (name, file)
+        for dep in declared:
+            made = dep.startswith("experiments/") and not dep.endswith(".py")
+            assert made or any(file == dep or file.startswith(f"{dep}/") for file in needed), (name, dep)
