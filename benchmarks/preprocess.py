@@ -3,8 +3,8 @@
     python -m benchmarks.preprocess [--pictures FOLDER]
 
 Both sides decode a picture, bring its shorter side to 256, cut the central 256×256 and encode it
-as JPEG of quality 95, on one core, in turns over several rounds of the same pictures in memory, timed
-in seconds of the processor.
+as JPEG of quality 95, on one core, in turns of a few pictures over several rounds of the same pictures
+in memory, timed in seconds of the processor.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.data.resize import SIDE, BadPictureError, decode, encode, to_square
+from alexnet.data.resize import SIDE, BadPictureError, decode, encode, expect_many_pictures, to_square
 from alexnet.data.sample import generate
 from alexnet.data.sources.archives import scan_tar
 from alexnet.data.sources.ilsvrc import ILSVRC_2012
@@ -34,6 +33,8 @@ from alexnet.errors import UserError, shown_plainly
 from alexnet.params.sample import Sample
 
 QUALITY, CHROMA = 95, "4:2:0"
+# Pictures: long enough for warm caches.
+TURN = 20
 SAMPLE = Sample(seed=2012, classes=10, first_class=0, train_per_class=20, val_per_class=1)
 
 Floats = NDArray[np.float64]
@@ -76,12 +77,18 @@ def area_square(picture: NDArray[np.uint8]) -> Floats:
     return np.stack(planes, axis=2)
 
 
-def pictures_per_second(work: Callable[[bytes], bytes], pictures: list[bytes]) -> float:
-    # Seconds of this process alone: both sides compute in one thread, and read and wait for nothing.
-    start = time.process_time()
-    for data in pictures:
-        work(data)
-    return len(pictures) / (time.process_time() - start)
+def pictures_per_second(pictures: list[bytes], *contestants: Callable[[bytes], bytes]) -> list[float]:
+    """Return the rate of each contestant, who take turns, some pictures at a time."""
+    # So whatever else the machine does then falls on all alike. Seconds of this process alone: all compute
+    # in one thread, and read and wait for nothing.
+    seconds = [0.0] * len(contestants)
+    for first in range(0, len(pictures), TURN):
+        for number, work in enumerate(contestants):
+            start = time.process_time()
+            for data in pictures[first : first + TURN]:
+                work(data)
+            seconds[number] += time.process_time() - start
+    return [len(pictures) / spent for spent in seconds]
 
 
 def from_folder(folder: Path) -> list[bytes]:
@@ -113,11 +120,8 @@ def drawn() -> list[bytes]:
 
 
 def compare_speed(pictures: list[bytes], rounds: int) -> None:
-    """Print the rates of both sides, measured in turns, and their ratio."""
-    # Whatever else the machine does then falls on both alike.
-    rates = [
-        (pictures_per_second(ours, pictures), pictures_per_second(pillow, pictures)) for _ in range(rounds)
-    ]
+    """Print the rates of both sides, and their ratio."""
+    rates = [pictures_per_second(pictures, ours, pillow) for _ in range(rounds)]
     for name, values in (("ours", [a for a, _ in rates]), ("Pillow, bicubic", [b for _, b in rates])):
         print(
             f"{name}: {statistics.median(values):.1f} pictures/s"
@@ -131,7 +135,7 @@ def compare_speed(pictures: list[bytes], rounds: int) -> None:
 
 
 def compare_statistics(pictures: list[bytes], rounds: int) -> None:
-    """Print what summing the statistics adds to preparing, measured in turns."""
+    """Print what summing the statistics adds to preparing."""
     sums = Sums()
 
     def summing(data: bytes) -> bytes:
@@ -139,10 +143,8 @@ def compare_statistics(pictures: list[bytes], rounds: int) -> None:
         sums.add_picture(square)
         return encode(square, QUALITY, CHROMA)
 
-    extra = [
-        pictures_per_second(ours, pictures) / pictures_per_second(summing, pictures) - 1
-        for _ in range(rounds)
-    ]
+    rates = [pictures_per_second(pictures, ours, summing) for _ in range(rounds)]
+    extra = [without / summed - 1 for without, summed in rates]
     print(
         f"statistics on the way: {statistics.median(extra):+.1%} of the time"
         f" (median of {rounds} rounds, {min(extra):+.1%} to {max(extra):+.1%})"
@@ -177,7 +179,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="how often each side takes all pictures")] = 5,
 ) -> None:
     """Compare speed and pixels of our squaring with Pillow's and with exact area averages."""
-    cv2.setNumThreads(1)
+    expect_many_pictures()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     files = drawn() if pictures is None else from_folder(pictures)

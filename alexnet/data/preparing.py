@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from alexnet.data.raw import Place, read_picture
 from alexnet.data.records import Record, shard_name, write_shard
-from alexnet.data.resize import BadPictureError, Picture, encode, to_square
+from alexnet.data.resize import BadPictureError, Picture, encode, expect_many_pictures, to_square
 from alexnet.data.statistics import Sums
 from alexnet.errors import UserError
 from alexnet.files import replacing
@@ -154,7 +153,7 @@ def gather_shard(shard: Shard) -> int:
 
 
 def _prepare(root: Path, pictures: pd.DataFrame, settings: Preprocess, sums: Sums) -> Iterator[Prepared]:
-    cv2.setNumThreads(1)
+    expect_many_pictures()
     row: Any
     for row in pictures.itertuples():
         try:

@@ -22,14 +22,27 @@ from scipy.sparse import csr_array
 SIDE = 256
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
-# Pixels held as floats at once when shrinking: what stays in a core's cache.
-STRIP_PIXELS = 50_000
+# An array of nearly the 32 MiB up to which glibc learns from what is freed.
+FREED_ONCE = 31_000_000
+# New columns made at once when shrinking, and the pixels under them at most: what stays in a core's cache,
+# and for large pictures in little memory.
+BLOCK, BLOCK_PIXELS = 64, 200_000
 
 Picture = NDArray[np.uint8]
 
 
 class BadPictureError(Exception):
     """The bytes are no picture that can be used; the message is the reason."""
+
+
+def expect_many_pictures() -> None:
+    """Set this process up for pictures one after another: in one thread each, in memory that it keeps.
+
+    By default glibc hands a large picture's memory back to the system and asks for the next one's,
+    page by page, which can take as long as the picture. What it keeps is twice the largest array freed.
+    """
+    cv2.setNumThreads(1)
+    np.empty(FREED_ONCE, np.uint8)
 
 
 def decode(data: bytes) -> Picture:
@@ -117,33 +130,35 @@ def _central_square_by_area(picture: Picture, size: tuple[int, int]) -> Picture:
     """Return the central square of `picture` shrunk to `size` (height, width) by exact coverage of areas.
 
     Pixels outside the square are not touched. Rows, then columns: either is a product with a sparse
-    matrix, three times as fast as OpenCV's area interpolation and within its rounding.
+    matrix, three times as fast as OpenCV's area interpolation and within its rounding. Block by block
+    of new columns, which changes no bit and stays in a core's cache.
     """
     top, left = _corner(size)
-    above, rows = _coverage(picture.shape[0], size[0], top)
-    before, columns = _coverage(picture.shape[1], size[1], left)
-    part = picture[above : above + rows.shape[1], before : before + columns.shape[1]]
-    width = part.shape[1]
-    # Columns first from here on: OpenCV transposes pixels several times faster than NumPy.
-    low = np.empty((width, SIDE, 3), np.float32)
-    strip = max(1, STRIP_PIXELS // part.shape[0])
-    for start in range(0, width, strip):
-        floats = part[:, start : start + strip].astype(np.float32).reshape(part.shape[0], -1)
-        cv2.transpose((rows @ floats).reshape(SIDE, -1, 3), low[start : start + strip])
-    square = columns @ low.reshape(width, -1)
-    rounded = cv2.convertScaleAbs(square).reshape(SIDE, SIDE, 3)
-    return cv2.transpose(rounded).astype(np.uint8, copy=False)
+    above, rows = _coverage(picture.shape[0], size[0], top, SIDE)
+    tall = picture[above : above + rows.shape[1]]
+    wide = BLOCK
+    while wide > 1 and wide * len(tall) > BLOCK_PIXELS * SIDE // len(tall):
+        wide //= 2
+    # Columns first: OpenCV transposes pixels several times faster than NumPy.
+    square = np.empty((SIDE, SIDE, 3), np.uint8)
+    for start in range(0, SIDE, wide):
+        before, columns = _coverage(picture.shape[1], size[1], left + start, wide)
+        floats = tall[:, before : before + columns.shape[1]].astype(np.float32)
+        low = cv2.transpose((rows @ floats.reshape(len(tall), -1)).reshape(SIDE, -1, 3))
+        block = cv2.convertScaleAbs(columns @ low.reshape(columns.shape[1], -1))
+        square[start : start + wide] = block.reshape(wide, SIDE, 3)
+    return cv2.transpose(square).astype(np.uint8, copy=False)
 
 
-@functools.lru_cache(1024)
-def _coverage(before: int, after: int, first: int) -> tuple[int, Any]:
-    """Return which share of the new cells `first` to `first` + 255 each old cell covers.
+@functools.lru_cache(4096)
+def _coverage(before: int, after: int, first: int, count: int) -> tuple[int, Any]:
+    """Return which share of the `count` new cells from `first` on each old cell covers.
 
-    `before` cells are shrunk to `after`. The matrix, (256, old cells), starts at the old cell whose
+    `before` cells are shrunk to `after`. The matrix, (count, old cells), starts at the old cell whose
     number stands in front of it. Whole numbers until the last division: a new cell is `before`
     long, an old one `after`.
     """
-    new = np.arange(first, first + SIDE)
+    new = np.arange(first, first + count)
     starts, ends = new * before // after, -(-(new + 1) * before // after)
     counts = ends - starts
     ends_at = np.cumsum(counts)
@@ -152,7 +167,7 @@ def _coverage(before: int, after: int, first: int) -> tuple[int, Any]:
     overlap = np.minimum((new + 1) * before, (old + 1) * after) - np.maximum(new * before, old * after)
     weights = (overlap / before).astype(np.float32)
     offset = int(starts[0])
-    shape = (SIDE, int(ends[-1]) - offset)
+    shape = (count, int(ends[-1]) - offset)
     return offset, csr_array((weights, old - offset, np.concatenate([[0], ends_at])), shape=shape)
 
 

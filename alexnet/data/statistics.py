@@ -72,6 +72,7 @@ class Sums:
         self.products = np.zeros((3, 3), np.int64)
         self._recent = np.zeros((256, 256, 3), np.float32)
         self._recent_images = 0
+        self._planes = [np.empty((256, 256), np.uint8) for _ in range(3)]
 
     def add_picture(self, picture: NDArray[np.uint8]) -> None:
         """Add one picture, uint8 (256, 256, 3)."""
@@ -82,15 +83,12 @@ class Sums:
         if self._recent_images == EXACT_IN_FLOAT32:
             self._settle()
         # Products by squares alone, which OpenCV sums fastest: 2ab = a² + b² − (a − b)².
-        planes = cv2.split(picture)
-        # The sums of squares take a root and its square on their way, hence the rounding.
-        squares = [round(cv2.norm(plane, cv2.NORM_L2SQR)) for plane in planes]
-        for a, b in ((0, 1), (0, 2), (1, 2)):
-            difference = round(cv2.norm(planes[a], planes[b], cv2.NORM_L2SQR))
-            product = (squares[a] + squares[b] - difference) // 2
-            self.products[a, b] += product
-            self.products[b, a] += product
-        self.products[range(3), range(3)] += squares
+        red, green, blue = cv2.split(picture, self._planes)
+        rr, gg, bb = _squares(red), _squares(green), _squares(blue)
+        rg = (rr + gg - _squares(red, green)) // 2
+        rb = (rr + bb - _squares(red, blue)) // 2
+        gb = (gg + bb - _squares(green, blue)) // 2
+        self.products += ((rr, rg, rb), (rg, gg, gb), (rb, gb, bb))
 
     def add(self, other: Sums) -> None:
         """Add what `other` has summed; the order does not matter."""
@@ -119,6 +117,12 @@ class Sums:
         self.pixels += self._recent.astype(np.int64)
         self._recent[:] = 0
         self._recent_images = 0
+
+
+def _squares(*planes: NDArray[np.uint8]) -> int:
+    """Return the sum of squares of a plane, or of the difference of two."""
+    # OpenCV's takes a root and its square on its way, hence the rounding.
+    return round(cv2.norm(*planes, cv2.NORM_L2SQR))
 
 
 def measure(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
