@@ -4,7 +4,7 @@ Columns of ``index.parquet``, rows sorted by split and name:
 
 =======  ======  ==========================================================================
 split    string  ``train``, ``val`` or ``test``
-label    int32   rank of the class in ``classes.csv``, from 0
+label    int32   rank of the class in ``classes.csv``, from 0; -1 in a test split without labels
 name     string  the picture's name, unique in its split
 path     string  the file that holds it, relative to data_root
 packing  string  ``none``; ``zip``: a zip's member, stored or deflated; ``gzip``: all of the
@@ -32,6 +32,8 @@ from alexnet.files import replacing, write_json
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
 SOURCE = "source.json"
+# The label of a picture whose class the source does not tell.
+UNKNOWN = -1
 COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"]
 
 

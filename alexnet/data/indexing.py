@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from alexnet.data import index as indexes
 from alexnet.data.index import COLUMNS, Index
 from alexnet.data.sources import Listing, list_source
+from alexnet.data.sources.listing import UNKNOWN
 from alexnet.draws import generator
 from alexnet.errors import UserError
 from alexnet.files import STATE, fingerprint, replacing
@@ -35,10 +38,12 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     classes = _chosen_classes(listing, data)
     label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
     if len(classes) < len(listing.classes):
+        # Of other classes, perhaps, are those without a label too.
         pictures = pictures[pictures["wnid"].isin(label_of.index)]
-    pictures = pictures.assign(label=label_of.reindex(pictures["wnid"]).to_numpy("int32"))
+    labels = label_of.reindex(pictures["wnid"], fill_value=indexes.UNKNOWN)
+    pictures = pictures.assign(label=labels.to_numpy("int32"))
     if data.per_class != "all":
-        pictures = _some_per_class(pictures, data.per_class, data.seed)
+        pictures = _some_per_class(pictures, data.per_class, len(classes), data.seed)
     return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
 
 
@@ -97,6 +102,11 @@ def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.Data
                 f"data.held_out: found 0, but the {layout} source has no validation pictures;"
                 " allowed: above 0, e.g. 0.02"
             )
+        if (pictures["wnid"] == UNKNOWN).any():
+            raise UserError(
+                "data.held_out: found 0, but the test pictures, which would be the validation pictures then,"
+                " have no labels; allowed: above 0, e.g. 0.02"
+            )
         return pictures.assign(split=pictures["split"].where(pictures["split"] != "test", "val"))
     train = pictures[pictures["split"] == "train"]
     draw = pd.Series(generator(data.seed, "held-out pictures").permutation(len(train)), index=train.index)
@@ -130,7 +140,8 @@ def _chosen_classes(listing: Listing, data: Data) -> pd.DataFrame:
     return classes.reset_index(drop=True)
 
 
-def _some_per_class(pictures: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def _some_per_class(pictures: pd.DataFrame, count: int, classes: int, seed: int) -> pd.DataFrame:
+    """Keep `count` pictures of each class in each split; without labels as many as of all `classes`."""
     rank = generator(seed, "subset of pictures").permutation(len(pictures))
-    keep = pictures.assign(rank=rank).groupby(["split", "label"])["rank"].rank() <= count
-    return pictures[keep]
+    place = pictures.assign(rank=rank).groupby(["split", "label"])["rank"].rank()
+    return pictures[place <= np.where(pictures["wnid"] == UNKNOWN, count * classes, count)]

@@ -119,10 +119,12 @@ class Sums:
         self._recent_images = 0
 
 
-def _squares(*planes: NDArray[np.uint8]) -> int:
-    """Return the sum of squares of a plane, or of the difference of two."""
+def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) -> int:
+    """Return the sum of squares of a plane, or of its difference from another."""
     # OpenCV's takes a root and its square on its way, hence the rounding.
-    return round(cv2.norm(*planes, cv2.NORM_L2SQR))
+    if less is None:
+        return round(cv2.norm(plane, cv2.NORM_L2SQR))
+    return round(cv2.norm(plane, less, cv2.NORM_L2SQR))
 
 
 def measure(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:

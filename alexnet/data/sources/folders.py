@@ -3,7 +3,8 @@
 Kaggle's copy of ILSVRC-2012 is of this kind. Below the folder that holds ``train``:
 
 - ``SPLIT/CLASS/NAME``, or ``SPLIT/NAME`` and a file ``SPLIT.csv`` (Kaggle: ``LOC_val_solution.csv``)
-  whose rows begin with a name, with or without its suffix, and a class;
+  whose rows begin with a name, with or without its suffix, and a class; ``test/NAME`` without a
+  file is a test split without labels, as Kaggle's is;
 - optionally ``words.txt`` (Kaggle: ``LOC_synset_mapping.txt``) with a line per class: name, words.
 """
 
@@ -22,6 +23,7 @@ from alexnet.data.sources.archives import scan_zip
 from alexnet.data.sources.listing import (
     COLUMNS,
     PICTURE_SUFFIXES,
+    UNKNOWN,
     Listing,
     Scan,
     parse_words,
@@ -94,8 +96,7 @@ def list_folders(tree: Tree, layout: str) -> Listing:
     kaggle = layout == "kaggle"
     parts = []
     for split in SPLITS:
-        # Kaggle's test pictures have no labels.
-        if tree.has(_below(top, split)) and not (kaggle and split == "test"):
+        if tree.has(_below(top, split)):
             parts.append(_one_split(tree, top, split))
     pictures = pd.concat(parts, ignore_index=True)
     if kaggle:
@@ -116,7 +117,7 @@ def list_folders(tree: Tree, layout: str) -> Listing:
             f" picture of it ({len(absent)} such classes)"
         )
     for split, found in pictures.groupby("split")["wnid"]:
-        strangers = sorted(set(found.unique()) - set(wnids))
+        strangers = sorted(set(found.unique()) - {*wnids, UNKNOWN})
         if strangers:
             raise UserError(
                 f"data_root {tree.where}: {split}/{strangers[0]} has no training pictures in train/"
@@ -140,11 +141,13 @@ def _one_split(tree: Tree, top: str, split: str) -> pd.DataFrame:
 
 
 def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
-    """Return the class of each of `names` by the split's CSV."""
+    """Return the class of each of `names` by the split's CSV; without one a test picture's is unknown."""
     places = [place for file in LABELS[split] for place in dict.fromkeys((_below(top, file), file))]
     content, place = next(
         ((text, place) for place in places if (text := tree.text(place)) is not None), (None, "")
     )
+    if content is None and split == "test":
+        return [UNKNOWN] * len(names)
     if content is None:
         raise UserError(
             f"data_root {tree.where}: {split}/ holds {len(names)} pictures and no folder per class;"

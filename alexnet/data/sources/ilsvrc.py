@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.io import loadmat
 
 from alexnet.data.sources.archives import AGAIN, scan_tar
-from alexnet.data.sources.listing import Listing, Scan, as_pictures, refuse_twins
+from alexnet.data.sources.listing import UNKNOWN, Listing, Scan, as_pictures, refuse_twins
 from alexnet.errors import UserError
 
 
@@ -23,7 +23,8 @@ class Release:
     """The names of one year's files.
 
     Attributes:
-        test: the test pictures' tar; 2012's test labels are not public.
+        test: the test pictures' tar, by any of its names.
+        test_truth: whether the test labels are public; 2012's are not.
         patches: better copies of some pictures, which 2010 offers beside the tars.
         devkit_data: the folder inside the development kit.
     """
@@ -31,7 +32,8 @@ class Release:
     year: int
     train: str
     val: str
-    test: str | None
+    test: tuple[str, ...]
+    test_truth: bool
     patches: str | None
     devkit: str
     devkit_data: str
@@ -52,7 +54,8 @@ ILSVRC_2012 = Release(
     year=2012,
     train="ILSVRC2012_img_train.tar",
     val="ILSVRC2012_img_val.tar",
-    test=None,
+    test=("ILSVRC2012_img_test_v10102019.tar", "ILSVRC2012_img_test.tar"),
+    test_truth=False,
     patches=None,
     devkit="ILSVRC2012_devkit_t12.tar.gz",
     devkit_data="ILSVRC2012_devkit_t12/data/",
@@ -61,7 +64,8 @@ ILSVRC_2010 = Release(
     year=2010,
     train="ILSVRC2010_images_train.tar",
     val="ILSVRC2010_images_val.tar",
-    test="ILSVRC2010_images_test.tar",
+    test=("ILSVRC2010_images_test.tar",),
+    test_truth=True,
     patches="patch_images.tar",
     devkit="ILSVRC2010_devkit-1.0.tar.gz",
     devkit_data="devkit-1.0/data/",
@@ -83,7 +87,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     devkit = _Devkit.read(root / release.devkit, release)
     classes = devkit.synsets.sort_values("wnid", ignore_index=True)
     parts = [_class_tars(root / release.train, scan, classes)]
-    for split, tar, truth in _labelled_tars(root, release, devkit):
+    for split, tar, truth in _numbered_tars(root, release, devkit):
         parts.append(_numbered(root / tar, scan, release, split, devkit, truth))
     pictures = pd.concat(parts, ignore_index=True)
     if release.patches and (root / release.patches).is_file():
@@ -183,35 +187,39 @@ def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
     return as_pictures(members, "train", path.name, wnids)
 
 
-def _labelled_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[str, str, list[int]]]:
-    """Return split, tar and IDs in the order of the files' numbers, of each numbered split that is there."""
+def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[str, str, list[int] | None]]:
+    """Return split, tar and IDs in the order of the files' numbers, of each numbered split that is there.
+
+    The IDs are None where the labels are not public.
+    """
     inside = devkit.path / release.truth("val")
-    found = [("val", release.val, devkit.ids(inside, devkit.texts[release.truth("val")]))]
-    if release.test is None:
-        return found
+    val = ("val", release.val, devkit.ids(inside, devkit.texts[release.truth("val")]))
+    test = next((name for name in release.test if (root / name).is_file()), None)
+    if not release.test_truth:
+        return [val, ("test", test, None)] if test else [val]
     name = release.truth("test")
     # A separate download, which people put beside the tars or into the devkit's folder.
     places = [path for path in (root / name, root / release.devkit_data / name) if path.is_file()]
-    has_pictures, has_truth = (root / release.test).is_file(), bool(places) or name in devkit.texts
-    if has_pictures != has_truth:
-        there, lacking = (release.test, name) if has_pictures else (name, release.test)
+    has_truth = bool(places) or name in devkit.texts
+    if bool(test) != has_truth:
+        there, lacking = (test, name) if test else (name, release.test[0])
         raise UserError(
             f"data_root {root}: {there} is there, but {lacking} is not. Add it, or remove the other to"
             " do without the test split."
         )
-    if has_pictures:
-        path = places[0] if places else devkit.path / name
-        content = path.read_bytes() if places else devkit.texts[name]
-        found.append(("test", release.test, devkit.ids(path, content)))
-    return found
+    if test is None:
+        return [val]
+    path = places[0] if places else devkit.path / name
+    content = path.read_bytes() if places else devkit.texts[name]
+    return [val, ("test", test, devkit.ids(path, content))]
 
 
 def _numbered(
-    path: Path, scan: Scan, release: Release, split: str, devkit: _Devkit, ids: list[int]
+    path: Path, scan: Scan, release: Release, split: str, devkit: _Devkit, ids: list[int] | None
 ) -> pd.DataFrame:
     """List a flat tar whose pictures are numbered from 1, number n being of class `ids[n - 1]`."""
     members = scan(path, scan_tar)
-    # 2010 has a folder inside.
+    # 2010's have a folder inside, and so has 2012's with the test pictures.
     members = members.assign(name=members["name"].str.removeprefix(f"{split}/"))
     stem = f"ILSVRC{release.year}_{split}_"
     numbers = members["name"].str.extract(rf"^{stem}(\d{{8}})\.JPEG$")[0]
@@ -219,12 +227,20 @@ def _numbered(
         name = members["name"][numbers.isna()].iloc[0]
         raise UserError(f"{path}: found {name}; allowed: {stem}00000001.JPEG and so on")
     refuse_twins(path, members["name"])
-    found, expected = numbers.astype(int), len(ids)
+    found = numbers.astype(int)
+    if len(found) == 0:
+        raise UserError(f"{path}: no pictures. {AGAIN}")
+    expected = len(found) if ids is None else len(ids)
     if len(found) != expected or found.min() != 1 or found.max() != expected:
+        there = f"{path}: {len(found)} pictures from number {found.min()} to {found.max()}"
+        if ids is None:
+            raise UserError(f"{there}; allowed: from 1 on without a hole. {AGAIN}")
         raise UserError(
-            f"{path}: {len(found)} pictures from number {found.min()} to {found.max()}, but"
-            f" {release.truth(split)} has {expected} lines. One of them is cut short or of another release."
+            f"{there}, but {release.truth(split)} has {expected} lines. One of them is cut short or of"
+            " another release."
         )
+    if ids is None:
+        return as_pictures(members, split, path.name, UNKNOWN)
     wnid_of_id = devkit.synsets["wnid"].tolist()
     wnids = pd.Series([wnid_of_id[ids[number - 1] - 1] for number in found], dtype=object)
     return as_pictures(members, split, path.name, wnids)

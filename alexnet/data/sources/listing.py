@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from alexnet.errors import UserError
 
 PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
+# Stands for the class of a picture whose source does not tell it.
+UNKNOWN = ""
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
 # Gives what a reader of one archive finds in it, which may be remembered from an earlier time.
@@ -27,8 +29,8 @@ class Listing:
         layout: one of `alexnet.params.data.Layout`, but ``auto``.
         classes: a row per class in label order: wnid, words, and ilsvrc_id where the source gives
             each class a number on the challenge's server.
-        pictures: a row per picture: split, wnid, name, and where its bytes lie as in the index:
-            path (relative to the root), packing, form, offset, size.
+        pictures: a row per picture: split, wnid (`UNKNOWN` in a test split without labels), name, and
+            where its bytes lie as in the index: path (relative to the root), packing, form, offset, size.
     """
 
     layout: str
