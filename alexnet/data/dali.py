@@ -1,8 +1,9 @@
 """NVIDIA DALI decoding, cutting and mirroring records, told batch by batch which and how.
 
-The only module that imports DALI. On a GPU the JPEGs are decoded there ("mixed"), on the CPU
-by DALI's threads. The order is ours, so DALI's readers and random operators are not used: their
-shuffle is a buffer, and their draws depend on the place in a batch.
+The only module that imports DALI. On a GPU the JPEGs are decoded there ("mixed"; a share of them by
+its JPEG engine, where it has one), on the CPU by DALI's threads. The order is ours, so DALI's readers
+and random operators are not used: their shuffle is a buffer, and their draws depend on the place in
+a batch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
 
-from alexnet.data.loader import PATCH, PREFETCHED, Batch, batch_of, put
+from alexnet.data.loader import HARDWARE_LOAD, PATCH, PREFETCHED, Batch, batch_of, put
 from alexnet.data.order import Epoch, batches, in_storage_order
 from alexnet.data.records import Records
 from alexnet.share import WHOLE, Share
@@ -33,6 +34,7 @@ class DaliLoader:
         threads: int,
         side: int,
         share: Share = WHOLE,
+        hardware_load: float = HARDWARE_LOAD,
     ) -> None:
         self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
         self.share = share
@@ -42,7 +44,7 @@ class DaliLoader:
         self._pipeline = _pipeline(
             self._request,
             side,
-            "mixed" if on_gpu else "cpu",
+            _decoding(on_gpu, hardware_load),
             batch_size=batch_size,
             num_threads=threads,
             device_id=(device.index or 0) if on_gpu else None,
@@ -106,14 +108,22 @@ class DaliLoader:
         return pixels
 
 
-@pipeline_def
-def _pipeline(request: Callable[[], list[Any]], side: int, decoder: str):  # type: ignore[no-untyped-def]
+def _decoding(on_gpu: bool, hardware_load: float) -> dict[str, Any]:
+    """Return what DALI's decoders are told."""
+    if not on_gpu:
+        return {"device": "cpu"}
     # As libjpeg upsamples colour; on the CPU DALI does so either way, on a GPU only when told.
-    exact: dict[str, Any] = {"device": decoder, "jpeg_fancy_upsampling": True}
+    return {"device": "mixed", "jpeg_fancy_upsampling": True, "hw_decoder_load": hardware_load}
+
+
+@pipeline_def
+def _pipeline(  # type: ignore[no-untyped-def]
+    request: Callable[[], list[Any]], side: int, decoding: dict[str, Any]
+):
     if side != PATCH:
         (jpegs,) = fn.external_source(source=request, num_outputs=1, dtype=types.UINT8, ndim=1)
-        return fn.decoders.image(jpegs, **exact)
-    mixed = decoder == "mixed"
+        return fn.decoders.image(jpegs, **decoding)
+    mixed = decoding["device"] == "mixed"
     jpegs, corners, *mirrored = fn.external_source(
         source=request,
         num_outputs=2 + mixed,
@@ -121,6 +131,6 @@ def _pipeline(request: Callable[[], list[Any]], side: int, decoder: str):  # typ
         ndim=[1, 1, 0][: 2 + mixed],
     )
     in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
-    patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **exact)
+    patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **decoding)
     # On the CPU DALI's flip costs a third of the decoding; there patches are mirrored as they are copied.
     return fn.flip(patches, horizontal=mirrored[0], vertical=0) if mixed else patches

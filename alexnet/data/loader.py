@@ -27,6 +27,8 @@ PATCH = 224
 PREFETCHED = 3
 # Pictures that a thread of the plain loader takes at a time.
 AT_ONCE = 8
+# DALI's default.
+HARDWARE_LOAD = 0.65
 
 
 class Batch(NamedTuple):
@@ -81,6 +83,7 @@ def open_loader(
     threads: int,
     side: int = PATCH,
     share: Share = WHOLE,
+    hardware_load: float = HARDWARE_LOAD,
 ) -> Loader:
     """Return a loader of `records`.
 
@@ -90,11 +93,12 @@ def open_loader(
         threads: for decoding.
         side: 224 for patches, 256 for whole pictures.
         share: what part of every batch to load, where several processes share the work.
+        hardware_load: share of the pictures that DALI gives to a GPU's own JPEG engine, where it has one.
     """
     if chosen_loader(kind, records.encoding) == "dali":
         from alexnet.data.dali import DaliLoader
 
-        return DaliLoader(records, batch_size, device, threads, side, share)
+        return DaliLoader(records, batch_size, device, threads, side, share, hardware_load)
     return TorchLoader(records, batch_size, device, threads, side, share)
 
 

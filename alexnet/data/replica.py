@@ -22,7 +22,15 @@ def open_replica_loader(
         batch_size: of the whole batch, all replicas together.
     """
     threads = max(1, machine.worker_count // mesh.on_this_machine)
-    own = open_loader(machine.loader, records, batch_size, device, threads, share=mesh.own_share)
+    own = open_loader(
+        machine.loader,
+        records,
+        batch_size,
+        device,
+        threads,
+        share=mesh.own_share,
+        hardware_load=machine.hardware_decoder_load,
+    )
     return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, mesh)
 
 

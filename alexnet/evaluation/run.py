@@ -57,7 +57,10 @@ def evaluate_and_record(
     check_classes(classes, index.classes, paths.weights)
     at_once = PICTURES_AT_ONCE[device.type]
     threads = max(1, machine.worker_count // mesh.on_this_machine)
-    loader = open_loader(machine.loader, pictures, at_once, device, threads, side=256)
+    hardware_load = machine.hardware_decoder_load
+    loader = open_loader(
+        machine.loader, pictures, at_once, device, threads, side=256, hardware_load=hardware_load
+    )
     mine = share(len(pictures), at_once, mesh.rank, mesh.size)
     style = machine.progress if mesh.leads else "none"
     parts = mesh.to_leader(predict(network.to(device), loader, mine, len(pictures), style))

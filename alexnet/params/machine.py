@@ -27,6 +27,7 @@ class Machine(Strict):
     devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     backend: Literal["auto", "nccl", "gloo"] = "auto"
     loader: Literal["auto", "dali", "torch"] = "auto"
+    hardware_decoder_load: float = Field(default=0.65, ge=0, le=1)
     compile: Literal["auto"] | bool = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     progress: Style = "auto"

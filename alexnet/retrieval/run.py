@@ -95,7 +95,15 @@ def _fill(
     device: torch.device,
 ) -> None:
     at_once = AT_ONCE[device.type]
-    loader = open_loader(machine.loader, pictures, at_once, device, machine.worker_count, side=PICTURE)
+    loader = open_loader(
+        machine.loader,
+        pictures,
+        at_once,
+        device,
+        machine.worker_count,
+        side=PICTURE,
+        hardware_load=machine.hardware_decoder_load,
+    )
     features_of_centre(network, loader, records, len(pictures), out, machine.progress)
 
 

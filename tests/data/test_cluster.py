@@ -15,26 +15,31 @@ from alexnet.data.sample import generate
 from alexnet.errors import UserError
 from alexnet.params.base import read
 from alexnet.params.data import Data
-from alexnet.params.machine import Machine
+from alexnet.params.machine import Machine, Shuffle
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.sample import Sample
 from alexnet.processes import executor
+
+SHUFFLES: tuple[Shuffle, ...] = ("seek", "scatter")
 
 
 def _store(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_dask_writes_the_same_store(tmp_path: Path) -> None:
+def test_dask_writes_the_same_store_either_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet.data.preprocess.RUN_PICTURES", 7)
+    monkeypatch.setattr("alexnet.data.preprocess.BUCKET_PICTURES", 10)
     settings = Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2)
     generate(tmp_path / "raw", settings, "none")
     index, _ = indexing.build(tmp_path / "raw", read(ROOT / "params.yaml", Data), tmp_path / "state")
     small = read(ROOT / "params.yaml", Preprocess).model_copy(update={"shard_pictures": 5})
 
-    def prepare(name: str, machine: Machine | None) -> dict[str, bytes]:
+    def prepare(name: str, machine: Machine | None, shuffle: Shuffle) -> dict[str, bytes]:
+        place, state = tmp_path / name, tmp_path / "state"
         with executor(machine) if machine else ThreadPoolExecutor(1) as pool:
-            preprocess(tmp_path / "raw", index, small, tmp_path / name, tmp_path / "state", pool, "none")
-        return _store(tmp_path / name)
+            preprocess(tmp_path / "raw", index, small, place, state, pool, "none", shuffle=shuffle)
+        return _store(place)
 
     cluster = LocalCluster(
         n_workers=1,
@@ -46,8 +51,11 @@ def test_dask_writes_the_same_store(tmp_path: Path) -> None:
     )
     with cluster:
         assert cluster.scheduler_address.startswith("tcp://")
-        by_dask = prepare("dask", Machine(scheduler=cluster.scheduler_address))
-    assert by_dask == prepare("threads", None)
+        machine = Machine(scheduler=cluster.scheduler_address)
+        by_dask = [prepare(shuffle, machine, shuffle) for shuffle in SHUFFLES]
+    expected = prepare("threads", None, "seek")
+    assert len([name for name in expected if name.endswith(".tar")]) > 3
+    assert by_dask == [expected, expected]
 
 
 def test_absent_scheduler_is_named() -> None:

@@ -15,16 +15,18 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from nvidia.dali import backend
 from PIL import Image
 
 from alexnet.data import indexing
-from alexnet.data.loader import Batch, Loader, TorchLoader, open_loader
+from alexnet.data.loader import HARDWARE_LOAD, Batch, Loader, TorchLoader, open_loader
 from alexnet.data.order import Epoch, in_storage_order, training_epoch
 from alexnet.data.preprocess import preprocess
 from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
 from alexnet.data.sample import generate
 from alexnet.params.augment import Augment
 from alexnet.params.data import Data
+from alexnet.params.machine import Machine
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.sample import Sample
 from alexnet.share import Share
@@ -233,6 +235,31 @@ def test_batches_stay_as_they_were_while_later_ones_come(made: Made) -> None:
     for _ in batches:
         pass
     assert torch.equal(first.pixels, kept)
+
+
+def test_on_a_gpu_dali_is_told_how_much_its_jpeg_engine_takes(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Pipeline:
+        def __init__(self, _request: object, side: int, decoding: dict[str, Any], **options: Any) -> None:
+            told.append({"side": side, **decoding, "device_id": options["device_id"]})
+
+        def build(self) -> None:
+            pass
+
+    monkeypatch.setattr("alexnet.data.dali._pipeline", Pipeline)
+    for side in (224, 256):
+        open_loader("dali", made.records, 8, torch.device("cuda", 3), 1, side, hardware_load=0.9)
+        expected = {"side": side, "device": "mixed", "hw_decoder_load": 0.9, "device_id": 3}
+        assert told.pop() == expected | {"jpeg_fancy_upsampling": True}
+        open_loader("dali", made.records, 8, CPU, 1, side, hardware_load=0.9)
+        assert told.pop() == {"side": side, "device": "cpu", "device_id": None}
+    for operator in ("decoders__Image", "decoders__ImageSlice"):
+        schema = backend.GetSchema(operator)  # type: ignore[attr-defined]
+        default = schema.GetArgumentDefaultValueString("hw_decoder_load")
+        assert float(default) == HARDWARE_LOAD == Machine().hardware_decoder_load
 
 
 def test_auto_takes_dali_where_it_is_installed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

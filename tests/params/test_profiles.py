@@ -21,10 +21,10 @@ FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
 UNEXPLAINED = {"enabled", "k", "beta", "alpha", "momentum", "title"}
 
 
-def _keys(content: dict[str, Any], prefix: str = "") -> set[str]:
-    found = set()
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for key, value in content.items():
-        found |= _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found
 
 
@@ -34,7 +34,7 @@ def test_profile_is_valid_and_whole(path: Path, tmp_path: Path) -> None:
     place.write_text("data_root: /data\n")
     check(path, place)
     yaml = YAML(typ="safe")
-    assert _keys(yaml.load(path.read_text())) == _keys(yaml.load(FILES[0].read_text()))
+    assert _flat(yaml.load(path.read_text())).keys() == _flat(yaml.load(FILES[0].read_text())).keys()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -51,6 +51,36 @@ def test_profiles_differ_where_the_recipes_do() -> None:
     assert (paper.bias_learning_rate, source.bias_learning_rate) == (0.01, 0.02)
     assert (paper.bias_weight_decay, source.bias_weight_decay) == (0.0005, 0.0)
     assert (paper.schedule.kind, source.schedule.kind) == ("plateau", "diary")
+
+
+@pytest.mark.parametrize("way", ["paper", "source"])
+def test_the_runs_on_2010_differ_from_those_on_2012_in_data_and_diary_alone(way: str) -> None:
+    yaml = YAML(typ="safe")
+    one, other = (
+        _flat(yaml.load((ROOT / f"profiles/imagenet-{year}-{way}.yaml").read_text())) for year in (2012, 2010)
+    )
+    changed = {key: other[key] for key in one if one[key] != other[key]}
+    assert changed.pop("report.title") != one["report.title"]
+    expected: dict[str, Any] = {"data.layout": "ilsvrc-2010", "evaluate.split": "test"}
+    if way == "source":
+        # The log of the source's run 145-2010.
+        expected |= {
+            "augment.colour_noise_last_epoch": 67,
+            "train.epochs": 93,
+            "train.schedule.drop_epochs": [23, 51, 78],
+            "train.schedule.conv1": [
+                {"epoch": 68, "learning_rate": 1e-5},
+                {"epoch": 72, "learning_rate": 0.0},
+            ],
+        }
+    assert changed == expected
+
+
+@pytest.mark.parametrize("load", ["1.5", "-0.1", "much"])
+def test_a_decoder_load_out_of_range(tmp_path: Path, load: str) -> None:
+    (tmp_path / "machine.yaml").write_text(f"hardware_decoder_load: {load}\n")
+    with pytest.raises(UserError, match=rf"hardware_decoder_load: found {load}; allowed: a number"):
+        machine.read(tmp_path / "machine.yaml")
 
 
 def test_machine_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
