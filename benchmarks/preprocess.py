@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from alexnet.params.sample import Sample
 
 QUALITY, CHROMA = 95, "4:2:0"
 # Pictures: long enough for warm caches.
-TURN = 20
+TURN = 10
 SAMPLE = Sample(seed=2012, classes=10, first_class=0, train_per_class=20, val_per_class=1)
 
 Floats = NDArray[np.float64]
@@ -77,18 +76,28 @@ def area_square(picture: NDArray[np.uint8]) -> Floats:
     return np.stack(planes, axis=2)
 
 
-def pictures_per_second(pictures: list[bytes], *contestants: Callable[[bytes], bytes]) -> list[float]:
-    """Return the rate of each contestant, who take turns, some pictures at a time."""
-    # So whatever else the machine does then falls on all alike. Seconds of this process alone: all compute
-    # in one thread, and read and wait for nothing.
-    seconds = [0.0] * len(contestants)
-    for first in range(0, len(pictures), TURN):
-        for number, work in enumerate(contestants):
-            start = time.process_time()
-            for data in pictures[first : first + TURN]:
-                work(data)
-            seconds[number] += time.process_time() - start
-    return [len(pictures) / spent for spent in seconds]
+def seconds(pictures: list[bytes], rounds: int, *contestants: Callable[[bytes], bytes]) -> Floats:
+    """Return (rounds, turns, contestants): how long each took over each turn's pictures."""
+    # In turns, so that whatever else the machine does falls on all alike. Seconds of this process alone: all
+    # compute in one thread, and read and wait for nothing.
+    turns = range(0, len(pictures), TURN)
+    taken = np.empty((rounds, len(turns), len(contestants)))
+    for number in range(rounds):
+        for turn, first in enumerate(turns):
+            for who, work in enumerate(contestants):
+                start = time.process_time()
+                for data in pictures[first : first + TURN]:
+                    work(data)
+                taken[number, turn, who] = time.process_time() - start
+    return taken
+
+
+def shown_ratio(ratios: Floats, undisturbed: float, form: str) -> str:
+    """Return the median of the rounds' `ratios`, their range, and the ratio of each turn's fastest round."""
+    return (
+        f"{np.median(ratios):{form}} (median of {len(ratios)} rounds, {ratios.min():{form}} to"
+        f" {ratios.max():{form}}; by each turn's fastest round, as on a quiet machine, {undisturbed:{form}})"
+    )
 
 
 def from_folder(folder: Path) -> list[bytes]:
@@ -121,17 +130,15 @@ def drawn() -> list[bytes]:
 
 def compare_speed(pictures: list[bytes], rounds: int) -> None:
     """Print the rates of both sides, and their ratio."""
-    rates = [pictures_per_second(pictures, ours, pillow) for _ in range(rounds)]
-    for name, values in (("ours", [a for a, _ in rates]), ("Pillow, bicubic", [b for _, b in rates])):
+    taken = seconds(pictures, rounds, ours, pillow)
+    for who, name in enumerate(("ours", "Pillow, bicubic")):
+        rates = len(pictures) / taken[..., who].sum(1)
         print(
-            f"{name}: {statistics.median(values):.1f} pictures/s"
-            f" (median of {rounds} rounds, {min(values):.1f} to {max(values):.1f})"
+            f"{name}: {np.median(rates):.1f} pictures/s"
+            f" (median of {rounds} rounds, {rates.min():.1f} to {rates.max():.1f})"
         )
-    ratios = [a / b for a, b in rates]
-    print(
-        f"ratio: {statistics.median(ratios):.2f}"
-        f" (median of the rounds' ratios, {min(ratios):.2f} to {max(ratios):.2f})"
-    )
+    by_round, fastest = taken.sum(1), taken.min(0).sum(0)
+    print(f"ratio: {shown_ratio(by_round[:, 1] / by_round[:, 0], fastest[1] / fastest[0], '.2f')}")
 
 
 def compare_statistics(pictures: list[bytes], rounds: int) -> None:
@@ -143,12 +150,10 @@ def compare_statistics(pictures: list[bytes], rounds: int) -> None:
         sums.add_picture(square)
         return encode(square, QUALITY, CHROMA)
 
-    rates = [pictures_per_second(pictures, ours, summing) for _ in range(rounds)]
-    extra = [without / summed - 1 for without, summed in rates]
-    print(
-        f"statistics on the way: {statistics.median(extra):+.1%} of the time"
-        f" (median of {rounds} rounds, {min(extra):+.1%} to {max(extra):+.1%})"
-    )
+    taken = seconds(pictures, rounds, ours, summing)
+    by_round, fastest = taken.sum(1), taken.min(0).sum(0)
+    extra = shown_ratio(by_round[:, 1] / by_round[:, 0] - 1, fastest[1] / fastest[0] - 1, "+.1%")
+    print(f"statistics on the way, of the time: {extra}")
 
 
 def compare_pixels(pictures: list[bytes]) -> None:
