@@ -23,7 +23,7 @@ from alexnet.params.report import Report
 from alexnet.reporting.reading import ResultFiles
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
-SETTINGS = Report(title="AlexNet on made numbers", kernel_pixels=2, figure_dpi=60)
+SETTINGS = Report(title="AlexNet on made numbers", ensemble=[], kernel_pixels=2, figure_dpi=60)
 EPOCHS = 4
 CLASSES = 10
 # Of the pictures evaluated: 72 wrong, 12 of them beyond the fifth.
@@ -84,6 +84,16 @@ RETRIEVAL = {
         {"query": query, "nearest": [5, 4, 3, 2, 1, 0], "distances": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
         for query in (7, 8)
     ],
+}
+GATHERED = {
+    "experiments": [
+        {
+            "title": f"ReLU {HOSTILE}",
+            "summary": "One is *six* times sooner.",
+            "files": ["relu.html", "relu.md"],
+        }
+    ],
+    "ensemble": None,
 }
 
 
@@ -183,6 +193,7 @@ def write_results(folder: Path) -> ResultFiles:
         ),
     )
     write_json(files.retrieval, RETRIEVAL)
+    write_json(files.gathered, GATHERED)
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
     write_json(files.metrics, METRICS)
     write_json(files.data, DATA)
