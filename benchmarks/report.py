@@ -127,7 +127,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
             "candidates": [],
             "examples": [],
         },
-        files.gathered: {"experiments": [], "ensemble": None},
+        files.pages: {"pages": []},
     }
     for path, content in contents.items():
         write_json(path, content)

@@ -20,15 +20,19 @@ from alexnet import durations
 from alexnet.data import statistics
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.ensemble import count_ensemble
 from alexnet.evaluation.predictions import Predictions
+from alexnet.pages import PAGES
 from alexnet.params.augment import Augment
 from alexnet.params.base import load_yaml, read
 from alexnet.params.evaluate import Evaluate
+from alexnet.params.report import Report
 from alexnet.reporting.photographs import Photographs
 from alexnet.reporting.results import (
     Data,
+    Ensemble,
     Epoch,
-    Gathered,
+    ExperimentPages,
     Metrics,
     Recipes,
     Results,
@@ -54,7 +58,7 @@ class ResultFiles:
     records: Path = Path("data/records")
     statistics: Path = Path("data/statistics.npz")
     retrieval: Path = Path("reports/retrieval.json")
-    gathered: Path = Path("reports/gathered.json")
+    pages: Path = PAGES
     durations: Path = durations.FOLDER
     metrics: Path = Path("reports/metrics.json")
     data: Path = Path("reports/data.json")
@@ -76,7 +80,6 @@ def read_results(files: ResultFiles) -> Results:
     share_ties = read(files.params, Evaluate).ties == "fractional"
     metrics, found = _read_json(files.metrics, Metrics), predictions.load(files.predictions)
     _refuse_another_run(files, metrics, found, share_ties)
-    gathered = _read_json(files.gathered, Gathered)
     recipes = Recipes(
         *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
     )
@@ -92,8 +95,8 @@ def read_results(files: ResultFiles) -> Results:
         photographs=Photographs(files.records),
         statistics=statistics.read(files.statistics),
         retrieval=_read_json(files.retrieval, Retrieval),
-        experiments=tuple(gathered.experiments),
-        ensemble=gathered.ensemble,
+        experiments=tuple(_read_json(files.pages, ExperimentPages).pages),
+        ensemble=_average(files, share_ties),
         durations=durations.read(files.durations),
         metrics=metrics,
         data=_read_json(files.data, Data),
@@ -116,6 +119,13 @@ def _refuse_another_run(files: ResultFiles, metrics: Metrics, found: Predictions
             f" {files.predictions}: {len(found)} of {found.split}, {counted:g}: they are of different runs."
             f" {REMEDY}"
         )
+
+
+def _average(files: ResultFiles, share_ties: bool) -> Ensemble | None:
+    others = read(files.params, Report).ensemble
+    if not others:
+        return None
+    return Ensemble.model_validate(count_ensemble(files.predictions, others, share_ties))
 
 
 def _refuse_another_recipe(files: ResultFiles, ours: dict[str, Any]) -> None:

@@ -189,18 +189,17 @@ class Ensemble(Written):
 
 
 class ExperimentPage(Written):
-    """A page under ``experiments/``: what it found, and its files' names."""
+    """A page of an experiment: its files' name without a suffix, and what it found."""
 
+    name: str
     title: str
     summary: str
-    files: list[str]
 
 
-class Gathered(Written):
-    """What other runs left."""
+class ExperimentPages(Written):
+    """The pages that were made, in `experiments/pages.json`."""
 
-    experiments: list[ExperimentPage]
-    ensemble: Ensemble | None
+    pages: list[ExperimentPage]
 
 
 class Recipes(NamedTuple):

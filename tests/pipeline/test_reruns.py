@@ -16,7 +16,7 @@ import pytest
 from conftest import Project, make_project, stages_run
 
 from alexnet.evaluation import predictions
-from alexnet.reporting.writing import write_document
+from alexnet.pages import PAGES, enter
 
 REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
 
@@ -33,8 +33,8 @@ def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
     assert "reports/report.html" in summary
 
 
-def test_nothing_changed_runs_what_looks_outside_alone(project: Project) -> None:
-    assert stages_run(project.repro()) == ["index", "gather"]
+def test_nothing_changed_runs_index_alone(project: Project) -> None:
+    assert stages_run(project.repro()) == ["index"]
 
 
 def test_machine_changes_run_nothing_more(project: Project) -> None:
@@ -45,58 +45,48 @@ def test_machine_changes_run_nothing_more(project: Project) -> None:
         "loader": "torch",
     }.items():
         project.set(key, value, "machine.yaml")
-    assert stages_run(project.repro()) == ["index", "gather"]
+    assert stages_run(project.repro()) == ["index"]
 
 
 def test_report_changes_run_the_report(project: Project) -> None:
     project.set("report.title", "Another title")
-    assert stages_run(project.repro()) == ["check", "index", "gather", "report"]
+    assert stages_run(project.repro()) == ["check", "index", "report"]
 
 
 def test_train_changes_run_what_follows(project: Project) -> None:
     project.set("train.momentum", 0.8)
     ran = stages_run(project.repro())
-    # Retrieving does not wait for evaluating, nor for what is gathered.
-    assert [*ran[:3], *sorted(ran[3:6]), *ran[6:]] == [
+    # Evaluating and retrieving do not wait for one another.
+    assert [*ran[:3], *sorted(ran[3:5]), *ran[5:]] == [
         "check",
         "index",
         "train",
         "evaluate",
-        "gather",
         "retrieve",
         "report",
     ]
-    assert ran.index("evaluate") < ran.index("gather")
 
 
 def test_an_experiments_page_makes_the_report_again_and_no_experiment_runs(project: Project) -> None:
-    page = project.folder / "reports/experiments/recipe_walk"
-    write_document(page, "Which trains?", "Both do.", ["As it is."])
-    assert stages_run(project.repro()) == ["index", "gather", "report"]
+    enter("walk", "Which trains?", "Both do.", project.folder / PAGES)
+    assert stages_run(project.repro()) == ["index", "report"]
     for name in ("report.html", "report.md"):
         told = (project.folder / "reports" / name).read_text()
         assert "Which trains?" in told
-        assert "experiments/recipe_walk.html" in told
-        assert "experiments/recipe_walk.md" in told
-    assert stages_run(project.repro()) == ["index", "gather"]
+        assert "experiments/walk.html" in told
+        assert "experiments/walk.md" in told
+    assert stages_run(project.repro()) == ["index"]
 
 
 def test_other_runs_predictions_make_a_row(project: Project) -> None:
     own = predictions.load(project.folder / "data/predictions")
-    other = replace(own, ten=np.roll(own.ten, 1, axis=1))
-    predictions.save(project.folder / "second", other)
+    predictions.save(project.folder / "second", replace(own, ten=np.roll(own.ten, 1, axis=1)))
     project.set("report.ensemble", ["second"])
-    assert stages_run(project.repro()) == ["check", "index", "gather", "report"]
-    together = float(predictions.average([own, other]).wrong(1).mean())
-    found = json.loads((project.folder / "reports/gathered.json").read_text())["ensemble"]
-    assert found["together"]["top1_error"] == together
+    assert stages_run(project.repro()) == ["check", "index", "report"]
     assert "2 CNNs, averaged" in (project.folder / "reports/report.md").read_text()
-    # Another's predictions that change are noticed, though DVC does not track them.
-    predictions.save(project.folder / "second", replace(own, ten=np.roll(own.ten, 2, axis=1)))
-    assert stages_run(project.repro()) == ["index", "gather", "report"]
-    (project.folder / "second/ten.npy").unlink()
+    project.set("report.ensemble", ["third"])
     stopped = project.repro(check=False)
-    assert "error: report.ensemble: second/ten.npy: no such file" in stopped
+    assert "error: report.ensemble: third/about.json: no such file" in stopped
     assert "Traceback" not in stopped
     project.set("report.ensemble", [])
     project.repro()

@@ -85,16 +85,7 @@ RETRIEVAL = {
         for query in (7, 8)
     ],
 }
-GATHERED = {
-    "experiments": [
-        {
-            "title": f"ReLU {HOSTILE}",
-            "summary": "One is *six* times sooner.",
-            "files": ["relu.html", "relu.md"],
-        }
-    ],
-    "ensemble": None,
-}
+PAGES = {"pages": [{"name": "relu", "title": f"ReLU {HOSTILE}", "summary": "One is *six* times sooner."}]}
 
 
 def epoch(number: int) -> dict[str, Any]:
@@ -193,7 +184,7 @@ def write_results(folder: Path) -> ResultFiles:
         ),
     )
     write_json(files.retrieval, RETRIEVAL)
-    write_json(files.gathered, GATHERED)
+    write_json(files.pages, PAGES)
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
     write_json(files.metrics, METRICS)
     write_json(files.data, DATA)

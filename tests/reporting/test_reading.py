@@ -40,7 +40,7 @@ WRITTEN_BY_STAGES = (
     "history",
     "run",
     "model",
-    "gathered",
+    "pages",
 )
 
 

@@ -9,7 +9,7 @@ from alexnet.reporting.markdown import escape
 from alexnet.reporting.results import ExperimentPage
 
 FOLDER = "experiments"
-FORMS = {".html": "page", ".md": "Markdown"}
+FORMS = {"page": ".html", "Markdown": ".md"}
 
 
 def section(pages: tuple[ExperimentPage, ...]) -> Section:
@@ -18,10 +18,5 @@ def section(pages: tuple[ExperimentPage, ...]) -> Section:
 
 
 def _item(page: ExperimentPage) -> str:
-    links = [
-        f"[{form}]({quote(f'{FOLDER}/{name}')})"
-        for name in page.files
-        for suffix, form in FORMS.items()
-        if name.endswith(suffix)
-    ]
+    links = [f"[{form}]({quote(f'{FOLDER}/{page.name}{suffix}')})" for form, suffix in FORMS.items()]
     return f"- **{escape(page.title)}** ({', '.join(links)}). {escape(page.summary)}"

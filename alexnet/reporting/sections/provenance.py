@@ -10,7 +10,7 @@ from alexnet.reporting.results import Results
 from alexnet.reporting.text import enumerated, percent, printable
 
 # In the order they run; the report's own time is not known while it is written.
-STAGES = ("check", "sample", "index", "preprocess", "rgb_pca", "train", "evaluate", "gather", "retrieve")
+STAGES = ("check", "sample", "index", "preprocess", "rgb_pca", "train", "evaluate", "retrieve")
 
 
 def section(results: Results) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from alexnet.evaluation import predictions
 from alexnet.evaluation.ensemble import count_ensemble
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import UNKNOWN, Predictions
-from alexnet.pages import find_pages
+from alexnet.pages import enter
 from alexnet.reporting.document import Document
 from alexnet.reporting.html import render_html
 from alexnet.reporting.markdown import render_markdown
@@ -24,19 +25,16 @@ from alexnet.reporting.results import Ensemble
 from alexnet.reporting.sections import comparison
 from alexnet.reporting.sections import ensemble as ensemble_section
 from alexnet.reporting.summary import terminal_summary
-from alexnet.reporting.writing import write_document
 
 
-def test_pages_are_found_by_title_and_summary(tmp_path: Path) -> None:
-    assert find_pages(tmp_path / "none") == []
-    write_document(tmp_path / "walk", "Which <b>trains</b>?", "Both & more.", ["## Other\nthings"])
-    write_document(tmp_path / "figure1", "ReLU", "Six times.", [])
-    (tmp_path / "figure1.md").unlink()
-    (tmp_path / "notes.html").write_text("no page of ours")
-    (tmp_path / "walk.csv").write_text("a,b")
-    assert find_pages(tmp_path) == [
-        {"title": "ReLU", "summary": "Six times.", "files": ["figure1.html"]},
-        {"title": "Which <b>trains</b>?", "summary": "Both & more.", "files": ["walk.html", "walk.md"]},
+def test_a_page_is_entered_once_in_the_order_of_names(tmp_path: Path) -> None:
+    pages = tmp_path / "pages.json"
+    enter("walk", "Which trains?", "Both do.", pages)
+    enter("figure1", "ReLU", "Six times.", pages)
+    enter("walk", "Which trains?", "One does.", pages)
+    assert json.loads(pages.read_text())["pages"] == [
+        {"name": "figure1", "title": "ReLU", "summary": "Six times."},
+        {"name": "walk", "title": "Which trains?", "summary": "One does."},
     ]
 
 
