@@ -127,6 +127,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
             "candidates": [],
             "examples": [],
         },
+        files.pages: {"pages": []},
     }
     for path, content in contents.items():
         write_json(path, content)

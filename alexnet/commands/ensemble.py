@@ -21,7 +21,7 @@ def ensemble(
     from alexnet.evaluation.intervals import exact_interval
 
     several = [arrays.load(folder) for folder in predictions]
-    together = arrays.average(several)
+    together = arrays.average(several, [str(folder) for folder in predictions])
     if save is not None:
         arrays.save(save, together)
     if not together.labelled:

@@ -6,7 +6,8 @@ A folder of predictions holds
   the centre; float64, so that what is counted from the files is what was counted from the network;
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
 - ``about.json``: the split, and WNID, words and ILSVRC ID of the classes;
-- ``ilsvrc.txt``: what the challenge's server takes, see `server_lines`.
+- ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with WNIDs, where the
+  source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from alexnet.evaluation.errors import top_k_error
 from alexnet.files import replacing, write_json, write_text
 
 UNKNOWN = -1
-SERVER_FILE = "ilsvrc.txt"
+SERVER_FILE, NAMES_FILE = "ilsvrc.txt", "guesses.txt"
 GUESSES = 5
 # Rows counted at once: of 1000 classes, 32 MB.
 _ROWS = 4096
@@ -58,7 +59,7 @@ class Predictions:
         names: (pictures,), names in the index.
         split: its name.
         classes: WNID and words of each class, in label order.
-        ids: the classes' numbers on the challenge's server.
+        ids: the classes' numbers on the challenge's server; none where they are not known.
     """
 
     ten: NDArray[np.float64]
@@ -76,6 +77,11 @@ class Predictions:
     def labelled(self) -> bool:
         """Whether the true classes are known."""
         return bool((self.labels >= 0).all())
+
+    @property
+    def guesses_file(self) -> str:
+        """The name of the file of the five likeliest classes of each picture."""
+        return SERVER_FILE if self.ids else NAMES_FILE
 
     def metrics(self, share_ties: bool = False) -> dict[str, float | int | str]:
         """Return error rates (fractions), mean loss (nats) and calibration error of the split.
@@ -152,7 +158,8 @@ def save(folder: Path, predictions: Predictions) -> None:
         table.to_parquet(temporary, index=False)
     about = {"split": predictions.split, "classes": predictions.classes, "ids": predictions.ids}
     write_json(folder / "about.json", about)
-    write_text(folder / SERVER_FILE, "".join(f"{line}\n" for line in server_lines(predictions)))
+    lines = "".join(f"{line}\n" for line in server_lines(predictions))
+    write_text(folder / predictions.guesses_file, lines)
 
 
 def load(folder: Path) -> Predictions:
@@ -183,14 +190,18 @@ def load(folder: Path) -> Predictions:
     return Predictions(ten, one, labels, names, split, classes, ids)
 
 
-def average(several: Sequence[Predictions]) -> Predictions:
+def average(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
     """Return the mean of several networks' predictions (paper, section 6.1: "averaging").
+
+    Args:
+        names: what errors call them; their numbers, from 1, unless given.
 
     Raises:
         UserError: they are not of the same pictures and classes.
     """
     first, *others = several
-    for number, other in enumerate(others, 2):
+    known = [*names] or [str(number) for number, _ in enumerate(several, 1)]
+    for name, other in zip(known[1:], others, strict=True):
         for what, same in (
             ("split", other.split == first.split),
             ("classes", other.classes == first.classes),
@@ -199,7 +210,7 @@ def average(several: Sequence[Predictions]) -> Predictions:
         ):
             if not same:
                 raise UserError(
-                    f"predictions 1 and {number} are of other {what}; averaged can be"
+                    f"predictions {known[0]} and {name} are of other {what}; averaged can be"
                     " what several networks say of the same pictures"
                 )
     ten, one = (
@@ -210,8 +221,12 @@ def average(several: Sequence[Predictions]) -> Predictions:
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:
-    """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name."""
+    """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name.
+
+    Where IDs are not known the WNIDs stand in their place.
+    """
     guesses, _ = predictions.guesses()
-    translated = np.asarray(predictions.ids)[guesses]
+    named = predictions.ids or [wnid for wnid, _ in predictions.classes]
+    translated = np.asarray(named)[guesses]
     for picture in np.argsort(predictions.names.astype(str), kind="stable"):
         yield " ".join(map(str, translated[picture]))

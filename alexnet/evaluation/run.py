@@ -81,7 +81,7 @@ def evaluate_and_record(
     if not result.labelled:
         print(
             f"evaluate: the split {settings.split} has no labels, so there are no error rates;"
-            f" what the ILSVRC server takes is {paths.predictions / arrays.SERVER_FILE}",
+            f" the guesses are in {paths.predictions / result.guesses_file}",
             flush=True,
         )
 
@@ -134,7 +134,8 @@ def _some(classes: weights.Classes) -> str:
 
 
 def ilsvrc_ids(classes: pd.DataFrame) -> tuple[int, ...]:
-    """Return each class' ID on the challenge's server: the devkit's, else its place in `classes` from 1."""
-    if "ilsvrc_id" in classes:
-        return tuple(int(number) for number in classes["ilsvrc_id"])
-    return tuple(range(1, len(classes) + 1))
+    """Return each class' ID on the challenge's server; none where no devkit gives them.
+
+    They are in no order that could be guessed, so that a rank in their place would be a wrong answer.
+    """
+    return tuple(int(number) for number in classes.get("ilsvrc_id", []))

@@ -1,4 +1,4 @@
-"""How the report looks; no knob here changes a number in it."""
+"""`report`: how the report looks, and what else it shows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ class Report(Section):
 
     Attributes:
         title: the heading of the page.
+        ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6.1).
         kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.
-        figure_dpi: pixels per inch of the other figures; twice a screen's 96 is sharp on a phone.
+        figure_dpi: pixels per inch of the other figures; 160 is sharp enough and keeps the page below 1 MB.
     """
 
     key: ClassVar[str] = "report"
 
     title: str = Field(min_length=1)
+    ensemble: list[str]
     kernel_pixels: int = Field(ge=1, le=64)
     figure_dpi: int = Field(ge=50, le=600)

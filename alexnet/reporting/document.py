@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import struct
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
+
+from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,39 @@ class Markdown:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its alternative text, and perhaps another for dark pages.
+    """An image with its alternative text, and perhaps another for dark pages.
 
     Attributes:
+        name: of its file, without the suffix.
+        image: the bytes of a PNG; of photographs, of a WebP, a tenth as large.
         caption: what stands below this picture alone.
-        photograph: whether the page may hold it with losses, a tenth as large.
         width: pixels of the page, or 0: as much as there is room.
         least: pixels below which it is scrolled sideways instead of shrunk.
     """
 
     name: str
-    png: bytes
+    image: bytes
     alt: str
     dark: bytes | None = None
     caption: str = ""
-    photograph: bool = False
     width: int = 0
     least: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, from the PNG's header."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
+        """Width and height in pixels."""
+        with Image.open(io.BytesIO(self.image)) as image:
+            return image.size
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return f"{self.name}.{kind_of(self.image)}"
+
+
+def kind_of(image: bytes) -> str:
+    """Return ``png`` or ``webp``: the suffix of a file of these bytes."""
+    return "webp" if image[8:12] == b"WEBP" else "png"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def render_markdown(document: Document, figures: str) -> str:
     """Return `document` as Markdown.
 
     Args:
-        figures: the folder of the PNGs, as a path relative to the Markdown file's; empty: beside it.
+        figures: the folder of the pictures, as a path relative to the Markdown file's; empty: beside it.
     """
     parts = [f"# {escape(document.title)}", escape(document.summary)]
     if document.headline is not None:
@@ -78,7 +78,7 @@ def _pictures(block: Pictures, figures: str) -> str:
     images = []
     for picture in block.pictures:
         below = f"\n\n{escape(picture.caption)}\n" if picture.caption else ""
-        address = quote(f"{figures}/{picture.name}.png" if figures else f"{picture.name}.png")
+        address = quote(f"{figures}/{picture.file}" if figures else picture.file)
         images.append(f"![{escape(picture.alt)}]({address}){below}")
     return ("\n".join(images).rstrip() + f"\n\n{escape(block.caption)}").rstrip()
 

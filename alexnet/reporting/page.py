@@ -17,6 +17,8 @@ from alexnet.reporting.sections import (
     classes,
     comparison,
     curves,
+    ensemble,
+    experiments,
     guesses,
     kernels,
     neighbours,
@@ -35,7 +37,7 @@ def write_report(results: Results, settings: Report, folder: Path) -> None:
     ``confusion.csv``, a row a picture, which DVC draws. The two tables are empty without labels.
     Equal results and settings give equal bytes.
     """
-    for old in (folder / "figures").glob("*.png"):
+    for old in (folder / "figures").glob("*.*"):
         old.unlink()
     write_files(compose(results, settings), folder / "report", "figures")
     _write_tables(results, folder)
@@ -45,6 +47,7 @@ def compose(results: Results, settings: Report) -> Document:
     """Return the report of `results`."""
     sections = [
         comparison.section(results),
+        *([ensemble.section(results, results.ensemble)] if results.ensemble else []),
         guesses.section(results, settings),
         classes.section(results, settings),
         calibration.section(results, settings),
@@ -53,6 +56,7 @@ def compose(results: Results, settings: Report) -> Document:
         kernels.section(results, settings),
         training_data.colours_section(results, settings),
         training_data.data_section(results),
+        *([experiments.section(results.experiments)] if results.experiments else []),
     ]
     # Last, for it names the pictures that the others could not read.
     sections.append(provenance.section(results))

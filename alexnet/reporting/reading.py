@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,14 +20,19 @@ from alexnet import durations
 from alexnet.data import statistics
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.ensemble import count_ensemble
 from alexnet.evaluation.predictions import Predictions
+from alexnet.pages import PAGES
 from alexnet.params.augment import Augment
 from alexnet.params.base import load_yaml, read
 from alexnet.params.evaluate import Evaluate
+from alexnet.params.report import Report
 from alexnet.reporting.photographs import Photographs
 from alexnet.reporting.results import (
     Data,
+    Ensemble,
     Epoch,
+    ExperimentPages,
     Metrics,
     Recipes,
     Results,
@@ -52,6 +58,7 @@ class ResultFiles:
     records: Path = Path("data/records")
     statistics: Path = Path("data/statistics.npz")
     retrieval: Path = Path("reports/retrieval.json")
+    pages: Path = PAGES
     durations: Path = durations.FOLDER
     metrics: Path = Path("reports/metrics.json")
     data: Path = Path("reports/data.json")
@@ -73,11 +80,14 @@ def read_results(files: ResultFiles) -> Results:
     share_ties = read(files.params, Evaluate).ties == "fractional"
     metrics, found = _read_json(files.metrics, Metrics), predictions.load(files.predictions)
     _refuse_another_run(files, metrics, found, share_ties)
+    recipes = Recipes(
+        *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
+    )
+    kernels = _read_kernels(files.model, run.columns)
+    _refuse_another_recipe(files, recipes.ours)
     return Results(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
-        recipes=Recipes(
-            *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
-        ),
+        recipes=recipes,
         seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
         share_ties=share_ties,
         augment=read(files.params, Augment),
@@ -85,6 +95,8 @@ def read_results(files: ResultFiles) -> Results:
         photographs=Photographs(files.records),
         statistics=statistics.read(files.statistics),
         retrieval=_read_json(files.retrieval, Retrieval),
+        experiments=tuple(_read_json(files.pages, ExperimentPages).pages),
+        ensemble=_average(files, share_ties),
         durations=durations.read(files.durations),
         metrics=metrics,
         data=_read_json(files.data, Data),
@@ -92,7 +104,7 @@ def read_results(files: ResultFiles) -> Results:
         rgb_pca=_read_json(files.rgb_pca, RgbPca),
         history=_read_history(files.history),
         run=run,
-        kernels=_read_kernels(files.model, run.columns),
+        kernels=kernels,
     )
 
 
@@ -107,6 +119,25 @@ def _refuse_another_run(files: ResultFiles, metrics: Metrics, found: Predictions
             f" {files.predictions}: {len(found)} of {found.split}, {counted:g}: they are of different runs."
             f" {REMEDY}"
         )
+
+
+def _average(files: ResultFiles, share_ties: bool) -> Ensemble | None:
+    others = read(files.params, Report).ensemble
+    if not others:
+        return None
+    return Ensemble.model_validate(count_ensemble(files.predictions, others, share_ties))
+
+
+def _refuse_another_recipe(files: ResultFiles, ours: dict[str, Any]) -> None:
+    """Compare what the weights say of their network with the parameters that the report names."""
+    with safe_open(files.model, framework="numpy") as tensors:
+        about = json.loads((tensors.metadata() or {}).get("alexnet", "{}"))
+    for key, value in recipe_of({"model": about.get("model", {})}).items():
+        if key in ours and ours[key] != value:
+            raise UserError(
+                f"{files.model}: trained with {key}: {value}, but {files.params} has {ours[key]}: they are of"
+                f" different recipes. {REMEDY}"
+            )
 
 
 def recipe_of(params: dict[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,37 @@ class Retrieval(Written):
     examples: list[Example]
 
 
+class Averaged(Written):
+    """Error rates as fractions of a network, or of several whose predictions were averaged."""
+
+    name: str
+    top1_error: Fraction
+    top5_error: Fraction
+    top1_error_one_patch: Fraction
+    top5_error_one_patch: Fraction
+
+
+class Ensemble(Written):
+    """This run's network first, then the others, and all of them together."""
+
+    members: list[Averaged] = Field(min_length=2)
+    together: Averaged
+
+
+class ExperimentPage(Written):
+    """A page of an experiment: its files' name without a suffix, and what it found."""
+
+    name: str
+    title: str
+    summary: str
+
+
+class ExperimentPages(Written):
+    """The pages that were made, in `experiments/pages.json`."""
+
+    pages: list[ExperimentPage]
+
+
 class Recipes(NamedTuple):
     """The recipe's parameters by dotted key."""
 
@@ -191,6 +222,8 @@ class Results:
         share_ties: whether equal scores shared the credit.
         photographs: the records' pictures.
         statistics: mean image and colours of the training pictures.
+        experiments: pages of the experiments.
+        ensemble: several networks averaged, None where none are named.
         durations: seconds of each stage, as last run in this folder.
         history: the epochs in order, at least one, numbered from 1.
         kernels: weights of conv1, shape (kernels, 3, height, width); the first half of the kernels
@@ -206,6 +239,8 @@ class Results:
     photographs: Photographs
     statistics: Statistics
     retrieval: Retrieval
+    experiments: tuple[ExperimentPage, ...]
+    ensemble: Ensemble | None
     durations: dict[str, float]
     metrics: Metrics
     data: Data

@@ -30,6 +30,7 @@ def terminal_summary(results: Results) -> str:
             [
                 ("ten patches", _with_interval(top1), _with_interval(top5)),
                 ("one patch", _with_interval(top1_one_patch), _with_interval(top5_one_patch)),
+                *_ensemble(results),
                 ("guessing", percent(top1.chance), percent(top5.chance)),
             ],
         ),
@@ -53,6 +54,13 @@ def terminal_summary(results: Results) -> str:
         for line in (title, *(_plain_line(f"  {name}", *errors) for name, *errors in rows))
     ]
     return "\n".join([heading, *lines, verdict])
+
+
+def _ensemble(results: Results) -> list[tuple[str, str, str]]:
+    if results.ensemble is None:
+        return []
+    together = results.ensemble.together
+    return [(f"{together.name}, averaged", percent(together.top1_error), percent(together.top5_error))]
 
 
 def _with_interval(rate: ErrorRate) -> str:

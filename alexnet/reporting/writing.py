@@ -21,7 +21,7 @@ Part = str | Block | Picture
 
 
 def write_document(path: Path, title: str, summary: str, parts: Sequence[Part]) -> None:
-    """Write `path`.html, which needs no other file, and `path`.md with its PNG files beside it.
+    """Write `path`.html, which needs no other file, and `path`.md with its pictures as files beside it.
 
     The report lists the pages under ``reports/experiments`` by title and `summary`.
 
@@ -46,8 +46,8 @@ def write_document(path: Path, title: str, summary: str, parts: Sequence[Part]) 
 def write_files(document: Document, path: Path, figures: str) -> None:
     """Write `document` as `path`.html and `path`.md, its pictures into the folder `figures` beside them."""
     for picture in document.pictures():
-        with replacing(path.parent / figures / f"{picture.name}.png") as temporary:
-            temporary.write_bytes(picture.png)
+        with replacing(path.parent / figures / picture.file) as temporary:
+            temporary.write_bytes(picture.image)
     write_text(path.with_name(f"{path.name}.html"), render_html(document))
     write_text(path.with_name(f"{path.name}.md"), render_markdown(document, figures))
 

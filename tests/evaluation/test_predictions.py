@@ -155,6 +155,17 @@ def test_the_servers_file_has_five_ids_a_line_in_the_order_of_names(tmp_path: Pa
         assert [int(number) for number in line.split()] == [ids[label] for label in ranking]
 
 
+def test_without_a_devkit_the_guesses_are_named_not_numbered(tmp_path: Path) -> None:
+    made = replace(random_predictions(3, pictures=2, classes=7), ids=())
+    arrays.save(tmp_path, made)
+    assert not (tmp_path / arrays.SERVER_FILE).exists()
+    lines = (tmp_path / arrays.NAMES_FILE).read_text().splitlines()
+    for line, name in zip(lines, sorted(made.names), strict=True):
+        scores = made.ten[made.names.tolist().index(name)]
+        assert line.split() == [made.classes[label][0] for label in np.argsort(-scores)[:5]]
+    assert arrays.load(tmp_path).ids == ()
+
+
 def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Path) -> None:
     several = [random_predictions(seed) for seed in (1, 2, 3)]
     folders = [tmp_path / str(number) for number in range(3)]

@@ -79,6 +79,6 @@ def test_weights_of_other_classes_are_refused() -> None:
             check_classes(found, INDEX.classes, PLACE)
 
 
-def test_ids_are_the_devkits_where_there_is_one() -> None:
-    assert ilsvrc_ids(INDEX.classes) == (1, 2)
+def test_ids_are_the_devkits_or_none() -> None:
+    assert ilsvrc_ids(INDEX.classes) == ()
     assert ilsvrc_ids(INDEX.classes.assign(ilsvrc_id=[712, 5])) == (712, 5)

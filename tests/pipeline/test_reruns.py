@@ -8,10 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Project, make_project, stages_run
+
+from alexnet.evaluation import predictions
+from alexnet.pages import PAGES, enter
 
 REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
 
@@ -62,6 +67,31 @@ def test_train_changes_run_what_follows(project: Project) -> None:
     ]
 
 
+def test_an_experiments_page_makes_the_report_again_and_no_experiment_runs(project: Project) -> None:
+    enter("walk", "Which trains?", "Both do.", project.folder / PAGES)
+    assert stages_run(project.repro()) == ["index", "report"]
+    for name in ("report.html", "report.md"):
+        told = (project.folder / "reports" / name).read_text()
+        assert "Which trains?" in told
+        assert "experiments/walk.html" in told
+        assert "experiments/walk.md" in told
+    assert stages_run(project.repro()) == ["index"]
+
+
+def test_other_runs_predictions_make_a_row(project: Project) -> None:
+    own = predictions.load(project.folder / "data/predictions")
+    predictions.save(project.folder / "second", replace(own, ten=np.roll(own.ten, 1, axis=1)))
+    project.set("report.ensemble", ["second"])
+    assert stages_run(project.repro()) == ["check", "index", "report"]
+    assert "2 CNNs, averaged" in (project.folder / "reports/report.md").read_text()
+    project.set("report.ensemble", ["third"])
+    stopped = project.repro(check=False)
+    assert "error: report.ensemble: third/about.json: no such file" in stopped
+    assert "Traceback" not in stopped
+    project.set("report.ensemble", [])
+    project.repro()
+
+
 def test_going_back_trains_nothing(project: Project) -> None:
     project.set("train.momentum", 0.9)
     project.set("report.title", "AlexNet on the generated sample")
@@ -99,7 +129,6 @@ def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:
 
 
 def _picture(path: Path, seed: int) -> None:
-    import numpy as np
     from PIL import Image
 
     pixels = np.random.default_rng(seed).integers(0, 255, (40, 50, 3), np.uint8)

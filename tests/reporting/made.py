@@ -23,7 +23,7 @@ from alexnet.params.report import Report
 from alexnet.reporting.reading import ResultFiles
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
-SETTINGS = Report(title="AlexNet on made numbers", kernel_pixels=2, figure_dpi=60)
+SETTINGS = Report(title="AlexNet on made numbers", ensemble=[], kernel_pixels=2, figure_dpi=60)
 EPOCHS = 4
 CLASSES = 10
 # Of the pictures evaluated: 72 wrong, 12 of them beyond the fifth.
@@ -85,6 +85,7 @@ RETRIEVAL = {
         for query in (7, 8)
     ],
 }
+PAGES = {"pages": [{"name": "relu", "title": f"ReLU {HOSTILE}", "summary": "One is *six* times sooner."}]}
 
 
 def epoch(number: int) -> dict[str, Any]:
@@ -183,6 +184,7 @@ def write_results(folder: Path) -> ResultFiles:
         ),
     )
     write_json(files.retrieval, RETRIEVAL)
+    write_json(files.pages, PAGES)
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
     write_json(files.metrics, METRICS)
     write_json(files.data, DATA)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from made import CLASSES, HOSTILE, IMAGES, SETTINGS, WRONG, write_results
+from PIL import Image
 
 from alexnet.reporting import page
 from alexnet.reporting.document import Document, Row, Table
@@ -33,6 +34,9 @@ FIGURES = {
     *(f"mistake-{n}" for n in range(1, 9)),
     *(f"patches-{n}" for n in range(1, 5)),
 }
+
+
+PHOTOGRAPHS = {"neighbours", "guesses", "mistake", "patches"}
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +138,16 @@ def test_columns_of_names_are_flush_left() -> None:
 
 def test_write_report_writes_page_markdown_figures_and_tables(results: Results, tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "mistake-9.png").write_bytes(b"of an earlier run")
+    (tmp_path / "figures" / "mistake-9.webp").write_bytes(b"of an earlier run")
     page.write_report(results, SETTINGS, tmp_path)
     told = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == FIGURES
-    assert set(re.findall(r"\]\(figures/(\S+)\.png\)", told)) == FIGURES
+    assert set(re.findall(r"\]\(figures/(\S+)\.(?:png|webp)\)", told)) == FIGURES
     for path in (tmp_path / "figures").iterdir():
-        assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        form = {".png": "PNG", ".webp": "WEBP"}[path.suffix]
+        assert Image.open(path).format == form
+        # Photographs in a lossy form, all that has lines and letters alone in a lossless one.
+        assert (form == "WEBP") == (path.stem.split("-")[0] in PHOTOGRAPHS)
     errors = pd.read_csv(tmp_path / "per_class.csv")
     assert list(errors) == ["wnid", "words", "images", "top1_error", "top5_error"]
     assert (errors["images"] * errors["top1_error"]).sum() == pytest.approx(WRONG)

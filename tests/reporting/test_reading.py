@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from made import (
     SETTINGS,
     epoch,
     made_predictions,
+    two_columns,
     write_csv,
     write_json,
     write_results,
@@ -24,11 +26,22 @@ from safetensors.numpy import save_file
 
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.params.base import load_yaml
 from alexnet.reporting.reading import ResultFiles, read_results
 from alexnet.reporting.sections import curves, opening
 
 FOLDERS = ("predictions", "records", "durations")
-WRITTEN_BY_STAGES = ("retrieval", "metrics", "data", "skipped", "rgb_pca", "history", "run", "model")
+WRITTEN_BY_STAGES = (
+    "retrieval",
+    "metrics",
+    "data",
+    "skipped",
+    "rgb_pca",
+    "history",
+    "run",
+    "model",
+    "pages",
+)
 
 
 @pytest.fixture
@@ -87,6 +100,26 @@ def test_kernels_of_another_shape_are_refused(files: ResultFiles, shape: tuple[i
     save_file({"conv1.weight": np.zeros(shape, np.float32)}, files.model)
     with pytest.raises(UserError, match=r"conv1\.weight: found shape"):
         read_results(files)
+
+
+def test_weights_of_another_recipe_are_refused(files: ResultFiles) -> None:
+    recipe = load_yaml(files.params)["model"]
+    for changes, message in (
+        ({}, None),
+        ({"width": 0.25}, r"trained with model\.width: 0\.25, but \S+params\.yaml has 1\.0: .* recipes"),
+        (
+            {"response_norm": {**recipe["response_norm"], "k": 1.0}},
+            r"trained with model\.response_norm\.k: 1\.0, but \S+params\.yaml has 2\.0",
+        ),
+    ):
+        about = json.dumps({"model": {**recipe, **changes}})
+        save_file({"conv1.weight": two_columns()}, files.model, {"alexnet": about})
+        if message is None:
+            read_results(files)
+            continue
+        with pytest.raises(UserError, match=message) as caught:
+            read_results(files)
+        assert "\n" not in str(caught.value)
 
 
 def test_further_keys_are_passed_over(files: ResultFiles) -> None:

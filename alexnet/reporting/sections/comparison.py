@@ -51,21 +51,13 @@ def _verdict(results: Results) -> Text:
 
 def table_1(results: Results) -> Table:
     """Return the paper's Table 1 with our rows set in."""
-    mark, errors = _mark(results, 1), results.metrics.errors
+    mark = _mark(results, 1)
     published = [
         Row((row.model, _printed(row.top1), _printed(row.top5)), italic=row.by_others)
         for row in paper.TABLE_1
     ]
     ours = [
-        Row((label + mark, percent(top1), percent(top5)), ours=True)
-        for label, top1, top5 in (
-            ()
-            if errors is None
-            else (
-                ("This run", errors.top1_error, errors.top5_error),
-                ("This run, one patch", errors.top1_error_one_patch, errors.top5_error_one_patch),
-            )
-        )
+        Row((label + mark, percent(top1), percent(top5)), ours=True) for label, top1, top5 in _ours(results)
     ]
     return Table(
         caption="The paper's Table 1: ILSVRC-2010 test set",
@@ -77,7 +69,7 @@ def table_1(results: Results) -> Table:
 
 def table_2(results: Results) -> Table:
     """Return the paper's Table 2 with our rows set in."""
-    mark, errors = _mark(results, 2), results.metrics.errors
+    mark = _mark(results, 2)
     published = [
         Row(
             (row.model, _printed(row.top1_val), _printed(row.top5_val), _printed(row.top5_test)),
@@ -87,14 +79,7 @@ def table_2(results: Results) -> Table:
     ]
     ours = [
         Row((label + mark, *_in_columns(results.metrics.split, top1, top5)), ours=True)
-        for label, top1, top5 in (
-            ()
-            if errors is None
-            else (
-                ("This run", errors.top1_error, errors.top5_error),
-                ("This run, one patch", errors.top1_error_one_patch, errors.top5_error_one_patch),
-            )
-        )
+        for label, top1, top5 in _ours(results)
     ]
     return Table(
         caption="The paper's Table 2: ILSVRC-2012",
@@ -106,6 +91,21 @@ def table_2(results: Results) -> Table:
             "1 CNN and 38.99%, 16.62% for 1 CNN*.",
         ),
     )
+
+
+def _ours(results: Results) -> list[tuple[str, float, float]]:
+    """Return name, top-1 and top-5 error of our rows."""
+    errors, ensemble = results.metrics.errors, results.ensemble
+    if errors is None:
+        return []
+    rows = [
+        ("This run", errors.top1_error, errors.top5_error),
+        ("This run, one patch", errors.top1_error_one_patch, errors.top5_error_one_patch),
+    ]
+    if ensemble:
+        together = ensemble.together
+        rows.append((f"{together.name}, averaged", together.top1_error, together.top5_error))
+    return rows
 
 
 def _in_columns(split: str, top1: float, top5: float) -> tuple[str, str, str]:
@@ -144,7 +144,7 @@ def differences(results: Results) -> Table:
         ("Columns", paper.COLUMNS, f"{run.columns}"),
         ("Parameters", paper.PARAMETERS, f"{run.parameters:,}"),
         ("Patches averaged", "ten", "ten"),
-        ("Networks averaged", "one, five or seven, as the rows say", "one"),
+        ("Networks averaged", "one, five or seven, as the rows say", _networks(results)),
         ("Weights evaluated", "not said", "those after the last epoch"),
         ("Devices", paper.DEVICES, run.devices),
         ("Training time", paper.TRAINING_TIME, duration(run.seconds)),
@@ -155,6 +155,10 @@ def differences(results: Results) -> Table:
         rows=tuple(Row(row) for row in rows),
         numeric=False,
     )
+
+
+def _networks(results: Results) -> str:
+    return f"one, or {len(results.ensemble.members)}, as the rows say" if results.ensemble else "one"
 
 
 def recipe_differences(results: Results) -> Table:

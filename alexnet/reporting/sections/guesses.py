@@ -94,7 +94,6 @@ def _pictures(
                 photographs.guesses(pixels, true, bars, settings.figure_dpi, LIGHT),
                 f"{printable(str(found.names[picture]))}: {truth}; likeliest labels: {said}.",
                 dark=photographs.guesses(pixels, true, bars, settings.figure_dpi, DARK),
-                photograph=True,
             )
         )
     return tuple(pictures)

@@ -62,7 +62,6 @@ def _example(results: Results, example: Example, number: int) -> Picture | None:
         photographs.beside_six(query, readable),
         f"{name}{true}; nearest training pictures: {', '.join(names)}; distances {distances}.",
         caption=f"{_words(results, int(labels[example.query])) if true else name}. Nearest: {grouped}",
-        photograph=True,
     )
 
 

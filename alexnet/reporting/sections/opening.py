@@ -44,8 +44,9 @@ def notes(results: Results) -> Iterator[Text]:
     errors = results.metrics.errors
     if errors is None:
         yield Text(
-            "Without labels nothing can be counted. The predictions in the format of the ILSVRC server, five "
-            "class IDs a picture, are in data/predictions/ilsvrc.txt.",
+            "Without labels nothing can be counted. The guesses, five a picture"
+            + (", in the format of the ILSVRC server," if results.predictions.ids else "")
+            + f" are in data/predictions/{results.predictions.guesses_file}.",
             warning=True,
         )
         return

@@ -99,7 +99,6 @@ def _augmented(results: Results) -> tuple[Picture, ...]:
             f"{printable(str(training.names[record]))}, a picture of "
             f"{short(results.predictions.classes[int(training.labels[record])][1])}, and {EPOCHS_SHOWN} "
             "patches of it.",
-            photograph=True,
         )
         for number, (record, row) in enumerate(rows.items(), 1)
     )

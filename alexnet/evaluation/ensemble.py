@@ -1,0 +1,58 @@
+"""Several networks averaged, counted from the predictions that their runs stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet.errors import UserError
+from alexnet.evaluation import predictions as arrays
+from alexnet.evaluation.predictions import Predictions
+
+KEY = "report.ensemble"
+
+
+def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[str, Any]:
+    """Return the error rates of `own`, of each of `others` and of their averaged predictions.
+
+    Raises:
+        UserError: predictions are missing, of other pictures or classes, twice there, or without labels.
+    """
+    names = [str(own), *others]
+    try:
+        several = [arrays.load(Path(name)) for name in names]
+        together = arrays.average(several, names)
+    except UserError as error:
+        raise UserError(f"{KEY}: {error}") from None
+    _refuse_twins(several, names)
+    if not together.labelled:
+        raise UserError(
+            f"{KEY}: the split {together.split} has no labels, so there is no error rate to show;"
+            " allowed: []. `alexnet ensemble --save` writes the average for the server."
+        )
+    members = [
+        {"name": name, **_rates(one, share_ties)}
+        for name, one in zip(("This run", *others), several, strict=True)
+    ]
+    return {"members": members, "together": {"name": f"{len(names)} CNNs", **_rates(together, share_ties)}}
+
+
+def _refuse_twins(several: Sequence[Predictions], names: Sequence[str]) -> None:
+    for number, one in enumerate(several):
+        for before, other in zip(names, several[:number], strict=False):
+            if np.array_equal(one.ten, other.ten):
+                raise UserError(
+                    f"{KEY}: {before} and {names[number]} hold the same predictions, which would count twice;"
+                    " allowed: folders of other runs' predictions, each once"
+                )
+
+
+def _rates(found: Predictions, share_ties: bool) -> dict[str, float]:
+    return {
+        f"top{k}_error{suffix}": float(found.wrong(k, share_ties, scores).mean())
+        for suffix, scores in (("", found.ten), ("_one_patch", found.one))
+        for k in (1, 5)
+    }
