@@ -28,7 +28,8 @@ from alexnet.reporting.document import Picture
 from alexnet.reporting.figures import DARK, LIGHT, Dress, canvas
 from alexnet.reporting.writing import Part, table_of, write_document
 from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
-from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Values, Walk, parameters
+from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters
+from experiments.settings import Values
 from stages.options import RECORDS, REPORTS, run
 
 NAME = "recipe_walk"

@@ -8,29 +8,21 @@ profiles: a key in which they differ and that no row changes is an error, and so
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 from pydantic import Field
 
 from alexnet.errors import UserError
-from alexnet.files import write_json
-from alexnet.params.augment import Augment
-from alexnet.params.base import Section, Strict, read, validate
-from alexnet.params.model import Model
-from alexnet.params.train import Train
+from alexnet.params.base import Section, Strict, read
+from experiments.settings import Values, flat, refuse_unknown, refuse_what_is_wrong, write_runs
 from stages.options import run
 
 HERE = Path("experiments/recipe_walk")
 PARAMS = HERE / "params.yaml"
 ROWS = HERE / "rows"
 RUNS = HERE / "runs"
-# The sections that the train stage reads.
-SECTIONS: tuple[type[Section], ...] = (Augment, Model, Train)
-
-Values = dict[str, Any]
 
 
 class Row(Strict):
@@ -61,7 +53,7 @@ def parameters(walk: Walk, path: Path = PARAMS) -> dict[str, Values]:
         UserError: a key is unknown or out of range, a row's name is not its own or follows none, or a
             difference between start and goal is in no row or in two.
     """
-    start, goal = _flat(Path(walk.start)), _flat(Path(walk.goal))
+    start, goal = flat(Path(walk.start)), flat(Path(walk.goal))
     differing = [key for key in start if start[key] != goal[key] and key not in walk.alike]
     taken = [key for row in walk.rows for key in row.goal]
     for key in {*differing, *taken}:
@@ -81,44 +73,10 @@ def parameters(walk: Walk, path: Path = PARAMS) -> dict[str, Values]:
             raise UserError(f"{path}: {where}: after: found {row.after}; allowed: a row above: {known}")
         changed = {**{key: goal[key] for key in row.goal}, **row.values}
         before = {**(rows[row.after] if row.after else before), **changed}
-        for key in {**walk.alike, **row.values}:
-            if key not in start:
-                raise UserError(f"{path}: {where}: {key}: unknown key; allowed: the keys of {walk.start}")
-        _refuse_what_is_wrong(before, path, where)
+        refuse_unknown({**walk.alike, **row.values}, start, path, where, walk.start)
+        refuse_what_is_wrong(before, path, where)
         rows[row.name] = before
     return rows
-
-
-def _flat(path: Path) -> Values:
-    return {
-        dotted: value
-        for section in SECTIONS
-        for dotted, value in _leaves(read(path, section).model_dump(), section.key)
-    }
-
-
-def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(prefix, value)]
-    return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
-
-
-def nested(values: Values) -> Values:
-    """Return sections of `values`, whose keys are dotted."""
-    result: Values = {}
-    for dotted, value in values.items():
-        *groups, last = dotted.split(".")
-        inner = result
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = copy.deepcopy(value)
-    return result
-
-
-def _refuse_what_is_wrong(values: Values, path: Path, where: str) -> None:
-    sections = nested(values)
-    for section in SECTIONS:
-        validate(sections[section.key], section, path, f"{where}: {section.key}")
 
 
 def main(
@@ -127,9 +85,7 @@ def main(
 ) -> None:
     """Write the parameters of every run."""
     walk = read(params, Walk)
-    for name, values in parameters(walk, params).items():
-        for seed in walk.seeds:
-            write_json(out / f"{name}-{seed}.yaml", nested({**values, "train.seed": seed}))
+    write_runs(out, parameters(walk, params), walk.seeds)
 
 
 if __name__ == "__main__":

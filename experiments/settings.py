@@ -1,0 +1,87 @@
+"""Complete parameters of an experiment's runs: dotted keys, checked before anything trains."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import UserError
+from alexnet.files import write_json
+from alexnet.model.network import HALVED_IN_ONE_COLUMN, KERNELS
+from alexnet.params.augment import Augment
+from alexnet.params.base import Section, read, validate
+from alexnet.params.model import Model
+from alexnet.params.train import Train
+
+# The sections that the train stage reads.
+SECTIONS: tuple[type[Section], ...] = (Augment, Model, Train)
+
+Values = dict[str, Any]
+
+
+def flat(path: Path) -> Values:
+    """Return the sections that the train stage reads of `path`, with dotted keys."""
+    return {
+        dotted: value
+        for section in SECTIONS
+        for dotted, value in _leaves(read(path, section).model_dump(), section.key)
+    }
+
+
+def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(prefix, value)]
+    return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
+
+
+def nested(values: Values) -> Values:
+    """Return sections of `values`, whose keys are dotted."""
+    result: Values = {}
+    for dotted, value in values.items():
+        *groups, last = dotted.split(".")
+        inner = result
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = copy.deepcopy(value)
+    return result
+
+
+def refuse_unknown(keys: Iterable[str], known: Values, path: Path, where: str, source: str) -> None:
+    """Refuse the first of `keys` that `known`, the parameters of the file `source`, does not have."""
+    for key in keys:
+        if key not in known:
+            raise UserError(f"{path}: {where}: {key}: unknown key; allowed: the keys of {source}")
+
+
+def refuse_what_is_wrong(values: Values, path: Path, where: str) -> None:
+    """Check complete parameters as the train stage will, and that the columns share all kernels evenly.
+
+    Raises:
+        UserError: names `path`, `where` and the key.
+    """
+    sections = nested(values)
+    for section in SECTIONS:
+        validate(sections[section.key], section, path, f"{where}: {section.key}")
+    _refuse_uneven_width(Model.model_validate(sections["model"]), path, where)
+
+
+def _refuse_uneven_width(model: Model, path: Path, where: str) -> None:
+    """Refuse a width at which a layer would be rounded: rows would differ in more than they say."""
+    for layer, kernels in KERNELS.items():
+        halved = model.columns == 1 and layer in HALVED_IN_ONE_COLUMN
+        wanted = kernels * model.width / (2 if halved else 1)
+        if wanted % 2:
+            raise UserError(
+                f"{path}: {where}: model.width: found {model.width:g} with model.columns: {model.columns},"
+                f" where {layer} has {wanted:g} kernels; allowed: a width that gives every layer an even"
+                f" number, a multiple of {0.0625 if model.columns == 2 else 0.125}"
+            )
+
+
+def write_runs(folder: Path, rows: Mapping[str, Values], seeds: Iterable[int]) -> None:
+    """Write ``ROW-SEED.yaml`` for every row and seed into `folder`."""
+    for seed in seeds:
+        for name, values in rows.items():
+            write_json(folder / f"{name}-{seed}.yaml", nested({**values, "train.seed": seed}))
