@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, make_project, stages_run
-from ruamel.yaml import YAML
+from conftest import ROOT
 
 from alexnet.errors import UserError
 from alexnet.params.augment import Augment
@@ -18,9 +17,8 @@ from alexnet.params.train import Train
 from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
 from experiments.recipe_walk import summary
-from experiments.recipe_walk.walk import PARAMS, Walk, nested, parameters
+from experiments.recipe_walk.walk import PARAMS, Walk, parameters
 
-PIPELINE = "experiments/recipe_walk/dvc.yaml"
 SECTIONS = (Augment, Model, Train)
 TOY_ROWS: list[dict[str, Any]] = [
     {"name": "paper"},
@@ -116,15 +114,6 @@ def test_a_walk_that_is_wrong_is_refused_before_it_begins(change: Any, message: 
     assert "\n" not in str(caught.value)
 
 
-def test_each_train_stage_depends_on_what_the_projects_own_does() -> None:
-    own, walks = (
-        YAML(typ="safe").load((ROOT / path).read_text())["stages"] for path in ("dvc.yaml", PIPELINE)
-    )
-    row, *shared = walks["train"]["deps"]
-    assert "item.row.name" in row
-    assert shared == own["train"]["deps"]
-
-
 def results_of(histories: dict[str, list[list[float]]], tmp_path: Path) -> list[summary.RowResult]:
     for name, seeds in histories.items():
         for seed, losses in enumerate(seeds, 1):
@@ -178,40 +167,3 @@ def test_a_row_that_falls_back_is_told(tmp_path: Path) -> None:
     page = page_of(results)
     assert "| 2, but ended on it, 2 |" in page
     assert "left the plateau in epoch 2, 2; ended on it all the same with 1 seed." in page
-
-
-def set_walk(project: Project, **values: Any) -> None:
-    for key, value in values.items():
-        project.set(f"walk.{key}", value, "experiments/recipe_walk/params.yaml")
-
-
-def test_the_graph_at_toy_size(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
-    alike = {**read(PARAMS, Walk).alike, "train.epochs": 2, "model.width": 0.05, "train.batch_size": 8}
-    rows = [TOY_ROWS[0], {**TOY_ROWS[2], "goal": TOY_ROWS[1]["goal"] + TOY_ROWS[2]["goal"]}, TOY_ROWS[3]]
-    set_walk(project, rows=rows, seeds=[1], alike=alike)
-    first = stages_run(project.repro("--keep-going", PIPELINE))
-    trained = [name for name in first if ":train@" in name]
-    assert len(trained) == 3
-    page = (project.folder / "reports/experiments/recipe_walk.md").read_text()
-    assert "3 of 3 runs are finished." in page
-    assert (
-        "3 of 3 runs are finished." in (project.folder / "reports/experiments/recipe_walk.html").read_text()
-    )
-    table = pd.read_csv(project.folder / "reports/experiments/recipe_walk.csv")
-    assert table["epochs"].tolist() == [2] * 3
-    signals = pd.read_csv(project.folder / "experiments/recipe_walk/signal.csv").set_index("row")
-    assert signals.loc["paper"].tolist() == signals.loc["odd-batch"].tolist()
-    assert (signals["signal"] > 0).all()
-    # A row that changes is trained again, alone.
-    set_walk(project, rows=[*rows[:2], {**rows[2], "values": {"train.batch_size": 6}}])
-    again = stages_run(project.repro("--keep-going", PIPELINE))
-    assert [name.split(":")[-1] for name in again if ":train@" in name] == ["train@1-row2"]
-    row = YAML(typ="safe").load(project.folder / "experiments/recipe_walk/rows/odd-batch-1.yaml")
-    assert row["train"]["batch_size"] == 6
-    assert row == nested({**parameters_of(project)["odd-batch"], "train.seed": 1})
-
-
-def parameters_of(project: Project) -> dict[str, dict[str, Any]]:
-    path = project.folder / PARAMS
-    return parameters(read(path, Walk), path)

@@ -1,0 +1,76 @@
+"""How well a few paired runs fix a difference: over other seeds, and over other pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from alexnet.evaluation.intervals import CONFIDENCE
+
+RESAMPLES = 10_000
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of errors between two arms whose runs are paired by seed.
+
+    Attributes:
+        mean: fraction; above 0 where the first arm errs more.
+        by_seed: the differences of the pairs.
+        over_seeds: 95 % interval for other seeds and these pictures, or None with a single pair.
+        over_pictures: 95 % interval for other pictures of the kind and these networks.
+    """
+
+    mean: float
+    by_seed: tuple[float, ...]
+    over_seeds: Interval | None
+    over_pictures: Interval
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether both intervals leave out 0: neither other seeds nor other pictures explain it."""
+        return self.over_seeds is not None and not any(
+            low <= 0 <= high for low, high in (self.over_seeds, self.over_pictures)
+        )
+
+
+def difference(one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> Difference:
+    """Return by how much `one` errs more than `other`.
+
+    Args:
+        one, other: for each seed, each picture's share of an error, (pictures,); the same seeds and
+            pictures in the same order.
+    """
+    pairs = np.array(one) - np.array(other)
+    by_seed = tuple(float(mean) for mean in pairs.mean(1))
+    return Difference(float(pairs.mean()), by_seed, over_seeds(by_seed), over_pictures(pairs.mean(0)))
+
+
+def over_seeds(differences: Sequence[float]) -> Interval | None:
+    """Return Student's two-sided 95 % interval of the mean of paired `differences`; None of a single one."""
+    count = len(differences)
+    if count < 2:
+        return None
+    mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation / math.sqrt(count)
+    return mean - reach, mean + reach
+
+
+def over_pictures(differences: NDArray[np.float64], resamples: int = RESAMPLES) -> Interval:
+    """Return the percentile bootstrap's 95 % interval of the mean of `differences`, (pictures,).
+
+    A picture's difference takes few values, so how often each is drawn stands for the drawn pictures:
+    the same interval, without an array of pictures × resamples.
+    """
+    values, counts = np.unique(differences, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), resamples)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn @ values / len(differences), [tail, 1 - tail])
+    return float(low), float(high)

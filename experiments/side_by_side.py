@@ -1,0 +1,101 @@
+"""Run an experiment several stages at a time: `dvc repro` alone runs one after another.
+
+    python -m experiments.side_by_side experiments/ablations/dvc.yaml
+
+The runs of the experiment are shared out between so many `dvc repro --single-item`, each with its share
+of this machine's GPUs, or cores where `workers` is auto. What is before them (the pictures, the rows) and
+after them (the summary) runs alone. A second call goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from alexnet.errors import UserError
+from alexnet.processes import end_abruptly_with_parent
+from stages.options import run
+
+# All that the runs need: the pictures with their statistics, and complete parameters.
+PICTURES = "rgb_pca"
+ROWS = "rows"
+
+
+def shares(stages: list[str], count: int) -> list[list[str]]:
+    """Deal the runs out to `count` processes.
+
+    Args:
+        stages: names as DVC has them; ``train@1-full`` and ``evaluate@1-full`` are of one run.
+
+    Returns:
+        The stages of each process in the given order; those of a run stay together. Without ``@``: in none.
+    """
+    runs: dict[str, list[str]] = {}
+    for stage in stages:
+        _, at, name = stage.partition("@")
+        if at:
+            runs.setdefault(name, []).append(stage)
+    dealt = list(runs.values())
+    return [[stage for own in dealt[number::count] for stage in own] for number in range(count)]
+
+
+def places(count: int) -> Iterator[tuple[list[int], dict[str, str]]]:
+    """Yield the cores and the environment of each of `count` processes."""
+    cores, gpus = sorted(os.sched_getaffinity(0)), torch.cuda.device_count()
+    for number in range(count):
+        environment = {"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus else {}
+        yield cores[number::count] or cores, environment
+
+
+def main(
+    pipeline: Annotated[Path, typer.Argument(help="the experiment's dvc.yaml")],
+    at_once: Annotated[int, typer.Option(help="how many runs at a time", min=1)] = 2,
+) -> None:
+    """Run the whole experiment."""
+    if not pipeline.is_file():
+        raise UserError(f"{pipeline}: no such file; name an experiment's dvc.yaml")
+    listed = subprocess.run(
+        ["dvc", "stage", "list", "--name-only", str(pipeline)], check=True, capture_output=True, text=True
+    )
+    names = [line.rpartition(":")[2] for line in listed.stdout.split()]
+    _refuse_failure(subprocess.run(["dvc", "repro", PICTURES, f"{pipeline}:{ROWS}"]))
+    running = []
+    for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):
+        addresses = [f"{pipeline}:{name}" for name in share]
+        if addresses:
+            running.append(_start(addresses, cores, environment))
+    try:
+        codes = [process.wait() for process in running]
+    except KeyboardInterrupt:
+        # Ctrl-C reached them too: they save their state first.
+        for process in running:
+            process.wait()
+        raise
+    if any(codes):
+        raise UserError(f"{pipeline}: a run failed, see above. The same command goes on with what is left.")
+    _refuse_failure(subprocess.run(["dvc", "repro", str(pipeline)]))
+
+
+def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    def settle() -> None:
+        end_abruptly_with_parent()
+        os.sched_setaffinity(0, cores)
+
+    # DVC's own lock is held for moments, but long enough to meet.
+    command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going", *addresses]
+    return subprocess.Popen(command, env={**os.environ, **environment}, preexec_fn=settle)
+
+
+def _refuse_failure(done: subprocess.CompletedProcess[bytes]) -> None:
+    if done.returncode:
+        raise UserError(f"{' '.join(done.args)}: failed, see above. The same command goes on from there.")
+
+
+if __name__ == "__main__":
+    run(main)

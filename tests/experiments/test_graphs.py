@@ -1,0 +1,101 @@
+"""Every experiment's graph at toy size, over the same prepared pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Project, make_project, stages_run
+from ruamel.yaml import YAML
+
+from alexnet.params.base import read
+from experiments.recipe_walk.walk import PARAMS, Walk
+from experiments.side_by_side import shares
+
+# Columns share all kernels evenly at this width, also where one column has half as many.
+TOY = {"train.epochs": 2, "model.width": 0.125, "train.batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project whose pictures are prepared."""
+    made = make_project(tmp_path_factory.mktemp("experiments") / "project")
+    made.set("loader", "torch", "machine.yaml")
+    made.repro("rgb_pca")
+    return made
+
+
+def stages_of(path: str) -> dict[str, Any]:
+    stages: dict[str, Any] = YAML(typ="safe").load((ROOT / path).read_text())["stages"]
+    return stages
+
+
+EXPERIMENTS = [
+    "ablations",
+    "recipe_walk",
+]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_stages_depend_on_what_the_projects_own_do(name: str, stage: str) -> None:
+    theirs = stages_of(f"experiments/{name}/dvc.yaml")
+    alike = [found for found in theirs.values() if f"-m stages.{stage} " in found["cmd"]]
+    assert alike or stage == "evaluate"
+    own = {dep for dep in stages_of("dvc.yaml")[stage]["deps"] if not dep.startswith("models/")}
+    for found in alike:
+        assert {dep for dep in found["deps"] if not dep.startswith("experiments/")} == own
+
+
+def set_all(project: Project, experiment: str, **values: Any) -> None:
+    for key, value in values.items():
+        project.set(f"{experiment}.{key}", value, f"experiments/{experiment}/params.yaml")
+
+
+def test_runs_are_dealt_out_whole() -> None:
+    stages = ["rows", "train@1-a", "train@1-b", "train@2-a", "evaluate@1-a", "evaluate@1-b", "summary"]
+    assert shares(stages, 2) == [["train@1-a", "evaluate@1-a", "train@2-a"], ["train@1-b", "evaluate@1-b"]]
+    assert shares(["train@1"], 2) == [["train@1"], []]
+
+
+def test_ablations_two_at_a_time_and_one_row_again(project: Project) -> None:
+    path, pipeline = "experiments/ablations/params.yaml", "experiments/ablations/dvc.yaml"
+    set_all(project, "ablations", seeds=[1], alike=TOY, run=["full", "tanh"])
+    done = project.run("python", "-m", "experiments.side_by_side", pipeline)
+    ran = [name.rpartition(":")[2] for name in stages_run(done.stdout + done.stderr)]
+    runs = [f"{stage}@1-{row}" for stage in ("train", "evaluate") for row in ("full", "tanh")]
+    assert sorted(ran) == sorted(["index", "rows", *runs, "index", "summary"])
+    table = pd.read_csv(project.folder / "reports/experiments/ablations.csv")
+    assert table["row"].tolist() == ["full", "tanh"]
+    assert table["epochs"].tolist() == [2] * 2
+    # A row that changes is trained again, alone.
+    project.set("ablations.rows.tanh.values", {"model.activation": "abs_tanh"}, path)
+    again = [name.rpartition(":")[2] for name in stages_run(project.repro("--keep-going", pipeline))]
+    assert again == ["index", "rows", "train@1-tanh", "evaluate@1-tanh", "summary"]
+    page = (project.folder / "reports/experiments/ablations.md").read_text()
+    assert "all 2 runs are finished" in page
+
+
+def test_the_walk_and_one_row_again(project: Project) -> None:
+    path, pipeline = "experiments/recipe_walk/params.yaml", "experiments/recipe_walk/dvc.yaml"
+    walk = read(ROOT / PARAMS, Walk)
+    goals = [goal for row in walk.rows for goal in row.goal]
+    rows: list[dict[str, Any]] = [{"name": "paper"}, {"name": "source-2012", "goal": goals}]
+    for key, value in {"rows": rows, "seeds": [1], "alike": {**walk.alike, **TOY}}.items():
+        project.set(f"walk.{key}", value, path)
+    first = stages_run(project.repro("--keep-going", pipeline))
+    assert sum(":train@" in name for name in first) == 2
+    for suffix in ("md", "html"):
+        page = (project.folder / f"reports/experiments/recipe_walk.{suffix}").read_text()
+        assert "2 of 2 runs are finished." in page
+    table = pd.read_csv(project.folder / "reports/experiments/recipe_walk.csv")
+    assert table["epochs"].tolist() == [2] * 2
+    signals = pd.read_csv(project.folder / "experiments/recipe_walk/signal.csv")
+    assert (signals["signal"] > 0).all()
+    # A row that changes is trained again, alone.
+    project.set("walk.rows", [rows[0], {**rows[1], "values": {"train.batch_size": 6}}], path)
+    again = stages_run(project.repro("--keep-going", pipeline))
+    assert [name.split(":")[-1] for name in again if ":train@" in name] == ["train@1-row1"]
+    row = YAML(typ="safe").load(project.folder / "experiments/recipe_walk/rows/source-2012-1.yaml")
+    assert row["train"]["batch_size"] == 6

@@ -1,0 +1,52 @@
+"""Intervals of paired differences, against formulas written out and against SciPy's bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.paired import difference, over_pictures, over_seeds
+
+
+def test_the_seeds_interval_is_students() -> None:
+    changes = [0.01, 0.03, 0.035]
+    low, high = over_seeds(changes) or (0.0, 0.0)
+    expected = stats.ttest_1samp(changes, 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    # t of 2 degrees of freedom, from a table.
+    assert (high - low) / 2 == pytest.approx(4.303 * np.std(changes, ddof=1) / np.sqrt(3), rel=1e-4)
+    assert over_seeds([0.01]) is None
+
+
+def test_the_pictures_interval_is_the_bootstraps() -> None:
+    wrong = np.random.default_rng(1).choice([-1, -1 / 3, 0, 1 / 3, 1], 400, p=[0.05, 0.1, 0.6, 0.15, 0.1])
+    expected = stats.bootstrap((wrong,), np.mean, method="percentile", random_state=2).confidence_interval
+    assert over_pictures(wrong) == pytest.approx((expected.low, expected.high), abs=0.004)
+    assert over_pictures(np.full(7, 0.25)) == (0.25, 0.25)
+
+
+def test_pairs_are_of_equal_seeds_and_pictures() -> None:
+    draw = np.random.default_rng(3)
+    hard = draw.random(500) < 0.3
+    one = [(hard | (draw.random(500) < 0.05)).astype(float) for _ in range(3)]
+    other = [hard.astype(float)] * 3
+    found = difference(one, other)
+    assert found.by_seed == pytest.approx([a.mean() - b.mean() for a, b in zip(one, other, strict=True)])
+    assert found.mean == pytest.approx(np.mean(found.by_seed))
+    assert found.is_clear
+    # Unpaired, the pictures' own difficulty would hide so small a difference.
+    assert found.over_pictures[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "clear"), [((0.0, 0.1, 0.2), False), ((0.1, 0.101, 0.102), True), ((-0.2, -0.201), True)]
+)
+def test_a_difference_is_clear_when_neither_interval_holds_0(by_seed: tuple[float, ...], clear: bool) -> None:
+    pictures = 1000
+    one = [np.arange(pictures) < round(abs(change) * pictures) for change in by_seed]
+    nothing = [np.zeros(pictures)] * len(by_seed)
+    arms = ([array.astype(float) for array in one], nothing)
+    found = difference(*(arms if by_seed[-1] > 0 else arms[::-1]))
+    assert found.is_clear == clear
+    assert not difference(arms[0][:1], arms[1][:1]).is_clear
