@@ -1,0 +1,103 @@
+"""The networks that are averaged: complete parameters for each, checked before anything trains.
+
+    python -m experiments.ensemble.members
+
+writes ``rows/member-SEED.yaml``, which the train stage reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+from pydantic import Field
+
+from alexnet.data import index as indexes
+from alexnet.errors import UserError
+from alexnet.evaluation import predictions
+from alexnet.params.base import Section, read
+from alexnet.params.evaluate import Evaluate
+from experiments.settings import Values, flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from stages import options
+from stages.options import INDEX, run
+
+HERE = Path("experiments/ensemble")
+PARAMS = HERE / "params.yaml"
+MEMBER = "member"
+
+
+class Ensemble(Section):
+    """Whose predictions are averaged."""
+
+    key: ClassVar[str] = "ensemble"
+
+    seeds: list[int] = Field(min_length=1)
+    alike: Values
+    others: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the networks that are trained here."""
+        return [f"{MEMBER}-{seed}" for seed in self.seeds]
+
+
+def parameters(ensemble: Ensemble, recipe: Path, path: Path = PARAMS) -> Values:
+    """Return what every network trains with, but for its seed: sections with dotted keys.
+
+    Raises:
+        UserError: a key is unknown or out of range, there is only one network, or one is there twice.
+    """
+    start = flat(recipe)
+    refuse_unknown(ensemble.alike, start, path, "ensemble.alike", str(recipe))
+    values = {**start, **ensemble.alike}
+    refuse_what_is_wrong(values, path, "ensemble")
+    for key, found in (("seeds", ensemble.seeds), ("others", ensemble.others)):
+        twice = next((one for one in found if found.count(one) > 1), None)
+        if twice is not None:
+            raise UserError(f"{path}: ensemble.{key}: found {twice} twice; allowed: each network once")
+    if len(ensemble.seeds) + len(ensemble.others) < 2:
+        raise UserError(f"{path}: ensemble: found one network; allowed: two or more to average")
+    return values
+
+
+def refuse_strangers(others: list[str], index: indexes.Index, split: str, path: Path = PARAMS) -> None:
+    """Check that predictions made elsewhere are of the pictures that will be evaluated here.
+
+    Raises:
+        UserError: names the folder that is missing, or of another split, other classes or pictures.
+    """
+    here = index.pictures[index.pictures["split"] == split]
+    for folder in others:
+        where = f"{path}: ensemble.others: {folder}"
+        if not Path(folder).is_dir():
+            raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
+        found = predictions.load(Path(folder))
+        wnids = [wnid for wnid, _ in found.classes]
+        if found.split != split:
+            raise UserError(f"{where}: of the split {found.split}; allowed: {split} (evaluate.split)")
+        if wnids != index.classes["wnid"].tolist():
+            raise UserError(
+                f"{where}: of {len(wnids)} classes ({', '.join(wnids[:3])}, …); the pictures here have"
+                f" {len(index.classes)} ({', '.join(index.classes['wnid'][:3])}, …), and averaged can be what"
+                " networks say of the same classes. Take it out."
+            )
+        if strange := sorted(set(found.names) - set(here["name"])):
+            raise UserError(f"{where}: {strange[0]} is no picture of {split} here. Take it out.")
+
+
+def main(
+    params: Annotated[Path, typer.Option(help="the ensemble")] = PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    index: Path = INDEX,
+    out: Annotated[Path, typer.Option(help="folder for the networks' parameters")] = HERE / "rows",
+) -> None:
+    """Write the parameters of every network."""
+    ensemble = read(params, Ensemble)
+    values = parameters(ensemble, recipe, params)
+    refuse_strangers(ensemble.others, indexes.read(index), read(recipe, Evaluate).split, params)
+    write_runs(out, {MEMBER: values}, ensemble.seeds)
+
+
+if __name__ == "__main__":
+    run(main)

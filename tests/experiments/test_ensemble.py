@@ -1,0 +1,109 @@
+"""The ensemble: who takes part, what is refused, and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from alexnet.data.index import Index
+from alexnet.errors import UserError
+from alexnet.evaluation.predictions import Predictions, save
+from alexnet.params.base import read
+from alexnet.reporting.markdown import render_markdown
+from alexnet.reporting.writing import compose
+from experiments.ensemble import summary
+from experiments.ensemble.members import PARAMS, Ensemble, parameters, refuse_strangers
+
+RECIPE = Path("params.yaml")
+PICTURES, CLASSES = 200, 4
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def ensemble_of(**changes: Any) -> Ensemble:
+    return Ensemble.model_validate({**read(PARAMS, Ensemble).model_dump(), **changes})
+
+
+def member(draw: np.random.Generator, classes: int = CLASSES, split: str = "val") -> Predictions:
+    """What a network says that is right on average but noisy."""
+    labels = np.arange(PICTURES) % classes
+    scores = np.exp(np.eye(classes)[labels] + draw.normal(size=(PICTURES, classes)))
+    scores /= scores.sum(1, keepdims=True)
+    names = np.array([f"{number}.jpg" for number in range(PICTURES)])
+    known = tuple((f"n{number}", f"class {number}") for number in range(classes))
+    return Predictions(scores, scores, labels, names, split, known, tuple(range(1, classes + 1)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [1, 2, 1]}, "seeds: found 1 twice; allowed: each network once"),
+        ({"others": ["a", "a"]}, "others: found a twice"),
+        ({"seeds": [1]}, "found one network; allowed: two or more"),
+        ({"alike": {"train.epoch": 3}}, r"ensemble\.alike: train\.epoch: unknown key"),
+        ({"alike": {"model.width": 0.1}}, r"ensemble: model\.width: found 0\.1"),
+    ],
+)
+def test_an_ensemble_that_is_wrong_is_refused_before_training(changes: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parameters(ensemble_of(**changes), RECIPE)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "other: no such folder"),
+        ({"classes": 5}, "other: of 5 classes"),
+        ({"split": "test"}, "other: of the split test; allowed: val"),
+        ({}, r"other: 199\.jpg is no picture of val here"),
+    ],
+)
+def test_other_networks_are_refused_by_name_before_training(tmp_path: Path, made: Any, message: str) -> None:
+    if made is not None:
+        save(tmp_path / "other", member(np.random.default_rng(0), **made))
+    names = [f"{number}.jpg" for number in range(PICTURES - 1)]
+    pictures = pd.DataFrame({"split": "val", "name": names, "label": 0})
+    classes = pd.DataFrame({"wnid": [f"n{number}" for number in range(CLASSES)], "words": ""})
+    with pytest.raises(UserError, match=message):
+        refuse_strangers([str(tmp_path / "other")], Index(pictures=pictures, classes=classes), "val")
+
+
+def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    folders = [tmp_path / f"member-{seed}" for seed in (1, 2, 3)]
+    for folder in folders:
+        save(folder, member(draw))
+    members = summary.read_members(folders)
+    ensemble = ensemble_of(seeds=[1, 2, 3])
+    found, parts = summary.as_page(members, False, ensemble, parameters(ensemble, RECIPE), 1000)
+    page = render_markdown(compose(summary.TITLE, found, parts), "")
+    several = list(members.values())
+    wrong = np.array([one.ten.argmax(1) != one.labels for one in several]).mean()
+    together = (np.mean([one.ten for one in several], 0).argmax(1) != several[0].labels).mean()
+    assert f"errs {together:.1%} where one alone errs {wrong:.1%}: a gain of" in page
+    assert "larger than noise of the pictures; the paper's is +2.6" in page
+    assert "| gain, paper | +2.6 | +1.8 |" in page
+    sizes = summary.errors_by_size(several, False)
+    assert list(map(len, sizes)) == [3, 3, 1]
+    assert np.mean(sizes[0]) == pytest.approx(wrong)
+    assert sizes[2] == [pytest.approx(together)]
+
+
+def test_a_missing_or_strange_member_is_named(tmp_path: Path) -> None:
+    draw = np.random.default_rng(6)
+    save(tmp_path / "member-1", member(draw))
+    folders = [tmp_path / "member-1", tmp_path / "member-2"]
+    with pytest.raises(UserError, match="member-2: this network's predictions are missing"):
+        summary.read_members(folders)
+    save(tmp_path / "member-2", member(draw, classes=3))
+    with pytest.raises(UserError, match=r"member-2: of other classes than .*member-1"):
+        summary.read_members(folders)
