@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ SECTIONS: tuple[type[Section], ...] = (Augment, Model, Train)
 Values = dict[str, Any]
 
 
-def flat(path: Path) -> Values:
-    """Return the sections that the train stage reads of `path`, with dotted keys."""
+def flat(path: Path, sections: Sequence[type[Section]] = SECTIONS) -> Values:
+    """Return `sections` of the file at `path`, with dotted keys."""
     return {
         dotted: value
-        for section in SECTIONS
+        for section in sections
         for dotted, value in _leaves(read(path, section).model_dump(), section.key)
     }
 
@@ -55,16 +55,19 @@ def refuse_unknown(keys: Iterable[str], known: Values, path: Path, where: str, s
             raise UserError(f"{path}: {where}: {key}: unknown key; allowed: the keys of {source}")
 
 
-def refuse_what_is_wrong(values: Values, path: Path, where: str) -> None:
-    """Check complete parameters as the train stage will, and that the columns share all kernels evenly.
+def refuse_what_is_wrong(
+    values: Values, path: Path, where: str, sections: Sequence[type[Section]] = SECTIONS
+) -> None:
+    """Check complete `sections` as the stages will, and that the columns share all kernels evenly.
 
     Raises:
         UserError: names `path`, `where` and the key.
     """
-    sections = nested(values)
-    for section in SECTIONS:
-        validate(sections[section.key], section, path, f"{where}: {section.key}")
-    _refuse_uneven_width(Model.model_validate(sections["model"]), path, where)
+    found = nested(values)
+    for section in sections:
+        validate(found[section.key], section, path, f"{where}: {section.key}")
+    if Model in sections:
+        _refuse_uneven_width(Model.model_validate(found["model"]), path, where)
 
 
 def _refuse_uneven_width(model: Model, path: Path, where: str) -> None:

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from alexnet.params.base import Section, Strict
 
 
-class Conv1Rate(Strict):
-    """From the start of `epoch` on, conv1's weights have this learning rate; 0 freezes it."""
+class OwnRate(Strict):
+    """From the start of `epoch` on, a layer's weights have this learning rate; 0 freezes the layer."""
 
     epoch: int = Field(ge=1)
     learning_rate: float = Field(ge=0)
@@ -26,13 +26,15 @@ class Schedule(Strict):
     drops: int = Field(ge=0)
     drop_epochs: list[int]
     biases_too: bool
-    conv1: list[Conv1Rate]
+    conv1: list[OwnRate]
+    fc8: list[OwnRate]
 
     @model_validator(mode="after")
     def _ascending(self) -> Schedule:
         for name, epochs in (
             ("drop_epochs", self.drop_epochs),
             ("conv1", [change.epoch for change in self.conv1]),
+            ("fc8", [change.epoch for change in self.fc8]),
         ):
             if any(epoch < 1 for epoch in epochs) or epochs != sorted(set(epochs)):
                 raise ValueError(f"{name}: found epochs {epochs}; allowed: ascending, from 1, each once")

@@ -26,6 +26,7 @@ CURVES = (
     "learning_rate",
     "bias_learning_rate",
     "conv1_learning_rate",
+    "fc8_learning_rate",
     "data_wait_seconds",
 )
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")

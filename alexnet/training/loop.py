@@ -185,6 +185,7 @@ class Trainer:
             learning_rate=rates.weights,
             bias_learning_rate=rates.biases,
             conv1_learning_rate=rates.conv1_weights,
+            fc8_learning_rate=rates.of("fc8", "weight"),
             train_loss=sums.mean_loss,
             train_error=sums.wrong / sums.pictures,
             val_loss=loss,

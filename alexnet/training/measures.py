@@ -27,6 +27,7 @@ class EpochRow:
     learning_rate: float
     bias_learning_rate: float
     conv1_learning_rate: float
+    fc8_learning_rate: float
     train_loss: float
     train_error: float
     val_loss: float

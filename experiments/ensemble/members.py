@@ -52,7 +52,8 @@ def parameters(ensemble: Ensemble, recipe: Path, path: Path = PARAMS) -> Values:
     refuse_unknown(ensemble.alike, start, path, "ensemble.alike", str(recipe))
     values = {**start, **ensemble.alike}
     refuse_what_is_wrong(values, path, "ensemble")
-    for key, found in (("seeds", ensemble.seeds), ("others", ensemble.others)):
+    named: dict[str, list[str]] = {"seeds": list(map(str, ensemble.seeds)), "others": ensemble.others}
+    for key, found in named.items():
         twice = next((one for one in found if found.count(one) > 1), None)
         if twice is not None:
             raise UserError(f"{path}: ensemble.{key}: found {twice} twice; allowed: each network once")

@@ -158,3 +158,18 @@ def test_the_state_of_a_fresh_schedule_restores_too() -> None:
     schedule.restore(Schedule(settings_of()).state())
     assert schedule.best_error == float("inf")
     assert schedule.rates(1).weights == 0.01
+
+
+def test_fc8_has_its_own_rate_while_it_is_told() -> None:
+    changes = [{"epoch": 1, "learning_rate": 0.01}, {"epoch": 3, "learning_rate": 0.0}]
+    schedule = Schedule(settings_of(kind="diary", drop_epochs=[2], fc8=changes))
+    rates = [schedule.rates(epoch) for epoch in (1, 2, 3)]
+    assert [now.of("fc8", "weight") for now in rates] == [0.01, 0.01, 0.0]
+    # Frozen as a whole, as conv1 is.
+    assert [now.of("fc8", "bias") for now in rates] == [rates[0].biases, rates[1].biases, 0.0]
+    assert [now.of("fc7", "weight") for now in rates] == [
+        rates[0].weights,
+        rates[1].weights,
+        rates[1].weights,
+    ]
+    assert Schedule(settings_of()).rates(1).of("fc8", "weight") == 0.01
