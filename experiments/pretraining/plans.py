@@ -154,11 +154,13 @@ def _from_scratch(plan: Pretraining, recipe: Path, path: Path) -> Values:
 
 
 def check(plan: Pretraining, recipe: Path, path: Path = PARAMS) -> None:
-    """Check all networks before any is trained.
+    """Check all networks and the larger class set's parameters before anything runs.
 
     Raises:
-        UserError: one is averaged that is not trained, or twice; or as `of_arm` raises.
+        UserError: one is averaged that is not trained, or twice; a key is unknown or out of range.
     """
+    larger_data(plan, recipe, path)
+    pretrained(plan, recipe, path)
     for member in plan.average:
         name = f"{member.arm} network of seed {member.seed}"
         if member.seed not in plan.seeds_of(member.arm):

@@ -225,8 +225,8 @@ def as_page(
         f"The network with conv6, first trained on {pages.count(pictures[0], 'picture')} of other classes for"
         f" {before['train.epochs']} epochs, then on {pages.count(pictures[1], 'picture')} of"
         f" {classes} classes for {tuned['train.epochs']} by the source's fine-tuning schedule fitted into"
-        " them (all layers but fc8 from the file, conv1 slowed and soon frozen, fc8 at ten times the others' rate at first); and"
-        f" the same network from scratch for as long, at width {tuned['model.width']:g}."
+        " them (all layers but fc8 from the file, conv1 slowed and soon frozen, fc8 at ten times the others'"
+        f" rate at first); and the same network from scratch for as long, at width {tuned['model.width']:g}."
         f" {pages.count(len(plan.seeds), 'seed')}, each with a pre-trained network of its own. What"
         " pre-training itself cost is not counted.",
         "## Fine-tuning against training from scratch",
@@ -262,7 +262,8 @@ def as_figure(curves: Mapping[Arm, Curves], target: float, dress: Dress) -> byte
                 axes.plot(
                     range(1, len(errors) + 1),
                     [100 * error for error in errors],
-                    "o-" if len(errors) == 1 else "-",
+                    # A lone epoch is a point: a line would not show.
+                    marker="o" if len(errors) == 1 else "",
                     color=colours[arm],
                     linestyle="--" if arm == "scratch" else "-",
                     linewidth=1.4,

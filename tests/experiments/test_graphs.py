@@ -103,3 +103,33 @@ def test_the_walk_and_one_row_again(project: Project) -> None:
     assert [name.split(":")[-1] for name in again if ":train@" in name] == ["train@1-row1"]
     row = YAML(typ="safe").load(project.folder / "experiments/recipe_walk/rows/source-2012-1.yaml")
     assert row["train"]["batch_size"] == 6
+
+
+def test_an_ensemble_and_another_member(project: Project) -> None:
+    pipeline = "experiments/ensemble/dvc.yaml"
+    set_all(project, "ensemble", seeds=[1, 2], alike=TOY)
+    first = [name.rpartition(":")[2] for name in stages_run(project.repro(pipeline))]
+    assert {"train@1", "train@2", "evaluate@1", "evaluate@2", "summary"} < set(first)
+    found = pd.read_csv(project.folder / "reports/experiments/ensemble.csv")
+    assert found["network"].tolist() == ["member-1", "member-2"]
+    # One more network is trained alone.
+    set_all(project, "ensemble", seeds=[1, 2, 3])
+    again = [name.rpartition(":")[2] for name in stages_run(project.repro(pipeline))]
+    assert again == ["index", "rows", "train@3", "evaluate@3", "summary"]
+
+
+def test_pretraining(project: Project) -> None:
+    pipeline = "experiments/pretraining/dvc.yaml"
+    members = [{"arm": "finetuned", "seed": 1}, {"arm": "plain", "seed": 1}]
+    set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=[0.01], alike=TOY)
+    project.repro(pipeline)
+    records = project.folder / "experiments/pretraining/larger/index/classes.parquet"
+    theirs = set(pd.read_parquet(records)["wnid"])
+    ours = set(pd.read_parquet(project.folder / "data/index/classes.parquet")["wnid"])
+    assert theirs.isdisjoint(ours)
+    table = pd.read_csv(project.folder / "reports/experiments/pretraining.csv")
+    assert table.groupby(["arm", "kind"]).size().to_dict() == {
+        (arm, kind): 2 for arm in ("finetuned", "scratch") for kind in ("chosen", "tuning")
+    }
+    page = (project.folder / "reports/experiments/pretraining.md").read_text()
+    assert "1 and 1 CNNs" in page

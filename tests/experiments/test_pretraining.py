@@ -1,0 +1,170 @@
+"""Pre-training: the source's fine-tuning schedule, what is refused, and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from test_ensemble import member
+
+from alexnet.errors import UserError
+from alexnet.params.base import read
+from alexnet.params.train import Train
+from alexnet.reporting.markdown import render_markdown
+from alexnet.reporting.writing import compose
+from alexnet.training.schedule import Schedule
+from experiments.pretraining import summary
+from experiments.pretraining.arm import best_rate
+from experiments.pretraining.plans import (
+    PARAMS,
+    Arm,
+    Pretraining,
+    check,
+    finetuning,
+    larger_data,
+    of_arm,
+    pretrained,
+)
+from experiments.settings import nested
+
+RECIPE = Path("params.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def plan_of(**changes: Any) -> Pretraining:
+    return Pretraining.model_validate({**read(PARAMS, Pretraining).model_dump(), **changes})
+
+
+def rates_of(epochs: int) -> dict[str, list[float]]:
+    """Return conv1's, the middle layers' and fc8's rate in each epoch of fine-tuning at 0.01."""
+    plan = plan_of(alike={**read(PARAMS, Pretraining).alike, "train.epochs": epochs})
+    settings = nested(of_arm("finetuned", plan, 1, 0.01, RECIPE))["train"]
+    schedule = Schedule(Train.model_validate(settings))
+    every = [schedule.rates(epoch) for epoch in range(1, epochs + 1)]
+    return {layer: [now.of(layer, "weight") for now in every] for layer in ("conv1", "fc7", "fc8")}
+
+
+def test_over_54_epochs_fine_tuning_is_the_sources() -> None:
+    rates = rates_of(54)
+    # Layer file 146-2012-2011; epochs count from 1.
+    assert rates["conv1"] == [1e-4] * 4 + [1e-5] * 2 + [0.0] * 48
+    assert rates["fc7"] == pytest.approx([1e-3] * 21 + [1e-4] * 20 + [1e-5] * 13)
+    assert rates["fc8"] == pytest.approx([1e-2] * 8 + [1e-3] * 13 + [1e-4] * 20 + [1e-5] * 13)
+    assert finetuning(54, 0.01, 0.01)["augment.colour_noise_last_epoch"] == 37
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 10, 27])
+def test_fewer_epochs_keep_the_order(epochs: int) -> None:
+    rates = rates_of(epochs)
+    for layer in rates.values():
+        assert layer == sorted(layer, reverse=True)
+    if epochs >= 5:
+        assert rates["conv1"][-1] == 0
+        assert rates["fc8"][0] == 10 * rates["fc7"][0] == 0.01
+        assert rates["fc7"][0] == pytest.approx(100 * rates["fc7"][-1])
+
+
+def test_the_arms_differ_by_where_they_begin_and_by_the_schedule() -> None:
+    plan = read(PARAMS, Pretraining)
+    arms: tuple[Arm, ...] = ("scratch", "finetuned", "plain")
+    scratch, tuned, plain = (of_arm(arm, plan, 2, 0.02, RECIPE) for arm in arms)
+    changed = {key for key in scratch if scratch[key] != tuned[key]}
+    schedule = {key for key in changed if key.startswith("train.schedule.")}
+    assert changed - schedule == {
+        "train.initial_weights",
+        "train.learning_rate",
+        "train.bias_learning_rate",
+        "augment.colour_noise_last_epoch",
+    }
+    assert tuned["train.initial_weights"] == "experiments/pretraining/pretrained/2/alexnet.safetensors"
+    assert {key for key in scratch if scratch[key] != plain[key]} == {"model.conv6"}
+    assert pretrained(plan, RECIPE)["model.conv6"] is True
+    assert larger_data(plan, RECIPE)["sample.first_class"] == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"average": [{"arm": "finetuned", "seed": 9}, {"arm": "plain", "seed": 1}]},
+            "seed 9; allowed: of the",
+        ),
+        ({"average": [{"arm": "plain", "seed": 1}] * 2}, "plain network of seed 1 twice"),
+        (
+            {"average": [{"arm": "plain", "seed": 1}, {"arm": "plain", "seed": 2}]},
+            "found one kind of network",
+        ),
+        ({"alike": {"model.width": 0.1}}, r"pretraining\.alike: model\.width: found 0\.1"),
+        ({"pretrain": {"train.epoch": 1}}, r"pretraining\.pretrain: train\.epoch: unknown key"),
+        ({"larger": {"sample.first_clas": 1}}, r"pretraining\.larger: sample\.first_clas: unknown key"),
+        ({"larger": {"sample.first_class": 15}}, r"pretraining\.larger: sample"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_training(changes: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        check(plan_of(**changes), RECIPE)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_rate_that_comes_first_is_taken_alike(tmp_path: Path) -> None:
+    histories = {0.01: [0.9, 0.5, 0.3, 0.1], 0.02: [0.9, 0.3, 0.5, 0.4], 0.04: [0.9, 0.9, 0.2, 0.05]}
+    folders = {}
+    for rate, errors in histories.items():
+        folders[rate] = tmp_path / f"{rate:g}"
+        (folders[rate] / "training").mkdir(parents=True)
+        pd.DataFrame({"val_top1_error": errors}).to_csv(folders[rate] / "training/history.csv", index=False)
+    assert best_rate(folders, 0.3) == 0.02
+    # Two come as soon: the one that errs less at the end. None does: likewise.
+    assert best_rate({rate: folders[rate] for rate in (0.01, 0.04)}, 0.3) == 0.04
+    assert best_rate(folders, 0.01) == 0.04
+
+
+def curves_of(scratch: list[int], tuned: list[int]) -> dict[Arm, summary.Curves]:
+    """Return arms whose runs come to 30 % in the given epochs of ten; 0: never."""
+
+    def errors(epoch: int) -> list[float]:
+        return [0.2 if epoch and now >= epoch else 0.8 for now in range(1, 11)]
+
+    return {
+        "scratch": summary.Curves(0.01, {0.01: errors(scratch[0])}, dict(enumerate(map(errors, scratch), 1))),
+        "finetuned": summary.Curves(
+            0.04,
+            {0.01: errors(0), 0.04: errors(tuned[0])},
+            dict(enumerate(map(errors, tuned), 1)),
+        ),
+    }
+
+
+def test_the_page_says_how_many_epochs_are_saved() -> None:
+    draw = np.random.default_rng(7)
+    members: dict[Arm, list[Any]] = {
+        "plain": [member(draw) for _ in range(5)],
+        "finetuned": [member(draw) for _ in range(2)],
+        "scratch": [],
+    }
+    plan, curves = read(PARAMS, Pretraining), curves_of([7, 8, 8], [3, 4, 3])
+    found, parts = summary.as_page(plan, curves, members, False, RECIPE, (2000, 1000))
+    page = render_markdown(compose(summary.TITLE, found, parts), "")
+    assert "from scratch in epoch 7, 8, 8; pre-trained, fine-tuned in epoch 3, 4, 3" in found
+    assert "saves 4.3 epochs (95% over seeds 2.9 to 5.8), larger than noise." in found
+    assert "At the edge of the sweep, so that a wider one might find better: pre-trained, fine-tuned." in page
+    averaged = np.mean([one.ten for one in (*members["plain"], *members["finetuned"])], 0)
+    wrong = (averaged.argmax(1) != members["plain"][0].labels).mean()
+    line = next(line for line in page.splitlines() if line.startswith("| 7 CNNs"))
+    assert "36.7% | 15.4% | 2 and 5 CNNs |" in line
+    assert f"| {wrong:.1%} |" in line
+    assert summary.as_table(plan, curves)["epoch"].max() == 10
+
+
+def test_a_run_that_does_not_get_there_is_told() -> None:
+    found = summary.finding(curves_of([7, 0, 8], [3, 4, 3]), 0.3)
+    assert "from scratch in epoch 7, not within 10, 8" in found
+    assert "Not all runs reach it, so the epochs saved have no mean." in found
