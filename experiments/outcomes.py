@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
+from experiments.histories import read_history
 
 PREDICTIONS = "predictions"
 # An error of which kind: among how many guesses, by ten patches or by the centre.
@@ -39,17 +39,6 @@ class Outcome:
     def error(self, kind: str) -> float:
         """Return the error rate of a kind, a fraction."""
         return float(self.wrong[kind].mean())
-
-
-def read_history(run: Path) -> pd.DataFrame:
-    """Return a run's epochs; empty before the first has ended."""
-    path = run / "training" / "history.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
-
-
-def first_epoch_at(errors: Sequence[float], target: float) -> int | None:
-    """Return the first epoch (from 1) whose error is at most `target`, or None."""
-    return next((epoch for epoch, error in enumerate(errors, 1) if error <= target), None)
 
 
 def read_outcome(run: Path, evaluated: Path, share_ties: bool) -> Outcome | None:
@@ -100,14 +89,8 @@ def refuse_other_pictures(several: Mapping[str, Predictions]) -> None:
         return
     (first_name, first), *others = several.items()
     for name, other in others:
-        for what, same in (
-            ("split", other.split == first.split),
-            ("classes", other.classes == first.classes),
-            ("pictures", np.array_equal(other.names, first.names)),
-            ("labels", np.array_equal(other.labels, first.labels)),
-        ):
-            if not same:
-                raise UserError(
-                    f"{name}: of other {what} than {first_name}; compared and averaged can be what"
-                    " networks say of the same pictures. Evaluate both on the same ones."
-                )
+        if what := predictions.what_differs(first, other):
+            raise UserError(
+                f"{name}: of other {what} than {first_name}; compared and averaged can be what"
+                " networks say of the same pictures. Evaluate both on the same ones."
+            )

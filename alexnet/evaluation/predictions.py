@@ -190,6 +190,19 @@ def load(folder: Path) -> Predictions:
     return Predictions(ten, one, labels, names, split, classes, ids)
 
 
+def what_differs(one: Predictions, other: Predictions) -> str | None:
+    """Return what of two networks' predictions is not of the same, in a word, or None."""
+    for what, same in (
+        ("split", other.split == one.split),
+        ("classes", other.classes == one.classes),
+        ("pictures", np.array_equal(other.names, one.names)),
+        ("labels", np.array_equal(other.labels, one.labels)),
+    ):
+        if not same:
+            return what
+    return None
+
+
 def average(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
     """Return the mean of several networks' predictions (paper, section 6.1: "averaging").
 
@@ -202,17 +215,11 @@ def average(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predic
     first, *others = several
     known = [*names] or [str(number) for number, _ in enumerate(several, 1)]
     for name, other in zip(known[1:], others, strict=True):
-        for what, same in (
-            ("split", other.split == first.split),
-            ("classes", other.classes == first.classes),
-            ("pictures", np.array_equal(other.names, first.names)),
-            ("labels", np.array_equal(other.labels, first.labels)),
-        ):
-            if not same:
-                raise UserError(
-                    f"predictions {known[0]} and {name} are of other {what}; averaged can be"
-                    " what several networks say of the same pictures"
-                )
+        if what := what_differs(first, other):
+            raise UserError(
+                f"predictions {known[0]} and {name} are of other {what}; averaged can be"
+                " what several networks say of the same pictures"
+            )
     ten, one = (
         sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
         for name in ("ten", "one")

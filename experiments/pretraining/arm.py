@@ -21,13 +21,20 @@ from alexnet.params.machine import Machine
 from alexnet.params.model import Model
 from alexnet.params.train import Train
 from alexnet.training.run import Paths, train_and_record
-from experiments.outcomes import first_epoch_at, read_history
-from experiments.pretraining.plans import HERE, PARAMS, WEIGHTS, Arm, Pretraining, of_arm
+from experiments.histories import first_epoch_at, read_history
+from experiments.pretraining.plans import (
+    CHOSEN,
+    HERE,
+    PARAMS,
+    TUNING,
+    WEIGHTS,
+    Arm,
+    Pretraining,
+    of_arm,
+)
 from experiments.settings import Values, nested
 from stages import options
 from stages.options import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
-
-TUNING, CHOSEN = "tuning", "chosen.json"
 
 
 def best_rate(folders: dict[float, Path], target: float) -> float:

@@ -28,6 +28,8 @@ from stages.options import run
 HERE = Path("experiments/pretraining")
 PARAMS = HERE / "params.yaml"
 WEIGHTS = "alexnet.safetensors"
+# In the folder of an arm: the runs by which its rate was chosen, and what was chosen.
+TUNING, CHOSEN = "tuning", "chosen.json"
 # The sections that the stages before training read.
 DATA_SECTIONS: tuple[type[Section], ...] = (Sample, Data, Preprocess, Evaluate)
 

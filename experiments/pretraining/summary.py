@@ -28,10 +28,20 @@ from alexnet.reporting.text import percent
 from alexnet.reporting.writing import Part, write_document
 from experiments import pages
 from experiments.ensemble.summary import PRINTED, read_members
-from experiments.outcomes import PREDICTIONS, first_epoch_at, read_history
+from experiments.histories import first_epoch_at, read_history
+from experiments.outcomes import PREDICTIONS
 from experiments.paired import over_pictures, over_seeds
-from experiments.pretraining.arm import CHOSEN, TUNING
-from experiments.pretraining.plans import HERE, PARAMS, Arm, Pretraining, larger_data, of_arm, pretrained
+from experiments.pretraining.plans import (
+    CHOSEN,
+    HERE,
+    PARAMS,
+    TUNING,
+    Arm,
+    Pretraining,
+    larger_data,
+    of_arm,
+    pretrained,
+)
 from stages import options
 from stages.options import RECORDS, REPORTS, run
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import ROOT, Project, make_project, stages_run
+from imports import OWN, code_of
 from ruamel.yaml import YAML
 
 from alexnet.params.base import read
@@ -40,16 +41,32 @@ EXPERIMENTS = [
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_stages_depend_on_what_the_projects_own_do(name: str) -> None:
+def test_stages_depend_on_the_code_that_they_run(name: str) -> None:
     own = stages_of("dvc.yaml")
     for found in stages_of(f"experiments/{name}/dvc.yaml").values():
         module = found["cmd"].split(" -m ")[1].split()[0]
-        stage = {"experiments.pretraining.arm": "train"}.get(module, module.removeprefix("stages."))
-        if stage in own:
-            code = {dep for dep in own[stage]["deps"] if dep.startswith(("alexnet", "stages"))}
-            if module != f"stages.{stage}":
-                code.remove(f"stages/{stage}.py")
-            assert {dep for dep in found["deps"] if dep.startswith(("alexnet", "stages"))} == code
+        declared = {dep for dep in found["deps"] if dep.startswith(OWN) and not made(dep)}
+        if module.startswith("stages."):
+            theirs = own[module.removeprefix("stages.")]["deps"]
+            assert declared == {dep for dep in theirs if dep.startswith(OWN)}
+            continue
+        needed = code_of(module, ROOT)
+        # Where training is, DALI is imported when it is chosen.
+        needed |= {"alexnet/data/dali.py"} & declared
+        assert {file for file in needed if not covered(file, declared)} == set()
+        templates = {dep for dep in declared if dep.startswith("alexnet/reporting/report.")}
+        assert {
+            dep for dep in declared - templates if not any(covered(file, {dep}) for file in needed)
+        } == set()
+
+
+def made(dep: str) -> bool:
+    """Return whether a dependency below experiments/ is what a stage made, and not code."""
+    return dep.startswith("experiments/") and not dep.endswith(".py")
+
+
+def covered(file: str, deps: set[str]) -> bool:
+    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
 
 
 def set_all(project: Project, experiment: str, **values: Any) -> None:
