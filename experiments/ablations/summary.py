@@ -169,7 +169,9 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
         else:
             (worse if added.mean > 0 else better).append(row.without)
     notes = []
-    if not worse and not better:
+    if not compared:
+        notes.append("No row can be compared with the full recipe yet: no seed of both is finished.")
+    if unclear and not worse and not better:
         notes.append("No row differs from the full recipe by more than noise.")
     if worse:
         notes.append(f"Larger than noise: taking away {enumerated(worse)} adds errors.")

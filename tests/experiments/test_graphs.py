@@ -10,6 +10,7 @@ from conftest import ROOT, Project, make_project, stages_run
 from imports import OWN, code_of
 from ruamel.yaml import YAML
 
+from alexnet.data import index
 from alexnet.params.base import read
 from experiments.recipe_walk.walk import PARAMS, Walk
 from experiments.side_by_side import shares
@@ -95,7 +96,7 @@ def test_ablations_two_at_a_time_and_one_row_again(project: Project) -> None:
     again = [name.rpartition(":")[2] for name in stages_run(project.repro("--keep-going", pipeline))]
     assert again == ["index", "rows", "train@1-tanh", "evaluate@1-tanh", "summary"]
     page = (project.folder / "reports/experiments/ablations.md").read_text()
-    assert "all 2 runs are finished" in page
+    assert "All 2 runs are finished." in page
 
 
 def test_the_walk_and_one_row_again(project: Project) -> None:
@@ -140,9 +141,10 @@ def test_pretraining(project: Project) -> None:
     members = [{"arm": "finetuned", "seed": 1}, {"arm": "plain", "seed": 1}]
     set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=[0.01], alike=TOY)
     project.repro(pipeline)
-    records = project.folder / "experiments/pretraining/larger/index/classes.parquet"
-    theirs = set(pd.read_parquet(records)["wnid"])
-    ours = set(pd.read_parquet(project.folder / "data/index/classes.parquet")["wnid"])
+    theirs, ours = (
+        set(index.read_classes(project.folder / folder)["wnid"])
+        for folder in ("experiments/pretraining/larger/index", "data/index")
+    )
     assert theirs.isdisjoint(ours)
     table = pd.read_csv(project.folder / "reports/experiments/pretraining.csv")
     assert table.groupby(["arm", "kind"]).size().to_dict() == {
