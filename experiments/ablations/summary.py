@@ -38,6 +38,7 @@ from stages.options import RECORDS, REPORTS, run
 
 NAME, TITLE = "ablations", "What each part of the recipe is worth"
 DPI = 150
+CLEAR = "Larger than noise"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class RowResult:
         errors = [outcome.error(kind) for outcome in self.outcomes.values()]
         return float(np.mean(errors)) if errors else float("nan")
 
+    @property
+    def train_error(self) -> float:
+        """The mean error of the last epoch's patches over the finished seeds, NaN without any."""
+        errors = [outcome.train_error for outcome in self.outcomes.values()]
+        return float(np.mean(errors)) if errors else float("nan")
+
 
 def results(table: Ablations, outcomes: Mapping[str, Outcome], entropy: float) -> list[RowResult]:
     """Return the results of all rows in order."""
@@ -88,7 +95,7 @@ def results(table: Ablations, outcomes: Mapping[str, Outcome], entropy: float) -
         rows.append(
             RowResult(
                 name,
-                row.without if row else "nothing: the full recipe",
+                row.without if row else "nothing (the full recipe)",
                 row.claim if row else None,
                 row.values if row else {},
                 own,
@@ -131,7 +138,7 @@ def as_page(
         else f"{finished} of {planned} runs are finished; the rest of this page is of those."
     )
     found = reading(rows)
-    return found[0], [
+    return _in_short(found), [
         "The full recipe, and a row for each thing taken away:"
         f" {pages.count(pictures, 'training picture')} of {len(evaluated.classes)} classes,"
         f" {full['train.epochs']} epochs at width {full['model.width']:g}, errors on the {len(evaluated):,}"
@@ -150,6 +157,11 @@ def as_page(
         pages.settings("What all rows have alike, instead of params.yaml", table.alike),
         pages.settings("The full recipe", full),
     ]
+
+
+def _in_short(found: Sequence[str]) -> str:
+    clear = [sentence for sentence in found if sentence.startswith(CLEAR)]
+    return " ".join(clear) or found[0]
 
 
 def reading(rows: Sequence[RowResult]) -> list[str]:
@@ -174,11 +186,9 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
     if unclear and not worse and not better:
         notes.append("No row differs from the full recipe by more than noise.")
     if worse:
-        notes.append(f"Larger than noise: taking away {enumerated(worse)} adds errors.")
+        notes.append(f"{CLEAR}: taking away {enumerated(worse)} adds errors.")
     if better:
-        notes.append(
-            f"Larger than noise, the other way: without {enumerated(better)} there are fewer errors."
-        )
+        notes.append(f"{CLEAR}, the other way: without {enumerated(better)} there are fewer errors.")
     if unclear:
         notes.append(
             f"Not told from noise: {enumerated(unclear)}. That is no word on ImageNet; it says that this many"
@@ -186,6 +196,7 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
         )
     if alone:
         notes.append(f"Of a single seed, so nothing can be said of noise: {enumerated(alone)}.")
+    notes += _unfinished_learning(rows)
     if len(compared) - len(alone) > 1:
         notes.append(
             "A difference is called larger than noise when 0 lies outside both its 95% intervals: Student's"
@@ -196,6 +207,22 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
         runs = enumerated([f"{row.without} ({pages.count(row.flat, 'run')})" for row in flat])
         notes.append(f"Still on the plateau, the loss of guessing by class frequency, at the end: {runs}.")
     return notes
+
+
+def _unfinished_learning(rows: Sequence[RowResult]) -> list[str]:
+    """Say whether the full recipe errs more on what it learns from than on what it is tested on."""
+    full = next(row for row in rows if row.name == FULL)
+    if not full.outcomes:
+        return []
+    learning, tested = full.train_error, full.mean(KINDS[0])
+    if learning <= tested:
+        return []
+    split = next(iter(full.outcomes.values())).predictions.split
+    return [
+        f"The full recipe ends with {percent(learning)} errors on the patches it learns from, with dropout"
+        f" on, and {percent(tested)} on the {split} pictures: it does not overfit in so short a training, so"
+        " parts that keep a long one from overfitting, and those that learn slowly, need not pay here."
+    ]
 
 
 def added_table(rows: Sequence[RowResult]) -> Table:
@@ -256,8 +283,6 @@ def other_errors(rows: Sequence[RowResult]) -> Table:
     for row in rows:
         top5 = row.added.get("top5_error")
         one = row.added.get("top1_error_one_patch")
-        outcomes = row.outcomes.values()
-        error = float(np.mean([outcome.train_error for outcome in outcomes])) if outcomes else float("nan")
         lines.append(
             Line(
                 (
@@ -267,8 +292,8 @@ def other_errors(rows: Sequence[RowResult]) -> Table:
                     _with_interval(top5),
                     percent(row.mean("top1_error_one_patch")),
                     _with_interval(one),
-                    percent(error),
-                    f"{len(outcomes)}",
+                    percent(row.train_error),
+                    f"{len(row.outcomes)}",
                 ),
                 ours=row.name == FULL,
             )
