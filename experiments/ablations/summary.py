@@ -231,7 +231,6 @@ def added_table(rows: Sequence[RowResult]) -> Table:
     lines = []
     for row in rows:
         added = row.added.get(kind)
-        seeds = [pages.points(change) for change in added.by_seed] if added else []
         lines.append(
             Line(
                 (
@@ -241,7 +240,6 @@ def added_table(rows: Sequence[RowResult]) -> Table:
                     pages.points(added.mean) if added else NOTHING,
                     pages.interval(added.over_seeds) if added else NOTHING,
                     pages.interval(added.over_pictures) if added else NOTHING,
-                    ", ".join(seeds) or NOTHING,
                     _verdict(added),
                 ),
                 ours=row.name == FULL,
@@ -256,8 +254,7 @@ def added_table(rows: Sequence[RowResult]) -> Table:
             "added",
             "95% over seeds",
             "95% over pictures",
-            "by seed",
-            "larger than noise",
+            "beyond noise",
         ),
         rows=tuple(lines),
         note="Over seeds: Student's t of the paired differences, for other seeds and these pictures. Over"
@@ -293,13 +290,13 @@ def other_errors(rows: Sequence[RowResult]) -> Table:
                     percent(row.mean("top1_error_one_patch")),
                     _with_interval(one),
                     percent(row.train_error),
-                    f"{len(row.outcomes)}",
+                    ", ".join(percent(outcome.error(KINDS[0])) for outcome in row.outcomes.values()),
                 ),
                 ours=row.name == FULL,
             )
         )
     return Table(
-        caption="Means over seeds; in brackets the 95% interval over seeds",
+        caption="Means over seeds; added: percentage points, in brackets the 95% interval over seeds",
         header=(
             "taken away",
             "top-5",
@@ -308,10 +305,11 @@ def other_errors(rows: Sequence[RowResult]) -> Table:
             "top-1, one patch",
             "added",
             "training error",
-            "runs",
+            "top-1, by seed",
         ),
         rows=tuple(lines),
-        note="Training error: of the last epoch's patches, while the network learnt, with dropout on.",
+        note="Training error: of the last epoch's patches, while learning, with dropout on. By seed:"
+        " with ten patches, in the order of the seeds.",
     )
 
 
