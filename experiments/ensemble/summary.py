@@ -70,20 +70,17 @@ def gain(members: Sequence[NDArray[np.float64]], averaged: NDArray[np.float64]) 
     return Gain(float(single.mean()), float(averaged.mean()), over_pictures(single - averaged))
 
 
-def read_members(folders: Sequence[Path]) -> dict[str, Predictions]:
-    """Return the predictions by their folder's name.
+def read_members(folders: Mapping[str, Path]) -> dict[str, Predictions]:
+    """Return the predictions in `folders`, by the networks' names.
 
     Raises:
-        UserError: one is missing, or of other pictures or classes; names it.
+        UserError: one is missing, or of other pictures or classes; names its folder.
     """
-    members = {}
-    for folder in folders:
+    for folder in folders.values():
         if not (folder / "about.json").exists():
-            raise UserError(
-                f"{folder}: this network's predictions are missing; run dvc repro {HERE}/dvc.yaml"
-            )
-        members[str(folder)] = predictions.load(folder)
-    refuse_other_pictures(members)
+            raise UserError(f"{folder}: this network's predictions are missing; dvc repro makes them")
+    members = {name: predictions.load(folder) for name, folder in folders.items()}
+    refuse_other_pictures({str(folder): members[name] for name, folder in folders.items()})
     first = next(iter(members.values()))
     if not first.labelled:
         raise UserError(f"evaluate.split: found {first.split}, which has no labels; allowed: one with labels")
@@ -185,7 +182,7 @@ def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd
     """Return a line a network."""
     lines = [
         (
-            name.removesuffix(f"/{PREDICTIONS}").removeprefix(f"{HERE}/evaluated/"),
+            name,
             float(member.wrong(1, share_ties).mean()),
             float(member.wrong(5, share_ties).mean()),
             float(member.wrong(1, share_ties, member.one).mean()),
@@ -218,8 +215,8 @@ def main(
     """Average the stored predictions and write the results."""
     ensemble, settings = read(params, Ensemble), read(recipe, Evaluate)
     values = parameters(ensemble, recipe, params)
-    folders = [evaluated / name / PREDICTIONS for name in ensemble.names]
-    members = read_members([*folders, *map(Path, ensemble.others)])
+    folders = {name: evaluated / name / PREDICTIONS for name in ensemble.names}
+    members = read_members({**folders, **{name: Path(name) for name in ensemble.others}})
     share_ties = settings.ties == "fractional"
     found, parts = as_page(members, share_ties, ensemble, values, len(open_records(records, "train").labels))
     write_document(out / NAME, TITLE, found, parts)

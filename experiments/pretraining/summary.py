@@ -313,14 +313,11 @@ def main(
     """Compare the arms, average the networks and write the results."""
     plan, settings = read(params, Pretraining), read(recipe, Evaluate)
     curves = {arm: read_curves(plan, runs / arm) for arm in ARMS}
-    folders = {
-        (member.arm, member.seed): evaluated / f"{member.arm}-{member.seed}" / PREDICTIONS
-        for member in plan.average
+    names = {f"{member.arm}-{member.seed}": member.arm for member in plan.average}
+    found = read_members({name: evaluated / name / PREDICTIONS for name in names})
+    members: dict[Arm, list[Predictions]] = {
+        arm: [found[name] for name, own in names.items() if own == arm] for arm in get_args(Arm)
     }
-    found = read_members(list(folders.values()))
-    members: dict[Arm, list[Predictions]] = {arm: [] for arm in get_args(Arm)}
-    for (arm, _), folder in folders.items():
-        members[arm].append(found[str(folder)])
     pictures = len(open_records(larger, "train")), len(open_records(records, "train"))
     said, parts = as_page(plan, curves, members, settings.ties == "fractional", recipe, pictures)
     write_document(out / NAME, TITLE, said, parts)

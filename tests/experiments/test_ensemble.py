@@ -79,8 +79,8 @@ def test_other_networks_are_refused_by_name_before_training(tmp_path: Path, made
 
 def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
     draw = np.random.default_rng(5)
-    folders = [tmp_path / f"member-{seed}" for seed in (1, 2, 3)]
-    for folder in folders:
+    folders = {f"member-{seed}": tmp_path / f"member-{seed}" for seed in (1, 2, 3)}
+    for folder in folders.values():
         save(folder, member(draw))
     members = summary.read_members(folders)
     ensemble = ensemble_of(seeds=[1, 2, 3])
@@ -91,6 +91,7 @@ def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
     together = (np.mean([one.ten for one in several], 0).argmax(1) != several[0].labels).mean()
     assert f"errs {together:.1%} where one alone errs {wrong:.1%}: a gain of" in page
     assert "larger than noise of the pictures; the paper's is +2.6" in page
+    assert summary.table_of_members(members, False)["network"].tolist() == list(folders)
     assert "| gain, paper | +2.6 | +1.8 |" in page
     sizes = summary.errors_by_size(several, False)
     assert list(map(len, sizes)) == [3, 3, 1]
@@ -101,7 +102,7 @@ def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
 def test_a_missing_or_strange_member_is_named(tmp_path: Path) -> None:
     draw = np.random.default_rng(6)
     save(tmp_path / "member-1", member(draw))
-    folders = [tmp_path / "member-1", tmp_path / "member-2"]
+    folders = {name: tmp_path / name for name in ("member-1", "member-2")}
     with pytest.raises(UserError, match="member-2: this network's predictions are missing"):
         summary.read_members(folders)
     save(tmp_path / "member-2", member(draw, classes=3))
