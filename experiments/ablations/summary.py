@@ -26,15 +26,16 @@ from alexnet.reporting.document import Picture, Table
 from alexnet.reporting.document import Row as Line
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.text import NOTHING, enumerated, percent
-from alexnet.reporting.writing import Part, write_document
+from alexnet.reporting.writing import Part
 from alexnet.training.plateau import class_entropy, is_below
 from experiments import pages
 from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, parameters
 from experiments.outcomes import KINDS, Outcome, read_outcomes
 from experiments.paired import Difference, difference
+from experiments.publishing import FOLDER, publish
 from experiments.settings import Values
 from stages import options
-from stages.options import RECORDS, REPORTS, run
+from stages.options import RECORDS, run
 
 NAME, TITLE = "ablations", "What each part of the recipe is worth"
 DPI = 150
@@ -406,7 +407,7 @@ def main(
     records: Path = RECORDS,
     runs: Annotated[Path, typer.Option(help="folder of the trainings")] = HERE / "runs",
     evaluated: Annotated[Path, typer.Option(help="folder of the evaluations")] = HERE / "evaluated",
-    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = REPORTS / "experiments",
+    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
 ) -> None:
     """Write the results of the runs that are finished."""
     table, settings = read(params, Ablations), read(recipe, Evaluate)
@@ -416,7 +417,7 @@ def main(
     outcomes = read_outcomes(names, runs, evaluated, settings.ties == "fractional")
     rows = results(table, outcomes, class_entropy(labels))
     found, parts = as_page(rows, table, full, len(labels))
-    write_document(out / NAME, TITLE, found, parts)
+    publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(rows).to_csv(temporary, index=False)
     print(f"ablations: {len(outcomes)} of {len(names)} runs are finished: {out / NAME}.html")

@@ -28,14 +28,15 @@ from alexnet.reporting.document import Picture, Row, Table
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.paper import TABLE_2
 from alexnet.reporting.text import percent
-from alexnet.reporting.writing import Part, table_of, write_document
+from alexnet.reporting.writing import Part, table_of
 from experiments import pages
 from experiments.ensemble.members import HERE, PARAMS, Ensemble, parameters
 from experiments.outcomes import PREDICTIONS, refuse_other_pictures
 from experiments.paired import Interval, over_pictures
+from experiments.publishing import FOLDER, publish
 from experiments.settings import Values
 from stages import options
-from stages.options import RECORDS, REPORTS, run
+from stages.options import RECORDS, run
 
 NAME, TITLE = "ensemble", "What averaging several networks gains"
 DPI = 150
@@ -210,7 +211,7 @@ def main(
     recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
     records: Path = RECORDS,
     evaluated: Annotated[Path, typer.Option(help="folder of the evaluations")] = HERE / "evaluated",
-    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = REPORTS / "experiments",
+    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
 ) -> None:
     """Average the stored predictions and write the results."""
     ensemble, settings = read(params, Ensemble), read(recipe, Evaluate)
@@ -219,7 +220,7 @@ def main(
     members = read_members({**folders, **{name: Path(name) for name in ensemble.others}})
     share_ties = settings.ties == "fractional"
     found, parts = as_page(members, share_ties, ensemble, values, len(open_records(records, "train").labels))
-    write_document(out / NAME, TITLE, found, parts)
+    publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         table_of_members(members, share_ties).to_csv(temporary, index=False)
     print(found)

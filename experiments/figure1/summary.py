@@ -19,18 +19,20 @@ from typing import Annotated, NamedTuple
 import pandas as pd
 import typer
 from matplotlib.ticker import PercentFormatter
-from scipy.stats import t
 
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.files import replacing
 from alexnet.params.base import read
 from alexnet.reporting.document import Picture
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.writing import Part, table_of, write_document
+from alexnet.reporting.writing import Part, table_of
 from experiments.figure1.arrays import read_pictures
 from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
 from experiments.figure1.training import epochs_to
-from stages.options import REPORTS, run
+from experiments.pages import count, interval, points
+from experiments.paired import over_seeds
+from experiments.publishing import FOLDER, publish
+from stages.options import run
 
 NAME = "figure1"
 TITLE = "Figure 1: rectified linear units against tanh"
@@ -142,11 +144,9 @@ def ratio_to_relu(runs: Sequence[Run], activation: Activation, settings: Figure1
     if not logs:
         return None
     mean = statistics.fmean(logs)
-    interval = None
-    if len(logs) > 1 and not bounded:
-        half = float(t.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
-        interval = math.exp(mean - half), math.exp(mean + half)
-    return Ratio(math.exp(mean), interval, bounded)
+    between = None if bounded else over_seeds(logs)
+    exact = between and (math.exp(between[0]), math.exp(between[1]))
+    return Ratio(math.exp(mean), exact, bounded)
 
 
 def as_table(runs: Sequence[Run], rates: dict[Activation, float | None], goal: float) -> pd.DataFrame:
@@ -197,12 +197,14 @@ def as_page(
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page."""
     goal, ended = settings.goal, sum(run.ended(settings) for run in runs)
-    seeds = f"{len(settings.seeds)} seed{'s' if len(settings.seeds) > 1 else ''}"
+    seeds = count(len(settings.seeds), "seed")
     parts: list[Part] = [
         f"{pictures:,} training pictures of {settings.side}×{settings.side} in {classes} classes, batches of"
         f" {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision}, {seeds}: {ended} of"
         f" {len(runs)} runs have ended. No weight decay, no dropout, no crops or mirrors. The training error"
-        " is the share of an epoch's pictures that was classified wrongly as they came by.",
+        " is the share of an epoch's pictures that was classified wrongly as they came by. The paper does not"
+        " say how its networks began; ours begin alike for all activations, with weights of deviation"
+        " 1/√inputs and pictures of deviation 1.",
         _epochs_table(settings, runs, rates),
         Picture(
             NAME,
@@ -310,17 +312,14 @@ def _difference(arms: Sequence[Arm]) -> str:
     if not changes:
         return ""
     paper = PAPER_ERRORS["without"] - PAPER_ERRORS["with"]
-    points = 100 * statistics.fmean(changes)
     text = (
-        f"Without normalisation the test error is {points:+.1f} points ({len(changes)} seed"
-        f"{'s' if len(changes) > 1 else ''}); the paper has {100 * paper:+.0f}."
+        f"Without normalisation the test error is {points(statistics.fmean(changes))} points higher"
+        f" ({count(len(changes), 'seed')}); the paper has {points(paper)}."
     )
-    if len(changes) > 1:
-        half = (
-            float(t.ppf(0.975, len(changes) - 1)) * 100 * statistics.stdev(changes) / math.sqrt(len(changes))
-        )
-        return f"{text} Its 95 % interval over seeds: {points - half:+.1f} to {points + half:+.1f} points."
-    return f"{text} One seed does not tell how much of it is chance."
+    between = over_seeds(changes)
+    if between is None:
+        return f"{text} One seed does not tell how much of it is chance."
+    return f"{text} Its 95 % interval over seeds: {interval(between)} points."
 
 
 def _and(values: Sequence[object]) -> str:
@@ -359,7 +358,7 @@ def main(
     pictures: Path = PICTURES,
     sweeps: Path = SWEEPS,
     runs: Annotated[Path, typer.Option(help="folder of the trainings")] = RUNS,
-    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = REPORTS / "experiments",
+    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
 ) -> None:
     """Write the results of the runs that are there and print the page."""
     settings = read(params, Figure1)
@@ -374,7 +373,7 @@ def main(
         len(labels),
         int(labels.max()) + 1,
     )
-    write_document(out / NAME, TITLE, found, parts)
+    publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(trained, rates, settings.goal).to_csv(temporary, index=False)
     print((out / f"{NAME}.md").read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ from alexnet.params.evaluate import Evaluate
 from alexnet.reporting.document import Picture, Row, Table
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.text import percent
-from alexnet.reporting.writing import Part, write_document
+from alexnet.reporting.writing import Part
 from experiments import pages
 from experiments.ensemble.summary import PRINTED, read_members
 from experiments.histories import first_epoch_at, read_history
@@ -42,8 +42,9 @@ from experiments.pretraining.plans import (
     of_arm,
     pretrained,
 )
+from experiments.publishing import FOLDER, publish
 from stages import options
-from stages.options import RECORDS, REPORTS, run
+from stages.options import RECORDS, run
 
 NAME, TITLE = "pretraining", "What pre-training on more classes gains"
 DPI = 150
@@ -308,7 +309,7 @@ def main(
     larger: Annotated[Path, typer.Option(help="records of the larger class set")] = HERE / "larger/records",
     runs: Annotated[Path, typer.Option(help="folder of the arms")] = HERE / "runs",
     evaluated: Annotated[Path, typer.Option(help="folder of the evaluations")] = HERE / "evaluated",
-    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = REPORTS / "experiments",
+    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
 ) -> None:
     """Compare the arms, average the networks and write the results."""
     plan, settings = read(params, Pretraining), read(recipe, Evaluate)
@@ -320,7 +321,7 @@ def main(
     }
     pictures = len(open_records(larger, "train")), len(open_records(records, "train"))
     said, parts = as_page(plan, curves, members, settings.ties == "fractional", recipe, pictures)
-    write_document(out / NAME, TITLE, said, parts)
+    publish(out, NAME, TITLE, said, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(plan, curves).to_csv(temporary, index=False)
     print(said)

@@ -26,11 +26,12 @@ from alexnet.files import replacing
 from alexnet.params.base import read
 from alexnet.reporting.document import Picture
 from alexnet.reporting.figures import DARK, LIGHT, Dress, canvas
-from alexnet.reporting.writing import Part, table_of, write_document
+from alexnet.reporting.writing import Part, table_of
 from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
+from experiments.publishing import FOLDER, publish
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters
 from experiments.settings import Values
-from stages.options import RECORDS, REPORTS, run
+from stages.options import RECORDS, run
 
 NAME = "recipe_walk"
 TITLE = "Which of the published settings trains?"
@@ -293,7 +294,7 @@ def main(
     runs: Annotated[Path, typer.Option(help="folder of the trainings")] = RUNS,
     signals: Annotated[Path, typer.Option(help="what `signal` measured; may be absent")] = HERE
     / "signal.csv",
-    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = REPORTS / "experiments",
+    out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
 ) -> None:
     """Write the results of the runs that are there and print the page."""
     walk = read(params, Walk)
@@ -301,7 +302,7 @@ def main(
     entropy, epochs = class_entropy(labels), int(walk.alike["train.epochs"])
     results = read_results(walk, params, runs, signals)
     description, parts = as_page(results, walk, entropy, epochs, len(labels))
-    write_document(out / NAME, TITLE, description, parts)
+    publish(out, NAME, TITLE, description, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(results, entropy).to_csv(temporary, index=False)
     print((out / f"{NAME}.md").read_text(encoding="utf-8"))
