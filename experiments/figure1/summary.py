@@ -313,7 +313,7 @@ def _difference(arms: Sequence[Arm]) -> str:
         return ""
     paper = PAPER_ERRORS["without"] - PAPER_ERRORS["with"]
     text = (
-        f"Without normalisation the test error is {points(statistics.fmean(changes))} points higher"
+        f"Without normalisation the test error changes by {points(statistics.fmean(changes))} points"
         f" ({count(len(changes), 'seed')}); the paper has {points(paper)}."
     )
     between = over_seeds(changes)

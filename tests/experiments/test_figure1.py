@@ -317,7 +317,7 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert "not run, not reached in 1 epochs (unfinished)" in text
     assert "4 of 6 runs have ended" in text
     assert "tanh chose an end of the range" in text
-    assert "+3.0 points higher (1 seed); the paper has +2.0. One seed does not tell" in text
+    assert "changes by +3.0 points (1 seed); the paper has +2.0. One seed does not tell" in text
     assert "at least" in found
     assert summary.as_figure(settings, runs) == summary.as_figure(settings, runs)
 
