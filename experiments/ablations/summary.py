@@ -250,18 +250,18 @@ def added_table(rows: Sequence[RowResult]) -> Table:
         caption="Top-1 error with ten patches; added: percentage points more than the full recipe",
         header=(
             "taken away",
-            "paper: added",
+            "paper",
             "error",
             "added",
-            "95% over seeds",
-            "95% over pictures",
-            "beyond noise",
+            "over seeds",
+            "over pictures",
+            "clear",
         ),
         rows=tuple(lines),
-        note="Over seeds: Student's t of the paired differences, for other seeds and these pictures. Over"
-        " pictures: paired bootstrap of the mean over seeds, for other pictures and these networks. The"
-        " paper's figures are ImageNet's, at full width and length: the sign may carry over, the size"
-        " need not.",
+        note="95% intervals. Over seeds: Student's t of the paired differences, for other seeds and these"
+        " pictures. Over pictures: paired bootstrap of the mean over seeds, for other pictures and these"
+        " networks. Clear: 0 is in neither. The paper's figures are ImageNet's, at full width and length:"
+        " the sign may carry over, the size need not.",
     )
 
 
