@@ -132,17 +132,18 @@ def arms_table(curves: Mapping[Arm, Curves], target: float) -> Table:
         )
     header = (
         "",
-        "rate chosen",
-        f"epochs to {target:.0%}, by seed",
-        "error after epoch 1",
-        "error at the end",
-        "by seed",
+        "rate",
+        f"epochs to {target:.0%}",
+        "epoch 1",
+        "last",
+        "last, by seed",
     )
     return Table(
         "Both arms: the same network with conv6, the same epochs on the same pictures",
         header,
         tuple(rows),
-        note="Errors are of the centre patch on the validation pictures; means over seeds.",
+        note="Epochs by seed; errors after the first epoch and the last: of the centre patch on the validation"
+        " pictures, means over seeds.",
     )
 
 
