@@ -142,8 +142,8 @@ def arms_table(curves: Mapping[Arm, Curves], target: float) -> Table:
         "Both arms: the same network with conv6, the same epochs on the same pictures",
         header,
         tuple(rows),
-        note="Epochs by seed; errors after the first epoch and the last: of the centre patch on the validation"
-        " pictures, means over seeds.",
+        note="Epochs by seed; errors after the first and the last epoch, of the centre patch on the"
+        " validation pictures: means over seeds.",
     )
 
 
