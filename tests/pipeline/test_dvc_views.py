@@ -96,10 +96,10 @@ def test_plots_diff_overlays_curves_and_confusion(project: Project) -> None:
                 assert len(of_it) == metrics(project)["images"]
                 assert all(row["actual"] and row["predicted"] for row in of_it)
             else:
-                drawn = [row for row in of_it if column in row["filename"]]
+                drawn = [row for row in of_it if column in row]
                 assert [int(row["step"]) for row in drawn] == list(range(1, count + 1))
     curve = project.folder / "reports/training/live/plots/metrics/val_loss.tsv"
     logged = [float(line.split("\t")[1]) for line in curve.read_text().splitlines()[1:]]
     losses = shown["Loss"][0]["anchor_definitions"]["<DVC_METRIC_DATA>"]
-    drawn = [row for row in losses if row["rev"] == "workspace" and "val_loss" in row["filename"]]
+    drawn = [row for row in losses if row["rev"] == "workspace" and "val_loss" in row]
     assert [float(row["dvc_inferred_y_value"]) for row in drawn] == pytest.approx(logged)
