@@ -22,9 +22,10 @@ from alexnet.params import machine as machines
 from alexnet.params.base import read
 from alexnet.training.precision import Precision
 from experiments.figure1.arrays import Pictures, read_pictures
+from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import LOCAL_NET_WEIGHTS, LocalNet, initialise
 from experiments.figure1.settings import PARAMS, PICTURES, RUNS, Figure1, Norm
-from experiments.figure1.training import Data, Training
+from experiments.figure1.training import Training
 from stages.options import MACHINE, MachineFile, run
 
 Arm = Literal["with", "without"]
@@ -82,18 +83,6 @@ def error_rate(training: Training, test: Pictures, crop: int) -> float:
     return wrong / len(test.labels)
 
 
-def load(folder: Path, device: torch.device) -> Data:
-    """Return the training pictures, less the mean picture."""
-    pictures = read_pictures(folder, "train")
-    mean = torch.from_numpy(pictures.pixels.mean(0, dtype="float64")).float().to(device)
-    return Data(
-        torch.from_numpy(pictures.pixels).to(device),
-        torch.from_numpy(pictures.labels).to(device),
-        lambda batch: batch.float() - mean,
-        folder / "train.npz",
-    )
-
-
 def begin(settings: Figure1, arm: Arm, seed: int, data: Data) -> Training:
     """Return the training of one network, begun or gone on with."""
     norm = settings.norm
@@ -137,7 +126,7 @@ def main(
     """Train, test once at the end, and write both."""
     settings, where = read(params, Figure1), machines.read(machine)
     norm = settings.norm
-    training = begin(settings, arm, seed, load(pictures, choose_device(where)))
+    training = begin(settings, arm, seed, load(pictures, choose_device(where), unit_deviation=False))
     while len(training.errors) < norm.epochs:
         epoch = len(training.errors) + 1
         divisor = 10.0 ** sum(drop <= epoch for drop in norm.drop_epochs)

@@ -44,7 +44,7 @@ class Norm(Strict):
     drop_epochs: list[Count]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
-    size: Annotated[int, Field(ge=1, multiple_of=1)]
+    size: Annotated[int, Field(ge=1)]
     k: Positive
     alpha: Annotated[float, Field(ge=0)]
     beta: Positive

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import torch
 import typer
 
 from alexnet.device import choose_device
@@ -20,21 +19,11 @@ from alexnet.params import machine as machines
 from alexnet.params.base import read
 from alexnet.progress import Style
 from alexnet.training.precision import Precision
-from experiments.figure1.arrays import read_pictures
+from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import FourLayers, initialise, unit_gain
 from experiments.figure1.settings import PARAMS, PICTURES, SWEEPS, Activation, Figure1
-from experiments.figure1.training import Data, Training
+from experiments.figure1.training import Training
 from stages.options import MACHINE, MachineFile, run
-
-
-def load(folder: Path, device: torch.device) -> Data:
-    """Return the training pictures, less the mean picture and divided by the deviation of all pixels."""
-    pictures = read_pictures(folder, "train")
-    pixels = torch.from_numpy(pictures.pixels).to(device)
-    mean = torch.from_numpy(pictures.pixels.mean(0, dtype="float64")).float().to(device)
-    deviation = float(pictures.pixels.std(dtype="float64"))
-    labels = torch.from_numpy(pictures.labels).to(device)
-    return Data(pixels, labels, lambda batch: (batch.float() - mean) / deviation, folder / "train.npz")
 
 
 def begin(settings: Figure1, activation: Activation, rate: float, seed: int, data: Data) -> Training:
@@ -86,7 +75,7 @@ def main(
 ) -> None:
     """Write the errors of every rate, and the rate that was chosen."""
     settings, where = read(params, Figure1), machines.read(machine)
-    data = load(pictures, choose_device(where))
+    data = load(pictures, choose_device(where), unit_deviation=True)
     errors = sweep(settings, activation, data, where.progress)
     if not any(math.isfinite(row[-1]) for row in errors.values()):
         raise UserError(f"{params}: sweep.learning_rates: {activation} diverged at all; name lower rates")

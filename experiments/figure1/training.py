@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,22 @@ from torch.nn import functional
 
 from alexnet.draws import generator
 from alexnet.files import STATE, fingerprint, sha256_of
+from alexnet.model import norm
 from alexnet.progress import Progress, Style
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision
+from experiments.figure1.loading import Data
 
 # Turns (a batch, the epoch's number, the pictures' numbers) into what the network sees.
 Augment = Callable[[Tensor, int, NDArray[np.int64]], Tensor]
 # What decides the numbers, for the fingerprint of the state.
-CODE = [Path(__file__), Path(__file__).with_name("networks.py")]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Training pictures on the device.
-
-    Attributes:
-        pixels: uint8 (pictures, 3, side, side).
-        labels: int64 (pictures,).
-        prepare: what makes float pictures of uint8 ones.
-        store: the file they came from.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    prepare: Callable[[Tensor], Tensor]
-    store: Path
+CODE = [
+    *(
+        Path(__file__).with_name(f"{name}.py")
+        for name in ("loading", "networks", "norm", "sweep", "training")
+    ),
+    Path(norm.__file__),
+]
 
 
 class Training:

@@ -23,6 +23,7 @@ from alexnet.params.base import read, validate
 from alexnet.training.precision import Precision
 from experiments.figure1 import norm, summary, sweep
 from experiments.figure1.arrays import Pictures
+from experiments.figure1.loading import Data
 from experiments.figure1.networks import (
     FourLayers,
     LocallyConnected,
@@ -33,7 +34,7 @@ from experiments.figure1.networks import (
 )
 from experiments.figure1.pictures import shrink
 from experiments.figure1.settings import PARAMS, Activation, Figure1
-from experiments.figure1.training import Data, Training, epochs_to
+from experiments.figure1.training import Training, epochs_to
 
 PIPELINE = "experiments/figure1/dvc.yaml"
 CPU = torch.device("cpu")
