@@ -14,6 +14,9 @@ from alexnet.errors import UserError
 from alexnet.params.machine import Machine
 
 _PR_SET_PDEATHSIG = 1
+# glibc's names for mallopt (malloc.h), and the largest M_MMAP_THRESHOLD it takes on 64 bits.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_MMAP_THRESHOLD_MAX = 32 * 2**20
 
 
 def end_with_parent() -> None:
@@ -30,6 +33,22 @@ def end_with_parent() -> None:
 def end_abruptly_with_parent() -> None:
     """Have the kernel kill this process when its parent dies (Linux)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def keep_freed_memory(largest: int) -> None:
+    """Have this process keep the memory of freed arrays of up to `largest` bytes, for the next ones.
+
+    By default glibc hands it back to the system and asks for the next array's page by page, which can
+    take as long as the work on it. Twice `largest` are kept at most; without glibc nothing changes.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        return
+    if largest <= _MMAP_THRESHOLD_MAX:
+        libc.mallopt(_M_MMAP_THRESHOLD, largest)
+    else:
+        libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, min(2 * largest, 2**31 - 1))
 
 
 @contextlib.contextmanager
