@@ -31,6 +31,7 @@ from alexnet.files import replacing, sha256_of, write_text
 SIDE = 256
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
 TABLE = "records.parquet"
+COLUMNS = ["split", "shard", "offset", "size", "label", "name", "encoding"]
 SHARDS = "shards.csv"
 
 
@@ -69,11 +70,10 @@ def write_shard(
             data_at, label_at = _add(tar, picture, record.data), _add(tar, text, label)
             size = len(record.data)
             lines.append(f"{suffix} {data_at} {size} {picture} cls {label_at} {len(label)} {text}")
-            rows.append((split, number, data_at, size, record.label, record.name))
+            rows.append((split, number, data_at, size, record.label, record.name, encoding))
     write_text(folder / f"{name}.idx", "\n".join([f"v1.2 {len(lines)}", *lines]) + "\n")
-    columns = ["split", "shard", "offset", "size", "label", "name"]
     types = {"shard": "int32", "offset": "int64", "size": "int64", "label": "int32"}
-    return pd.DataFrame(rows, columns=columns).astype(types).assign(encoding=encoding)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
@@ -128,13 +128,18 @@ def open_records(folder: Path, split: str) -> Records:
     """Open one split of the store in `folder`.
 
     Raises:
-        UserError: the store is missing, or has no such split.
+        UserError: the store is missing, of an older version, or has no such split.
     """
     path = folder / TABLE
     if not path.exists():
         raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
     with path.open("rb") as file:
         rows = pd.read_parquet(file)
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(
+            f"{path}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
+        )
     rows = rows[rows["split"] == split]
     if rows.empty:
         raise UserError(f"{folder}: no records of the split {split}")

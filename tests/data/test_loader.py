@@ -24,6 +24,7 @@ from alexnet.data.order import Epoch, in_storage_order, training_epoch
 from alexnet.data.preprocess import preprocess
 from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
 from alexnet.data.sample import generate
+from alexnet.errors import UserError
 from alexnet.params.augment import Augment
 from alexnet.params.data import Data
 from alexnet.params.machine import Machine
@@ -336,6 +337,14 @@ def test_a_store_has_more_shards_than_files_may_be_open(made: Made, tmp_path: Pa
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert all(records.stored(n).tobytes() == jpeg for n in range(100))
+
+
+def test_a_store_of_another_version_is_told(made: Made, tmp_path: Path) -> None:
+    rows = write_shard(tmp_path, "train", 0, [Record(0, made.records.stored(0).tobytes(), 0, "0")])
+    write_tables(tmp_path, rows)
+    rows.drop(columns="encoding").to_parquet(tmp_path / "records.parquet")
+    with pytest.raises(UserError, match=r"records\.parquet: no column encoding.*dvc repro -f preprocess"):
+        open_records(tmp_path, "train")
 
 
 # --- the plan -------------------------------------------------------------------------------------
