@@ -71,7 +71,9 @@ def validate(content: Any, section: type[S], path: Path, prefix: str) -> S:
     try:
         return section.model_validate(content)
     except ValidationError as error:
-        messages = [_explain(section, problem, prefix) for problem in error.errors()]
+        # A misspelt key is unknown, and missing under its true name: unknown ones first, with the hint.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        messages = [_explain(section, problem, prefix) for problem in problems]
         # A union reports every branch that failed; the user made one mistake.
         first, *rest = dict.fromkeys(messages)
         more = f" (and {len(rest)} more)" if rest else ""

@@ -104,7 +104,5 @@ def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
 def test_typing_error_suggests_the_key(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text().replace("batch_size:", "batchsize:"))
-    with pytest.raises(
-        UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?|batch_size: missing"
-    ):
+    with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
         read(path, Train)
