@@ -23,12 +23,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from alexnet.data.index import UNKNOWN
 from alexnet.errors import UserError
 from alexnet.evaluation.calibration import reliability
 from alexnet.evaluation.errors import top_k_error
 from alexnet.files import replacing, write_json, write_text
 
-UNKNOWN = -1
 SERVER_FILE, NAMES_FILE = "ilsvrc.txt", "guesses.txt"
 GUESSES = 5
 # Rows counted at once: of 1000 classes, 32 MB.
@@ -60,6 +60,7 @@ class Predictions:
         split: its name.
         classes: WNID and words of each class, in label order.
         ids: the classes' numbers on the challenge's server; none where they are not known.
+        skipped: names of the split's pictures that could not be read, and have no probabilities.
     """
 
     ten: NDArray[np.float64]
@@ -69,6 +70,7 @@ class Predictions:
     split: str
     classes: tuple[tuple[str, str], ...]
     ids: tuple[int, ...]
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,7 +78,7 @@ class Predictions:
     @property
     def labelled(self) -> bool:
         """Whether the true classes are known."""
-        return bool((self.labels >= 0).all())
+        return bool((self.labels != UNKNOWN).all())
 
     @property
     def guesses_file(self) -> str:
@@ -156,7 +158,7 @@ def save(folder: Path, predictions: Predictions) -> None:
     with replacing(folder / "pictures.parquet") as temporary:
         table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
         table.to_parquet(temporary, index=False)
-    about = {"split": predictions.split, "classes": predictions.classes, "ids": predictions.ids}
+    about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped")}
     write_json(folder / "about.json", about)
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
     write_text(folder / predictions.guesses_file, lines)
@@ -176,6 +178,7 @@ def load(folder: Path) -> Predictions:
         classes = tuple((str(wnid), str(words)) for wnid, words in about["classes"])
         labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()
         split, ids = str(about["split"]), tuple(int(number) for number in about["ids"])
+        skipped = tuple(str(name) for name in about["skipped"])
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run the evaluate stage first (dvc repro)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -187,7 +190,7 @@ def load(folder: Path) -> Predictions:
         )
     if any(np.isnan(rows).any() for scores in (ten, one) for _, rows in _blocks(scores)):
         raise UserError(f"{folder}: the probabilities hold NaN. Train and evaluate again.")
-    return Predictions(ten, one, labels, names, split, classes, ids)
+    return Predictions(ten, one, labels, names, split, classes, ids, skipped)
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
@@ -230,10 +233,13 @@ def average(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predic
 def server_lines(predictions: Predictions) -> Iterator[str]:
     """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name.
 
-    Where IDs are not known the WNIDs stand in their place.
+    Where IDs are not known the WNIDs stand in their place. A picture that could not be read has a line as
+    well, or all after it would be taken for their neighbours: what the network guesses on the average.
     """
     guesses, _ = predictions.guesses()
+    usual = np.argsort(-predictions.ten.mean(0), kind="stable")[: guesses.shape[1]]
     named = predictions.ids or [wnid for wnid, _ in predictions.classes]
-    translated = np.asarray(named)[guesses]
-    for picture in np.argsort(predictions.names.astype(str), kind="stable"):
+    names = np.concatenate([predictions.names, predictions.skipped]).astype(str)
+    translated = np.asarray(named)[np.concatenate([guesses, np.tile(usual, (len(predictions.skipped), 1))])]
+    for picture in np.argsort(names, kind="stable"):
         yield " ".join(map(str, translated[picture]))

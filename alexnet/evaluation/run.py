@@ -14,7 +14,7 @@ from alexnet.data.records import Records, open_records
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions as arrays
 from alexnet.evaluation.patches import predict, share
-from alexnet.evaluation.predictions import UNKNOWN, Predictions
+from alexnet.evaluation.predictions import Predictions
 from alexnet.files import write_json
 from alexnet.mesh import Mesh
 from alexnet.model import weights
@@ -52,7 +52,9 @@ def evaluate_and_record(
     """
     index = indexes.read(paths.index)
     pictures = open_records(paths.records, settings.split)
-    check_whole(pictures, index, settings.split, pd.read_csv(paths.skipped, dtype=str), paths.records)
+    skipped = pd.read_csv(paths.skipped, dtype=str, keep_default_na=False)
+    skipped = skipped[skipped["split"] == settings.split]
+    check_whole(pictures, index, settings.split, skipped, paths.records)
     network, classes = weights.load(paths.weights)
     check_classes(classes, index.classes, paths.weights)
     at_once = PICTURES_AT_ONCE[device.type]
@@ -75,6 +77,7 @@ def evaluate_and_record(
         settings.split,
         tuple(classes),
         ilsvrc_ids(index.classes),
+        tuple(skipped["name"]),
     )
     arrays.save(paths.predictions, result)
     write_json(paths.metrics, result.metrics(share_ties=settings.ties == "fractional"))
@@ -110,7 +113,7 @@ def check_whole(
     other = found.index[found.to_numpy() != expected.loc[found.index].to_numpy()]
     if len(other):
         raise UserError(f"{place}: {other[0]} has another label than in the index. {remedy}")
-    known = records.labels != UNKNOWN
+    known = records.labels != indexes.UNKNOWN
     if known.any() != known.all():
         raise UserError(f"{place}: {int((~known).sum())} pictures of {split} have no label, the others have")
 

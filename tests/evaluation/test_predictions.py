@@ -12,6 +12,7 @@ from reference import literal_calibration_error, literal_credit, literally_wrong
 from typer.testing import CliRunner
 
 from alexnet.cli import app
+from alexnet.data import index as indexes
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions as arrays
 from alexnet.evaluation.calibration import BINS
@@ -112,7 +113,7 @@ def test_more_pictures_than_are_counted_at_once() -> None:
 
 def test_a_split_without_labels_has_no_rates() -> None:
     made = random_predictions(1)
-    unknown = replace(made, labels=np.full(40, arrays.UNKNOWN), split="test")
+    unknown = replace(made, labels=np.full(40, indexes.UNKNOWN), split="test")
     assert unknown.metrics() == {"images": 40, "split": "test"}
 
 
@@ -153,6 +154,18 @@ def test_the_servers_file_has_five_ids_a_line_in_the_order_of_names(tmp_path: Pa
     for line, picture in zip(lines, (1, 3, 0, 2), strict=True):
         ranking = sorted(range(7), key=lambda label: -made.ten[picture, label])[:5]
         assert [int(number) for number in line.split()] == [ids[label] for label in ranking]
+
+
+def test_a_picture_that_could_not_be_read_keeps_its_line_on_the_server(tmp_path: Path) -> None:
+    made = random_predictions(3, pictures=3, classes=7)
+    names = np.array(["c", "a", "d"], dtype=object)
+    arrays.save(tmp_path, replace(made, names=names, skipped=("b",)))
+    lines = (tmp_path / arrays.SERVER_FILE).read_text().splitlines()
+    usual = made.ten[0] + made.ten[1] + made.ten[2]
+    for line, scores in zip(lines, (made.ten[1], usual, made.ten[0], made.ten[2]), strict=True):
+        ranking = sorted(range(7), key=lambda label: -scores[label])[:5]
+        assert line.split() == [str(label + 1) for label in ranking]
+    assert arrays.load(tmp_path).skipped == ("b",)
 
 
 def test_without_a_devkit_the_guesses_are_named_not_numbered(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import pytest
 from made import IMAGES, METRICS, WRONG, made_predictions, write_results
 from reference import literally_wrong
 
+from alexnet.data.index import UNKNOWN
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.ensemble import count_ensemble
 from alexnet.evaluation.intervals import exact_interval
-from alexnet.evaluation.predictions import UNKNOWN, Predictions
+from alexnet.evaluation.predictions import Predictions
 from alexnet.pages import enter
 from alexnet.reporting.document import Document
 from alexnet.reporting.html import render_html
