@@ -14,6 +14,7 @@ libturbojpeg0-dev and pkg-config. Where it can't be built this says so and goes 
 from __future__ import annotations
 
 import io
+import os
 import statistics
 import subprocess
 import sys
@@ -35,12 +36,18 @@ from alexnet.data.loader import open_loader
 from alexnet.data.order import Epoch, training_epoch
 from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
 from alexnet.data.resize import decode, encode, to_square
+from alexnet.device import LARGEST_OF_A_STEP
 from alexnet.errors import shown_plainly
 from alexnet.model.inputs import PATCH, InputRule, Patches
 from alexnet.params.augment import Augment
+from alexnet.processes import keep_freed_memory
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
 
 THREADS, BATCH = 2, 128
+# The pictures are repeated to so many, for epochs that are long against their beginning.
+RECORDS = 2048
+# FFCV's process gets what ours and the workers of torch's get by a call.
+KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647"}
 CPU = torch.device("cpu")
 AUGMENT = Augment(
     crop="random", mirror=True, colour_noise="paper", colour_noise_std=0.1, colour_noise_last_epoch=None
@@ -94,6 +101,10 @@ class PillowPictures(torch.utils.data.Dataset[Tensor]):
         return values
 
 
+def keep_memory(worker: int) -> None:
+    keep_freed_memory(LARGEST_OF_A_STEP)
+
+
 def pillow(records: Records, mean: Tensor, pictures: int) -> Callable[[], float]:
     loader = torch.utils.data.DataLoader(
         PillowPictures(records, mean, pictures),
@@ -102,6 +113,7 @@ def pillow(records: Records, mean: Tensor, pictures: int) -> Callable[[], float]
         num_workers=THREADS,
         multiprocessing_context="spawn",
         persistent_workers=True,
+        worker_init_fn=keep_memory,
     )
     # Its workers start with the first batch.
     next(iter(loader))
@@ -126,6 +138,7 @@ class Ffcv:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | KEEP_FREED_MEMORY,
         )
         while (line := self._read()) != "ready":
             if not line:
@@ -195,7 +208,10 @@ def main(
     """Compare the loaders from JPEG and from raw records, all to float32 on the CPU."""
     files = drawn() if pictures is None else from_folder(pictures)
     squares = np.stack([to_square(decode(data)) for data in files])
+    squares = squares[np.arange(max(RECORDS, len(squares))) % len(squares)]
     torch.set_num_threads(1)
+    # As training on the CPU does; and so do all contestants.
+    keep_freed_memory(LARGEST_OF_A_STEP)
     rule = InputRule("centre", 1.0)
     rule.mean_image.copy_(torch.from_numpy(squares.mean(0).transpose(2, 0, 1)))
     with tempfile.TemporaryDirectory() as temporary:
@@ -208,7 +224,8 @@ def main(
         except OSError as error:
             print(f"without FFCV: {error}")
         mean = rule.means(Patches(torch.empty(0), *[torch.empty(0)] * 3))
-        print(f"from JPEG records, {len(squares)} of them, {THREADS} threads, batches of {BATCH}:")
+        print(f"{len(files)} pictures repeated to {len(squares):,}; {THREADS} threads, batches of {BATCH}")
+        print("from JPEG records:")
         contestants = {
             "ours, DALI": ours("dali", jpeg, rule, count),
             "ours, threads": ours("torch", jpeg, rule, count),

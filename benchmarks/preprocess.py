@@ -33,7 +33,7 @@ from alexnet.params.sample import Sample
 
 QUALITY, CHROMA = 95, "4:2:0"
 # Pictures: long enough for warm caches.
-TURN = 10
+TURN = 50
 SAMPLE = Sample(seed=2012, classes=10, first_class=0, train_per_class=20, val_per_class=1)
 
 Floats = NDArray[np.float64]
