@@ -95,6 +95,10 @@ class LocalNet(nn.Module):
 LOCAL_NET_WEIGHTS = {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc": 0.01}
 
 
+# The standard deviations of FourLayers' initial weights in cuda-convnet (layers-18pct.cfg), for grey levels.
+FOUR_LAYERS_WEIGHTS = {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc": 0.01}
+
+
 def unit_gain(network: nn.Module) -> dict[str, float]:
     """Return 1/√inputs for each layer, the same for every activation (LeCun et al. 1998, section 4.6)."""
     return {

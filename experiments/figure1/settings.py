@@ -16,6 +16,7 @@ SWEEPS = HERE / "sweeps"
 RUNS = HERE / "runs"
 
 Activation = Literal["relu", "tanh", "abs_tanh"]
+Beginning = Literal["unit-gain", "cuda-convnet"]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -60,6 +61,7 @@ class Figure1(Section):
     precision: Literal["float32", "tf32", "bfloat16"]
     batch_size: Count
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    beginning: Beginning
     activations: list[Activation] = Field(min_length=1)
     seeds: list[Seed] = Field(min_length=1)
     goal: Annotated[float, Field(gt=0, lt=1)]

@@ -27,7 +27,7 @@ from alexnet.reporting.document import Picture
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.writing import Part, table_of
 from experiments.figure1.arrays import read_pictures
-from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
+from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Beginning, Figure1
 from experiments.figure1.training import epochs_to
 from experiments.pages import count, interval, points
 from experiments.paired import over_seeds
@@ -38,6 +38,10 @@ NAME = "figure1"
 TITLE = "Figure 1: rectified linear units against tanh"
 NAMES: dict[Activation, str] = {"relu": "ReLU", "tanh": "tanh", "abs_tanh": "|tanh|"}
 STYLES: dict[Activation, str] = {"relu": "-", "tanh": "--", "abs_tanh": ":"}
+BEGINNINGS: dict[Beginning, str] = {
+    "unit-gain": "with weights of deviation 1/√inputs and pictures of deviation 1",
+    "cuda-convnet": "as cuda-convnet's example with 18 % error, on grey levels",
+}
 DPI = 150
 # What the paper says (sections 3.1 and 3.3).
 PAPER_RATIO = 6
@@ -197,14 +201,14 @@ def as_page(
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page."""
     goal, ended = settings.goal, sum(run.ended(settings) for run in runs)
+    began = BEGINNINGS[settings.beginning]
     seeds = count(len(settings.seeds), "seed")
     parts: list[Part] = [
         f"{pictures:,} training pictures of {settings.side}×{settings.side} in {classes} classes, batches of"
         f" {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision}, {seeds}: {ended} of"
         f" {len(runs)} runs have ended. No weight decay, no dropout, no crops or mirrors. The training error"
         " is the share of an epoch's pictures that was classified wrongly as they came by. The paper does not"
-        " say how its networks began; ours begin alike for all activations, with weights of deviation"
-        " 1/√inputs and pictures of deviation 1.",
+        f" say how its networks began; ours begin alike for all activations, {began}.",
         _epochs_table(settings, runs, rates),
         Picture(
             NAME,

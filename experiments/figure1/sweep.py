@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
+import torch
 import typer
 
 from alexnet.device import choose_device
@@ -20,7 +21,7 @@ from alexnet.params.base import read
 from alexnet.progress import Style
 from alexnet.training.precision import Precision
 from experiments.figure1.loading import Data, load
-from experiments.figure1.networks import FourLayers, initialise, unit_gain
+from experiments.figure1.networks import FOUR_LAYERS_WEIGHTS, FourLayers, initialise, unit_gain
 from experiments.figure1.settings import PARAMS, PICTURES, SWEEPS, Activation, Figure1
 from experiments.figure1.training import Training
 from stages.options import MACHINE, MachineFile, run
@@ -29,7 +30,8 @@ from stages.options import MACHINE, MachineFile, run
 def begin(settings: Figure1, activation: Activation, rate: float, seed: int, data: Data) -> Training:
     """Return the training of one network, begun or gone on with."""
     network = FourLayers(activation, settings.side, int(data.labels.max()) + 1)
-    initialise(network, unit_gain(network), seed)
+    unit = settings.beginning == "unit-gain"
+    initialise(network, unit_gain(network) if unit else FOUR_LAYERS_WEIGHTS, seed)
     device = data.labels.device
     network.to(device)
     groups = [{"params": list(network.parameters()), "full_rate": rate, "weight_decay": 0.0}]
@@ -41,8 +43,18 @@ def begin(settings: Figure1, activation: Activation, rate: float, seed: int, dat
         settings.momentum,
         seed,
         Precision(settings.precision, device),
-        {"activation": activation, "rate": rate, "side": settings.side},
+        {
+            "activation": activation,
+            "rate": rate,
+            "side": settings.side,
+            "beginning": settings.beginning,
+        },
     )
+
+
+def load_for(settings: Figure1, pictures: Path, device: torch.device) -> Data:
+    """Return the training pictures as `settings.beginning` has them."""
+    return load(pictures, device, unit_deviation=settings.beginning == "unit-gain")
 
 
 def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -> dict[float, list[float]]:
@@ -75,7 +87,7 @@ def main(
 ) -> None:
     """Write the errors of every rate, and the rate that was chosen."""
     settings, where = read(params, Figure1), machines.read(machine)
-    data = load(pictures, choose_device(where), unit_deviation=True)
+    data = load_for(settings, pictures, choose_device(where))
     errors = sweep(settings, activation, data, where.progress)
     if not any(math.isfinite(row[-1]) for row in errors.values()):
         raise UserError(f"{params}: sweep.learning_rates: {activation} diverged at all; name lower rates")

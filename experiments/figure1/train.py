@@ -18,9 +18,8 @@ from alexnet.errors import UserError
 from alexnet.files import replacing
 from alexnet.params import machine as machines
 from alexnet.params.base import read
-from experiments.figure1.loading import load
 from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
-from experiments.figure1.sweep import begin
+from experiments.figure1.sweep import begin, load_for
 from stages.options import MACHINE, MachineFile, run
 
 
@@ -41,9 +40,8 @@ def main(
             f"{chosen}: missing; run the sweep first (python -m experiments.figure1.sweep {activation})"
         )
     rate = float(json.loads(chosen.read_text())["learning_rate"])
-    training = begin(
-        settings, activation, rate, seed, load(pictures, choose_device(where), unit_deviation=True)
-    )
+    data = load_for(settings, pictures, choose_device(where))
+    training = begin(settings, activation, rate, seed, data)
     # A state may be further than a changed goal or number of epochs.
     done = 0
     errors: list[float] = []

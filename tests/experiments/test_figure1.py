@@ -223,6 +223,24 @@ def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
         assert torch.allclose(value, before[name] - own * (value.grad + pull), atol=1e-7)
 
 
+def test_networks_begin_as_cuda_convnets_do_where_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    toy_data(tmp_path)
+    for beginning, first, deviation in (("unit-gain", 1 / math.sqrt(75), 1.0), ("cuda-convnet", 1e-4, None)):
+        settings = settings_of(**TOY, beginning=beginning)
+        data = sweep.load_for(settings, tmp_path, CPU)
+        pixels = data.pixels.double()
+        assert float(data.prepare(data.pixels).mean()) == pytest.approx(0, abs=1e-4)
+        ratio = (pixels[0] - pixels[1]) / (data.prepare(data.pixels[:1]) - data.prepare(data.pixels[1:2]))[0]
+        expected = 1.0 if deviation is None else float(pixels.std(correction=0)) / deviation
+        assert float(ratio.nanmedian()) == pytest.approx(expected, rel=1e-4)
+        training = sweep.begin(settings, "tanh", 0.01, 1, data)
+        weights = dict(training.network.named_parameters())
+        assert float(weights["conv1.weight"].detach().std()) == pytest.approx(first, rel=0.05)
+
+
 def test_the_sweep_drops_the_worse_half_and_what_diverges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +350,7 @@ def test_the_graph_at_toy_size(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     change(project, side=8, batch_size=8, activations=["relu"], seeds=[1], epochs=2, goal=0.001)
     change(project, sweep__learning_rates=[0.01, 0.03], sweep__rungs=[1, 2])
-    change(project, norm__crop=6, norm__epochs=1, norm__drop_epochs=[])
+    change(project, norm__crop=6, norm__epochs=1, norm__drop_epochs=[], norm__seeds=[1])
     first = [name.split(":")[-1] for name in stages_run(project.repro("--keep-going", PIPELINE))]
     assert {name for name in first if "@" in name} == {
         *("sweep@relu", "train@1-relu", "norm@1-with", "norm@1-without")
