@@ -40,8 +40,9 @@ NAMES: dict[Activation, str] = {"relu": "ReLU", "tanh": "tanh", "abs_tanh": "|ta
 STYLES: dict[Activation, str] = {"relu": "-", "tanh": "--", "abs_tanh": ":"}
 BEGINNINGS: dict[Beginning, str] = {
     "unit-gain": "with weights of deviation 1/√inputs and pictures of deviation 1",
-    "cuda-convnet": "as cuda-convnet's example with 18 % error, on grey levels",
+    "cuda-convnet": "with the small weights of cuda-convnet's example with 18 % error, on grey levels",
 }
+TITLES: dict[Beginning, str] = {"unit-gain": TITLE, "cuda-convnet": f"{TITLE}, begun as in cuda-convnet"}
 DPI = 150
 # What the paper says (sections 3.1 and 3.3).
 PAPER_RATIO = 6
@@ -198,8 +199,9 @@ def as_page(
     sweeps: pd.DataFrame,
     pictures: int,
     classes: int,
+    name: str = NAME,
 ) -> tuple[str, list[Part]]:
-    """Return what was found in a sentence or two, and the parts of the page."""
+    """Return what was found in a sentence or two, and the parts of the page `name`."""
     goal, ended = settings.goal, sum(run.ended(settings) for run in runs)
     began = BEGINNINGS[settings.beginning]
     seeds = count(len(settings.seeds), "seed")
@@ -211,7 +213,7 @@ def as_page(
         f" say how its networks began; ours begin alike for all activations, {began}.",
         _epochs_table(settings, runs, rates),
         Picture(
-            NAME,
+            name,
             as_figure(settings, runs),
             dark=as_figure(settings, runs, DARK),
             alt=f"Training error against epochs for {', '.join(NAMES[a] for a in settings.activations)},"
@@ -232,7 +234,8 @@ def as_page(
         parts.append(text)
     parts.append(
         f"Made by `dvc repro --keep-going experiments/{NAME}/dvc.yaml`; its settings are in"
-        f" `experiments/{NAME}/params.yaml`, every epoch's error in `{NAME}.csv`."
+        f" `experiments/{NAME}/params.yaml` with `beginning: {settings.beginning}`, every epoch's error in"
+        f" `{name}.csv`."
     )
     return _finding(settings, runs), parts
 
@@ -363,6 +366,7 @@ def main(
     sweeps: Path = SWEEPS,
     runs: Annotated[Path, typer.Option(help="folder of the trainings")] = RUNS,
     out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,
+    name: Annotated[str, typer.Option(help="what page, figure and table are called")] = NAME,
 ) -> None:
     """Write the results of the runs that are there and print the page."""
     settings = read(params, Figure1)
@@ -376,11 +380,12 @@ def main(
         sweep_table(settings, sweeps),
         len(labels),
         int(labels.max()) + 1,
+        name,
     )
-    publish(out, NAME, TITLE, found, parts)
-    with replacing(out / f"{NAME}.csv") as temporary:
+    publish(out, name, TITLES[settings.beginning], found, parts)
+    with replacing(out / f"{name}.csv") as temporary:
         as_table(trained, rates, settings.goal).to_csv(temporary, index=False)
-    print((out / f"{NAME}.md").read_text(encoding="utf-8"))
+    print((out / f"{name}.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from alexnet.errors import UserError
 from alexnet.params.base import read, validate
+from alexnet.reporting.document import Picture
 from alexnet.training.precision import Precision
 from experiments.figure1 import norm, summary, sweep
 from experiments.figure1.arrays import Pictures
@@ -338,6 +339,11 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert "tanh chose an end of the range" in text
     assert "changes by +3.0 points (1 seed); the paper has +2.0. One seed does not tell" in text
     assert "at least" in found
+    assert "with weights of deviation 1/√inputs" in text
+    other = settings_of(beginning="cuda-convnet", epochs=3, seeds=[1, 2])
+    _, parts = summary.as_page(other, runs, arms, rates, pd.DataFrame(), 50_000, 10, "other")  # type: ignore[arg-type]
+    assert [part.name for part in parts if isinstance(part, Picture)] == ["other"]
+    assert "with the small weights of cuda-convnet's example" in str(parts[0])
     assert summary.as_figure(settings, runs) == summary.as_figure(settings, runs)
 
 
