@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ PARAMS = HERE / "params.yaml"
 PICTURES = HERE / "pictures"
 SWEEPS = HERE / "sweeps"
 RUNS = HERE / "runs"
+# What a run was made with, beside what came of it.
+MADE_WITH = "settings.json"
 
 Activation = Literal["relu", "tanh", "abs_tanh"]
 Beginning = Literal["unit-gain", "cuda-convnet"]
@@ -68,6 +70,17 @@ class Figure1(Section):
     epochs: Count
     sweep: Sweep
     norm: Norm
+
+    def of_training(self) -> dict[str, Any]:
+        """Return what all trainings of the four-layer network have in common, as JSON has it."""
+        shared = {"side", "precision", "batch_size", "momentum", "beginning"}
+        return self.model_dump(mode="json", include=shared)
+
+    def of_norm(self) -> dict[str, Any]:
+        """Return what all trainings of the other network have in common, as JSON has it."""
+        shared = {"side", "precision", "batch_size", "momentum"}
+        own = self.norm.model_dump(mode="json", exclude={"seeds"})
+        return self.model_dump(mode="json", include=shared) | own
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 import typer
@@ -27,7 +27,16 @@ from alexnet.reporting.document import Picture
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.writing import Part, table_of
 from experiments.figure1.arrays import read_pictures
-from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Beginning, Figure1
+from experiments.figure1.settings import (
+    MADE_WITH,
+    PARAMS,
+    PICTURES,
+    RUNS,
+    SWEEPS,
+    Activation,
+    Beginning,
+    Figure1,
+)
 from experiments.figure1.training import epochs_to
 from experiments.pages import count, interval, points
 from experiments.paired import over_seeds
@@ -108,13 +117,21 @@ class Ratio(NamedTuple):
         return f"{at_least}{self.mean:.1f}{between}"
 
 
-def read_runs(settings: Figure1, folder: Path) -> list[Run]:
-    """Return every planned run; one that has not ended for good is empty."""
+def made_with(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether what is in `folder` was made with these `settings`: DVC leaves old outputs until their turn."""
+    path = folder / MADE_WITH
+    return path.exists() and bool(json.loads(path.read_text()) == settings)
+
+
+def read_runs(settings: Figure1, rates: dict[Activation, float | None], folder: Path) -> list[Run]:
+    """Return every planned run; one that is not there, or was made with other settings, is empty."""
     runs = []
     for activation in settings.activations:
+        planned = settings.of_training() | {"learning_rate": rates[activation]}
         for seed in settings.seeds:
-            path = folder / f"{activation}-{seed}" / "history.csv"
-            errors = pd.read_csv(path)["train_error"].tolist() if path.exists() else []
+            path = folder / f"{activation}-{seed}"
+            there = made_with(path, planned)
+            errors = pd.read_csv(path / "history.csv")["train_error"].tolist() if there else []
             runs.append(Run(activation, seed, errors))
     return runs
 
@@ -125,7 +142,7 @@ def read_arms(settings: Figure1, folder: Path) -> list[Arm]:
     for arm in PAPER_ERRORS:
         for seed in settings.norm.seeds:
             path = folder / f"norm-{arm}-{seed}"
-            if (path / "test.json").exists():
+            if made_with(path, settings.of_norm()):
                 tested = json.loads((path / "test.json").read_text())
                 last = float(pd.read_csv(path / "history.csv")["train_error"].iloc[-1])
                 arms.append(Arm(arm, seed, last, tested["test_error"], tested["pictures"]))
@@ -169,8 +186,9 @@ def chosen_rates(settings: Figure1, folder: Path) -> dict[Activation, float | No
     """Return each activation's learning rate, or None before its sweep has ended."""
     rates: dict[Activation, float | None] = {}
     for activation in settings.activations:
-        path = folder / activation / "rate.json"
-        rates[activation] = json.loads(path.read_text())["learning_rate"] if path.exists() else None
+        path = folder / activation
+        there = made_with(path, settings.of_training())
+        rates[activation] = json.loads((path / "rate.json").read_text())["learning_rate"] if there else None
     return rates
 
 
@@ -179,8 +197,9 @@ def sweep_table(settings: Figure1, folder: Path) -> pd.DataFrame:
     rows = []
     for activation in settings.activations:
         row = {"activation": NAMES[activation]}
-        path = folder / activation / "sweep.csv"
-        last = pd.read_csv(path).groupby("learning_rate").last() if path.exists() else None
+        path = folder / activation
+        there = made_with(path, settings.of_training())
+        last = pd.read_csv(path / "sweep.csv").groupby("learning_rate").last() if there else None
         for rate in settings.sweep.learning_rates:
             text = "not run"
             if last is not None and rate in last.index:
@@ -370,7 +389,8 @@ def main(
 ) -> None:
     """Write the results of the runs that are there and print the page."""
     settings = read(params, Figure1)
-    trained, rates = read_runs(settings, runs), chosen_rates(settings, sweeps)
+    rates = chosen_rates(settings, sweeps)
+    trained = read_runs(settings, rates, runs)
     labels = read_pictures(pictures, "train").labels
     found, parts = as_page(
         settings,

@@ -15,10 +15,10 @@ import typer
 
 from alexnet.device import choose_device
 from alexnet.errors import UserError
-from alexnet.files import replacing
+from alexnet.files import replacing, write_json
 from alexnet.params import machine as machines
 from alexnet.params.base import read
-from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
+from experiments.figure1.settings import MADE_WITH, PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
 from experiments.figure1.sweep import begin, load_for
 from stages.options import MACHINE, MachineFile, run
 
@@ -53,9 +53,11 @@ def main(
         print(f"{activation} seed {seed}: epoch {done}: training error {errors[-1]:.1%}", flush=True)
         if not math.isfinite(errors[-1]):
             break
-    with replacing(out / f"{activation}-{seed}" / "history.csv") as temporary:
+    folder = out / f"{activation}-{seed}"
+    with replacing(folder / "history.csv") as temporary:
         rows = [(epoch, rate, error) for epoch, error in enumerate(errors, 1)]
         pd.DataFrame(rows, columns=["epoch", "learning_rate", "train_error"]).to_csv(temporary, index=False)
+    write_json(folder / MADE_WITH, settings.of_training() | {"learning_rate": rate})
 
 
 if __name__ == "__main__":

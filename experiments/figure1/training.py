@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alexnet import draws
 from alexnet.draws import generator
 from alexnet.files import STATE, fingerprint, sha256_of
 from alexnet.model import norm
@@ -30,6 +31,7 @@ CODE = [
         for name in ("loading", "networks", "norm", "sweep", "training")
     ),
     Path(norm.__file__),
+    Path(draws.__file__),
 ]
 
 
@@ -40,6 +42,8 @@ class Training:
         network: as it begins; moved to where `data` is.
         groups: parameter groups of `torch.optim.SGD` with ``params``, ``full_rate`` and ``weight_decay``.
         facts: all that decides the numbers beside data and code; names the resumable state.
+        epochs: how many a state may have behind it to be gone on from, where the network at the end
+            counts and not just the errors on its way.
 
     Attributes:
         errors: the training error (fraction) of each epoch done: the share of its pictures that was
@@ -58,6 +62,7 @@ class Training:
         facts: dict[str, Any],
         augment: Augment | None = None,
         state: Path = STATE,
+        epochs: int | None = None,
     ) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.SGD(groups, lr=0.0, momentum=momentum, foreach=True)
@@ -74,7 +79,7 @@ class Training:
             code=[sha256_of(path) for path in CODE],
         )
         self.checkpoints = Checkpoints(state / "figure1" / name)
-        self._go_on()
+        self._go_on(epochs)
 
     def train_epoch(self, label: str, style: Style = "auto", divisor: float = 1.0) -> float:
         """Train one more epoch at the rates ÷ `divisor`, keep its state, and return its training error."""
@@ -115,8 +120,9 @@ class Training:
         self.optimiser.step()
         return (logits.argmax(1) != labels).sum()
 
-    def _go_on(self) -> None:
-        kept = self.checkpoints.newest(epochs=10**9)
+    def _go_on(self, epochs: int | None) -> None:
+        # These states are named by the epochs behind them, not by the one they are in.
+        kept = self.checkpoints.newest(10**9 if epochs is None else epochs - 1)
         if kept is None:
             return
         self.network.load_state_dict(kept["network"])

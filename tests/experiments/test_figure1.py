@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from alexnet.errors import UserError
+from alexnet.files import write_json
 from alexnet.params.base import read, validate
 from alexnet.reporting.document import Picture
 from alexnet.training.precision import Precision
@@ -205,6 +206,19 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_fewer_epochs_do_not_take_over_a_longer_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = toy_data(tmp_path)
+    longer = norm.begin(settings_of(**TOY, norm__epochs=4), "with", 1, data)
+    for _ in range(4):
+        longer.train_epoch("test", "none")
+    assert len(norm.begin(settings_of(**TOY, norm__epochs=4), "with", 1, data).errors) == 4
+    assert norm.begin(settings_of(**TOY, norm__epochs=2), "with", 1, data).errors == []
+    assert len(norm.begin(settings_of(**TOY, norm__epochs=3), "with", 1, data).errors) == 3
+
+
 def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +359,26 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert [part.name for part in parts if isinstance(part, Picture)] == ["other"]
     assert "with the small weights of cuda-convnet's example" in str(parts[0])
     assert summary.as_figure(settings, runs) == summary.as_figure(settings, runs)
+
+
+def test_runs_of_other_settings_are_not_shown(tmp_path: Path) -> None:
+    settings = settings_of(activations=["relu"], seeds=[1, 2], norm__seeds=[1])
+    for seed in (1, 2):
+        folder = tmp_path / f"relu-{seed}"
+        folder.mkdir()
+        pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
+        made_with = settings if seed == 1 else settings_of(beginning="cuda-convnet")
+        write_json(folder / "settings.json", made_with.of_training() | {"learning_rate": 0.03})
+    runs = summary.read_runs(settings, {"relu": 0.03}, tmp_path)
+    assert [run.errors for run in runs] == [[0.5], []]
+    assert [run.errors for run in summary.read_runs(settings, {"relu": 0.1}, tmp_path)] == [[], []]
+    for arm, epochs in (("with", settings.norm.epochs), ("without", 3)):
+        folder = tmp_path / f"norm-{arm}-1"
+        folder.mkdir()
+        pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
+        write_json(folder / "test.json", {"test_error": 0.5, "pictures": 10})
+        write_json(folder / "settings.json", settings_of(norm__epochs=epochs).of_norm())
+    assert [arm.arm for arm in summary.read_arms(settings, tmp_path)] == ["with"]
 
 
 def change(project: Project, **values: Any) -> None:
