@@ -24,9 +24,12 @@ def end_with_parent() -> None:
 
     DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second.
     """
+    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, _interrupt)
-    if os.getppid() == 1:
+    # Process 1 takes over orphans; but in a container it may be the parent itself, of the same session.
+    orphan = parent == 1 and os.getsid(0) != os.getsid(1)
+    if orphan or os.getppid() != parent:
         raise SystemExit("the parent process has ended")
 
 
