@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from alexnet.errors import UserError
 
 STATE = Path(".state")
+# So long no writer leaves its unfinished file alone.
+STALE_SECONDS = 3600
 
 
 def fingerprint(**facts: Any) -> str:
@@ -29,6 +34,32 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_code(parts: Sequence[str]) -> str:
+    """Return what stands for the code in `parts`: files, or folders of such, in the package's folder."""
+    code = hashlib.sha256()
+    for part in parts:
+        path = Path(__file__).parent / part
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            code.update(file.read_bytes())
+    return code.hexdigest()
+
+
+def partial_of(path: Path) -> Path:
+    """Return a name beside `path`, no other writer's, for a file or folder that is not whole yet.
+
+    What writers that were killed have left there goes.
+    """
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime < STALE_SECONDS:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` when the block ends well.
@@ -36,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".partial")
+    temporary = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

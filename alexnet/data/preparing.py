@@ -19,7 +19,7 @@ from alexnet.data.records import Record, shard_name, write_shard
 from alexnet.data.resize import BadPictureError, Picture, encode, expect_many_pictures, to_square
 from alexnet.data.statistics import Sums
 from alexnet.errors import UserError
-from alexnet.files import replacing
+from alexnet.files import partial_of, replacing
 from alexnet.params.preprocess import Preprocess
 
 
@@ -117,8 +117,7 @@ def make_run(run: Run) -> int:
     So the source is read in its own order, and a bucket's shards find their pictures in a few
     long pieces: no disk has to seek for every picture.
     """
-    partial = run.folder / f"{run.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = partial_of(run.folder / run.name)
     partial.mkdir(parents=True)
     sums, rows = Sums(), []
     buckets: dict[int, BinaryIO] = {}
@@ -142,7 +141,13 @@ def make_run(run: Run) -> int:
     columns = ["run", "split", "position", "bucket", "label", "name", "offset", "size", "check", "reason"]
     _write_sums(run.folder, run.name, sums)
     pd.DataFrame(rows, columns=columns).to_parquet(partial / "rows.parquet", index=False)
-    partial.replace(run.folder / run.name)
+    try:
+        partial.replace(run.folder / run.name)
+    except OSError:
+        # On a cluster the task of a stage that was killed may still have been at it; both write the same.
+        shutil.rmtree(partial)
+        if not run.finished:
+            raise
     return len(run.pictures)
 
 

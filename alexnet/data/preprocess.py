@@ -37,11 +37,21 @@ from alexnet.data.resize import BadPictureError
 from alexnet.data.statistics import SUMS
 from alexnet.draws import generator
 from alexnet.errors import UserError
-from alexnet.files import fingerprint, sole_writer
+from alexnet.files import fingerprint, sha256_of_code, sole_writer
 from alexnet.params.machine import Shuffle
 from alexnet.params.preprocess import Preprocess
 from alexnet.progress import Progress, Style, duration
 
+# Code that decides the bytes; what other code has finished is not gone on from.
+CODE = (
+    "draws.py",
+    "data/preparing.py",
+    "data/preprocess.py",
+    "data/raw.py",
+    "data/records.py",
+    "data/resize.py",
+    "data/statistics.py",
+)
 SPLITS = ("train", "val", "test")
 NEEDED = ("train", "val")
 # Enough pictures for an estimate within about a tenth, in well under a second.
@@ -93,6 +103,7 @@ def preprocess(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
         shuffle=shuffle,
+        code=sha256_of_code(CODE),
     )
     folder = state / key
     with sole_writer(folder, timeout_seconds):

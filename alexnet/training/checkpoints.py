@@ -25,7 +25,7 @@ class Checkpoints:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two."""
-        # A killed write's leftover would stay for good, since states are written where time says.
+        # A killed write's leftover would stay, since states are written where time says; there is one writer.
         for leftover in self.folder.glob("epoch-*.partial"):
             leftover.unlink()
         name = f"epoch-{state['epoch']:05d}-{state['consumed']:09d}.pt"

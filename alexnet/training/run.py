@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from typing import Any
 
 import torch
 
-import alexnet
 from alexnet.data import index, statistics
 from alexnet.data.loader import chosen_loader
 from alexnet.data.records import open_records, store_fingerprint
 from alexnet.data.replica import open_replica_loader
 from alexnet.device import memory_format, should_compile
-from alexnet.files import STATE, fingerprint, sha256_of, sole_writer, write_json
+from alexnet.files import STATE, fingerprint, sha256_of, sha256_of_code, sole_writer, write_json
 from alexnet.mesh import Mesh
 from alexnet.model import weights
 from alexnet.model.columns import keep_column, whole_of
@@ -36,6 +34,7 @@ from alexnet.training.precision import Precision
 
 # Code whose change may change the numbers; state written by other code is not gone on from.
 NUMERIC_CODE = (
+    "draws.py",
     "mesh.py",
     "model",
     "share.py",
@@ -148,11 +147,6 @@ def train_and_record(
 def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) -> str:
     """Return what stands for all that changes the numbers, but for how many epochs are trained."""
     start = None if train.initial_weights is None else Path(train.initial_weights)
-    code = hashlib.sha256()
-    for part in NUMERIC_CODE:
-        path = Path(alexnet.__file__).parent / part
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            code.update(file.read_bytes())
     return fingerprint(
         model=model.model_dump(),
         augment=augment.model_dump(),
@@ -161,7 +155,7 @@ def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) 
         statistics=sha256_of(paths.statistics),
         # DVC knows the file's name alone.
         start=sha256_of(start) if start is not None and start.exists() else None,
-        code=code.hexdigest(),
+        code=sha256_of_code(NUMERIC_CODE),
     )
 
 

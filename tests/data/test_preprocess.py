@@ -531,6 +531,44 @@ def test_a_stop_in_the_middle_of_a_shard_leaves_nothing_that_counts(
     assert hashes(tmp_path / "records") == hashes(records)
 
 
+def test_other_code_does_not_take_over_finished_shards(
+    raw: Path, index: indexes.Index, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise OSError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_deliver", stopped)
+        patch.setattr(stage, "sha256_of_code", lambda _: "of an older version")
+        patch.setattr(preparing, "to_square", lambda _: np.zeros((256, 256, 3), np.uint8))
+        with pytest.raises(OSError, match="stopped"):
+            made(tmp_path, raw, index)
+    made(tmp_path, raw, index)
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_a_run_made_twice_is_there_once(
+    raw: Path, index: indexes.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = stage._plan(raw, index, SETTINGS, tmp_path)
+    run = stage._plan_runs(shards, raw, SETTINGS, tmp_path)[0]
+    prepare = preparing._prepare
+    others = 0
+
+    def meanwhile(*arguments: Any) -> Any:
+        # The task of a stage that was killed ends while this one is at work.
+        nonlocal others
+        if not others:
+            others += 1
+            preparing.make_run(run)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(preparing, "_prepare", meanwhile)
+    assert preparing.make_run(run) == len(run.pictures)
+    assert run.finished
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_other_settings_do_not_take_over_finished_shards(
     raw: Path, index: indexes.Index, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
