@@ -32,6 +32,11 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     scans = _Scans(root, state)
     listing = list_source(root, data.layout, scans)
     scans.keep()
+    if len(listing.classes) < 2:
+        raise UserError(
+            f"data_root {root}: one class ({listing.classes['wnid'].iloc[0]}) as {listing.layout};"
+            " allowed: at least 2 classes"
+        )
     pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
     if not (pictures["split"] == "val").any():
         pictures = _with_validation(pictures, listing.layout, data)

@@ -487,6 +487,38 @@ def test_two_pictures_of_one_name_in_a_class_tar(release: Path, build: Build) ->
     refused(build, release, "n01.tar: two pictures are named n01_1.JPEG")
 
 
+def test_a_class_tar_may_hold_a_folder_of_its_name(release: Path, build: Build) -> None:
+    (release / "n01.tar").write_bytes(tar([(f"n01/n01_{n}.JPEG", picture("n01", 9 + n)) for n in range(8)]))
+    check_every_label(release, build(release), {"train": 24, "val": 8})
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [(f"{split}/{wnid}/1.jpg", picture(wnid)) for split in ("train", "val") for wnid in WNIDS],
+        [("train/n01/1.jpg", picture("n01"))],
+        [("train/1.jpg", picture("n01"))],
+        [("train/n01.tar", tar([("1.jpg", picture("n01"))]))],
+    ],
+    ids=["splits", "one class", "one folder", "inner tar"],
+)
+@pytest.mark.parametrize("layout", ["auto", "class-tars"])
+def test_a_tar_of_folders_is_no_class(tmp_path: Path, build: Build, members: Members, layout: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/pets.tar").write_bytes(tar(members))
+    member = "train/n01.tar/1.jpg" if members[0][0].endswith(".tar") else members[0][0]
+    what = [f"pets.tar: holds {member}", "Unpack it", "one tar a class"]
+    refused(build, tmp_path / "raw", *what, layout=layout)
+
+
+def test_one_class_is_refused(tmp_path: Path, release: Path, build: Build) -> None:
+    for wnid in WNIDS[1:]:
+        (release / f"{wnid}.tar").unlink()
+    refused(build, release, str(release), "one class (n01)", "at least 2 classes")
+    files = {f"{split}/n01/1.jpg": picture("n01") for split in ("train", "val")}
+    refused(build, unpack(tmp_path / "raw", files), "one class (n01) as folders")
+
+
 # --- CIFAR-10 -------------------------------------------------------------------------------------
 
 # IDs in another order than the names.
