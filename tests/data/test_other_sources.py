@@ -492,6 +492,14 @@ def test_a_class_tar_may_hold_a_folder_of_its_name(release: Path, build: Build) 
     check_every_label(release, build(release), {"train": 24, "val": 8})
 
 
+def test_class_tars_are_ranked_by_class_and_not_by_file(tmp_path: Path, build: Build) -> None:
+    wnids = ["car", "car mirror", "car-park"]
+    tars = {f"{wnid}.tar": tar([(f"{n}.jpg", picture(wnid)) for n in range(4)]) for wnid in wnids}
+    root = unpack(tmp_path / "raw", tars)
+    check_every_label(root, build(root), {"train": 9, "val": 3})
+    assert build(root).classes["wnid"].tolist() == wnids
+
+
 @pytest.mark.parametrize(
     "members",
     [

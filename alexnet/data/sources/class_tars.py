@@ -28,7 +28,7 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
         UserError: there are no tars, one is broken or holds another folder than ``CLASS/``, or two
             pictures have one name.
     """
-    paths = sorted(root.glob("*.tar"))
+    paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
     if not paths:
         raise UserError(f"data_root {root}: no tars; needed is one per class, named CLASS.tar")
     parts = []
