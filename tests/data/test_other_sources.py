@@ -333,6 +333,44 @@ def test_flat_val_with_a_wrong_csv(tmp_path: Path, build: Build, spoil: Any, par
     refused(build, unpack(tmp_path / "raw", files), *parts)
 
 
+SPACED = ["car", "car mirror", "car mirror left"]
+
+
+@pytest.mark.parametrize("flat_train", [False, True])
+def test_classes_with_spaces_in_a_csv(tmp_path: Path, build: Build, flat_train: bool) -> None:
+    files = {f"train/{'' if flat_train else c + '/'}{n}.jpg": picture(c) for n, c in enumerate(SPACED)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPACED[::-1])}
+    files["val.csv"] = "".join(f"{n}.jpg, {c} \n" for n, c in enumerate(SPACED[::-1])).encode()
+    if flat_train:
+        files["train.csv"] = "".join(f"{n}.jpg,{c}\n" for n, c in enumerate(SPACED)).encode()
+    root = unpack(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 3, "val": 3})
+    assert build(root).classes["wnid"].tolist() == SPACED
+    (root / "val.csv").write_text((root / "val.csv").read_text().replace("car mirror left", "car wheel"))
+    refused(build, root, "val/car wheel has no training pictures")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("car\tauto\ncar mirror\tlooking glass\n", {"car": "auto", "car mirror": "looking glass"}),
+        ("car  auto, motor car\ncar mirror glass\n", {"car": "auto, motor car", "car mirror": "glass"}),
+        # A class without words is no other class's words.
+        ("car auto\ncar mirror\n", {"car": "auto"}),
+        ("car mirror\t\n\nno class\n", {}),
+    ],
+)
+@pytest.mark.parametrize("layout", ["folders", "class-tars"])
+def test_words_of_classes_with_spaces(
+    tmp_path: Path, build: Build, text: str, words: dict[str, str], layout: str
+) -> None:
+    files = {f"{split}/{c}/1.jpg": picture(c) for split in ("train", "val") for c in SPACED}
+    if layout == "class-tars":
+        files = {f"{c}.tar": tar([(f"{n}.jpg", picture(c)) for n in range(4)]) for c in SPACED}
+    root = unpack(tmp_path / "raw", files | {"words.txt": text.encode()})
+    assert build(root).classes["words"].tolist() == [words.get(c, c) for c in SPACED]
+
+
 def test_one_row_for_two_pictures(tmp_path: Path, build: Build) -> None:
     files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
     files |= {"val/1.jpg": b"x", "val/1.png": b"x", "val.csv": b"1,n01\n"}

@@ -41,8 +41,9 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
         parts.append(as_pictures(named, "train", path.name, path.stem))
     pictures = pd.concat(parts, ignore_index=True)
     words_file = root / WORDS
-    words = parse_words(words_file.read_text(encoding="utf-8")) if words_file.is_file() else {}
-    return Listing("class-tars", with_words([path.stem for path in paths], words), pictures)
+    wnids = [path.stem for path in paths]
+    words = parse_words(words_file.read_text(encoding="utf-8"), wnids) if words_file.is_file() else {}
+    return Listing("class-tars", with_words(wnids, words), pictures)
 
 
 def _refuse_folders(path: Path, members: pd.DataFrame) -> None:

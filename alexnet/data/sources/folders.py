@@ -3,8 +3,8 @@
 Kaggle's copy of ILSVRC-2012 is of this kind. Below the folder that holds ``train``:
 
 - ``SPLIT/CLASS/NAME``, or ``SPLIT/NAME`` and a file ``SPLIT.csv`` (Kaggle: ``LOC_val_solution.csv``)
-  whose rows begin with a name, with or without its suffix, and a class; ``test/NAME`` without a
-  file is a test split without labels, as Kaggle's is;
+  whose rows begin with a name, with or without its suffix, and a class (Kaggle's: and a box);
+  ``test/NAME`` without a file is a test split without labels, as Kaggle's is;
 - optionally ``words.txt`` (Kaggle: ``LOC_synset_mapping.txt``) with a line per class: name, words.
 """
 
@@ -34,7 +34,8 @@ from alexnet.errors import UserError
 
 KAGGLE_PICTURES = "ILSVRC/Data/CLS-LOC"
 SPLITS = ("train", "val", "test")
-LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", "LOC_val_solution.csv")}
+KAGGLE_SOLUTION = "LOC_val_solution.csv"
+LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", KAGGLE_SOLUTION)}
 WORDS = ("words.txt", "LOC_synset_mapping.txt")
 _FOUND = ["folder", "name", "path", "packing", "offset", "size"]
 
@@ -104,12 +105,12 @@ def list_folders(tree: Tree, layout: str) -> Listing:
         pictures["name"] = pictures["name"].str.rpartition("/")[2]
         for _, names in pictures.groupby("split")["name"]:
             refuse_twins(tree.where, names)
-    words = _words(tree, top)
     wnids = sorted(pictures["wnid"][pictures["split"] == "train"].unique())
     if not wnids:
         raise UserError(
             f"data_root {tree.where}: no pictures in train/ (looked for {', '.join(PICTURE_SUFFIXES)})"
         )
+    words = _words(tree, top, wnids)
     absent = sorted(set(words) - set(wnids)) if kaggle else []
     if absent:
         raise UserError(
@@ -154,9 +155,10 @@ def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
             f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"
         )
     table = f"{tree.where}/{place}"
-    # Kaggle writes a box behind the class, in the same field.
-    rows = [row[:2] for row in csv.reader(io.StringIO(content)) if len(row) >= 2 and row[1].split()]
-    known = {name: text.split()[0] for name, text in rows}
+    rows = [row[:2] for row in csv.reader(io.StringIO(content)) if len(row) >= 2 and row[1].strip()]
+    # Kaggle writes a box behind the class, in the same field; elsewhere a class may have spaces.
+    boxed = PurePosixPath(place).name == KAGGLE_SOLUTION
+    known = {name: text.split()[0] if boxed else text.strip() for name, text in rows}
     if len(known) < len(rows):
         counts = pd.Series([name for name, _ in rows]).value_counts()
         raise UserError(f"{table}: two rows name {counts.index[0]}; each picture may stand once")
@@ -176,12 +178,12 @@ def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
     return classes
 
 
-def _words(tree: Tree, top: str) -> dict[str, str]:
+def _words(tree: Tree, top: str, wnids: list[str]) -> dict[str, str]:
     for name in WORDS:
         for place in dict.fromkeys((_below(top, name), name)):
             text = tree.text(place)
             if text is not None:
-                return parse_words(text)
+                return parse_words(text, wnids)
     return {}
 
 
