@@ -256,7 +256,9 @@ def unpack(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def pack(root: Path, files: dict[str, bytes], method: int, name: str = "all.zip") -> Path:
+def pack(
+    root: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED, name: str = "all.zip"
+) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(root / name, "w", method) as packed:
         packed.mkdir("ILSVRC")
@@ -392,6 +394,56 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
     (row,) = build(root).pictures.query("name == 'n01/x.JPEG'").itertuples()
     with pytest.raises(BadPictureError, match="Is a directory"):
         read_picture(root, place(row))
+
+
+Put = Callable[[Path, dict[str, bytes]], Path]
+PLACES = pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
+
+
+@PLACES
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("train/n01/more/2.jpg", ["train/n01/more/2.jpg lies too deep (1 such", "train/CLASS/NAME"]),
+        ("train/n05/a/b/2.jpg", ["train/n05/a/b/2.jpg lies too deep"]),
+        ("test/n01/a/2.PNG", ["test/n01/a/2.PNG lies too deep"]),
+        ("train/n05/1.webp", ["no pictures in train/n05/", ".jpeg, .jpg, .png; 1 such"]),
+        ("train/n05/a/notes.txt", ["no pictures in train/n05/"]),
+        ("val/n05/1.webp", ["no pictures in val/n05/"]),
+    ],
+)
+def test_pictures_that_would_be_left_out_are_refused(
+    tmp_path: Path, build: Build, put: Put, name: str, parts: list[str]
+) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = put(tmp_path / "raw", files | {name: picture("n01")})
+    refused(build, root, *parts)
+
+
+@PLACES
+def test_what_is_no_picture_does_no_harm(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS} | {"val/1.jpg": picture("n02")}
+    files |= {
+        "val.csv": b"1.jpg,n02",
+        "train/notes.txt": b"x",
+        "train/.cache/x": b"x",
+        "train/n01/notes/a.txt": b"x",
+    }
+    # No class's folder, as the classes of this split are in a table.
+    files |= {"val/notes/a.txt": b"x"}
+    root = put(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 4, "val": 1})
+
+
+def test_links_that_lead_in_circles(tmp_path: Path, build: Build) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", files)
+    (root / "train/n01").rename(tmp_path / "elsewhere")
+    (root / "train/n01").symlink_to(tmp_path / "elsewhere")
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+    for name in "ab":
+        (tmp_path / "elsewhere" / name).symlink_to(tmp_path / "elsewhere")
+    refused(build, root, "train/n01/a/1.jpg lies too deep (2 such")
 
 
 def test_kaggle_without_a_class_folder(tmp_path: Path, build: Build) -> None:

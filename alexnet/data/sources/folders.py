@@ -48,11 +48,14 @@ class Tree(Protocol):
     def has(self, folder: str) -> bool:
         """Whether there is such a folder."""
 
+    def folders(self, folder: str) -> list[str]:
+        """List the folders in `folder`."""
+
     def pictures(self, folder: str) -> pd.DataFrame:
-        """List the pictures in `folder` and in the folders in it.
+        """List the pictures in `folder` and below it.
 
         Returns:
-            A row a picture: folder (empty, or the one inside), name, path, packing, offset, size.
+            A row a picture: folder (empty, or the way from `folder`), name, path, packing, offset, size.
         """
 
     def text(self, name: str) -> str | None:
@@ -85,7 +88,8 @@ def list_folders(tree: Tree, layout: str) -> Listing:
     """List the pictures of `tree`, whose `layout` is ``folders`` or ``kaggle``.
 
     Raises:
-        UserError: a split is missing, a picture has no class, or a class no training pictures.
+        UserError: a split is missing, a picture has no class or lies deeper than in its class's folder,
+            or a class has no training pictures or a folder of it no pictures.
     """
     top = pictures_folder(tree, layout)
     if top is None:
@@ -128,11 +132,24 @@ def list_folders(tree: Tree, layout: str) -> Listing:
 
 def _one_split(tree: Tree, top: str, split: str) -> pd.DataFrame:
     found = tree.pictures(_below(top, split))
+    deep = found[found["folder"].str.contains("/")]
+    if len(deep):
+        raise UserError(
+            f"data_root {tree.where}: {split}/{deep['folder'].iloc[0]}/{deep['name'].iloc[0]} lies too deep"
+            f" ({len(deep)} such pictures); allowed: {split}/CLASS/NAME. Move them up, or remove them."
+        )
     flat = found["folder"] == ""
     if flat.any() and not flat.all():
         raise UserError(
             f"data_root {tree.where}: {split}/ holds pictures ({found['name'][flat].iloc[0]}) and folders"
             f" of pictures ({found['folder'][~flat].iloc[0]}); allowed: one of the two"
+        )
+    folders = {name for name in tree.folders(_below(top, split)) if not name.startswith(".")}
+    bare = sorted(folders - set(found["folder"]))
+    if bare and not flat.any():
+        raise UserError(
+            f"data_root {tree.where}: no pictures in {split}/{bare[0]}/ (looked for"
+            f" {', '.join(PICTURE_SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
         )
     if len(found) and flat.all():
         found = found.assign(wnid=_by_table(tree, top, split, found["name"]))
@@ -188,7 +205,7 @@ def _words(tree: Tree, top: str, wnids: list[str]) -> dict[str, str]:
 
 
 def _below(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+    return "/".join(part for part in (folder, name) if part)
 
 
 def _is_picture(name: str) -> bool:
@@ -204,25 +221,27 @@ class _Folder:
     def has(self, folder: str) -> bool:
         return (self.where / folder).is_dir()
 
-    def pictures(self, folder: str) -> pd.DataFrame:
-        rows: list[tuple[str, str, str, str, int, int]] = []
+    def folders(self, folder: str) -> list[str]:
         with os.scandir(self.where / folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-        for entry in inside:
-            # What is named as a picture but is a folder gets a row, so that preprocess names it as skipped.
-            if entry.is_dir() and (split_rows := self._in_class(folder, entry.name)):
-                rows += split_rows
-            elif _is_picture(entry.name):
-                rows.append(("", entry.name, f"{folder}/{entry.name}", "none", 0, _size(entry)))
-        return pd.DataFrame(rows, columns=_FOUND)
+            return [entry.name for entry in entries if entry.is_dir()]
 
-    def _in_class(self, folder: str, name: str) -> list[tuple[str, str, str, str, int, int]]:
-        with os.scandir(self.where / folder / name) as entries:
-            return [
-                (name, entry.name, f"{folder}/{name}/{entry.name}", "none", 0, _size(entry))
-                for entry in sorted(entries, key=lambda entry: entry.name)
-                if _is_picture(entry.name)
-            ]
+    def pictures(self, folder: str) -> pd.DataFrame:
+        return pd.DataFrame(self._pictures(folder, ""), columns=_FOUND)
+
+    def _pictures(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int]]:
+        place = _below(folder, inside)
+        with os.scandir(self.where / place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        rows: list[tuple[str, str, str, str, int, int]] = []
+        for entry in found:
+            # Links in a class's folder are followed once, as they can lead in circles.
+            is_folder = entry.is_dir(follow_symlinks="/" not in inside)
+            # What is named as a picture but is a folder gets a row, so that preprocess names it as skipped.
+            if is_folder and (below := self._pictures(folder, _below(inside, entry.name))):
+                rows += below
+            elif _is_picture(entry.name):
+                rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry)))
+        return rows
 
     def text(self, name: str) -> str | None:
         path = self.where / name
@@ -249,6 +268,11 @@ class _Zip:
     def has(self, folder: str) -> bool:
         return bool(self._found["name"].str.startswith(f"{folder}/").any())
 
+    def folders(self, folder: str) -> list[str]:
+        names = self._found["name"][self._found["name"].str.startswith(f"{folder}/")]
+        parts = names.str.removeprefix(f"{folder}/").str.partition("/")
+        return list(parts[0][parts[1] == "/"].unique())
+
     def pictures(self, folder: str) -> pd.DataFrame:
         below = self._found[self._found["name"].str.startswith(f"{folder}/")]
         below = below[below["name"].str.lower().str.endswith(PICTURE_SUFFIXES)]
@@ -256,7 +280,7 @@ class _Zip:
         refuse_twins(self.where, names)
         parts = names.str.rpartition("/")
         rows = below.assign(folder=parts[0], name=parts[2], path=self.where.name, packing="zip")
-        return rows[_FOUND][~rows["folder"].str.contains("/")].reset_index(drop=True)
+        return rows[_FOUND].reset_index(drop=True)
 
     def text(self, name: str) -> str | None:
         if name not in self._found["name"].array:
