@@ -267,6 +267,8 @@ def pack(
     return root
 
 
+Put = Callable[[Path, dict[str, bytes]], Path]
+PLACES = pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
 METHODS = pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 
 
@@ -373,6 +375,39 @@ def test_words_of_classes_with_spaces(
     assert build(root).classes["words"].tolist() == [words.get(c, c) for c in SPACED]
 
 
+SPOKEN = ["café", "tea"]
+
+
+@PLACES
+def test_tables_with_a_byte_order_mark(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{c}/1.jpg": picture(c) for c in SPOKEN} | {"val/1.jpg": picture("café")}
+    files |= {"val.csv": "1.jpg,café\n".encode("utf-8-sig"), "words.txt": "tea Tee\n".encode("utf-8-sig")}
+    root = put(tmp_path / "raw", files)
+    index = build(root)
+    check_every_label(root, index, {"train": 2, "val": 1})
+    assert index.classes["words"].tolist() == ["café", "Tee"]
+
+
+@PLACES
+@pytest.mark.parametrize("name", ["val.csv", "words.txt"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_tables_in_another_encoding(tmp_path: Path, build: Build, put: Put, name: str, encoding: str) -> None:
+    files = {f"train/{c}/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)} | {
+        "val.csv": b"0.jpg,tea\n1.jpg,tea\n"
+    }
+    root = put(tmp_path / "raw", files | {name: "1.jpg,tea\n0.jpg,café\n".encode(encoding)})
+    line = 2 if encoding == "latin-1" else 1
+    refused(build, root, f"{root}", f"/{name} line {line}: not in UTF-8", "Save it as UTF-8")
+
+
+def test_words_of_class_tars_in_another_encoding(release: Path, build: Build) -> None:
+    (release / "words.txt").write_bytes(b"n01\tcaf\xe9\n")
+    refused(build, release, f"{release}/words.txt line 1: not in UTF-8")
+    (release / "words.txt").write_text("n01\tcafé\n", encoding="utf-8-sig")
+    assert build(release).classes["words"].tolist() == ["café", *WNIDS[1:]]
+
+
 def test_one_row_for_two_pictures(tmp_path: Path, build: Build) -> None:
     files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
     files |= {"val/1.jpg": b"x", "val/1.png": b"x", "val.csv": b"1,n01\n"}
@@ -394,10 +429,6 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
     (row,) = build(root).pictures.query("name == 'n01/x.JPEG'").itertuples()
     with pytest.raises(BadPictureError, match="Is a directory"):
         read_picture(root, place(row))
-
-
-Put = Callable[[Path, dict[str, bytes]], Path]
-PLACES = pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
 
 
 @PLACES
@@ -496,6 +527,17 @@ def test_damaged_members_of_a_zip_are_named(tmp_path: Path, build: Build) -> Non
     (root / "all.zip").write_bytes(whole)
     with pytest.raises(BadPictureError, match="cut short"):
         read_picture(root, place(row)._replace(size=row.size - 3))
+
+
+def test_a_damaged_table_in_a_zip_is_named(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(root / "all.zip") as packed:
+        member = packed.getinfo("LOC_val_solution.csv")
+    whole = bytearray((root / "all.zip").read_bytes())
+    start = member.header_offset + struct.calcsize("<4s5H3L2H") + len(member.filename)
+    whole[start : start + member.compress_size] = b"\xff" * member.compress_size
+    (root / "all.zip").write_bytes(whole)
+    refused(build, root, "all.zip: LOC_val_solution.csv cannot be read", "Download it again")
 
 
 # --- a tar per class ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from alexnet.data.sources.listing import (
     Listing,
     Scan,
     as_pictures,
+    as_text,
     parse_words,
     refuse_twins,
     with_words,
@@ -25,8 +26,8 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
     """List the pictures of every ``CLASS.tar`` in `root`, all as ``train``.
 
     Raises:
-        UserError: there are no tars, one is broken or holds another folder than ``CLASS/``, or two
-            pictures have one name.
+        UserError: there are no tars, one is broken or holds another folder than ``CLASS/``, two pictures
+            have one name, or the words are not in UTF-8.
     """
     paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
     if not paths:
@@ -42,7 +43,8 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
     pictures = pd.concat(parts, ignore_index=True)
     words_file = root / WORDS
     wnids = [path.stem for path in paths]
-    words = parse_words(words_file.read_text(encoding="utf-8"), wnids) if words_file.is_file() else {}
+    text = as_text(words_file.read_bytes(), words_file) if words_file.is_file() else ""
+    words = parse_words(text, wnids)
     return Listing("class-tars", with_words(wnids, words), pictures)
 
 

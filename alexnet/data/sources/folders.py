@@ -14,6 +14,7 @@ import csv
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from alexnet.data.sources.listing import (
     UNKNOWN,
     Listing,
     Scan,
+    as_text,
     parse_words,
     refuse_twins,
     with_words,
@@ -59,7 +61,11 @@ class Tree(Protocol):
         """
 
     def text(self, name: str) -> str | None:
-        """Return the text of a file, or None when it is not there."""
+        """Return the text of a file, or None when it is not there.
+
+        Raises:
+            UserError: it cannot be read, or is not in UTF-8.
+        """
 
 
 def plain_tree(root: Path) -> Tree:
@@ -245,7 +251,7 @@ class _Folder:
 
     def text(self, name: str) -> str | None:
         path = self.where / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return as_text(path.read_bytes(), path) if path.is_file() else None
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -287,6 +293,7 @@ class _Zip:
             return None
         try:
             with zipfile.ZipFile(self.where) as packed:
-                return packed.read(str(PurePosixPath(name))).decode("utf-8")
-        except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
+                content = packed.read(str(PurePosixPath(name)))
+        except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise UserError(f"{self.where}: {name} cannot be read ({error}). Download it again.") from None
+        return as_text(content, f"{self.where}/{name}")

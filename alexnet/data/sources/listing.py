@@ -67,6 +67,19 @@ def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd
     return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
 
 
+def as_text(content: bytes, where: Path | str) -> str:
+    """Return the text of what was read from the file `where`, with or without a byte-order mark.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where} line {line}: not in UTF-8, which is needed. Save it as UTF-8.") from None
+
+
 def parse_words(text: str, wnids: Collection[str]) -> dict[str, str]:
     """Return the words of each WNID from lines of a WNID, a tab or space, and words.
 
