@@ -49,6 +49,9 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     pictures = pictures.assign(label=labels.to_numpy("int32"))
     if data.per_class != "all":
         pictures = _some_per_class(pictures, data.per_class, len(classes), data.seed)
+    if not pictures["split"].is_monotonic_increasing:
+        # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
+        pictures = pictures.sort_values("split", kind="stable")
     return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
 
 

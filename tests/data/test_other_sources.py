@@ -307,6 +307,21 @@ def test_a_zip_of_class_folders_without_val_holds_some_out(tmp_path: Path, build
     check_every_label(root, build(root, held_out=0), {"train": 32, "val": 32})
 
 
+def test_test_pictures_that_become_val_are_sorted_in(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
+    root = unpack(tmp_path / "raw", files)
+    for changes in ({}, {"per_class": 3}, {"per_class": 3, "classes": 2}):
+        pictures = build(root, held_out=0, **changes).pictures
+        assert pictures.equals(pictures.sort_values(["split", "name"], ignore_index=True))
+        # As drawn before rows were in this order: from test pictures first, then training pictures.
+        with monkeypatch.context() as patch:
+            patch.setattr(indexing, "_with_validation", lambda pictures, *_: pictures)
+            drawn = build(root, **changes).pictures.replace({"split": {"test": "val"}})
+        assert pictures.equals(drawn.sort_values(["split", "name"], ignore_index=True))
+
+
 def test_flat_val_with_a_csv(tmp_path: Path, build: Build) -> None:
     files = {f"train/{wnid}/{n}.jpg": picture(wnid) for wnid in WNIDS for n in range(2)}
     files |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
