@@ -32,6 +32,11 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     scans = _Scans(root, state)
     listing = list_source(root, data.layout, scans)
     scans.keep()
+    if len(listing.classes) < 2:
+        raise UserError(
+            f"data_root {root}: one class ({listing.classes['wnid'].iloc[0]}) as {listing.layout};"
+            " allowed: at least 2 classes"
+        )
     pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
     if not (pictures["split"] == "val").any():
         pictures = _with_validation(pictures, listing.layout, data)
@@ -44,6 +49,9 @@ def build(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index,
     pictures = pictures.assign(label=labels.to_numpy("int32"))
     if data.per_class != "all":
         pictures = _some_per_class(pictures, data.per_class, len(classes), data.seed)
+    if not pictures["split"].is_monotonic_increasing:
+        # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
+        pictures = pictures.sort_values("split", kind="stable")
     return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
 
 

@@ -32,7 +32,7 @@ from alexnet.data.preparing import (
     prepared_square,
     stored_form,
 )
-from alexnet.data.records import write_tables
+from alexnet.data.records import shard_name, write_tables
 from alexnet.data.resize import BadPictureError
 from alexnet.data.statistics import SUMS
 from alexnet.draws import generator
@@ -281,10 +281,13 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
 
 
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
+    # A shard whose pictures were all skipped stays behind: the store's tables do not know it.
+    shards = rows[["split", "shard"]].drop_duplicates().itertuples(index=False)
+    names = [f"{shard_name(*shard)}.{suffix}" for shard in shards for suffix in ("tar", "idx")]
     try:
         records.mkdir(parents=True, exist_ok=True)
-        for path in sorted([*folder.glob("*.tar"), *folder.glob("*.idx"), folder / SUMS]):
-            _also_at(path, records / path.name)
+        for name in [*names, SUMS]:
+            _also_at(folder / name, records / name)
     except OSError as error:
         raise UserError(f"{records}: cannot be written: {error.strerror or error}") from error
     write_tables(records, rows.reset_index(drop=True))

@@ -124,22 +124,37 @@ class Records:
         return data.reshape(SIDE, SIDE, 3) if self.encoding == "raw" else data
 
 
-def open_records(folder: Path, split: str) -> Records:
-    """Open one split of the store in `folder`.
+def read_table(folder: Path) -> pd.DataFrame:
+    """Read ``records.parquet`` of the store in `folder`.
 
     Raises:
-        UserError: the store is missing, of an older version, or has no such split.
+        UserError: it is missing, damaged or of an older version.
     """
     path = folder / TABLE
     if not path.exists():
         raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
-    with path.open("rb") as file:
-        rows = pd.read_parquet(file)
+    try:
+        with path.open("rb") as file:
+            rows = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        # Arrow's own errors are among these.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise UserError(
             f"{path}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
         )
+    return rows
+
+
+def open_records(folder: Path, split: str) -> Records:
+    """Open one split of the store in `folder`.
+
+    Raises:
+        UserError: the store is missing, damaged, of an older version, or has no such split.
+    """
+    rows = read_table(folder)
     rows = rows[rows["split"] == split]
     if rows.empty:
         raise UserError(f"{folder}: no records of the split {split}")

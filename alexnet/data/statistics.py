@@ -5,6 +5,7 @@ Sums are whole numbers and so exact; the result depends on no order and no numbe
 
 from __future__ import annotations
 
+import zipfile
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,19 @@ class Sums:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **(arrays | facts))
 
+    def possible(self) -> bool:
+        """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
+        values = self.images * 256 * 256
+        squares, totals = np.diag(self.products), self.pixels.sum((0, 1))
+        means = totals / values
+        covariance = self.products / values - np.outer(means, means)
+        return bool(
+            ((self.pixels >= 0) & (self.pixels <= 255 * self.images)).all()
+            and ((squares >= totals) & (squares <= 255 * totals)).all()
+            # It has no direction of negative variance but for rounding.
+            and np.linalg.eigvalsh(covariance)[0] > -1e-6
+        )
+
     @staticmethod
     def read(path: Path) -> Sums:
         """Read what `write` wrote."""
@@ -127,16 +141,31 @@ def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) ->
     return round(cv2.norm(plane, less, cv2.NORM_L2SQR))
 
 
+def sums_of(folder: Path) -> Sums | None:
+    """Return the sums that the preprocess stage left in the store in `folder`, if any.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    path = folder / SUMS
+    try:
+        return Sums.read(path) if path.exists() else None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f preprocess") from None
+
+
 def measure(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
     """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
 
     Where the preprocess stage left its sums they are used; a store made elsewhere is read through.
+
+    Raises:
+        UserError: the store is missing or damaged.
     """
     images = len(open_records(folder, "train"))
-    if (folder / SUMS).exists():
-        sums = Sums.read(folder / SUMS)
-        if sums.images == images:
-            return _finish(sums)
+    left = sums_of(folder)
+    if left is not None and left.images == images:
+        return _finish(left)
     starts = range(0, images, RANGE)
     total = Sums()
     with Progress("rgb_pca", images, style) as progress:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from alexnet.data import index as indexes
 from alexnet.data import records as store
-from alexnet.data.statistics import SUMS, Sums
+from alexnet.data.statistics import SUMS, sums_of
 from alexnet.errors import UserError
 from alexnet.files import sha256_of
 from alexnet.progress import Progress, Style
@@ -26,7 +26,7 @@ def problems(records: Path, index: indexes.Index, skipped: pd.DataFrame, style: 
         skipped: split and name of the pictures that were left out with a reason.
 
     Raises:
-        UserError: there is no store.
+        UserError: there is no store, or one of its tables cannot be read.
     """
     table, shards = _tables(records)
     found = list(_strangers(records, shards))
@@ -36,20 +36,20 @@ def problems(records: Path, index: indexes.Index, skipped: pd.DataFrame, style: 
             found += _shard_problems(records, str(split), int(number), rows, listed)
             progress.advance(len(rows))
     found += _against_index(table, index, skipped)
-    if (records / SUMS).exists():
-        summed, there = Sums.read(records / SUMS).images, int((table["split"] == "train").sum())
-        if summed != there:
-            found.append(f"{SUMS}: sums of {summed:,} training pictures, but {there:,} are there")
+    found += _sums_problems(records, int((table["split"] == "train").sum()))
     return found
 
 
 def _tables(records: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    for name in (store.TABLE, store.SHARDS):
-        if not (records / name).exists():
-            raise UserError(
-                f"{records / name}: missing; run the preprocess stage first (dvc repro preprocess)"
-            )
-    return pd.read_parquet(records / store.TABLE), pd.read_csv(records / store.SHARDS)
+    table, path = store.read_table(records), records / store.SHARDS
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
+    types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
+    try:
+        return table, pd.read_csv(path, dtype=types, usecols=list(types))
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
 
 
 def _strangers(records: Path, shards: pd.DataFrame) -> Iterator[str]:
@@ -97,8 +97,21 @@ def _contents(path: Path, rows: pd.DataFrame, listed: int) -> Iterator[str]:
     index = path.with_suffix(".idx")
     if not index.exists():
         yield f"{index.name}: missing"
-    elif index.read_text(encoding="utf-8").splitlines() != [f"v1.2 {len(lines)}", *lines]:
+    elif index.read_text(encoding="utf-8", errors="replace").splitlines() != [f"v1.2 {len(lines)}", *lines]:
         yield f"{index.name}: other offsets than in {path.name}"
+
+
+def _sums_problems(records: Path, there: int) -> Iterator[str]:
+    """Check what can be checked without decoding: which pictures the sums are of is not told by them."""
+    try:
+        sums = sums_of(records)
+    except UserError as error:
+        yield str(error)
+        return
+    if sums is not None and sums.images != there:
+        yield f"{SUMS}: sums of {sums.images:,} training pictures, but {there:,} are there"
+    elif sums is not None and not sums.possible():
+        yield f"{SUMS}: no {there:,} pictures add up to this; the sums have changed"
 
 
 def _against_index(table: pd.DataFrame, index: indexes.Index, skipped: pd.DataFrame) -> Iterator[str]:

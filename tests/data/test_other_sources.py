@@ -256,7 +256,9 @@ def unpack(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def pack(root: Path, files: dict[str, bytes], method: int, name: str = "all.zip") -> Path:
+def pack(
+    root: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED, name: str = "all.zip"
+) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(root / name, "w", method) as packed:
         packed.mkdir("ILSVRC")
@@ -265,6 +267,8 @@ def pack(root: Path, files: dict[str, bytes], method: int, name: str = "all.zip"
     return root
 
 
+Put = Callable[[Path, dict[str, bytes]], Path]
+PLACES = pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
 METHODS = pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 
 
@@ -303,6 +307,21 @@ def test_a_zip_of_class_folders_without_val_holds_some_out(tmp_path: Path, build
     check_every_label(root, build(root, held_out=0), {"train": 32, "val": 32})
 
 
+def test_test_pictures_that_become_val_are_sorted_in(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
+    root = unpack(tmp_path / "raw", files)
+    for changes in ({}, {"per_class": 3}, {"per_class": 3, "classes": 2}):
+        pictures = build(root, held_out=0, **changes).pictures
+        assert pictures.equals(pictures.sort_values(["split", "name"], ignore_index=True))
+        # As drawn before rows were in this order: from test pictures first, then training pictures.
+        with monkeypatch.context() as patch:
+            patch.setattr(indexing, "_with_validation", lambda pictures, *_: pictures)
+            drawn = build(root, **changes).pictures.replace({"split": {"test": "val"}})
+        assert pictures.equals(drawn.sort_values(["split", "name"], ignore_index=True))
+
+
 def test_flat_val_with_a_csv(tmp_path: Path, build: Build) -> None:
     files = {f"train/{wnid}/{n}.jpg": picture(wnid) for wnid in WNIDS for n in range(2)}
     files |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
@@ -333,6 +352,77 @@ def test_flat_val_with_a_wrong_csv(tmp_path: Path, build: Build, spoil: Any, par
     refused(build, unpack(tmp_path / "raw", files), *parts)
 
 
+SPACED = ["car", "car mirror", "car mirror left"]
+
+
+@pytest.mark.parametrize("flat_train", [False, True])
+def test_classes_with_spaces_in_a_csv(tmp_path: Path, build: Build, flat_train: bool) -> None:
+    files = {f"train/{'' if flat_train else c + '/'}{n}.jpg": picture(c) for n, c in enumerate(SPACED)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPACED[::-1])}
+    files["val.csv"] = "".join(f"{n}.jpg, {c} \n" for n, c in enumerate(SPACED[::-1])).encode()
+    if flat_train:
+        files["train.csv"] = "".join(f"{n}.jpg,{c}\n" for n, c in enumerate(SPACED)).encode()
+    root = unpack(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 3, "val": 3})
+    assert build(root).classes["wnid"].tolist() == SPACED
+    (root / "val.csv").write_text((root / "val.csv").read_text().replace("car mirror left", "car wheel"))
+    refused(build, root, "val/car wheel has no training pictures")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("car\tauto\ncar mirror\tlooking glass\n", {"car": "auto", "car mirror": "looking glass"}),
+        ("car  auto, motor car\ncar mirror glass\n", {"car": "auto, motor car", "car mirror": "glass"}),
+        # A class without words is no other class's words.
+        ("car auto\ncar mirror\n", {"car": "auto"}),
+        ("car mirror\t\n\nno class\n", {}),
+    ],
+)
+@pytest.mark.parametrize("layout", ["folders", "class-tars"])
+def test_words_of_classes_with_spaces(
+    tmp_path: Path, build: Build, text: str, words: dict[str, str], layout: str
+) -> None:
+    files = {f"{split}/{c}/1.jpg": picture(c) for split in ("train", "val") for c in SPACED}
+    if layout == "class-tars":
+        files = {f"{c}.tar": tar([(f"{n}.jpg", picture(c)) for n in range(4)]) for c in SPACED}
+    root = unpack(tmp_path / "raw", files | {"words.txt": text.encode()})
+    assert build(root).classes["words"].tolist() == [words.get(c, c) for c in SPACED]
+
+
+SPOKEN = ["café", "tea"]
+
+
+@PLACES
+def test_tables_with_a_byte_order_mark(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{c}/1.jpg": picture(c) for c in SPOKEN} | {"val/1.jpg": picture("café")}
+    files |= {"val.csv": "1.jpg,café\n".encode("utf-8-sig"), "words.txt": "tea Tee\n".encode("utf-8-sig")}
+    root = put(tmp_path / "raw", files)
+    index = build(root)
+    check_every_label(root, index, {"train": 2, "val": 1})
+    assert index.classes["words"].tolist() == ["café", "Tee"]
+
+
+@PLACES
+@pytest.mark.parametrize("name", ["val.csv", "words.txt"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_tables_in_another_encoding(tmp_path: Path, build: Build, put: Put, name: str, encoding: str) -> None:
+    files = {f"train/{c}/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)} | {
+        "val.csv": b"0.jpg,tea\n1.jpg,tea\n"
+    }
+    root = put(tmp_path / "raw", files | {name: "1.jpg,tea\n0.jpg,café\n".encode(encoding)})
+    line = 2 if encoding == "latin-1" else 1
+    refused(build, root, f"{root}", f"/{name} line {line}: not in UTF-8", "Save it as UTF-8")
+
+
+def test_words_of_class_tars_in_another_encoding(release: Path, build: Build) -> None:
+    (release / "words.txt").write_bytes(b"n01\tcaf\xe9\n")
+    refused(build, release, f"{release}/words.txt line 1: not in UTF-8")
+    (release / "words.txt").write_text("n01\tcafé\n", encoding="utf-8-sig")
+    assert build(release).classes["words"].tolist() == ["café", *WNIDS[1:]]
+
+
 def test_one_row_for_two_pictures(tmp_path: Path, build: Build) -> None:
     files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
     files |= {"val/1.jpg": b"x", "val/1.png": b"x", "val.csv": b"1,n01\n"}
@@ -354,6 +444,52 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
     (row,) = build(root).pictures.query("name == 'n01/x.JPEG'").itertuples()
     with pytest.raises(BadPictureError, match="Is a directory"):
         read_picture(root, place(row))
+
+
+@PLACES
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("train/n01/more/2.jpg", ["train/n01/more/2.jpg lies too deep (1 such", "train/CLASS/NAME"]),
+        ("train/n05/a/b/2.jpg", ["train/n05/a/b/2.jpg lies too deep"]),
+        ("test/n01/a/2.PNG", ["test/n01/a/2.PNG lies too deep"]),
+        ("train/n05/1.webp", ["no pictures in train/n05/", ".jpeg, .jpg, .png; 1 such"]),
+        ("train/n05/a/notes.txt", ["no pictures in train/n05/"]),
+        ("val/n05/1.webp", ["no pictures in val/n05/"]),
+    ],
+)
+def test_pictures_that_would_be_left_out_are_refused(
+    tmp_path: Path, build: Build, put: Put, name: str, parts: list[str]
+) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = put(tmp_path / "raw", files | {name: picture("n01")})
+    refused(build, root, *parts)
+
+
+@PLACES
+def test_what_is_no_picture_does_no_harm(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS} | {"val/1.jpg": picture("n02")}
+    files |= {
+        "val.csv": b"1.jpg,n02",
+        "train/notes.txt": b"x",
+        "train/.cache/x": b"x",
+        "train/n01/notes/a.txt": b"x",
+    }
+    # No class's folder, as the classes of this split are in a table.
+    files |= {"val/notes/a.txt": b"x"}
+    root = put(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 4, "val": 1})
+
+
+def test_links_that_lead_in_circles(tmp_path: Path, build: Build) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", files)
+    (root / "train/n01").rename(tmp_path / "elsewhere")
+    (root / "train/n01").symlink_to(tmp_path / "elsewhere")
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+    for name in "ab":
+        (tmp_path / "elsewhere" / name).symlink_to(tmp_path / "elsewhere")
+    refused(build, root, "train/n01/a/1.jpg lies too deep (2 such")
 
 
 def test_kaggle_without_a_class_folder(tmp_path: Path, build: Build) -> None:
@@ -406,6 +542,17 @@ def test_damaged_members_of_a_zip_are_named(tmp_path: Path, build: Build) -> Non
     (root / "all.zip").write_bytes(whole)
     with pytest.raises(BadPictureError, match="cut short"):
         read_picture(root, place(row)._replace(size=row.size - 3))
+
+
+def test_a_damaged_table_in_a_zip_is_named(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(root / "all.zip") as packed:
+        member = packed.getinfo("LOC_val_solution.csv")
+    whole = bytearray((root / "all.zip").read_bytes())
+    start = member.header_offset + struct.calcsize("<4s5H3L2H") + len(member.filename)
+    whole[start : start + member.compress_size] = b"\xff" * member.compress_size
+    (root / "all.zip").write_bytes(whole)
+    refused(build, root, "all.zip: LOC_val_solution.csv cannot be read", "Download it again")
 
 
 # --- a tar per class ------------------------------------------------------------------------------
@@ -485,6 +632,46 @@ def test_a_class_tar_with_a_broken_header(release: Path, build: Build) -> None:
 def test_two_pictures_of_one_name_in_a_class_tar(release: Path, build: Build) -> None:
     (release / "n01.tar").write_bytes(tar([("n01_1.JPEG", b"x"), ("n01_1.JPEG", b"y")]))
     refused(build, release, "n01.tar: two pictures are named n01_1.JPEG")
+
+
+def test_a_class_tar_may_hold_a_folder_of_its_name(release: Path, build: Build) -> None:
+    (release / "n01.tar").write_bytes(tar([(f"n01/n01_{n}.JPEG", picture("n01", 9 + n)) for n in range(8)]))
+    check_every_label(release, build(release), {"train": 24, "val": 8})
+
+
+def test_class_tars_are_ranked_by_class_and_not_by_file(tmp_path: Path, build: Build) -> None:
+    wnids = ["car", "car mirror", "car-park"]
+    tars = {f"{wnid}.tar": tar([(f"{n}.jpg", picture(wnid)) for n in range(4)]) for wnid in wnids}
+    root = unpack(tmp_path / "raw", tars)
+    check_every_label(root, build(root), {"train": 9, "val": 3})
+    assert build(root).classes["wnid"].tolist() == wnids
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [(f"{split}/{wnid}/1.jpg", picture(wnid)) for split in ("train", "val") for wnid in WNIDS],
+        [("train/n01/1.jpg", picture("n01"))],
+        [("train/1.jpg", picture("n01"))],
+        [("train/n01.tar", tar([("1.jpg", picture("n01"))]))],
+    ],
+    ids=["splits", "one class", "one folder", "inner tar"],
+)
+@pytest.mark.parametrize("layout", ["auto", "class-tars"])
+def test_a_tar_of_folders_is_no_class(tmp_path: Path, build: Build, members: Members, layout: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/pets.tar").write_bytes(tar(members))
+    member = "train/n01.tar/1.jpg" if members[0][0].endswith(".tar") else members[0][0]
+    what = [f"pets.tar: holds {member}", "Unpack it", "one tar a class"]
+    refused(build, tmp_path / "raw", *what, layout=layout)
+
+
+def test_one_class_is_refused(tmp_path: Path, release: Path, build: Build) -> None:
+    for wnid in WNIDS[1:]:
+        (release / f"{wnid}.tar").unlink()
+    refused(build, release, str(release), "one class (n01)", "at least 2 classes")
+    files = {f"{split}/n01/1.jpg": picture("n01") for split in ("train", "val")}
+    refused(build, unpack(tmp_path / "raw", files), "one class (n01) as folders")
 
 
 # --- CIFAR-10 -------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from alexnet.data.raw import Place, read_picture
 from alexnet.data.resize import decode, encode, to_square
 from alexnet.data.sample import generate
 from alexnet.data.statistics import SUMS, Sums, measure
+from alexnet.data.verify import problems
 from alexnet.errors import UserError
 from alexnet.files import sole_writer
 from alexnet.params.data import Data
@@ -407,10 +408,28 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     assert all(decode(found.stored(record).tobytes()).shape == (256, 256, 3) for record in range(9))
 
 
-def test_a_shard_of_bad_pictures_alone_does_no_harm(folders: Path, tmp_path: Path) -> None:
+@SHUFFLES
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_of_bad_pictures_alone_does_no_harm(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: Shuffle, workers: int
+) -> None:
     for number in range(1, 6):
         (folders / f"train/cat/{number}.jpg").write_bytes(b"")
-    outcome = made(tmp_path, folders, indexed(folders), shard_pictures=1, max_bad_fraction=0.5)
+    index = indexed(folders)
+    small: dict[str, Any] = {"shard_pictures": 1, "max_bad_fraction": 0.5}
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.data.preprocess.os.link", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            made(tmp_path, folders, index, lambda: threads(workers), shuffle, **small)
+    outcome = made(tmp_path, folders, index, lambda: threads(workers), shuffle, **small)
+    made(tmp_path / "again", folders, index, **small)
+    assert hashes(tmp_path / "records") == hashes(tmp_path / "again/records")
+    assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
+    assert problems(tmp_path / "records", index, outcome.skipped, "none") == []
     assert outcome.counts["train"] == {"pictures": 7, "skipped": 5}
     found = store.open_records(tmp_path / "records", "train")
     expected = sorted(["cat/0.jpg", *(f"dog/{number}.jpg" for number in range(6))])

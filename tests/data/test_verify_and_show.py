@@ -23,6 +23,7 @@ from alexnet.data.contact_sheet import GAP, HEADING
 from alexnet.data.order import training_epoch
 from alexnet.data.preprocess import preprocess
 from alexnet.data.sample import generate
+from alexnet.errors import UserError
 from alexnet.params.augment import Augment
 from alexnet.params.base import read
 from alexnet.params.data import Data
@@ -83,6 +84,18 @@ def change(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
+def cut(path: Path, parts: int = 2) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // parts])
+
+
+def scale(own: Path, **factors: float) -> None:
+    path = own / "records" / statistics.SUMS
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {name: (arrays[name] * by).astype(int) for name, by in factors.items()})
+
+
 def edit(path: Path, changed: Callable[[pd.DataFrame], Any]) -> None:
     table = pd.read_parquet(path)
     result = changed(table)
@@ -132,6 +145,18 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda own: (own / "skipped.csv").write_text("split,name,reason\n"),
         ["in the index, but neither stored nor skipped"],
     ),
+    "an index of offsets that is no text": (
+        lambda own: (own / "records/train-00000.idx").write_bytes(b"\xff\xfe"),
+        ["train-00000.idx: other offsets"],
+    ),
+    "cut sums": (lambda own: cut(own / "records" / statistics.SUMS), ["sums.npz: cannot be read"]),
+    "sums without their products": (
+        lambda own: np.savez(own / "records" / statistics.SUMS, images=14),
+        ["sums.npz: cannot be read"],
+    ),
+    "doubled sums": (lambda own: scale(own, pixels=2), ["sums.npz: no 14 pictures add up to this"]),
+    "halved sums": (lambda own: scale(own, pixels=0.5), ["sums.npz: no 14 pictures add up to this"]),
+    "doubled products": (lambda own: scale(own, products=2), ["sums.npz: no 14 pictures add up to this"]),
     "sums of other pictures": (
         lambda own: statistics.Sums().write(own / "records" / statistics.SUMS),
         ["sums.npz: sums of 0 training pictures, but 14 are there"],
@@ -148,6 +173,24 @@ def test_damage_is_named(own: Path, damage: str) -> None:
     assert "Traceback" not in said
     for part in [*parts, "problems. Run dvc repro -f preprocess"]:
         assert part in said
+
+
+@pytest.mark.parametrize("table", [store.TABLE, store.SHARDS])
+def test_a_cut_table_is_named(own: Path, table: str) -> None:
+    whole = (own / "records" / table).read_bytes()
+    for end in (0, 4, 12, len(whole) // 2, len(whole) - 80):
+        (own / "records" / table).write_bytes(whole[:end])
+        status, said = verify(own)
+        assert status == 1
+        assert "Traceback" not in said
+        assert table in said
+        assert "dvc repro -f preprocess" in said
+
+
+def test_measuring_names_cut_sums(own: Path) -> None:
+    cut(own / "records" / statistics.SUMS)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(UserError, match=r"sums\.npz: cannot be read"):
+        statistics.measure(own / "records", pool, "none")
 
 
 def test_no_store_at_all(tmp_path: Path, whole: Path) -> None:

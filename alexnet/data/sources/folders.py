@@ -3,8 +3,8 @@
 Kaggle's copy of ILSVRC-2012 is of this kind. Below the folder that holds ``train``:
 
 - ``SPLIT/CLASS/NAME``, or ``SPLIT/NAME`` and a file ``SPLIT.csv`` (Kaggle: ``LOC_val_solution.csv``)
-  whose rows begin with a name, with or without its suffix, and a class; ``test/NAME`` without a
-  file is a test split without labels, as Kaggle's is;
+  whose rows begin with a name, with or without its suffix, and a class (Kaggle's: and a box);
+  ``test/NAME`` without a file is a test split without labels, as Kaggle's is;
 - optionally ``words.txt`` (Kaggle: ``LOC_synset_mapping.txt``) with a line per class: name, words.
 """
 
@@ -14,6 +14,7 @@ import csv
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from alexnet.data.sources.listing import (
     UNKNOWN,
     Listing,
     Scan,
+    as_text,
     parse_words,
     refuse_twins,
     with_words,
@@ -34,7 +36,8 @@ from alexnet.errors import UserError
 
 KAGGLE_PICTURES = "ILSVRC/Data/CLS-LOC"
 SPLITS = ("train", "val", "test")
-LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", "LOC_val_solution.csv")}
+KAGGLE_SOLUTION = "LOC_val_solution.csv"
+LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", KAGGLE_SOLUTION)}
 WORDS = ("words.txt", "LOC_synset_mapping.txt")
 _FOUND = ["folder", "name", "path", "packing", "offset", "size"]
 
@@ -47,15 +50,22 @@ class Tree(Protocol):
     def has(self, folder: str) -> bool:
         """Whether there is such a folder."""
 
+    def folders(self, folder: str) -> list[str]:
+        """List the folders in `folder`."""
+
     def pictures(self, folder: str) -> pd.DataFrame:
-        """List the pictures in `folder` and in the folders in it.
+        """List the pictures in `folder` and below it.
 
         Returns:
-            A row a picture: folder (empty, or the one inside), name, path, packing, offset, size.
+            A row a picture: folder (empty, or the way from `folder`), name, path, packing, offset, size.
         """
 
     def text(self, name: str) -> str | None:
-        """Return the text of a file, or None when it is not there."""
+        """Return the text of a file, or None when it is not there.
+
+        Raises:
+            UserError: it cannot be read, or is not in UTF-8.
+        """
 
 
 def plain_tree(root: Path) -> Tree:
@@ -84,7 +94,8 @@ def list_folders(tree: Tree, layout: str) -> Listing:
     """List the pictures of `tree`, whose `layout` is ``folders`` or ``kaggle``.
 
     Raises:
-        UserError: a split is missing, a picture has no class, or a class no training pictures.
+        UserError: a split is missing, a picture has no class or lies deeper than in its class's folder,
+            or a class has no training pictures or a folder of it no pictures.
     """
     top = pictures_folder(tree, layout)
     if top is None:
@@ -104,12 +115,12 @@ def list_folders(tree: Tree, layout: str) -> Listing:
         pictures["name"] = pictures["name"].str.rpartition("/")[2]
         for _, names in pictures.groupby("split")["name"]:
             refuse_twins(tree.where, names)
-    words = _words(tree, top)
     wnids = sorted(pictures["wnid"][pictures["split"] == "train"].unique())
     if not wnids:
         raise UserError(
             f"data_root {tree.where}: no pictures in train/ (looked for {', '.join(PICTURE_SUFFIXES)})"
         )
+    words = _words(tree, top, wnids)
     absent = sorted(set(words) - set(wnids)) if kaggle else []
     if absent:
         raise UserError(
@@ -127,11 +138,24 @@ def list_folders(tree: Tree, layout: str) -> Listing:
 
 def _one_split(tree: Tree, top: str, split: str) -> pd.DataFrame:
     found = tree.pictures(_below(top, split))
+    deep = found[found["folder"].str.contains("/")]
+    if len(deep):
+        raise UserError(
+            f"data_root {tree.where}: {split}/{deep['folder'].iloc[0]}/{deep['name'].iloc[0]} lies too deep"
+            f" ({len(deep)} such pictures); allowed: {split}/CLASS/NAME. Move them up, or remove them."
+        )
     flat = found["folder"] == ""
     if flat.any() and not flat.all():
         raise UserError(
             f"data_root {tree.where}: {split}/ holds pictures ({found['name'][flat].iloc[0]}) and folders"
             f" of pictures ({found['folder'][~flat].iloc[0]}); allowed: one of the two"
+        )
+    folders = {name for name in tree.folders(_below(top, split)) if not name.startswith(".")}
+    bare = sorted(folders - set(found["folder"]))
+    if bare and not flat.any():
+        raise UserError(
+            f"data_root {tree.where}: no pictures in {split}/{bare[0]}/ (looked for"
+            f" {', '.join(PICTURE_SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
         )
     if len(found) and flat.all():
         found = found.assign(wnid=_by_table(tree, top, split, found["name"]))
@@ -154,9 +178,10 @@ def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
             f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"
         )
     table = f"{tree.where}/{place}"
-    # Kaggle writes a box behind the class, in the same field.
-    rows = [row[:2] for row in csv.reader(io.StringIO(content)) if len(row) >= 2 and row[1].split()]
-    known = {name: text.split()[0] for name, text in rows}
+    rows = [row[:2] for row in csv.reader(io.StringIO(content)) if len(row) >= 2 and row[1].strip()]
+    # Kaggle writes a box behind the class, in the same field; elsewhere a class may have spaces.
+    boxed = PurePosixPath(place).name == KAGGLE_SOLUTION
+    known = {name: text.split()[0] if boxed else text.strip() for name, text in rows}
     if len(known) < len(rows):
         counts = pd.Series([name for name, _ in rows]).value_counts()
         raise UserError(f"{table}: two rows name {counts.index[0]}; each picture may stand once")
@@ -176,17 +201,17 @@ def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
     return classes
 
 
-def _words(tree: Tree, top: str) -> dict[str, str]:
+def _words(tree: Tree, top: str, wnids: list[str]) -> dict[str, str]:
     for name in WORDS:
         for place in dict.fromkeys((_below(top, name), name)):
             text = tree.text(place)
             if text is not None:
-                return parse_words(text)
+                return parse_words(text, wnids)
     return {}
 
 
 def _below(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+    return "/".join(part for part in (folder, name) if part)
 
 
 def _is_picture(name: str) -> bool:
@@ -202,29 +227,31 @@ class _Folder:
     def has(self, folder: str) -> bool:
         return (self.where / folder).is_dir()
 
-    def pictures(self, folder: str) -> pd.DataFrame:
-        rows: list[tuple[str, str, str, str, int, int]] = []
+    def folders(self, folder: str) -> list[str]:
         with os.scandir(self.where / folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-        for entry in inside:
-            # What is named as a picture but is a folder gets a row, so that preprocess names it as skipped.
-            if entry.is_dir() and (split_rows := self._in_class(folder, entry.name)):
-                rows += split_rows
-            elif _is_picture(entry.name):
-                rows.append(("", entry.name, f"{folder}/{entry.name}", "none", 0, _size(entry)))
-        return pd.DataFrame(rows, columns=_FOUND)
+            return [entry.name for entry in entries if entry.is_dir()]
 
-    def _in_class(self, folder: str, name: str) -> list[tuple[str, str, str, str, int, int]]:
-        with os.scandir(self.where / folder / name) as entries:
-            return [
-                (name, entry.name, f"{folder}/{name}/{entry.name}", "none", 0, _size(entry))
-                for entry in sorted(entries, key=lambda entry: entry.name)
-                if _is_picture(entry.name)
-            ]
+    def pictures(self, folder: str) -> pd.DataFrame:
+        return pd.DataFrame(self._pictures(folder, ""), columns=_FOUND)
+
+    def _pictures(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int]]:
+        place = _below(folder, inside)
+        with os.scandir(self.where / place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        rows: list[tuple[str, str, str, str, int, int]] = []
+        for entry in found:
+            # Links in a class's folder are followed once, as they can lead in circles.
+            is_folder = entry.is_dir(follow_symlinks="/" not in inside)
+            # What is named as a picture but is a folder gets a row, so that preprocess names it as skipped.
+            if is_folder and (below := self._pictures(folder, _below(inside, entry.name))):
+                rows += below
+            elif _is_picture(entry.name):
+                rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry)))
+        return rows
 
     def text(self, name: str) -> str | None:
         path = self.where / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return as_text(path.read_bytes(), path) if path.is_file() else None
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -247,6 +274,11 @@ class _Zip:
     def has(self, folder: str) -> bool:
         return bool(self._found["name"].str.startswith(f"{folder}/").any())
 
+    def folders(self, folder: str) -> list[str]:
+        names = self._found["name"][self._found["name"].str.startswith(f"{folder}/")]
+        parts = names.str.removeprefix(f"{folder}/").str.partition("/")
+        return list(parts[0][parts[1] == "/"].unique())
+
     def pictures(self, folder: str) -> pd.DataFrame:
         below = self._found[self._found["name"].str.startswith(f"{folder}/")]
         below = below[below["name"].str.lower().str.endswith(PICTURE_SUFFIXES)]
@@ -254,13 +286,14 @@ class _Zip:
         refuse_twins(self.where, names)
         parts = names.str.rpartition("/")
         rows = below.assign(folder=parts[0], name=parts[2], path=self.where.name, packing="zip")
-        return rows[_FOUND][~rows["folder"].str.contains("/")].reset_index(drop=True)
+        return rows[_FOUND].reset_index(drop=True)
 
     def text(self, name: str) -> str | None:
         if name not in self._found["name"].array:
             return None
         try:
             with zipfile.ZipFile(self.where) as packed:
-                return packed.read(str(PurePosixPath(name))).decode("utf-8")
-        except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
+                content = packed.read(str(PurePosixPath(name)))
+        except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise UserError(f"{self.where}: {name} cannot be read ({error}). Download it again.") from None
+        return as_text(content, f"{self.where}/{name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +67,38 @@ def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd
     return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
 
 
-def parse_words(text: str) -> dict[str, str]:
-    """Return the words of each WNID from lines of a WNID, a space or tab, and words."""
-    pairs = (line.split(None, 1) for line in text.splitlines())
-    return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+def as_text(content: bytes, where: Path | str) -> str:
+    """Return the text of what was read from the file `where`, with or without a byte-order mark.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where} line {line}: not in UTF-8, which is needed. Save it as UTF-8.") from None
+
+
+def parse_words(text: str, wnids: Collection[str]) -> dict[str, str]:
+    """Return the words of each WNID from lines of a WNID, a tab or space, and words.
+
+    Where there is no tab, one of `wnids` that has spaces itself is known by that.
+    """
+    known, words = set(wnids), dict[str, str]()
+    for line in text.splitlines():
+        wnid, _, rest = line.partition("\t") if "\t" in line else _at_a_space(line, known)
+        if wnid.strip() and rest.strip():
+            words[wnid.strip()] = rest.strip()
+    return words
+
+
+def _at_a_space(line: str, wnids: set[str]) -> tuple[str, str, str]:
+    """Split behind the longest beginning that is one of `wnids`, or else behind the first word."""
+    line = line.strip()
+    ends = [len(line), *(place for place in reversed(range(len(line))) if line[place] == " ")]
+    end = next((end for end in ends if line[:end] in wnids), None)
+    return line.partition(" ") if end is None else (line[:end], " ", line[end:])
 
 
 def _spoken(name: str) -> str:
