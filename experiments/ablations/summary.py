@@ -33,7 +33,7 @@ from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, par
 from experiments.outcomes import KINDS, Outcome, read_outcomes
 from experiments.paired import Difference, difference
 from experiments.publishing import FOLDER, publish
-from experiments.settings import Values
+from experiments.settings import Values, runs_of
 from stages import options
 from stages.options import RECORDS, run
 
@@ -411,16 +411,16 @@ def main(
 ) -> None:
     """Write the results of the runs that are finished."""
     table, settings = read(params, Ablations), read(recipe, Evaluate)
-    full = parameters(table, recipe, params)[FULL]
+    planned = parameters(table, recipe, params)
     labels = open_records(records, "train").labels
-    names = [f"{name}-{seed}" for name in table.run for seed in table.seeds]
-    outcomes = read_outcomes(names, runs, evaluated, settings.ties == "fractional")
+    wanted = runs_of(planned, table.seeds)
+    outcomes = read_outcomes(wanted, runs, evaluated, settings.ties == "fractional")
     rows = results(table, outcomes, class_entropy(labels))
-    found, parts = as_page(rows, table, full, len(labels))
+    found, parts = as_page(rows, table, planned[FULL], len(labels))
     publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(rows).to_csv(temporary, index=False)
-    print(f"ablations: {len(outcomes)} of {len(names)} runs are finished: {out / NAME}.html")
+    print(f"ablations: {len(outcomes)} of {len(wanted)} runs are finished: {out / NAME}.html")
 
 
 if __name__ == "__main__":

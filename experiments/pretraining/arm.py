@@ -30,9 +30,10 @@ from experiments.pretraining.plans import (
     WEIGHTS,
     Arm,
     Pretraining,
+    made_with,
     of_arm,
 )
-from experiments.settings import Values, nested
+from experiments.settings import Values, nested, write_made_with
 from stages import options
 from stages.options import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
 
@@ -66,6 +67,7 @@ def main(
         print(f"{arm}: seed {seed}{'' if rate is None else f', rate {rate:g}'}", flush=True)
         values = of_arm(arm, plan, seed, rate, recipe, params)
         _train(values, place, Paths(index, records, statistics, where / WEIGHTS, where / "training"))
+        write_made_with(where, made_with(arm, plan, seed, rate, recipe, params))
 
     rate = None
     if arm != "plain":
@@ -75,7 +77,7 @@ def main(
         rate = best_rate(tried, plan.target_error)
     for seed in seeds:
         train(seed, rate, folder / str(seed))
-    write_json(folder / CHOSEN, {"rate": rate})
+    write_json(folder / CHOSEN, {"rate": rate, "target_error": plan.target_error})
 
 
 def _train(values: Values, place: Machine, paths: Paths) -> None:

@@ -118,6 +118,21 @@ def of_arm(
     return values
 
 
+def made_with(
+    arm: Arm, plan: Pretraining, seed: int, rate: float | None, recipe: Path, path: Path = PARAMS
+) -> Values:
+    """Return, with dotted keys, what is noted beside a network: its own, and those of what it began from.
+
+    Raises:
+        UserError: a key is unknown or out of range.
+    """
+    values = of_arm(arm, plan, seed, rate, recipe, path)
+    if arm == "finetuned":
+        values |= {f"pretrained.{key}": value for key, value in pretrained(plan, recipe, path).items()}
+        values |= {f"larger.{key}": value for key, value in plan.larger.items()}
+    return values
+
+
 def finetuning(epochs: int, rate: float, bias_rate: float) -> Values:
     """Return the schedule of the source's fine-tuning, fitted into `epochs`.
 

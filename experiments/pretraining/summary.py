@@ -17,6 +17,7 @@ import typer
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.data.records import open_records
+from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
 from alexnet.files import replacing
@@ -39,10 +40,12 @@ from experiments.pretraining.plans import (
     Arm,
     Pretraining,
     larger_data,
+    made_with,
     of_arm,
     pretrained,
 )
 from experiments.publishing import FOLDER, publish
+from experiments.settings import is_made_with
 from stages import options
 from stages.options import RECORDS, run
 
@@ -70,16 +73,33 @@ class Curves:
         return {seed: first_epoch_at(errors, target) for seed, errors in self.runs.items()}
 
 
-def read_curves(plan: Pretraining, folder: Path) -> Curves:
-    """Return what an arm left in `folder`."""
+def read_curves(arm: Arm, plan: Pretraining, folder: Path, recipe: Path, params: Path = PARAMS) -> Curves:
+    """Return what an arm left in `folder`.
 
-    def errors(run: Path) -> list[float]:
+    Raises:
+        UserError: a run of it is missing, or was made with other parameters.
+    """
+    path = folder / CHOSEN
+    chosen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if chosen.get("target_error") != plan.target_error:
+        raise _not_made(path)
+    best = float(chosen["rate"])
+
+    def errors(run: Path, seed: int, rate: float) -> list[float]:
+        if not is_made_with(run, made_with(arm, plan, seed, rate, recipe, params)):
+            raise _not_made(run)
         return [float(error) for error in read_history(run)["val_top1_error"]]
 
     return Curves(
-        float(json.loads((folder / CHOSEN).read_text(encoding="utf-8"))["rate"]),
-        {rate: errors(folder / TUNING / f"{rate:g}") for rate in plan.rates},
-        {seed: errors(folder / str(seed)) for seed in plan.seeds},
+        best,
+        {rate: errors(folder / TUNING / f"{rate:g}", plan.seeds[0], rate) for rate in plan.rates},
+        {seed: errors(folder / str(seed), seed, best) for seed in plan.seeds},
+    )
+
+
+def _not_made(path: Path) -> UserError:
+    return UserError(
+        f"{path}: not made with the parameters as they are now; dvc repro {HERE}/dvc.yaml makes it"
     )
 
 
@@ -314,9 +334,14 @@ def main(
 ) -> None:
     """Compare the arms, average the networks and write the results."""
     plan, settings = read(params, Pretraining), read(recipe, Evaluate)
-    curves = {arm: read_curves(plan, runs / arm) for arm in ARMS}
+    curves = {arm: read_curves(arm, plan, runs / arm, recipe, params) for arm in ARMS}
     names = {f"{member.arm}-{member.seed}": member.arm for member in plan.average}
-    found = read_members({name: evaluated / name / PREDICTIONS for name in names})
+    rates = {arm: found.rate for arm, found in curves.items()}
+    planned = {
+        f"{arm}-{seed}": made_with(arm, plan, seed, rates.get(arm), recipe, params)
+        for arm, seed in ((member.arm, member.seed) for member in plan.average)
+    }
+    found = read_members({name: evaluated / name / PREDICTIONS for name in names}, planned)
     members: dict[Arm, list[Predictions]] = {
         arm: [found[name] for name, own in names.items() if own == arm] for arm in get_args(Arm)
     }

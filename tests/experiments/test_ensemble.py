@@ -17,7 +17,8 @@ from alexnet.params.base import read
 from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
 from experiments.ensemble import summary
-from experiments.ensemble.members import PARAMS, Ensemble, parameters, refuse_strangers
+from experiments.ensemble.members import MEMBER, PARAMS, Ensemble, parameters, refuse_strangers
+from experiments.settings import runs_of, write_made_with
 
 RECIPE = Path("params.yaml")
 PICTURES, CLASSES = 200, 4
@@ -82,7 +83,7 @@ def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
     folders = {f"member-{seed}": tmp_path / f"member-{seed}" for seed in (1, 2, 3)}
     for folder in folders.values():
         save(folder, member(draw))
-    members = summary.read_members(folders)
+    members = summary.read_members(folders, {})
     ensemble = ensemble_of(seeds=[1, 2, 3])
     found, parts = summary.as_page(members, False, ensemble, parameters(ensemble, RECIPE), 1000)
     page = render_markdown(compose(summary.TITLE, found, parts), "")
@@ -104,7 +105,20 @@ def test_a_missing_or_strange_member_is_named(tmp_path: Path) -> None:
     save(tmp_path / "member-1", member(draw))
     folders = {name: tmp_path / name for name in ("member-1", "member-2")}
     with pytest.raises(UserError, match="member-2: this network's predictions are missing"):
-        summary.read_members(folders)
+        summary.read_members(folders, {})
     save(tmp_path / "member-2", member(draw, classes=3))
     with pytest.raises(UserError, match=r"member-2: of other classes than .*member-1"):
-        summary.read_members(folders)
+        summary.read_members(folders, {})
+
+
+def test_a_member_made_with_former_parameters_is_named(tmp_path: Path) -> None:
+    ensemble = ensemble_of(seeds=[1, 2])
+    planned = runs_of({MEMBER: parameters(ensemble, RECIPE)}, ensemble.seeds)
+    folders = {name: tmp_path / name / "predictions" for name in planned}
+    for seed, (name, folder) in enumerate(folders.items()):
+        save(folder, member(np.random.default_rng(seed)))
+        write_made_with(folder.parent, planned[name])
+    assert list(summary.read_members(folders, planned)) == ["member-1", "member-2"]
+    write_made_with(tmp_path / "member-2", {**planned["member-2"], "train.epochs": 3})
+    with pytest.raises(UserError, match=r"member-2/predictions: this network was not made with the param"):
+        summary.read_members(folders, planned)

@@ -12,6 +12,7 @@ from conftest import ROOT
 from test_ensemble import member
 
 from alexnet.errors import UserError
+from alexnet.files import write_json
 from alexnet.params.base import read
 from alexnet.params.train import Train
 from alexnet.reporting.markdown import render_markdown
@@ -26,10 +27,11 @@ from experiments.pretraining.plans import (
     check,
     finetuning,
     larger_data,
+    made_with,
     of_arm,
     pretrained,
 )
-from experiments.settings import nested
+from experiments.settings import nested, write_made_with
 
 RECIPE = Path("params.yaml")
 
@@ -168,3 +170,35 @@ def test_a_run_that_does_not_get_there_is_told() -> None:
     found = summary.finding(curves_of([7, 0, 8], [3, 4, 3]), 0.3)
     assert "from scratch in epoch 7, not within 10, 8" in found
     assert "Not all runs reach it, so the epochs saved have no mean." in found
+
+
+def write_arm(folder: Path, arm: Arm, plan: Pretraining, rate: float) -> None:
+    """Write what an arm leaves: the tuning with the first seed, the choice, and every seed."""
+    runs = [(folder / "tuning" / f"{each:g}", plan.seeds[0], each) for each in plan.rates]
+    runs += [(folder / str(seed), seed, rate) for seed in plan.seeds]
+    for where, seed, each in runs:
+        (where / "training").mkdir(parents=True, exist_ok=True)
+        history = pd.DataFrame({"val_top1_error": [0.9, each]})
+        history.to_csv(where / "training" / "history.csv", index=False)
+        write_made_with(where, made_with(arm, plan, seed, each, RECIPE))
+    write_json(folder / "chosen.json", {"rate": rate, "target_error": plan.target_error})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alike": {**read(PARAMS, Pretraining).alike, "train.epochs": 20}}, r"tuning/0\.01: not made with"),
+        ({"pretrain": {"train.epochs": 20}}, r"tuning/0\.01: not made with"),
+        ({"larger": {"sample.first_class": 9}}, r"tuning/0\.01: not made with"),
+        ({"rates": [0.01, 0.02, 0.04, 0.08]}, r"tuning/0\.08: not made with"),
+        ({"seeds": [1, 2, 3, 4]}, r"arm/4: not made with"),
+        ({"target_error": 0.4}, r"chosen\.json: not made with"),
+    ],
+)
+def test_an_arm_made_with_former_parameters_is_refused(tmp_path: Path, changes: Any, message: str) -> None:
+    plan = read(PARAMS, Pretraining)
+    write_arm(tmp_path / "arm", "finetuned", plan, 0.02)
+    found = summary.read_curves("finetuned", plan, tmp_path / "arm", RECIPE)
+    assert (found.rate, found.runs[3], found.tuning[0.04]) == (0.02, [0.9, 0.02], [0.9, 0.04])
+    with pytest.raises(UserError, match=message):
+        summary.read_curves("finetuned", plan_of(**changes), tmp_path / "arm", RECIPE)
