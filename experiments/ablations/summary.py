@@ -173,10 +173,11 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
     better: list[str] = []
     unclear: list[str] = []
     alone: list[str] = []
+    same: list[str] = []
     for row in compared:
         added = row.added[kind]
         if added.over_seeds is None:
-            alone.append(row.without)
+            (alone if len(added.by_seed) == 1 else same).append(row.without)
         elif not added.is_clear:
             unclear.append(row.without)
         else:
@@ -197,12 +198,17 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
         )
     if alone:
         notes.append(f"Of a single seed, so nothing can be said of noise: {enumerated(alone)}.")
+    if same:
+        notes.append(
+            "The same difference with every seed, so there is no interval over seeds and no word on noise:"
+            f" {enumerated(same)}."
+        )
     notes += _unfinished_learning(rows)
-    if len(compared) - len(alone) > 1:
+    if (judged := len(compared) - len(alone) - len(same)) > 1:
         notes.append(
             "A difference is called larger than noise when 0 lies outside both its 95% intervals: Student's"
             " over the paired seeds, and the bootstrap's over the pictures. Each such interval misses once in"
-            f" twenty, so among {len(compared) - len(alone)} rows a false one is to be reckoned with."
+            f" twenty, so among {judged} rows a false one is to be reckoned with."
         )
     if flat := [row for row in rows if row.flat]:
         runs = enumerated([f"{row.without} ({pages.count(row.flat, 'run')})" for row in flat])

@@ -119,7 +119,12 @@ def finding(curves: Mapping[Arm, Curves], target: float) -> str:
     interval = over_seeds(changes)
     saved = f"{np.mean(changes):.1f}"
     if interval is None:
-        return f"{text} Pre-training saves {saved} epochs; of a single seed nothing can be said of noise."
+        why = (
+            "of a single seed nothing can be said of noise"
+            if len(changes) == 1
+            else f"with each of {len(changes)} seeds as many, so there is no interval and no word on noise"
+        )
+        return f"{text} Pre-training saves {saved} epochs; {why}."
     noise = "larger than" if interval[0] > 0 or interval[1] < 0 else "not told from"
     bounds = " to ".join(f"{bound:.1f}" for bound in interval)
     return f"{text} Pre-training saves {saved} epochs (95% over seeds {bounds}), {noise} noise."

@@ -133,9 +133,10 @@ def results_of(folder: Path, table: Ablations) -> list[summary.RowResult]:
 
 
 def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
-    table = table_of(run=[FULL, "one-column", "small-pools", "tanh"])
+    table = table_of(run=[FULL, "one-column", "small-pools", "no-conv3", "tanh"])
     planned = planned_of(table)
     errors = {"full": (0.10, 0.12, 0.11), "one-column": (0.30, 0.32, 0.32), "small-pools": (0.05, 0.2, 0.11)}
+    errors["no-conv3"] = (0.20, 0.22, 0.21)
     for name, seeds in errors.items():
         for seed, wrong in enumerate(seeds, 1):
             run, loss = f"{name}-{seed}", 2.29 if name == "small-pools" else 1.0
@@ -144,12 +145,14 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
     rows = results_of(tmp_path, table)
     found, parts = summary.as_page(rows, table, parameters(table, RECIPE)[FULL], 1000)
     page = render_markdown(compose(summary.TITLE, found, parts), "")
-    assert "10 of 12 runs are finished" in page
+    assert "13 of 15 runs are finished" in page
     assert "Larger than noise: taking away the second column adds errors." in page
     assert "Not told from noise: overlapping pooling." in page
     assert (
         "ends with 50.0% errors on the patches it learns from, with dropout on, and 11.0% on the val" in page
     )
+    assert "The same difference with every seed, so there is no interval over seeds and no word on" in page
+    assert "so among 2 rows a false one" in page
     assert "Of a single seed, so nothing can be said of noise: ReLU" in page
     assert "Still on the plateau, the loss of guessing by class frequency, at the end: overlapping" in page
     line = next(line for line in page.splitlines() if line.startswith("| the second column"))

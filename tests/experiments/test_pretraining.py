@@ -166,6 +166,19 @@ def test_the_page_says_how_many_epochs_are_saved() -> None:
     assert summary.as_table(plan, curves)["epoch"].max() == 10
 
 
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        (([8, 8, 8], [5, 5, 5]), "saves 3.0 epochs; with each of 3 seeds as many, so there is no interval"),
+        (([8], [5]), "saves 3.0 epochs; of a single seed nothing can be said of noise."),
+    ],
+)
+def test_without_spread_nothing_is_said_of_noise(epochs: tuple[list[int], list[int]], message: str) -> None:
+    found = summary.finding(curves_of(*epochs), 0.3)
+    assert message in found
+    assert "larger than" not in found
+
+
 def test_a_run_that_does_not_get_there_is_told() -> None:
     found = summary.finding(curves_of([7, 0, 8], [3, 4, 3]), 0.3)
     assert "from scratch in epoch 7, not within 10, 8" in found
