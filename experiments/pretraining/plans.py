@@ -30,6 +30,8 @@ PARAMS = HERE / "params.yaml"
 WEIGHTS = "alexnet.safetensors"
 # In the folder of an arm: the runs by which its rate was chosen, and what was chosen.
 TUNING, CHOSEN = "tuning", "chosen.json"
+# In the folder of a run whose loss was no number any more: why it ended.
+DIVERGED = "diverged.txt"
 # The sections that the stages before training read.
 DATA_SECTIONS: tuple[type[Section], ...] = (Sample, Data, Preprocess, Evaluate)
 

@@ -25,7 +25,7 @@ from alexnet.params.base import read
 from alexnet.params.evaluate import Evaluate
 from alexnet.reporting.document import Picture, Row, Table
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.text import percent
+from alexnet.reporting.text import NOTHING, percent
 from alexnet.reporting.writing import Part
 from experiments import pages
 from experiments.ensemble.summary import PRINTED, read_members
@@ -34,6 +34,7 @@ from experiments.outcomes import PREDICTIONS
 from experiments.paired import over_pictures, over_seeds
 from experiments.pretraining.plans import (
     CHOSEN,
+    DIVERGED,
     HERE,
     PARAMS,
     TUNING,
@@ -60,13 +61,15 @@ class Curves:
 
     Attributes:
         rate: the chosen one.
-        tuning: by rate, of the first seed.
+        tuning: by rate, of the first seed; of a rate that diverged the epochs before.
         runs: by seed, at the chosen rate.
+        diverged: the rates with which the loss was no number any more.
     """
 
     rate: float
     tuning: dict[float, list[float]]
     runs: dict[int, list[float]]
+    diverged: tuple[float, ...] = ()
 
     def reached(self, target: float) -> dict[int, int | None]:
         """Return by seed the first epoch with at most the `target` error."""
@@ -88,12 +91,14 @@ def read_curves(arm: Arm, plan: Pretraining, folder: Path, recipe: Path, params:
     def errors(run: Path, seed: int, rate: float) -> list[float]:
         if not is_made_with(run, made_with(arm, plan, seed, rate, recipe, params)):
             raise _not_made(run)
-        return [float(error) for error in read_history(run)["val_top1_error"]]
+        # A run that diverged in its first epoch has none.
+        return [float(error) for error in read_history(run).get("val_top1_error", [])]
 
     return Curves(
         best,
         {rate: errors(folder / TUNING / f"{rate:g}", plan.seeds[0], rate) for rate in plan.rates},
         {seed: errors(folder / str(seed), seed, best) for seed in plan.seeds},
+        tuple(rate for rate in plan.rates if (folder / TUNING / f"{rate:g}" / DIVERGED).exists()),
     )
 
 
@@ -179,8 +184,14 @@ def tuning_table(curves: Mapping[Arm, Curves], target: float) -> Table:
             (
                 ARMS[arm],
                 f"{rate:g}",
-                str(first_epoch_at(errors, target) or f"not within {len(errors)}"),
-                percent(errors[-1]),
+                *(
+                    (f"diverged in epoch {len(errors) + 1}", NOTHING)
+                    if rate in found.diverged
+                    else (
+                        str(first_epoch_at(errors, target) or f"not within {len(errors)}"),
+                        percent(errors[-1]),
+                    )
+                ),
             ),
             ours=rate == found.rate,
         )

@@ -139,7 +139,9 @@ def test_an_ensemble_and_another_member(project: Project) -> None:
 def test_pretraining(project: Project) -> None:
     pipeline = "experiments/pretraining/dvc.yaml"
     members = [{"arm": "finetuned", "seed": 1}, {"arm": "plain", "seed": 1}]
-    set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=[0.01], alike=TOY)
+    # The second rate diverges, and is no more than ranked last.
+    rates = [0.01, 1e20]
+    set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=rates, alike=TOY)
     project.repro(pipeline)
     theirs, ours = (
         set(index.read_classes(project.folder / folder)["wnid"])
@@ -152,3 +154,4 @@ def test_pretraining(project: Project) -> None:
     }
     page = (project.folder / "reports/experiments/pretraining.md").read_text()
     assert "1 and 1 CNNs" in page
+    assert page.count("| 1e+20 | diverged in epoch 1 |") == 2

@@ -17,8 +17,9 @@ from alexnet.params.base import read
 from alexnet.params.train import Train
 from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
+from alexnet.training.run import Paths
 from alexnet.training.schedule import Schedule
-from experiments.pretraining import summary
+from experiments.pretraining import arm, summary
 from experiments.pretraining.arm import best_rate
 from experiments.pretraining.plans import (
     PARAMS,
@@ -215,3 +216,59 @@ def test_an_arm_made_with_former_parameters_is_refused(tmp_path: Path, changes: 
     assert (found.rate, found.runs[3], found.tuning[0.04]) == (0.02, [0.9, 0.02], [0.9, 0.04])
     with pytest.raises(UserError, match=message):
         summary.read_curves("finetuned", plan_of(**changes), tmp_path / "arm", RECIPE)
+
+
+def tune(monkeypatch: pytest.MonkeyPatch, out: Path, highest: float, error: str = "the loss is nan") -> None:
+    """Run the arm from scratch; rates above `highest` end in an error, from 0.04 on in the first epoch."""
+
+    def train(*arguments: Any) -> None:
+        settings: Train = arguments[4]
+        paths: Paths = arguments[6]
+        rate = settings.learning_rate
+        errors = [0.9, 0.8 - rate, 0.7 - rate]
+        if rate > highest:
+            errors = errors[: rate < 0.04]
+        if errors:
+            paths.logs.mkdir(parents=True)
+            pd.DataFrame({"val_top1_error": errors}).to_csv(paths.logs / "history.csv", index=False)
+        if rate > highest:
+            raise UserError(f"{error} in epoch {len(errors) + 1}. Lower train.learning_rate.")
+
+    monkeypatch.setattr(arm, "train_and_record", train)
+    machine = out.parent / "machine.yaml"
+    machine.write_text("devices: 1\n")
+    arm.main("scratch", machine=machine, out=out)
+
+
+def test_a_rate_that_diverges_is_ranked_last_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(monkeypatch, tmp_path / "scratch", highest=0.015)
+    plan = read(PARAMS, Pretraining)
+    found = summary.read_curves("scratch", plan, tmp_path / "scratch", RECIPE)
+    assert (found.rate, found.diverged) == (0.01, (0.02, 0.04))
+    assert found.tuning == {0.01: [0.9, 0.79, 0.69], 0.02: [0.9], 0.04: []}
+    assert list(found.runs) == plan.seeds
+    table = summary.tuning_table({"scratch": found}, 0.3)
+    assert [row.cells[2] for row in table.rows] == [
+        "not within 3",
+        "diverged in epoch 2",
+        "diverged in epoch 1",
+    ]
+    assert summary.as_table(plan, {"scratch": found})["kind"].tolist().count("tuning") == 4
+
+
+def test_rates_that_all_diverge_are_refused_by_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        UserError, match=r"params\.yaml: pretraining\.rates: found 0\.01, 0\.02, 0\.04, and with each"
+    ) as told:
+        tune(monkeypatch, tmp_path / "scratch", highest=0)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "scratch" / "1").exists()
+
+
+def test_another_error_in_tuning_ends_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        tune(monkeypatch, tmp_path / "scratch", highest=0, error="data/records: no such file")
