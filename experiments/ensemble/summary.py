@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from alexnet.data.records import open_records
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.ensemble import refuse_twins
 from alexnet.evaluation.predictions import Predictions
 from alexnet.files import replacing
 from alexnet.params.base import read
@@ -78,8 +79,8 @@ def read_members(folders: Mapping[str, Path], planned: Mapping[str, Values]) -> 
         planned: the parameters, with dotted keys, of the networks that are trained here.
 
     Raises:
-        UserError: one is missing, made with other parameters, or of other pictures or classes; names its
-            folder.
+        UserError: one is missing, made with other parameters, twice there, or of other pictures or
+            classes; names its folder.
     """
     for name, folder in folders.items():
         if not (folder / "about.json").exists():
@@ -89,7 +90,9 @@ def read_members(folders: Mapping[str, Path], planned: Mapping[str, Values]) -> 
                 f"{folder}: this network was not made with the parameters as they are now; dvc repro makes it"
             )
     members = {name: predictions.load(folder) for name, folder in folders.items()}
-    refuse_other_pictures({str(folder): members[name] for name, folder in folders.items()})
+    by_folder = {str(folder): members[name] for name, folder in folders.items()}
+    refuse_other_pictures(by_folder)
+    refuse_twins(by_folder)
     first = next(iter(members.values()))
     if not first.labelled:
         raise UserError(f"evaluate.split: found {first.split}, which has no labels; allowed: one with labels")
