@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
 from experiments.histories import read_history
+from experiments.settings import Values, is_made_with
 
 PREDICTIONS = "predictions"
 # An error of which kind: among how many guesses, by ten patches or by the centre.
@@ -41,12 +42,20 @@ class Outcome:
         return float(self.wrong[kind].mean())
 
 
-def read_outcome(run: Path, evaluated: Path, share_ties: bool) -> Outcome | None:
-    """Read a run from where it was trained and where it was evaluated; None if either is not finished.
+def read_outcome(run: Path, evaluated: Path, planned: Values, share_ties: bool) -> Outcome | None:
+    """Read a run from where it was trained and where it was evaluated.
+
+    Args:
+        planned: the parameters of the run, with dotted keys.
+
+    Returns:
+        None if either is not finished, or was made with other parameters.
 
     Raises:
         UserError: the pictures have no labels.
     """
+    if not is_made_with(run, planned) or not is_made_with(evaluated, planned):
+        return None
     history = read_history(run)
     # The last that an evaluation writes.
     if history.empty or not (evaluated / "metrics.json").exists():
@@ -67,13 +76,18 @@ def read_outcome(run: Path, evaluated: Path, share_ties: bool) -> Outcome | None
     return Outcome(found, wrong, float(last["train_loss"]), float(last["train_error"]), len(history))
 
 
-def read_outcomes(names: Iterable[str], runs: Path, evaluated: Path, share_ties: bool) -> dict[str, Outcome]:
-    """Read the finished ones among the runs `names`.
+def read_outcomes(
+    planned: Mapping[str, Values], runs: Path, evaluated: Path, share_ties: bool
+) -> dict[str, Outcome]:
+    """Read the finished ones among the planned runs: their parameters, with dotted keys, by name.
 
     Raises:
         UserError: one is of other pictures or classes than the first, or of pictures without labels.
     """
-    read = {name: read_outcome(runs / name, evaluated / name, share_ties) for name in names}
+    read = {
+        name: read_outcome(runs / name, evaluated / name, values, share_ties)
+        for name, values in planned.items()
+    }
     found = {name: outcome for name, outcome in read.items() if outcome is not None}
     refuse_other_pictures({str(evaluated / name): outcome.predictions for name, outcome in found.items()})
     return found

@@ -24,7 +24,7 @@ class Difference:
     Attributes:
         mean: fraction; above 0 where the first arm errs more.
         by_seed: the differences of the pairs.
-        over_seeds: 95 % interval for other seeds and these pictures, or None with a single pair.
+        over_seeds: 95 % interval for other seeds and these pictures, or None; see `over_seeds`.
         over_pictures: 95 % interval for other pictures of the kind and these networks.
     """
 
@@ -54,9 +54,13 @@ def difference(one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.fl
 
 
 def over_seeds(differences: Sequence[float]) -> Interval | None:
-    """Return Student's two-sided 95 % interval of the mean of paired `differences`; None of a single one."""
+    """Return Student's two-sided 95 % interval of the mean of paired `differences`.
+
+    None of a single one, and where all are the same: an interval without width would call any of them
+    certain, but it is the coarse count of epochs or pictures that hides how seeds differ.
+    """
     count = len(differences)
-    if count < 2:
+    if count < 2 or math.isclose(min(differences), max(differences), rel_tol=1e-9, abs_tol=1e-12):
         return None
     mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation / math.sqrt(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from alexnet.params.train import Train
 SECTIONS: tuple[type[Section], ...] = (Augment, Model, Train)
 
 Values = dict[str, Any]
+
+# Beside what a run left: the parameters that it was made with.
+MADE_WITH = "params.yaml"
 
 
 def flat(path: Path, sections: Sequence[type[Section]] = SECTIONS) -> Values:
@@ -83,8 +87,31 @@ def _refuse_uneven_width(model: Model, path: Path, where: str) -> None:
             )
 
 
+def runs_of(rows: Mapping[str, Values], seeds: Iterable[int]) -> dict[str, Values]:
+    """Return the parameters of ``ROW-SEED`` for every row and seed, by that name."""
+    return {
+        f"{name}-{seed}": {**values, "train.seed": seed} for seed in seeds for name, values in rows.items()
+    }
+
+
 def write_runs(folder: Path, rows: Mapping[str, Values], seeds: Iterable[int]) -> None:
     """Write ``ROW-SEED.yaml`` for every row and seed into `folder`."""
-    for seed in seeds:
-        for name, values in rows.items():
-            write_json(folder / f"{name}-{seed}.yaml", nested({**values, "train.seed": seed}))
+    for name, values in runs_of(rows, seeds).items():
+        write_json(folder / f"{name}.yaml", nested(values))
+
+
+def write_made_with(folder: Path, values: Values) -> None:
+    """Note beside a run's results the parameters, with dotted keys, that it was made with."""
+    write_json(folder / MADE_WITH, nested(values))
+
+
+def is_made_with(folder: Path, values: Values) -> bool:
+    """Return whether the results in `folder` were made with `values`, whose keys are dotted.
+
+    Where parameters have changed, DVC leaves what was made with the former ones until a stage's turn comes.
+    """
+    try:
+        found = json.loads((folder / MADE_WITH).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(found == json.loads(json.dumps(nested(values))))

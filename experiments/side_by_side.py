@@ -4,7 +4,8 @@
 
 The runs of the experiment are shared out between so many `dvc repro --single-item`, each with its share
 of this machine's GPUs, or cores where `workers` is auto. What is before them (the pictures, the rows) and
-after them (the summary) runs alone. A second call goes on where the first was stopped.
+after them (the summary) runs alone. A second call goes on where the first was stopped. It is for pipelines
+whose runs need nothing of each other: ablations and ensemble.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from stages.options import run
 # All that the runs need: the pictures with their statistics, and complete parameters.
 PICTURES = "rgb_pca"
 ROWS = "rows"
+# What a pipeline consists of whose runs can be dealt out.
+STAGES = (ROWS, "train", "evaluate", "summary")
 
 
 def shares(stages: list[str], count: int) -> list[list[str]]:
@@ -48,9 +51,26 @@ def shares(stages: list[str], count: int) -> list[list[str]]:
 def places(count: int) -> Iterator[tuple[list[int], dict[str, str]]]:
     """Yield the cores and the environment of each of `count` processes."""
     cores, gpus = sorted(os.sched_getaffinity(0)), torch.cuda.device_count()
+    # Whoever started this may have left it but some of the GPUs, by number or by name.
+    left = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = list(map(str, range(gpus))) if left is None else left.split(",")
     for number in range(count):
-        environment = {"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus else {}
+        environment = {"CUDA_VISIBLE_DEVICES": named[number % gpus].strip()} if gpus else {}
         yield cores[number::count] or cores, environment
+
+
+def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
+    """Refuse a pipeline with stages between or beside the runs: they would not be made in time.
+
+    Raises:
+        UserError: names the pipeline and its stages.
+    """
+    kinds = list(dict.fromkeys(stage.partition("@")[0] for stage in stages))
+    if set(kinds) != set(STAGES):
+        raise UserError(
+            f"{pipeline}: found the stages {', '.join(kinds)}; allowed: {', '.join(STAGES)}, as ablations and"
+            f" ensemble have them. Run dvc repro --keep-going {pipeline}, one stage after another."
+        )
 
 
 def main(
@@ -64,6 +84,7 @@ def main(
         ["dvc", "stage", "list", "--name-only", str(pipeline)], check=True, capture_output=True, text=True
     )
     names = [line.rpartition(":")[2] for line in listed.stdout.split()]
+    refuse_other_shapes(names, pipeline)
     _refuse_failure(subprocess.run(["dvc", "repro", PICTURES, f"{pipeline}:{ROWS}"]))
     running = []
     for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):

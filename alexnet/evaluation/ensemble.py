@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[s
     try:
         several = [arrays.load(Path(name)) for name in names]
         together = arrays.average(several, names)
+        refuse_twins(dict(zip(names, several, strict=True)))
     except UserError as error:
         raise UserError(f"{KEY}: {error}") from None
-    _refuse_twins(several, names)
     if not together.labelled:
         raise UserError(
             f"{KEY}: the split {together.split} has no labels, so there is no error rate to show;"
@@ -40,14 +41,18 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[s
     return {"members": members, "together": {"name": f"{len(names)} CNNs", **_rates(together, share_ties)}}
 
 
-def _refuse_twins(several: Sequence[Predictions], names: Sequence[str]) -> None:
-    for number, one in enumerate(several):
-        for before, other in zip(names, several[:number], strict=False):
-            if np.array_equal(one.ten, other.ten):
-                raise UserError(
-                    f"{KEY}: {before} and {names[number]} hold the same predictions, which would count twice;"
-                    " allowed: folders of other runs' predictions, each once"
-                )
+def refuse_twins(several: Mapping[str, Predictions]) -> None:
+    """Refuse that two of the predictions, by their names, are the same.
+
+    Raises:
+        UserError: names the two.
+    """
+    for (before, other), (name, one) in itertools.combinations(several.items(), 2):
+        if np.array_equal(one.ten, other.ten):
+            raise UserError(
+                f"{before} and {name} hold the same predictions, which would count twice;"
+                " allowed: folders of other runs' predictions, each once"
+            )
 
 
 def _rates(found: Predictions, share_ties: bool) -> dict[str, float]:

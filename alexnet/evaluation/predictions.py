@@ -194,10 +194,13 @@ def load(folder: Path) -> Predictions:
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
-    """Return what of two networks' predictions is not of the same, in a word, or None."""
+    """Return what of two networks' predictions is not of the same, in a word, or None.
+
+    Classes are the same where their WNIDs are: for people one may be put into other words.
+    """
     for what, same in (
         ("split", other.split == one.split),
-        ("classes", other.classes == one.classes),
+        ("classes", [wnid for wnid, _ in other.classes] == [wnid for wnid, _ in one.classes]),
         ("pictures", np.array_equal(other.names, one.names)),
         ("labels", np.array_equal(other.labels, one.labels)),
     ):

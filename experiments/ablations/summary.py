@@ -33,7 +33,7 @@ from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, par
 from experiments.outcomes import KINDS, Outcome, read_outcomes
 from experiments.paired import Difference, difference
 from experiments.publishing import FOLDER, publish
-from experiments.settings import Values
+from experiments.settings import Values, runs_of
 from stages import options
 from stages.options import RECORDS, run
 
@@ -173,10 +173,11 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
     better: list[str] = []
     unclear: list[str] = []
     alone: list[str] = []
+    same: list[str] = []
     for row in compared:
         added = row.added[kind]
         if added.over_seeds is None:
-            alone.append(row.without)
+            (alone if len(added.by_seed) == 1 else same).append(row.without)
         elif not added.is_clear:
             unclear.append(row.without)
         else:
@@ -197,12 +198,17 @@ def reading(rows: Sequence[RowResult]) -> list[str]:
         )
     if alone:
         notes.append(f"Of a single seed, so nothing can be said of noise: {enumerated(alone)}.")
+    if same:
+        notes.append(
+            "The same difference with every seed, so there is no interval over seeds and no word on noise:"
+            f" {enumerated(same)}."
+        )
     notes += _unfinished_learning(rows)
-    if len(compared) - len(alone) > 1:
+    if (judged := len(compared) - len(alone) - len(same)) > 1:
         notes.append(
             "A difference is called larger than noise when 0 lies outside both its 95% intervals: Student's"
             " over the paired seeds, and the bootstrap's over the pictures. Each such interval misses once in"
-            f" twenty, so among {len(compared) - len(alone)} rows a false one is to be reckoned with."
+            f" twenty, so among {judged} rows a false one is to be reckoned with."
         )
     if flat := [row for row in rows if row.flat]:
         runs = enumerated([f"{row.without} ({pages.count(row.flat, 'run')})" for row in flat])
@@ -411,16 +417,16 @@ def main(
 ) -> None:
     """Write the results of the runs that are finished."""
     table, settings = read(params, Ablations), read(recipe, Evaluate)
-    full = parameters(table, recipe, params)[FULL]
+    planned = parameters(table, recipe, params)
     labels = open_records(records, "train").labels
-    names = [f"{name}-{seed}" for name in table.run for seed in table.seeds]
-    outcomes = read_outcomes(names, runs, evaluated, settings.ties == "fractional")
+    wanted = runs_of(planned, table.seeds)
+    outcomes = read_outcomes(wanted, runs, evaluated, settings.ties == "fractional")
     rows = results(table, outcomes, class_entropy(labels))
-    found, parts = as_page(rows, table, full, len(labels))
+    found, parts = as_page(rows, table, planned[FULL], len(labels))
     publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:
         as_table(rows).to_csv(temporary, index=False)
-    print(f"ablations: {len(outcomes)} of {len(names)} runs are finished: {out / NAME}.html")
+    print(f"ablations: {len(outcomes)} of {len(wanted)} runs are finished: {out / NAME}.html")
 
 
 if __name__ == "__main__":

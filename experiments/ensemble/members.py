@@ -10,17 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import numpy as np
 import typer
 from pydantic import Field
 
 from alexnet.data import index as indexes
+from alexnet.data.records import Records, open_records
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.ensemble import refuse_twins
 from alexnet.params.base import Section, read
 from alexnet.params.evaluate import Evaluate
 from experiments.settings import Values, flat, refuse_unknown, refuse_what_is_wrong, write_runs
 from stages import options
-from stages.options import INDEX, run
+from stages.options import INDEX, RECORDS, run
 
 HERE = Path("experiments/ensemble")
 PARAMS = HERE / "params.yaml"
@@ -62,18 +65,34 @@ def parameters(ensemble: Ensemble, recipe: Path, path: Path = PARAMS) -> Values:
     return values
 
 
-def refuse_strangers(others: list[str], index: indexes.Index, split: str, path: Path = PARAMS) -> None:
-    """Check that predictions made elsewhere are of the pictures that will be evaluated here.
+def refuse_unlabelled(here: Records, split: str) -> None:
+    """Refuse a split whose pictures have no labels, and so no error rates.
 
     Raises:
-        UserError: names the folder that is missing, or of another split, other classes or pictures.
+        UserError: names the split.
     """
-    here = index.pictures[index.pictures["split"] == split]
+    if (here.labels == indexes.UNKNOWN).any():
+        raise UserError(f"evaluate.split: found {split}, which has no labels; allowed: one with labels")
+
+
+def refuse_strangers(
+    others: list[str], index: indexes.Index, here: Records, split: str, path: Path = PARAMS
+) -> None:
+    """Check that predictions made elsewhere are of the pictures that will be evaluated here.
+
+    Args:
+        here: the split's pictures in the order in which they will be evaluated.
+
+    Raises:
+        UserError: names the folder that is missing, twice there under two names, or of another split, other
+            classes or pictures.
+    """
+    several = {}
     for folder in others:
         where = f"{path}: ensemble.others: {folder}"
         if not Path(folder).is_dir():
             raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
-        found = predictions.load(Path(folder))
+        several[where] = found = predictions.load(Path(folder))
         wnids = [wnid for wnid, _ in found.classes]
         if found.split != split:
             raise UserError(f"{where}: of the split {found.split}; allowed: {split} (evaluate.split)")
@@ -83,20 +102,35 @@ def refuse_strangers(others: list[str], index: indexes.Index, split: str, path: 
                 f" {len(index.classes)} ({', '.join(index.classes['wnid'][:3])}, …), and averaged can be what"
                 " networks say of the same classes. Take it out."
             )
-        if strange := sorted(set(found.names) - set(here["name"])):
+        if strange := sorted(set(found.names) - set(here.names)):
             raise UserError(f"{where}: {strange[0]} is no picture of {split} here. Take it out.")
+        if missing := sorted(set(here.names) - set(found.names)):
+            raise UserError(
+                f"{where}: {missing[0]} is missing ({len(missing)} such pictures of {split}). Evaluate that"
+                " network on all of them, or take it out."
+            )
+        if not (np.array_equal(found.names, here.names) and np.array_equal(found.labels, here.labels)):
+            raise UserError(
+                f"{where}: its pictures have another order or other labels than here. Evaluate that network"
+                " on these, or take it out."
+            )
+    refuse_twins(several)
 
 
 def main(
     params: Annotated[Path, typer.Option(help="the ensemble")] = PARAMS,
     recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
     index: Path = INDEX,
+    records: Path = RECORDS,
     out: Annotated[Path, typer.Option(help="folder for the networks' parameters")] = HERE / "rows",
 ) -> None:
     """Write the parameters of every network."""
     ensemble = read(params, Ensemble)
     values = parameters(ensemble, recipe, params)
-    refuse_strangers(ensemble.others, indexes.read(index), read(recipe, Evaluate).split, params)
+    split = read(recipe, Evaluate).split
+    here = open_records(records, split)
+    refuse_unlabelled(here, split)
+    refuse_strangers(ensemble.others, indexes.read(index), here, split, params)
     write_runs(out, {MEMBER: values}, ensemble.seeds)
 
 

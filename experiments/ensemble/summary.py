@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from alexnet.data.records import open_records
 from alexnet.errors import UserError
 from alexnet.evaluation import predictions
+from alexnet.evaluation.ensemble import refuse_twins
 from alexnet.evaluation.predictions import Predictions
 from alexnet.files import replacing
 from alexnet.params.base import read
@@ -30,11 +31,11 @@ from alexnet.reporting.paper import TABLE_2
 from alexnet.reporting.text import percent
 from alexnet.reporting.writing import Part, table_of
 from experiments import pages
-from experiments.ensemble.members import HERE, PARAMS, Ensemble, parameters
+from experiments.ensemble.members import HERE, MEMBER, PARAMS, Ensemble, parameters
 from experiments.outcomes import PREDICTIONS, refuse_other_pictures
 from experiments.paired import Interval, over_pictures
 from experiments.publishing import FOLDER, publish
-from experiments.settings import Values
+from experiments.settings import Values, is_made_with, runs_of
 from stages import options
 from stages.options import RECORDS, run
 
@@ -71,17 +72,27 @@ def gain(members: Sequence[NDArray[np.float64]], averaged: NDArray[np.float64]) 
     return Gain(float(single.mean()), float(averaged.mean()), over_pictures(single - averaged))
 
 
-def read_members(folders: Mapping[str, Path]) -> dict[str, Predictions]:
+def read_members(folders: Mapping[str, Path], planned: Mapping[str, Values]) -> dict[str, Predictions]:
     """Return the predictions in `folders`, by the networks' names.
 
+    Args:
+        planned: the parameters, with dotted keys, of the networks that are trained here.
+
     Raises:
-        UserError: one is missing, or of other pictures or classes; names its folder.
+        UserError: one is missing, made with other parameters, twice there, or of other pictures or
+            classes; names its folder.
     """
-    for folder in folders.values():
+    for name, folder in folders.items():
         if not (folder / "about.json").exists():
             raise UserError(f"{folder}: this network's predictions are missing; dvc repro makes them")
+        if name in planned and not is_made_with(folder.parent, planned[name]):
+            raise UserError(
+                f"{folder}: this network was not made with the parameters as they are now; dvc repro makes it"
+            )
     members = {name: predictions.load(folder) for name, folder in folders.items()}
-    refuse_other_pictures({str(folder): members[name] for name, folder in folders.items()})
+    by_folder = {str(folder): members[name] for name, folder in folders.items()}
+    refuse_other_pictures(by_folder)
+    refuse_twins(by_folder)
     first = next(iter(members.values()))
     if not first.labelled:
         raise UserError(f"evaluate.split: found {first.split}, which has no labels; allowed: one with labels")
@@ -217,7 +228,8 @@ def main(
     ensemble, settings = read(params, Ensemble), read(recipe, Evaluate)
     values = parameters(ensemble, recipe, params)
     folders = {name: evaluated / name / PREDICTIONS for name in ensemble.names}
-    members = read_members({**folders, **{name: Path(name) for name in ensemble.others}})
+    planned = runs_of({MEMBER: values}, ensemble.seeds)
+    members = read_members({**folders, **{name: Path(name) for name in ensemble.others}}, planned)
     share_ties = settings.ties == "fractional"
     found, parts = as_page(members, share_ties, ensemble, values, len(open_records(records, "train").labels))
     publish(out, NAME, TITLE, found, parts)

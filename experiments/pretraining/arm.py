@@ -10,10 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
-from alexnet.files import write_json
-from alexnet.launch import on_devices
+from alexnet.errors import UserError
+from alexnet.files import write_json, write_text
+from alexnet.launch import Work, on_devices
+from alexnet.mesh import Mesh
 from alexnet.params import machine as machines
 from alexnet.params.augment import Augment
 from alexnet.params.base import read
@@ -24,23 +27,39 @@ from alexnet.training.run import Paths, train_and_record
 from experiments.histories import first_epoch_at, read_history
 from experiments.pretraining.plans import (
     CHOSEN,
+    DIVERGED,
     HERE,
     PARAMS,
     TUNING,
     WEIGHTS,
     Arm,
     Pretraining,
+    made_with,
     of_arm,
 )
-from experiments.settings import Values, nested
+from experiments.settings import Values, nested, write_made_with
 from stages import options
 from stages.options import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
 
 
-def best_rate(folders: dict[float, Path], target: float) -> float:
-    """Return the rate whose run comes to the `target` error first; if several or none do, errs least last."""
+def best_rate(folders: dict[float, Path], target: float, path: Path = PARAMS) -> float:
+    """Return the rate whose run comes to the `target` error first; if several or none do, errs least last.
+
+    A rate whose run diverged comes after all others.
+
+    Raises:
+        UserError: all diverged.
+    """
+    if all((folder / DIVERGED).exists() for folder in folders.values()):
+        known = ", ".join(f"{rate:g}" for rate in folders)
+        raise UserError(
+            f"{path}: pretraining.rates: found {known}, and with each the loss ends as no number; allowed: at"
+            " least one that trains. Add lower ones, or raise model.input_divisor in pretraining.alike."
+        )
 
     def merit(rate: float) -> tuple[float, float]:
+        if (folders[rate] / DIVERGED).exists():
+            return float("inf"), float("inf")
         errors = read_history(folders[rate])["val_top1_error"].tolist()
         return first_epoch_at(errors, target) or float("inf"), errors[-1]
 
@@ -62,27 +81,51 @@ def main(
     folder = out or HERE / "runs" / arm
     first, *_ = seeds = plan.seeds_of(arm)
 
-    def train(seed: int, rate: float | None, where: Path) -> None:
+    def train(seed: int, rate: float | None, where: Path, work: Work = train_and_record) -> None:
         print(f"{arm}: seed {seed}{'' if rate is None else f', rate {rate:g}'}", flush=True)
         values = of_arm(arm, plan, seed, rate, recipe, params)
-        _train(values, place, Paths(index, records, statistics, where / WEIGHTS, where / "training"))
+        paths = Paths(index, records, statistics, where / WEIGHTS, where / "training")
+        (where / DIVERGED).unlink(missing_ok=True)
+        _train(work, values, place, paths)
+        write_made_with(where, made_with(arm, plan, seed, rate, recipe, params))
 
     rate = None
     if arm != "plain":
         tried = {each: folder / TUNING / f"{each:g}" for each in plan.rates}
         for each, where in tried.items():
-            train(first, each, where)
-        rate = best_rate(tried, plan.target_error)
+            train(first, each, where, train_or_note_divergence)
+        rate = best_rate(tried, plan.target_error, params)
     for seed in seeds:
         train(seed, rate, folder / str(seed))
-    write_json(folder / CHOSEN, {"rate": rate})
+    write_json(folder / CHOSEN, {"rate": rate, "target_error": plan.target_error})
 
 
-def _train(values: Values, place: Machine, paths: Paths) -> None:
+def train_or_note_divergence(
+    mesh: Mesh,
+    device: torch.device,
+    model: Model,
+    augment: Augment,
+    train: Train,
+    place: Machine,
+    paths: Paths,
+) -> None:
+    """Train as `train_and_record` does; that the loss is no number any more is noted, and no error."""
+    try:
+        train_and_record(mesh, device, model, augment, train, place, paths)
+    except UserError as error:
+        # All processes share their sums, so all of them come here.
+        if not str(error).startswith("the loss is "):
+            raise
+        if mesh.leads:
+            print(f"this rate is out: {error}", flush=True)
+            write_text(paths.weights.parent / DIVERGED, f"{error}\n")
+
+
+def _train(work: Work, values: Values, place: Machine, paths: Paths) -> None:
     sections = nested(values)
     model = Model.model_validate(sections["model"])
     augment, settings = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
-    on_devices(train_and_record, (model, augment, settings, place, paths), place, model.columns)
+    on_devices(work, (model, augment, settings, place, paths), place, model.columns)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ PARAMS = HERE / "params.yaml"
 WEIGHTS = "alexnet.safetensors"
 # In the folder of an arm: the runs by which its rate was chosen, and what was chosen.
 TUNING, CHOSEN = "tuning", "chosen.json"
+# In the folder of a run whose loss was no number any more: why it ended.
+DIVERGED = "diverged.txt"
 # The sections that the stages before training read.
 DATA_SECTIONS: tuple[type[Section], ...] = (Sample, Data, Preprocess, Evaluate)
 
@@ -115,6 +117,21 @@ def of_arm(
         values |= finetuning(values["train.epochs"], own, biases)
         values["train.initial_weights"] = str(larger_weights(seed))
     refuse_what_is_wrong(values, path, f"pretraining: {arm}")
+    return values
+
+
+def made_with(
+    arm: Arm, plan: Pretraining, seed: int, rate: float | None, recipe: Path, path: Path = PARAMS
+) -> Values:
+    """Return, with dotted keys, what is noted beside a network: its own, and those of what it began from.
+
+    Raises:
+        UserError: a key is unknown or out of range.
+    """
+    values = of_arm(arm, plan, seed, rate, recipe, path)
+    if arm == "finetuned":
+        values |= {f"pretrained.{key}": value for key, value in pretrained(plan, recipe, path).items()}
+        values |= {f"larger.{key}": value for key, value in plan.larger.items()}
     return values
 
 

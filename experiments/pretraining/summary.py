@@ -17,6 +17,7 @@ import typer
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.data.records import open_records
+from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
 from alexnet.files import replacing
@@ -24,7 +25,7 @@ from alexnet.params.base import read
 from alexnet.params.evaluate import Evaluate
 from alexnet.reporting.document import Picture, Row, Table
 from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.text import percent
+from alexnet.reporting.text import NOTHING, percent
 from alexnet.reporting.writing import Part
 from experiments import pages
 from experiments.ensemble.summary import PRINTED, read_members
@@ -33,16 +34,19 @@ from experiments.outcomes import PREDICTIONS
 from experiments.paired import over_pictures, over_seeds
 from experiments.pretraining.plans import (
     CHOSEN,
+    DIVERGED,
     HERE,
     PARAMS,
     TUNING,
     Arm,
     Pretraining,
     larger_data,
+    made_with,
     of_arm,
     pretrained,
 )
 from experiments.publishing import FOLDER, publish
+from experiments.settings import is_made_with
 from stages import options
 from stages.options import RECORDS, run
 
@@ -57,29 +61,50 @@ class Curves:
 
     Attributes:
         rate: the chosen one.
-        tuning: by rate, of the first seed.
+        tuning: by rate, of the first seed; of a rate that diverged the epochs before.
         runs: by seed, at the chosen rate.
+        diverged: the rates with which the loss was no number any more.
     """
 
     rate: float
     tuning: dict[float, list[float]]
     runs: dict[int, list[float]]
+    diverged: tuple[float, ...] = ()
 
     def reached(self, target: float) -> dict[int, int | None]:
         """Return by seed the first epoch with at most the `target` error."""
         return {seed: first_epoch_at(errors, target) for seed, errors in self.runs.items()}
 
 
-def read_curves(plan: Pretraining, folder: Path) -> Curves:
-    """Return what an arm left in `folder`."""
+def read_curves(arm: Arm, plan: Pretraining, folder: Path, recipe: Path, params: Path = PARAMS) -> Curves:
+    """Return what an arm left in `folder`.
 
-    def errors(run: Path) -> list[float]:
-        return [float(error) for error in read_history(run)["val_top1_error"]]
+    Raises:
+        UserError: a run of it is missing, or was made with other parameters.
+    """
+    path = folder / CHOSEN
+    chosen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if chosen.get("target_error") != plan.target_error:
+        raise _not_made(path)
+    best = float(chosen["rate"])
+
+    def errors(run: Path, seed: int, rate: float) -> list[float]:
+        if not is_made_with(run, made_with(arm, plan, seed, rate, recipe, params)):
+            raise _not_made(run)
+        # A run that diverged in its first epoch has none.
+        return [float(error) for error in read_history(run).get("val_top1_error", [])]
 
     return Curves(
-        float(json.loads((folder / CHOSEN).read_text(encoding="utf-8"))["rate"]),
-        {rate: errors(folder / TUNING / f"{rate:g}") for rate in plan.rates},
-        {seed: errors(folder / str(seed)) for seed in plan.seeds},
+        best,
+        {rate: errors(folder / TUNING / f"{rate:g}", plan.seeds[0], rate) for rate in plan.rates},
+        {seed: errors(folder / str(seed), seed, best) for seed in plan.seeds},
+        tuple(rate for rate in plan.rates if (folder / TUNING / f"{rate:g}" / DIVERGED).exists()),
+    )
+
+
+def _not_made(path: Path) -> UserError:
+    return UserError(
+        f"{path}: not made with the parameters as they are now; dvc repro {HERE}/dvc.yaml makes it"
     )
 
 
@@ -99,7 +124,12 @@ def finding(curves: Mapping[Arm, Curves], target: float) -> str:
     interval = over_seeds(changes)
     saved = f"{np.mean(changes):.1f}"
     if interval is None:
-        return f"{text} Pre-training saves {saved} epochs; of a single seed nothing can be said of noise."
+        why = (
+            "of a single seed nothing can be said of noise"
+            if len(changes) == 1
+            else f"with each of {len(changes)} seeds as many, so there is no interval and no word on noise"
+        )
+        return f"{text} Pre-training saves {saved} epochs; {why}."
     noise = "larger than" if interval[0] > 0 or interval[1] < 0 else "not told from"
     bounds = " to ".join(f"{bound:.1f}" for bound in interval)
     return f"{text} Pre-training saves {saved} epochs (95% over seeds {bounds}), {noise} noise."
@@ -154,8 +184,14 @@ def tuning_table(curves: Mapping[Arm, Curves], target: float) -> Table:
             (
                 ARMS[arm],
                 f"{rate:g}",
-                str(first_epoch_at(errors, target) or f"not within {len(errors)}"),
-                percent(errors[-1]),
+                *(
+                    (f"diverged in epoch {len(errors) + 1}", NOTHING)
+                    if rate in found.diverged
+                    else (
+                        str(first_epoch_at(errors, target) or f"not within {len(errors)}"),
+                        percent(errors[-1]),
+                    )
+                ),
             ),
             ours=rate == found.rate,
         )
@@ -314,9 +350,14 @@ def main(
 ) -> None:
     """Compare the arms, average the networks and write the results."""
     plan, settings = read(params, Pretraining), read(recipe, Evaluate)
-    curves = {arm: read_curves(plan, runs / arm) for arm in ARMS}
+    curves = {arm: read_curves(arm, plan, runs / arm, recipe, params) for arm in ARMS}
     names = {f"{member.arm}-{member.seed}": member.arm for member in plan.average}
-    found = read_members({name: evaluated / name / PREDICTIONS for name in names})
+    rates = {arm: found.rate for arm, found in curves.items()}
+    planned = {
+        f"{arm}-{seed}": made_with(arm, plan, seed, rates.get(arm), recipe, params)
+        for arm, seed in ((member.arm, member.seed) for member in plan.average)
+    }
+    found = read_members({name: evaluated / name / PREDICTIONS for name in names}, planned)
     members: dict[Arm, list[Predictions]] = {
         arm: [found[name] for name, own in names.items() if own == arm] for arm in get_args(Arm)
     }

@@ -30,7 +30,7 @@ from alexnet.reporting.writing import Part, table_of
 from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
 from experiments.publishing import FOLDER, publish
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters
-from experiments.settings import Values
+from experiments.settings import Values, is_made_with
 from stages.options import RECORDS, run
 
 NAME = "recipe_walk"
@@ -45,7 +45,8 @@ class Run:
     """One training.
 
     Attributes:
-        losses: the training loss of each epoch, nats; none when the run has not begun.
+        losses: the training loss of each epoch, nats; none when the run, with the parameters as they are
+            now, has not begun.
         error: validation error (fraction) of the centre patch after the last epoch, or None.
     """
 
@@ -76,10 +77,10 @@ class RowResult:
         return [run for run in self.runs if len(run.losses) >= epochs]
 
 
-def read_run(folder: Path, seed: int) -> Run:
-    """Read a run's history; a run that has not come to its first epoch is empty."""
+def read_run(folder: Path, seed: int, values: Values) -> Run:
+    """Read a run's history; a run that has not come to its first epoch with `values` is empty."""
     path = folder / "training" / "history.csv"
-    if not path.exists():
+    if not path.exists() or not is_made_with(folder, {**values, "train.seed": seed}):
         return Run(seed, [], None)
     history = pd.read_csv(path, usecols=COLUMNS)
     return Run(seed, history["train_loss"].tolist(), float(history["val_top1_error"].iloc[-1]))
@@ -98,7 +99,7 @@ def read_results(walk: Walk, params: Path, runs: Path, signals: Path) -> list[Ro
         values = rows[row.name]
         reference = rows[row.after] if row.after else before
         changed = {key: value for key, value in values.items() if reference[key] != value}
-        trained = [read_run(runs / f"{row.name}-{seed}", seed) for seed in walk.seeds]
+        trained = [read_run(runs / f"{row.name}-{seed}", seed, values) for seed in walk.seeds]
         results.append(RowResult(row.name, changed, reach.get(row.name), trained))
         before = values
     return results

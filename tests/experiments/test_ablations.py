@@ -20,6 +20,7 @@ from alexnet.reporting.writing import compose
 from experiments.ablations import summary
 from experiments.ablations.rows import FULL, PARAMS, Ablations, parameters
 from experiments.outcomes import read_outcomes
+from experiments.settings import Values, runs_of, write_made_with
 
 RECIPE = Path("params.yaml")
 # Section 3.2 to 3.5, 4.1, 4.2 and 7, and what the rest of the recipe names.
@@ -96,8 +97,16 @@ def test_a_row_that_is_wrong_is_refused_by_name_before_training(changes: Any, me
     assert "\n" not in str(caught.value)
 
 
-def write_run(folder: Path, name: str, wrong: float, classes: int = 10, train_loss: float = 1.0) -> None:
+def planned_of(table: Ablations) -> dict[str, Values]:
+    return runs_of(parameters(table, RECIPE), table.seeds)
+
+
+def write_run(
+    folder: Path, name: str, wrong: float, made_with: Values, classes: int = 10, train_loss: float = 1.0
+) -> None:
     """Write a run of 100 pictures of which the first `wrong`, a fraction, are taken for the next class."""
+    for stage in ("runs", "evaluated"):
+        write_made_with(folder / stage / name, made_with)
     pictures = 100
     labels = np.arange(pictures) % classes
     guessed = np.where(np.arange(pictures) < wrong * pictures, (labels + 1) % classes, labels)
@@ -119,27 +128,31 @@ def write_run(folder: Path, name: str, wrong: float, classes: int = 10, train_lo
 
 
 def results_of(folder: Path, table: Ablations) -> list[summary.RowResult]:
-    names = [f"{name}-{seed}" for name in table.run for seed in table.seeds]
-    outcomes = read_outcomes(names, folder / "runs", folder / "evaluated", share_ties=False)
+    outcomes = read_outcomes(planned_of(table), folder / "runs", folder / "evaluated", share_ties=False)
     return summary.results(table, outcomes, 2.3)
 
 
 def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
-    table = table_of(run=[FULL, "one-column", "small-pools", "tanh"])
+    table = table_of(run=[FULL, "one-column", "small-pools", "no-conv3", "tanh"])
+    planned = planned_of(table)
     errors = {"full": (0.10, 0.12, 0.11), "one-column": (0.30, 0.32, 0.32), "small-pools": (0.05, 0.2, 0.11)}
+    errors["no-conv3"] = (0.20, 0.22, 0.21)
     for name, seeds in errors.items():
         for seed, wrong in enumerate(seeds, 1):
-            write_run(tmp_path, f"{name}-{seed}", wrong, train_loss=2.29 if name == "small-pools" else 1.0)
-    write_run(tmp_path, "tanh-2", 0.5)
+            run, loss = f"{name}-{seed}", 2.29 if name == "small-pools" else 1.0
+            write_run(tmp_path, run, wrong, planned[run], train_loss=loss)
+    write_run(tmp_path, "tanh-2", 0.5, planned["tanh-2"])
     rows = results_of(tmp_path, table)
     found, parts = summary.as_page(rows, table, parameters(table, RECIPE)[FULL], 1000)
     page = render_markdown(compose(summary.TITLE, found, parts), "")
-    assert "10 of 12 runs are finished" in page
+    assert "13 of 15 runs are finished" in page
     assert "Larger than noise: taking away the second column adds errors." in page
     assert "Not told from noise: overlapping pooling." in page
     assert (
         "ends with 50.0% errors on the patches it learns from, with dropout on, and 11.0% on the val" in page
     )
+    assert "The same difference with every seed, so there is no interval over seeds and no word on" in page
+    assert "so among 2 rows a false one" in page
     assert "Of a single seed, so nothing can be said of noise: ReLU" in page
     assert "Still on the plateau, the loss of guessing by class frequency, at the end: overlapping" in page
     line = next(line for line in page.splitlines() if line.startswith("| the second column"))
@@ -153,10 +166,30 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
 
 
 def test_runs_of_other_classes_are_not_compared(tmp_path: Path) -> None:
-    write_run(tmp_path, "full-1", 0.1)
-    write_run(tmp_path, "tanh-1", 0.1, classes=5)
+    table = table_of(run=[FULL, "tanh"], seeds=[1])
+    planned = planned_of(table)
+    write_run(tmp_path, "full-1", 0.1, planned["full-1"])
+    write_run(tmp_path, "tanh-1", 0.1, planned["tanh-1"], classes=5)
     with pytest.raises(UserError, match=r"tanh-1: of other classes than .*full-1"):
-        results_of(tmp_path, table_of(run=[FULL, "tanh"], seeds=[1]))
+        results_of(tmp_path, table)
+
+
+@pytest.mark.parametrize("old", ["runs", "evaluated"])
+def test_a_run_made_with_former_parameters_is_not_finished(tmp_path: Path, old: str) -> None:
+    before = table_of(run=[FULL, "tanh"], seeds=[1])
+    table = table_of(run=[FULL, "tanh"], seeds=[1], alike={**before.alike, "train.epochs": 30})
+    write_run(tmp_path, "full-1", 0.1, planned_of(table)["full-1"])
+    write_run(tmp_path, "tanh-1", 0.1, planned_of(table)["tanh-1"])
+    rows = results_of(tmp_path, table)
+    assert [len(row.outcomes) for row in rows] == [1, 1]
+    # DVC has not come to it yet: neither trained, or trained anew but not yet evaluated again.
+    write_made_with(tmp_path / old / "tanh-1", planned_of(before)["tanh-1"])
+    rows = results_of(tmp_path, table)
+    found, parts = summary.as_page(rows, table, parameters(table, RECIPE)[FULL], 1000)
+    page = render_markdown(compose(summary.TITLE, found, parts), "")
+    assert "30 epochs" in page
+    assert "1 of 2 runs are finished" in page
+    assert "No row can be compared with the full recipe yet" in page
 
 
 def test_nothing_finished_is_said(tmp_path: Path) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT, Project, make_project, stages_run
 from imports import OWN, code_of
 from ruamel.yaml import YAML
 
 from alexnet.data import index
+from alexnet.errors import UserError
 from alexnet.params.base import read
+from experiments import side_by_side
 from experiments.recipe_walk.walk import PARAMS, Walk
-from experiments.side_by_side import shares
+from experiments.side_by_side import places, shares
 
 # Columns share all kernels evenly at this width, also where one column has half as many.
 TOY = {"train.epochs": 2, "model.width": 0.125, "train.batch_size": 8}
@@ -81,6 +86,54 @@ def test_runs_are_dealt_out_whole() -> None:
     assert shares(["train@1"], 2) == [["train@1"], []]
 
 
+@pytest.mark.parametrize("name", ["pretraining", "recipe_walk", "figure1"])
+def test_a_pipeline_whose_stages_need_one_another_is_not_dealt_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Path(f"experiments/{name}/dvc.yaml")
+    kinds = ", ".join(stages_of(str(pipeline)))
+    asked, run = [], subprocess.run
+
+    def listing_alone(command: list[str], **options: Any) -> Any:
+        asked.append(command[:3])
+        return run(command, **options)
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(subprocess, "run", listing_alone)
+    with pytest.raises(UserError) as told:
+        side_by_side.main(pipeline)
+    assert str(told.value).startswith(f"{pipeline}: found the stages {kinds}; allowed: rows, train, evalu")
+    assert f"dvc repro --keep-going {pipeline}" in str(told.value)
+    assert "\n" not in str(told.value)
+    # Nothing was started.
+    assert asked == [["dvc", "stage", "list"]]
+
+
+@pytest.mark.parametrize("name", ["ablations", "ensemble"])
+def test_a_pipeline_of_runs_alone_may_be_dealt_out(name: str) -> None:
+    side_by_side.refuse_other_shapes([*stages_of(f"experiments/{name}/dvc.yaml")], Path("dvc.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("left", "gpus", "given"),
+    [
+        (None, 2, ["0", "1", "0"]),
+        ("2,3", 2, ["2", "3", "2"]),
+        ("GPU-8932f937, 5", 2, ["GPU-8932f937", "5", "GPU-8932f937"]),
+        ("", 0, [None] * 3),
+        (None, 0, [None] * 3),
+    ],
+)
+def test_each_process_has_one_of_the_gpus_that_are_left(
+    left: str | None, gpus: int, given: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if left is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", left)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [environment.get("CUDA_VISIBLE_DEVICES") for _, environment in places(3)] == given
+
+
 def test_ablations_two_at_a_time_and_one_row_again(project: Project) -> None:
     path, pipeline = "experiments/ablations/params.yaml", "experiments/ablations/dvc.yaml"
     set_all(project, "ablations", seeds=[1], alike=TOY, run=["full", "tanh"])
@@ -139,7 +192,9 @@ def test_an_ensemble_and_another_member(project: Project) -> None:
 def test_pretraining(project: Project) -> None:
     pipeline = "experiments/pretraining/dvc.yaml"
     members = [{"arm": "finetuned", "seed": 1}, {"arm": "plain", "seed": 1}]
-    set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=[0.01], alike=TOY)
+    # The second rate diverges, and is no more than ranked last.
+    rates = [0.01, 1e20]
+    set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=rates, alike=TOY)
     project.repro(pipeline)
     theirs, ours = (
         set(index.read_classes(project.folder / folder)["wnid"])
@@ -152,3 +207,4 @@ def test_pretraining(project: Project) -> None:
     }
     page = (project.folder / "reports/experiments/pretraining.md").read_text()
     assert "1 and 1 CNNs" in page
+    assert page.count("| 1e+20 | diverged in epoch 1 |") == 2

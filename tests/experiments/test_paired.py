@@ -19,6 +19,17 @@ def test_the_seeds_interval_is_students() -> None:
     assert over_seeds([0.01]) is None
 
 
+@pytest.mark.parametrize("change", [3, 0, 0.1])
+def test_the_same_difference_with_every_seed_has_no_interval_and_no_verdict(change: float) -> None:
+    assert over_seeds([change] * 3) is None
+    # 0.1 has no exact binary form, so its sums need not be the same.
+    assert over_seeds([0.1 + 0.2, 0.3, 0.3]) is None
+    alike = [(np.arange(10) < 3).astype(float)] * 3
+    found = difference(alike, [np.zeros(10)] * 3)
+    assert found.over_seeds is None
+    assert not found.is_clear
+
+
 def test_the_pictures_interval_is_the_bootstraps() -> None:
     wrong = np.random.default_rng(1).choice([-1, -1 / 3, 0, 1 / 3, 1], 400, p=[0.05, 0.1, 0.6, 0.15, 0.1])
     expected = stats.bootstrap((wrong,), np.mean, method="percentile", random_state=2).confidence_interval

@@ -12,12 +12,14 @@ from conftest import ROOT
 from test_ensemble import member
 
 from alexnet.errors import UserError
+from alexnet.files import write_json
 from alexnet.params.base import read
 from alexnet.params.train import Train
 from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
+from alexnet.training.run import Paths
 from alexnet.training.schedule import Schedule
-from experiments.pretraining import summary
+from experiments.pretraining import arm, summary
 from experiments.pretraining.arm import best_rate
 from experiments.pretraining.plans import (
     PARAMS,
@@ -26,10 +28,11 @@ from experiments.pretraining.plans import (
     check,
     finetuning,
     larger_data,
+    made_with,
     of_arm,
     pretrained,
 )
-from experiments.settings import nested
+from experiments.settings import nested, write_made_with
 
 RECIPE = Path("params.yaml")
 
@@ -164,7 +167,108 @@ def test_the_page_says_how_many_epochs_are_saved() -> None:
     assert summary.as_table(plan, curves)["epoch"].max() == 10
 
 
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        (([8, 8, 8], [5, 5, 5]), "saves 3.0 epochs; with each of 3 seeds as many, so there is no interval"),
+        (([8], [5]), "saves 3.0 epochs; of a single seed nothing can be said of noise."),
+    ],
+)
+def test_without_spread_nothing_is_said_of_noise(epochs: tuple[list[int], list[int]], message: str) -> None:
+    found = summary.finding(curves_of(*epochs), 0.3)
+    assert message in found
+    assert "larger than" not in found
+
+
 def test_a_run_that_does_not_get_there_is_told() -> None:
     found = summary.finding(curves_of([7, 0, 8], [3, 4, 3]), 0.3)
     assert "from scratch in epoch 7, not within 10, 8" in found
     assert "Not all runs reach it, so the epochs saved have no mean." in found
+
+
+def write_arm(folder: Path, arm: Arm, plan: Pretraining, rate: float) -> None:
+    """Write what an arm leaves: the tuning with the first seed, the choice, and every seed."""
+    runs = [(folder / "tuning" / f"{each:g}", plan.seeds[0], each) for each in plan.rates]
+    runs += [(folder / str(seed), seed, rate) for seed in plan.seeds]
+    for where, seed, each in runs:
+        (where / "training").mkdir(parents=True, exist_ok=True)
+        history = pd.DataFrame({"val_top1_error": [0.9, each]})
+        history.to_csv(where / "training" / "history.csv", index=False)
+        write_made_with(where, made_with(arm, plan, seed, each, RECIPE))
+    write_json(folder / "chosen.json", {"rate": rate, "target_error": plan.target_error})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alike": {**read(PARAMS, Pretraining).alike, "train.epochs": 20}}, r"tuning/0\.01: not made with"),
+        ({"pretrain": {"train.epochs": 20}}, r"tuning/0\.01: not made with"),
+        ({"larger": {"sample.first_class": 9}}, r"tuning/0\.01: not made with"),
+        ({"rates": [0.01, 0.02, 0.04, 0.08]}, r"tuning/0\.08: not made with"),
+        ({"seeds": [1, 2, 3, 4]}, r"arm/4: not made with"),
+        ({"target_error": 0.4}, r"chosen\.json: not made with"),
+    ],
+)
+def test_an_arm_made_with_former_parameters_is_refused(tmp_path: Path, changes: Any, message: str) -> None:
+    plan = read(PARAMS, Pretraining)
+    write_arm(tmp_path / "arm", "finetuned", plan, 0.02)
+    found = summary.read_curves("finetuned", plan, tmp_path / "arm", RECIPE)
+    assert (found.rate, found.runs[3], found.tuning[0.04]) == (0.02, [0.9, 0.02], [0.9, 0.04])
+    with pytest.raises(UserError, match=message):
+        summary.read_curves("finetuned", plan_of(**changes), tmp_path / "arm", RECIPE)
+
+
+def tune(monkeypatch: pytest.MonkeyPatch, out: Path, highest: float, error: str = "the loss is nan") -> None:
+    """Run the arm from scratch; rates above `highest` end in an error, from 0.04 on in the first epoch."""
+
+    def train(*arguments: Any) -> None:
+        settings: Train = arguments[4]
+        paths: Paths = arguments[6]
+        rate = settings.learning_rate
+        errors = [0.9, 0.8 - rate, 0.7 - rate]
+        if rate > highest:
+            errors = errors[: rate < 0.04]
+        if errors:
+            paths.logs.mkdir(parents=True)
+            pd.DataFrame({"val_top1_error": errors}).to_csv(paths.logs / "history.csv", index=False)
+        if rate > highest:
+            raise UserError(f"{error} in epoch {len(errors) + 1}. Lower train.learning_rate.")
+
+    monkeypatch.setattr(arm, "train_and_record", train)
+    machine = out.parent / "machine.yaml"
+    machine.write_text("devices: 1\n")
+    arm.main("scratch", machine=machine, out=out)
+
+
+def test_a_rate_that_diverges_is_ranked_last_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(monkeypatch, tmp_path / "scratch", highest=0.015)
+    plan = read(PARAMS, Pretraining)
+    found = summary.read_curves("scratch", plan, tmp_path / "scratch", RECIPE)
+    assert (found.rate, found.diverged) == (0.01, (0.02, 0.04))
+    assert found.tuning == {0.01: [0.9, 0.79, 0.69], 0.02: [0.9], 0.04: []}
+    assert list(found.runs) == plan.seeds
+    table = summary.tuning_table({"scratch": found}, 0.3)
+    assert [row.cells[2] for row in table.rows] == [
+        "not within 3",
+        "diverged in epoch 2",
+        "diverged in epoch 1",
+    ]
+    assert summary.as_table(plan, {"scratch": found})["kind"].tolist().count("tuning") == 4
+
+
+def test_rates_that_all_diverge_are_refused_by_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        UserError, match=r"params\.yaml: pretraining\.rates: found 0\.01, 0\.02, 0\.04, and with each"
+    ) as told:
+        tune(monkeypatch, tmp_path / "scratch", highest=0)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "scratch" / "1").exists()
+
+
+def test_another_error_in_tuning_ends_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        tune(monkeypatch, tmp_path / "scratch", highest=0, error="data/records: no such file")

@@ -18,6 +18,7 @@ from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
 from experiments.recipe_walk import summary
 from experiments.recipe_walk.walk import PARAMS, Walk, parameters
+from experiments.settings import runs_of, write_made_with
 
 SECTIONS = (Augment, Model, Train)
 TOY_ROWS: list[dict[str, Any]] = [
@@ -115,13 +116,15 @@ def test_a_walk_that_is_wrong_is_refused_before_it_begins(change: Any, message: 
 
 
 def results_of(histories: dict[str, list[list[float]]], tmp_path: Path) -> list[summary.RowResult]:
+    walk = walk_of(rows=TOY_ROWS, seeds=[1, 2])
+    planned = runs_of(parameters(walk), walk.seeds)
     for name, seeds in histories.items():
         for seed, losses in enumerate(seeds, 1):
             logs = tmp_path / f"{name}-{seed}" / "training"
             logs.mkdir(parents=True)
             history = pd.DataFrame({"train_loss": losses, "val_top1_error": [0.5] * len(losses)})
             history.to_csv(logs / "history.csv", index=False)
-    walk = walk_of(rows=TOY_ROWS, seeds=[1, 2])
+            write_made_with(logs.parent, planned[f"{name}-{seed}"])
     return summary.read_results(walk, PARAMS, tmp_path, tmp_path / "signal.csv")
 
 
@@ -167,3 +170,16 @@ def test_a_row_that_falls_back_is_told(tmp_path: Path) -> None:
     page = page_of(results)
     assert "| 2, but ended on it, 2 |" in page
     assert "left the plateau in epoch 2, 2; ended on it all the same with 1 seed." in page
+
+
+def test_a_run_made_with_former_parameters_counts_as_not_run(tmp_path: Path) -> None:
+    results = results_of({"paper": [[3.0, 2.9, 2.8, 2.7]] * 2}, tmp_path)
+    assert "2 of 8 runs are finished" in page_of(results)
+    walk = walk_of(rows=TOY_ROWS, seeds=[1, 2])
+    planned = runs_of(parameters(walk), walk.seeds)["paper-2"]
+    write_made_with(tmp_path / "paper-2", {**planned, "train.learning_rate": 0.5})
+    results = summary.read_results(walk, PARAMS, tmp_path, tmp_path / "signal.csv")
+    assert [len(trained.losses) for trained in results[0].runs] == [4, 0]
+    page = page_of(results)
+    assert "1 of 8 runs are finished" in page
+    assert "| 2, not run |" in page
