@@ -12,6 +12,10 @@ class UserError(Exception):
     """A mistake in the input, told in one line: what, found, allowed, and what to do."""
 
 
+class DivergedError(UserError):
+    """A training whose loss is no number any more."""
+
+
 def shown_plainly(command: Callable[..., Any]) -> Callable[..., None]:
     """Wrap `command`: a `UserError` becomes one line on stderr and status 1; bugs keep their traceback."""
 

@@ -17,7 +17,7 @@ from alexnet.data.colour import colour_shift
 from alexnet.data.loader import Batch, Loader
 from alexnet.data.order import in_storage_order, training_epoch
 from alexnet.data.statistics import Statistics
-from alexnet.errors import UserError
+from alexnet.errors import DivergedError
 from alexnet.evaluation.errors import top_k_wrong
 from alexnet.mesh import Mesh
 from alexnet.model.columns import part_of, whole_of
@@ -97,7 +97,7 @@ class Trainer:
         """Train to the end and return a row per epoch.
 
         Raises:
-            UserError: the loss is no number any more.
+            DivergedError: the loss is no number any more.
             KeyboardInterrupt: `stop_asked` said so; the state is saved first.
         """
         while self.epoch <= self.setting.train.epochs:
@@ -149,7 +149,7 @@ class Trainer:
 
     def _refuse_unless_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise UserError(
+            raise DivergedError(
                 f"the loss is {loss} in epoch {self.epoch} after {self.consumed} pictures; the last good"
                 " state is kept. Lower train.learning_rate, or raise model.input_divisor."
             )

@@ -78,8 +78,8 @@ def train_and_record(
         device: where this process computes.
 
     Raises:
-        UserError: an input is missing, the loss is no number, another process trains the same, or
-            the processes of `mesh` were given different things.
+        UserError: an input is missing, another process trains the same, or the processes of `mesh` were
+            given different things; `DivergedError`: the loss is no number.
         KeyboardInterrupt: stopped from outside; the next call goes on.
     """
     measured = statistics.read(paths.statistics)

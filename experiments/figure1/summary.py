@@ -344,7 +344,8 @@ def _difference(arms: Sequence[Arm]) -> str:
     )
     between = over_seeds(changes)
     if between is None:
-        return f"{text} One seed does not tell how much of it is chance."
+        why = "One seed does" if len(changes) == 1 else "Seeds that all give the same do"
+        return f"{text} {why} not tell how much of it is chance."
     return f"{text} Its 95 % interval over seeds: {interval(between)} points."
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import torch
 import typer
 
-from alexnet.errors import UserError
+from alexnet.errors import DivergedError, UserError
 from alexnet.files import write_json, write_text
 from alexnet.launch import Work, on_devices
 from alexnet.mesh import Mesh
@@ -112,10 +112,8 @@ def train_or_note_divergence(
     """Train as `train_and_record` does; that the loss is no number any more is noted, and no error."""
     try:
         train_and_record(mesh, device, model, augment, train, place, paths)
-    except UserError as error:
+    except DivergedError as error:
         # All processes share their sums, so all of them come here.
-        if not str(error).startswith("the loss is "):
-            raise
         if mesh.leads:
             print(f"this rate is out: {error}", flush=True)
             write_text(paths.weights.parent / DIVERGED, f"{error}\n")
