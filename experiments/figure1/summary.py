@@ -252,7 +252,7 @@ def as_page(
     if text := _difference(arms):
         parts.append(text)
     parts.append(
-        f"Made by `dvc repro --keep-going experiments/{NAME}/dvc.yaml`; its settings are in"
+        f"Remade by `dvc repro --keep-going experiments/{NAME}/dvc.yaml`; its settings are in"
         f" `experiments/{NAME}/params.yaml` with `beginning: {settings.beginning}`, every epoch's error in"
         f" `{name}.csv`."
     )
