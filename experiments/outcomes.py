@@ -13,7 +13,7 @@ from alexnet.errors import UserError
 from alexnet.evaluation import predictions
 from alexnet.evaluation.predictions import Predictions
 from experiments.histories import read_history
-from experiments.settings import Values, is_made_with
+from experiments.values import Values, is_made_with
 
 PREDICTIONS = "predictions"
 # An error of which kind: among how many guesses, by ten patches or by the centre.

@@ -8,7 +8,7 @@ from typing import Any
 from alexnet.reporting.document import Code, Fold
 from alexnet.reporting.text import MINUS, NOTHING
 from experiments.paired import Interval
-from experiments.settings import Values
+from experiments.values import Values
 
 
 def points(fraction: float) -> str:

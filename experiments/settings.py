@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,10 @@ from alexnet.params.augment import Augment
 from alexnet.params.base import Section, read, validate
 from alexnet.params.model import Model
 from alexnet.params.train import Train
+from experiments.values import Values, nested
 
 # The sections that the train stage reads.
 SECTIONS: tuple[type[Section], ...] = (Augment, Model, Train)
-
-Values = dict[str, Any]
-
-# Beside what a run left: the parameters that it was made with.
-MADE_WITH = "params.yaml"
 
 
 def flat(path: Path, sections: Sequence[type[Section]] = SECTIONS) -> Values:
@@ -38,18 +32,6 @@ def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(prefix, value)]
     return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
-
-
-def nested(values: Values) -> Values:
-    """Return sections of `values`, whose keys are dotted."""
-    result: Values = {}
-    for dotted, value in values.items():
-        *groups, last = dotted.split(".")
-        inner = result
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = copy.deepcopy(value)
-    return result
 
 
 def refuse_unknown(keys: Iterable[str], known: Values, path: Path, where: str, source: str) -> None:
@@ -98,20 +80,3 @@ def write_runs(folder: Path, rows: Mapping[str, Values], seeds: Iterable[int]) -
     """Write ``ROW-SEED.yaml`` for every row and seed into `folder`."""
     for name, values in runs_of(rows, seeds).items():
         write_json(folder / f"{name}.yaml", nested(values))
-
-
-def write_made_with(folder: Path, values: Values) -> None:
-    """Note beside a run's results the parameters, with dotted keys, that it was made with."""
-    write_json(folder / MADE_WITH, nested(values))
-
-
-def is_made_with(folder: Path, values: Values) -> bool:
-    """Return whether the results in `folder` were made with `values`, whose keys are dotted.
-
-    Where parameters have changed, DVC leaves what was made with the former ones until a stage's turn comes.
-    """
-    try:
-        found = json.loads((folder / MADE_WITH).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(found == json.loads(json.dumps(nested(values))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,6 @@ def test_a_stage_may_be_the_child_of_a_containers_first_process(session: int, go
     assert goes_on or "the parent process has ended" in done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_stage_ends_with_its_parent() -> None:
     code = (
         "import os, subprocess, sys, time\n"

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from alexnet.errors import UserError
 from alexnet.params.base import Section, Strict, read
-from experiments.settings import Values, flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.values import Values
 from stages import options
 from stages.options import run
 

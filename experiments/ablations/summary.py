@@ -33,7 +33,8 @@ from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, par
 from experiments.outcomes import KINDS, Outcome, read_outcomes
 from experiments.paired import Difference, difference
 from experiments.publishing import FOLDER, publish
-from experiments.settings import Values, runs_of
+from experiments.settings import runs_of
+from experiments.values import Values
 from stages import options
 from stages.options import RECORDS, run
 

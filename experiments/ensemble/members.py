@@ -21,7 +21,8 @@ from alexnet.evaluation import predictions
 from alexnet.evaluation.ensemble import refuse_twins
 from alexnet.params.base import Section, read
 from alexnet.params.evaluate import Evaluate
-from experiments.settings import Values, flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.values import Values
 from stages import options
 from stages.options import INDEX, RECORDS, run
 

@@ -35,7 +35,8 @@ from experiments.ensemble.members import HERE, MEMBER, PARAMS, Ensemble, paramet
 from experiments.outcomes import PREDICTIONS, refuse_other_pictures
 from experiments.paired import Interval, over_pictures
 from experiments.publishing import FOLDER, publish
-from experiments.settings import Values, is_made_with, runs_of
+from experiments.settings import runs_of
+from experiments.values import Values, is_made_with
 from stages import options
 from stages.options import RECORDS, run
 

@@ -24,8 +24,9 @@ from alexnet.training.precision import Precision
 from experiments.figure1.arrays import Pictures, read_pictures
 from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import LOCAL_NET_WEIGHTS, LocalNet, initialise
-from experiments.figure1.settings import MADE_WITH, PARAMS, PICTURES, RUNS, Figure1, Norm
+from experiments.figure1.settings import PARAMS, PICTURES, RUNS, Figure1, Norm
 from experiments.figure1.training import Training
+from experiments.values import write_made_with
 from stages.options import MACHINE, MachineFile, run
 
 Arm = Literal["with", "without"]
@@ -140,7 +141,7 @@ def main(
         rows = list(enumerate(training.errors, 1))
         pd.DataFrame(rows, columns=["epoch", "train_error"]).to_csv(temporary, index=False)
     write_json(folder / "test.json", {"test_error": error, "pictures": len(test.labels)})
-    write_json(folder / MADE_WITH, settings.of_norm())
+    write_made_with(folder, settings.of_norm())
     print(f"{arm} norm, seed {seed}: test error {error:.2%} of {len(test.labels):,} with ten patches")
 
 

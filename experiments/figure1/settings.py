@@ -14,8 +14,6 @@ PARAMS = HERE / "params.yaml"
 PICTURES = HERE / "pictures"
 SWEEPS = HERE / "sweeps"
 RUNS = HERE / "runs"
-# What a run was made with, beside what came of it.
-MADE_WITH = "settings.json"
 
 Activation = Literal["relu", "tanh", "abs_tanh"]
 Beginning = Literal["unit-gain", "cuda-convnet"]

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import pandas as pd
 import typer
@@ -28,7 +28,6 @@ from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.reporting.writing import Part, table_of
 from experiments.figure1.arrays import read_pictures
 from experiments.figure1.settings import (
-    MADE_WITH,
     PARAMS,
     PICTURES,
     RUNS,
@@ -41,6 +40,7 @@ from experiments.figure1.training import epochs_to
 from experiments.pages import count, interval, points
 from experiments.paired import over_seeds
 from experiments.publishing import FOLDER, publish
+from experiments.values import is_made_with
 from stages.options import run
 
 NAME = "figure1"
@@ -117,12 +117,6 @@ class Ratio(NamedTuple):
         return f"{at_least}{self.mean:.1f}{between}"
 
 
-def made_with(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether what is in `folder` was made with these `settings`: DVC leaves old outputs until their turn."""
-    path = folder / MADE_WITH
-    return path.exists() and bool(json.loads(path.read_text()) == settings)
-
-
 def read_runs(settings: Figure1, rates: dict[Activation, float | None], folder: Path) -> list[Run]:
     """Return every planned run; one that is not there, or was made with other settings, is empty."""
     runs = []
@@ -130,7 +124,7 @@ def read_runs(settings: Figure1, rates: dict[Activation, float | None], folder: 
         planned = settings.of_training() | {"learning_rate": rates[activation]}
         for seed in settings.seeds:
             path = folder / f"{activation}-{seed}"
-            there = made_with(path, planned)
+            there = is_made_with(path, planned)
             errors = pd.read_csv(path / "history.csv")["train_error"].tolist() if there else []
             runs.append(Run(activation, seed, errors))
     return runs
@@ -142,7 +136,7 @@ def read_arms(settings: Figure1, folder: Path) -> list[Arm]:
     for arm in PAPER_ERRORS:
         for seed in settings.norm.seeds:
             path = folder / f"norm-{arm}-{seed}"
-            if made_with(path, settings.of_norm()):
+            if is_made_with(path, settings.of_norm()):
                 tested = json.loads((path / "test.json").read_text())
                 last = float(pd.read_csv(path / "history.csv")["train_error"].iloc[-1])
                 arms.append(Arm(arm, seed, last, tested["test_error"], tested["pictures"]))
@@ -187,7 +181,7 @@ def chosen_rates(settings: Figure1, folder: Path) -> dict[Activation, float | No
     rates: dict[Activation, float | None] = {}
     for activation in settings.activations:
         path = folder / activation
-        there = made_with(path, settings.of_training())
+        there = is_made_with(path, settings.of_training())
         rates[activation] = json.loads((path / "rate.json").read_text())["learning_rate"] if there else None
     return rates
 
@@ -198,7 +192,7 @@ def sweep_table(settings: Figure1, folder: Path) -> pd.DataFrame:
     for activation in settings.activations:
         row = {"activation": NAMES[activation]}
         path = folder / activation
-        there = made_with(path, settings.of_training())
+        there = is_made_with(path, settings.of_training())
         last = pd.read_csv(path / "sweep.csv").groupby("learning_rate").last() if there else None
         for rate in settings.sweep.learning_rates:
             text = "not run"

@@ -22,8 +22,9 @@ from alexnet.progress import Style
 from alexnet.training.precision import Precision
 from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import FOUR_LAYERS_WEIGHTS, FourLayers, initialise, unit_gain
-from experiments.figure1.settings import MADE_WITH, PARAMS, PICTURES, SWEEPS, Activation, Figure1
+from experiments.figure1.settings import PARAMS, PICTURES, SWEEPS, Activation, Figure1
 from experiments.figure1.training import Training
+from experiments.values import write_made_with
 from stages.options import MACHINE, MachineFile, run
 
 
@@ -96,7 +97,7 @@ def main(
     with replacing(out / activation / "sweep.csv") as temporary:
         pd.DataFrame(rows, columns=["learning_rate", "epoch", "train_error"]).to_csv(temporary, index=False)
     write_json(out / activation / "rate.json", {"learning_rate": chosen})
-    write_json(out / activation / MADE_WITH, settings.of_training())
+    write_made_with(out / activation, settings.of_training())
     print(f"sweep: {activation}: rate {chosen:g} of {', '.join(f'{rate:g}' for rate in errors)}")
 
 

@@ -15,11 +15,12 @@ import typer
 
 from alexnet.device import choose_device
 from alexnet.errors import UserError
-from alexnet.files import replacing, write_json
+from alexnet.files import replacing
 from alexnet.params import machine as machines
 from alexnet.params.base import read
-from experiments.figure1.settings import MADE_WITH, PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
+from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
 from experiments.figure1.sweep import begin, load_for
+from experiments.values import write_made_with
 from stages.options import MACHINE, MachineFile, run
 
 
@@ -57,7 +58,7 @@ def main(
     with replacing(folder / "history.csv") as temporary:
         rows = [(epoch, rate, error) for epoch, error in enumerate(errors, 1)]
         pd.DataFrame(rows, columns=["epoch", "learning_rate", "train_error"]).to_csv(temporary, index=False)
-    write_json(folder / MADE_WITH, settings.of_training() | {"learning_rate": rate})
+    write_made_with(folder, settings.of_training() | {"learning_rate": rate})
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from experiments.pretraining.plans import (
     made_with,
     of_arm,
 )
-from experiments.settings import Values, nested, write_made_with
+from experiments.values import Values, nested, write_made_with
 from stages import options
 from stages.options import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
 

@@ -21,7 +21,8 @@ from alexnet.params.data import Data
 from alexnet.params.evaluate import Evaluate
 from alexnet.params.preprocess import Preprocess
 from alexnet.params.sample import Sample
-from experiments.settings import Values, flat, nested, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.values import Values, nested
 from stages import options
 from stages.options import run
 

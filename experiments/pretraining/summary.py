@@ -46,7 +46,7 @@ from experiments.pretraining.plans import (
     pretrained,
 )
 from experiments.publishing import FOLDER, publish
-from experiments.settings import is_made_with
+from experiments.values import is_made_with
 from stages import options
 from stages.options import RECORDS, run
 

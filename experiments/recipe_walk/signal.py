@@ -29,7 +29,7 @@ from alexnet.params import machine as machines
 from alexnet.params.base import read
 from alexnet.params.model import Model
 from experiments.recipe_walk.walk import HERE, PARAMS, Walk, parameters
-from experiments.settings import nested
+from experiments.values import nested
 from stages.options import MACHINE, RECORDS, STATISTICS, MachineFile, run
 
 PICTURES = 64

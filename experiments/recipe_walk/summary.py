@@ -30,7 +30,7 @@ from alexnet.reporting.writing import Part, table_of
 from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
 from experiments.publishing import FOLDER, publish
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters
-from experiments.settings import Values, is_made_with
+from experiments.values import Values, is_made_with
 from stages.options import RECORDS, run
 
 NAME = "recipe_walk"

@@ -20,7 +20,8 @@ from alexnet.reporting.writing import compose
 from experiments.ablations import summary
 from experiments.ablations.rows import FULL, PARAMS, Ablations, parameters
 from experiments.outcomes import read_outcomes
-from experiments.settings import Values, runs_of, write_made_with
+from experiments.settings import runs_of
+from experiments.values import Values, write_made_with
 
 RECIPE = Path("params.yaml")
 # Section 3.2 to 3.5, 4.1, 4.2 and 7, and what the rest of the recipe names.

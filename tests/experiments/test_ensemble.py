@@ -28,7 +28,8 @@ from experiments.ensemble.members import (
     refuse_strangers,
     refuse_unlabelled,
 )
-from experiments.settings import runs_of, write_made_with
+from experiments.settings import runs_of
+from experiments.values import write_made_with
 
 RECIPE = Path("params.yaml")
 PICTURES, CLASSES = 200, 4

@@ -37,6 +37,7 @@ from experiments.figure1.networks import (
 from experiments.figure1.pictures import shrink
 from experiments.figure1.settings import PARAMS, Activation, Figure1
 from experiments.figure1.training import Training, epochs_to
+from experiments.values import write_made_with
 
 PIPELINE = "experiments/figure1/dvc.yaml"
 CPU = torch.device("cpu")
@@ -368,7 +369,7 @@ def test_runs_of_other_settings_are_not_shown(tmp_path: Path) -> None:
         folder.mkdir()
         pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
         made_with = settings if seed == 1 else settings_of(beginning="cuda-convnet")
-        write_json(folder / "settings.json", made_with.of_training() | {"learning_rate": 0.03})
+        write_made_with(folder, made_with.of_training() | {"learning_rate": 0.03})
     runs = summary.read_runs(settings, {"relu": 0.03}, tmp_path)
     assert [run.errors for run in runs] == [[0.5], []]
     assert [run.errors for run in summary.read_runs(settings, {"relu": 0.1}, tmp_path)] == [[], []]
@@ -377,7 +378,7 @@ def test_runs_of_other_settings_are_not_shown(tmp_path: Path) -> None:
         folder.mkdir()
         pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
         write_json(folder / "test.json", {"test_error": 0.5, "pictures": 10})
-        write_json(folder / "settings.json", settings_of(norm__epochs=epochs).of_norm())
+        write_made_with(folder, settings_of(norm__epochs=epochs).of_norm())
     assert [arm.arm for arm in summary.read_arms(settings, tmp_path)] == ["with"]
 
 

@@ -32,7 +32,7 @@ from experiments.pretraining.plans import (
     of_arm,
     pretrained,
 )
-from experiments.settings import nested, write_made_with
+from experiments.values import nested, write_made_with
 
 RECIPE = Path("params.yaml")
 

@@ -18,7 +18,8 @@ from alexnet.reporting.markdown import render_markdown
 from alexnet.reporting.writing import compose
 from experiments.recipe_walk import summary
 from experiments.recipe_walk.walk import PARAMS, Walk, parameters
-from experiments.settings import runs_of, write_made_with
+from experiments.settings import runs_of
+from experiments.values import write_made_with
 
 SECTIONS = (Augment, Model, Train)
 TOY_ROWS: list[dict[str, Any]] = [
