@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def evaluate_and_record(
     index = indexes.read(paths.index)
     pictures = open_records(paths.records, settings.split)
     skipped = pd.read_csv(paths.skipped, dtype=str, keep_default_na=False)
-    skipped = skipped[skipped["split"] == settings.split]
-    check_whole(pictures, index, settings.split, skipped, paths.records)
+    left_out = tuple(skipped["name"][skipped["split"] == settings.split])
+    check_whole(pictures, index, settings.split, left_out, paths.records)
     network, classes = weights.load(paths.weights)
     check_classes(classes, index.classes, paths.weights)
     at_once = PICTURES_AT_ONCE[device.type]
@@ -77,7 +78,7 @@ def evaluate_and_record(
         settings.split,
         tuple(classes),
         ilsvrc_ids(index.classes),
-        tuple(skipped["name"]),
+        left_out,
     )
     arrays.save(paths.predictions, result)
     write_json(paths.metrics, result.metrics(share_ties=settings.ties == "fractional"))
@@ -90,21 +91,20 @@ def evaluate_and_record(
 
 
 def check_whole(
-    records: Records, index: indexes.Index, split: str, skipped: pd.DataFrame, place: Path
+    records: Records, index: indexes.Index, split: str, left_out: Sequence[str], place: Path
 ) -> None:
-    """Check that `records` holds each picture of the index's `split` once, but for those skipped.
+    """Check that `records` holds each picture of the index's `split` once, but for those `left_out`.
 
     Raises:
         UserError: one is missing, twice there, unknown to the index or labelled otherwise.
     """
     expected = index.pictures[index.pictures["split"] == split].set_index("name")["label"]
     found = pd.Series(records.labels, index=pd.Index(records.names))
-    left_out = set(skipped["name"][skipped["split"] == split])
     remedy = "Run `dvc repro preprocess` to make the records again."
     twice = found.index[found.index.duplicated()]
     if len(twice):
         raise UserError(f"{place}: {twice[0]} of {split} is there twice. {remedy}")
-    missing = expected.index.difference(found.index).difference(list(left_out))
+    missing = expected.index.difference(found.index).difference(left_out)
     strange = found.index.difference(expected.index)
     if len(missing) or len(strange):
         what = f"{missing[0]} is missing" if len(missing) else f"{strange[0]} is not in the index"
