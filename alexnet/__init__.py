@@ -19,7 +19,7 @@ def load(path: str | Path) -> Classifier:
     """Return the trained network in the safetensors file at `path`, ready to classify pictures.
 
     Raises:
-        alexnet.errors.UserError: the file is missing or not of this project.
+        alexnet.core.errors.UserError: the file is missing or not of this project.
     """
     # Imported here so that stages that need no network don't wait for torch.
     from alexnet.classifier import Classifier

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alexnet.data.resize import BadPictureError, decode, to_square
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
 from alexnet.evaluation.patches import classify
-from alexnet.model import weights
+from alexnet.ingest.resize import BadPictureError, decode, to_square
 from alexnet.model.network import AlexNet
+from alexnet.model.weights import Classes, load_network
 
 
 class Guess(NamedTuple):
@@ -36,12 +36,12 @@ class Classifier:
     """
 
     network: AlexNet
-    classes: weights.Classes
+    classes: Classes
 
     @classmethod
     def load(cls, path: Path) -> Classifier:
         """Read a file that the train stage wrote; see `alexnet.model.weights.load`."""
-        return cls(*weights.load(path))
+        return cls(*load_network(path))
 
     def predict(self, pictures: Iterable[str | Path], count: int = 5) -> list[list[Guess]]:
         """Return the `count` likeliest labels of each picture file, by ten patches.

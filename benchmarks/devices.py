@@ -17,11 +17,11 @@ from typing import Annotated
 import torch
 import typer
 
-from alexnet.errors import shown_plainly
-from alexnet.launch import on_devices
-from alexnet.mesh import Mesh
-from alexnet.model.columns import exchanges, keep_column
-from alexnet.params.machine import Machine
+from alexnet.core.errors import shown_plainly
+from alexnet.core.machine import Machine
+from alexnet.parallel.columns import exchanges, keep_column
+from alexnet.parallel.launch import on_devices
+from alexnet.parallel.mesh import Mesh
 from benchmarks.train_step import CLASSES, our_network, printed_step, random_pictures, seconds_of
 
 

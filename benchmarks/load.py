@@ -32,15 +32,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from alexnet.data.loader import open_loader
-from alexnet.data.order import Epoch, training_epoch
-from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
-from alexnet.data.resize import decode, encode, to_square
-from alexnet.device import LARGEST_OF_A_STEP
-from alexnet.errors import shown_plainly
-from alexnet.model.inputs import PATCH, InputRule, Patches
-from alexnet.params.augment import Augment
-from alexnet.processes import keep_freed_memory
+from alexnet.core.errors import shown_plainly
+from alexnet.core.processes import keep_freed_memory
+from alexnet.feed.loader import open_loader
+from alexnet.feed.order import Epoch, training_epoch
+from alexnet.feed.params import Augment
+from alexnet.ingest.resize import decode, encode, to_square
+from alexnet.model.input import PATCH, InputRule, Patches
+from alexnet.parallel.device import LARGEST_OF_A_STEP
+from alexnet.store.records import Record, Records, open_records, write_shard, write_tables
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
 
 THREADS, BATCH = 2, 128

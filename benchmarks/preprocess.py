@@ -22,14 +22,14 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.data.resize import SIDE, BadPictureError, decode, encode, expect_many_pictures, to_square
-from alexnet.data.sample import generate
-from alexnet.data.sources.archives import scan_tar
-from alexnet.data.sources.ilsvrc import ILSVRC_2012
-from alexnet.data.sources.listing import PICTURE_SUFFIXES
-from alexnet.data.statistics import Sums
-from alexnet.errors import UserError, shown_plainly
-from alexnet.params.sample import Sample
+from alexnet.core.errors import UserError, shown_plainly
+from alexnet.ingest.resize import SIDE, BadPictureError, decode, encode, expect_many_pictures, to_square
+from alexnet.ingest.sources.archives import scan_tar
+from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
+from alexnet.ingest.sources.listing import PICTURE_SUFFIXES
+from alexnet.sample import generate
+from alexnet.sample.params import Sample
+from alexnet.store.statistics import Sums
 
 QUALITY, CHROMA = 95, "4:2:0"
 # Pictures: long enough for warm caches.

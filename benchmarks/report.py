@@ -20,17 +20,16 @@ import torch
 import typer
 from safetensors.numpy import save_file
 
-from alexnet.data import statistics
-from alexnet.data.records import Record, write_shard, write_tables
-from alexnet.data.resize import encode
-from alexnet.evaluation import predictions as arrays
-from alexnet.evaluation.predictions import Predictions
-from alexnet.files import write_json
-from alexnet.params.base import read
-from alexnet.params.report import Report
-from alexnet.reporting.page import write_report
-from alexnet.reporting.reading import ResultFiles, read_results
-from alexnet.reporting.summary import terminal_summary
+from alexnet.core.files import write_json
+from alexnet.core.params import read
+from alexnet.evaluation.predictions import Predictions, save_predictions
+from alexnet.ingest.resize import encode
+from alexnet.report.page import write_report
+from alexnet.report.params import Report
+from alexnet.report.reading import ResultFiles, read_results
+from alexnet.report.summary import terminal_summary
+from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.store.statistics import Statistics, write_statistics
 
 PROMISED_SECONDS, PROMISED_BYTES = 120, 4e9
 PARAMS = Path("profiles/imagenet-2012-paper.yaml")
@@ -83,11 +82,9 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
     train = pd.concat([rows[0]] * 1000, ignore_index=True)
     write_tables(files.records, pd.concat([train, val], ignore_index=True))
     identity = np.eye(3)
-    statistics.write(
+    write_statistics(
         files.statistics,
-        statistics.Statistics(
-            1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity
-        ),
+        Statistics(1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity),
     )
     contents: dict[Path, Any] = {
         files.metrics: found.metrics(),
@@ -165,7 +162,7 @@ def main(
         with timed("rates, loss, calibration", total):
             print(found.metrics())
         with timed("arrays and the server's file", total):
-            arrays.save(files.predictions, found)
+            save_predictions(files.predictions, found)
         write_rest(files, found)
         del found
         with timed("reading", total):

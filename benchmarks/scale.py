@@ -29,16 +29,15 @@ import scipy.io
 import typer
 from ruamel.yaml import YAML
 
-from alexnet.data import index as indexes
-from alexnet.data import indexing
-from alexnet.data.preprocess import preprocess
-from alexnet.data.sources.ilsvrc import ILSVRC_2012
-from alexnet.errors import UserError, shown_plainly
-from alexnet.params.base import read
-from alexnet.params.data import Data
-from alexnet.params.machine import Machine, Shuffle
-from alexnet.params.preprocess import Preprocess
-from alexnet.processes import executor
+from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.machine import Machine, Shuffle
+from alexnet.core.params import read
+from alexnet.core.processes import executor
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.selection import select_pictures
+from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
+from alexnet.store import index as indexes
 from benchmarks.preprocess import drawn, from_folder
 
 ROOT = Path(__file__).parent.parent
@@ -150,8 +149,8 @@ def write_official_files(root: Path) -> None:
 def index_of_imagenets_size(root: Path, folder: Path) -> None:
     for how in ("headers read", "remembered"):
         start = time.perf_counter()
-        found, layout = indexing.build(root, read(PARAMS, Data), folder / "state")
-        indexes.write(folder / "index", found, layout)
+        found, layout = select_pictures(root, read(PARAMS, Data), folder / "state")
+        indexes.write_index(folder / "index", found, layout)
         seconds = time.perf_counter() - start
         print(f"index of {len(found.pictures):,} pictures, {how}: {seconds:.1f} s", flush=True)
 

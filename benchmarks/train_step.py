@@ -26,16 +26,16 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.device import choose_device, memory_format
-from alexnet.errors import UserError, shown_plainly
+from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.machine import Machine
-from alexnet.params.model import Model
-from alexnet.params.train import Train
+from alexnet.model.params import Model
+from alexnet.parallel.device import choose_device, memory_format
 from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
 

@@ -19,9 +19,9 @@ from typing import Annotated
 import torch
 import typer
 
-from alexnet.errors import UserError
-from alexnet.processes import end_abruptly_with_parent
-from stages.options import run
+from alexnet.core.errors import UserError
+from alexnet.core.processes import end_abruptly_with_parent
+from alexnet.core.stage import run
 
 # All that the runs need: the pictures with their statistics, and complete parameters.
 PICTURES = "rgb_pca"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from alexnet.files import write_text
-from alexnet.params.everything import check
-from stages.options import CHECKED, MACHINE, PARAMS, MachineFile, Params, run
+import typer
+
+from alexnet.check import check
+from alexnet.core.files import write_text
+from alexnet.core.stage import CHECKED, MACHINE, PARAMS_FILE, MachineFile, run
 
 
-def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = CHECKED) -> None:
+def main(
+    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
+    machine: MachineFile = MACHINE,
+    out: Path = CHECKED,
+) -> None:
     """Check both files; the output is a constant, so nothing reruns because of it."""
     check(params, machine)
     write_text(out, "every key is known, present, of its type and in range\n")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alexnet.evaluation.run import Paths, evaluate_and_record
-from alexnet.launch import on_devices
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.params.evaluate import Evaluate
-from stages.options import (
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import (
     INDEX,
     MACHINE,
     PARAMS,
@@ -21,6 +18,9 @@ from stages.options import (
     Params,
     run,
 )
+from alexnet.evaluation.evaluate import Paths, evaluate_network
+from alexnet.evaluation.params import Evaluate
+from alexnet.parallel.launch import on_devices
 
 
 def main(
@@ -34,10 +34,10 @@ def main(
     metrics: Path = REPORTS / "metrics.json",
 ) -> None:
     """Evaluate the last weights; no weights are chosen by their validation error."""
-    place = machines.read(machine)
+    place = read_machine(machine)
     paths = Paths(index, records, skipped, weights, predictions, metrics)
     # Each device holds the whole network here: patches of other pictures need no word of one another.
-    on_devices(evaluate_and_record, (read(params, Evaluate), place, paths), place, columns=1)
+    on_devices(evaluate_network, (read(params, Evaluate), place, paths), place, columns=1)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from alexnet.data import index as indexes
-from alexnet.data.preprocess import preprocess
-from alexnet.files import STATE, replacing, write_json
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.params.preprocess import Preprocess
-from alexnet.processes import executor
-from stages.options import INDEX, MACHINE, PARAMS, RECORDS, REPORTS, MachineFile, Params, run
+from alexnet.core.files import STATE, replacing, write_json
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.processes import executor
+from alexnet.core.stage import INDEX, MACHINE, PARAMS, RECORDS, REPORTS, MachineFile, Params, run
+from alexnet.ingest.params import Preprocess
+from alexnet.ingest.prepare import preprocess
+from alexnet.store.index import SOURCE, read_index
 
 
 def main(
@@ -24,8 +24,8 @@ def main(
     skipped: Path = REPORTS / "skipped.csv",
 ) -> None:
     """Decode, square, encode and store every picture of the index."""
-    place = machines.read(machine)
-    found = indexes.read(index)
+    place = read_machine(machine)
+    found = read_index(index)
     with executor(place) as pool:
         outcome = preprocess(
             Path(place.data_root).expanduser(),
@@ -39,7 +39,7 @@ def main(
             place.worker_count,
             place.shuffle,
         )
-    layout = json.loads((index / indexes.SOURCE).read_text())["layout"]
+    layout = json.loads((index / SOURCE).read_text())["layout"]
     write_json(counts, {"layout": layout, "classes": len(found.classes), "splits": outcome.counts})
     with replacing(skipped) as temporary:
         outcome.skipped.to_csv(temporary, index=False)

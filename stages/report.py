@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from alexnet.params.base import read
-from alexnet.params.report import Report
-from alexnet.reporting.page import write_report
-from alexnet.reporting.reading import ResultFiles, read_results
-from alexnet.reporting.summary import terminal_summary
-from stages.options import PARAMS, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, Params, run
+from alexnet.core.params import read
+from alexnet.core.stage import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, run
+from alexnet.report.page import write_report
+from alexnet.report.params import Report
+from alexnet.report.reading import ResultFiles, read_results
+from alexnet.report.summary import terminal_summary
 
 
 def main(
-    params: Params = PARAMS,
+    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
     weights: Path = WEIGHTS,
     records: Path = RECORDS,
     statistics: Path = STATISTICS,

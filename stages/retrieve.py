@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.params.evaluate import Evaluate
-from alexnet.params.retrieve import Retrieve
-from alexnet.retrieval.run import Paths, retrieve_and_record
-from stages.options import MACHINE, PARAMS, RECORDS, REPORTS, RETRIEVAL, WEIGHTS, MachineFile, Params, run
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import MACHINE, PARAMS, RECORDS, REPORTS, RETRIEVAL, WEIGHTS, MachineFile, Params, run
+from alexnet.evaluation.params import Evaluate
+from alexnet.retrieval.params import Retrieve
+from alexnet.retrieval.retrieve import Paths, retrieve_pictures
 
 
 def main(
@@ -21,10 +21,10 @@ def main(
     summary: Path = REPORTS / "retrieval.json",
 ) -> None:
     """Write features and codes of the training pictures, and what the report tells of them."""
-    retrieve_and_record(
+    retrieve_pictures(
         read(params, Retrieve),
         read(params, Evaluate),
-        machines.read(machine),
+        read_machine(machine),
         Paths(records, weights, library, summary),
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alexnet.data import statistics
-from alexnet.files import write_json
-from alexnet.params import machine as machines
-from alexnet.processes import executor
-from stages.options import MACHINE, RECORDS, REPORTS, STATISTICS, MachineFile, run
+from alexnet.core.files import write_json
+from alexnet.core.machine import read_machine
+from alexnet.core.processes import executor
+from alexnet.core.stage import MACHINE, RECORDS, REPORTS, STATISTICS, MachineFile, run
+from alexnet.store.statistics import measure_statistics, write_statistics
 
 
 def main(
@@ -18,10 +18,10 @@ def main(
     summary: Path = REPORTS / "rgb_pca.json",
 ) -> None:
     """Write all statistics to `out` and the few that people compare to `summary`."""
-    place = machines.read(machine)
+    place = read_machine(machine)
     with executor(place) as pool:
-        measured = statistics.measure(records, pool, place.progress)
-    statistics.write(out, measured)
+        measured = measure_statistics(records, pool, place.progress)
+    write_statistics(out, measured)
     write_json(summary, measured.summary())
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alexnet.data.sample import generate
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.params.sample import Sample
-from stages.options import MACHINE, PARAMS, SAMPLE, MachineFile, Params, run
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import MACHINE, PARAMS, SAMPLE, MachineFile, Params, run
+from alexnet.sample import generate
+from alexnet.sample.params import Sample
 
 
 def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = SAMPLE) -> None:
     """Write the sample, or an empty folder's note when `sample.classes` is 0."""
-    place = machines.read(machine)
+    place = read_machine(machine)
     generate(out, read(params, Sample), place.progress, place.worker_count)
 
 

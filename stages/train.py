@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alexnet.launch import on_devices
-from alexnet.params import machine as machines
-from alexnet.params.augment import Augment
-from alexnet.params.base import read
-from alexnet.params.model import Model
-from alexnet.params.train import Train
-from alexnet.training.run import Paths, train_and_record
-from stages.options import (
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import (
     INDEX,
     MACHINE,
     PARAMS,
@@ -23,6 +18,11 @@ from stages.options import (
     Params,
     run,
 )
+from alexnet.feed.params import Augment
+from alexnet.model.params import Model
+from alexnet.parallel.launch import on_devices
+from alexnet.training.params import Train
+from alexnet.training.train import Paths, train_network
 
 
 def main(
@@ -35,10 +35,10 @@ def main(
     logs: Path = REPORTS / "training",
 ) -> None:
     """Train, and write weights, curves and how the run went."""
-    model, place = read(params, Model), machines.read(machine)
+    model, place = read(params, Model), read_machine(machine)
     paths = Paths(index, records, statistics, weights, logs)
     arguments = (model, read(params, Augment), read(params, Train), place, paths)
-    on_devices(train_and_record, arguments, place, model.columns)
+    on_devices(train_network, arguments, place, model.columns)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions as arrays
-from alexnet.evaluation.predictions import Predictions
+from alexnet.core.errors import UserError
+from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
 
 KEY = "report.ensemble"
 
@@ -24,9 +23,9 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[s
     """
     names = [str(own), *others]
     try:
-        several = [arrays.load(Path(name)) for name in names]
-        together = arrays.average(several, names)
-        refuse_twins(dict(zip(names, several, strict=True)))
+        several = [load_predictions(Path(name)) for name in names]
+        together = average_predictions(several, names)
+        refuse_duplicates(dict(zip(names, several, strict=True)))
     except UserError as error:
         raise UserError(f"{KEY}: {error}") from None
     if not together.labelled:
@@ -41,7 +40,7 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[s
     return {"members": members, "together": {"name": f"{len(names)} CNNs", **_rates(together, share_ties)}}
 
 
-def refuse_twins(several: Mapping[str, Predictions]) -> None:
+def refuse_duplicates(several: Mapping[str, Predictions]) -> None:
     """Refuse that two of the predictions, by their names, are the same.
 
     Raises:

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.loader import Batch, Loader
-from alexnet.data.order import in_storage_order
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
+from alexnet.core.progress import Progress, Style
 from alexnet.evaluation.predictions import Part
-from alexnet.model.inputs import PATCH, PICTURE, Patches
+from alexnet.feed.loader import Batch, Loader
+from alexnet.feed.order import in_storage_order
+from alexnet.model.input import PATCH, PICTURE, Patches
 from alexnet.model.network import AlexNet
-from alexnet.progress import Progress, Style
 
 # Four corners and the centre, then their mirrors; the centre unmirrored is the one patch.
 CENTRE = 4

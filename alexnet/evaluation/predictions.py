@@ -23,11 +23,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from alexnet.data.index import UNKNOWN
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing, write_json, write_text
 from alexnet.evaluation.calibration import reliability
-from alexnet.evaluation.errors import top_k_error
-from alexnet.files import replacing, write_json, write_text
+from alexnet.model.top_k import top_k_error
+from alexnet.store.index import UNKNOWN
 
 SERVER_FILE, NAMES_FILE = "ilsvrc.txt", "guesses.txt"
 GUESSES = 5
@@ -134,7 +134,7 @@ def _blocks(scores: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float
         yield start, np.array(scores[start : start + _ROWS])
 
 
-def merge(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def merge_parts(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return `ten` and `one` of all `pictures` in storage order from the parts that ranks predicted.
 
     Raises:
@@ -150,7 +150,7 @@ def merge(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float64], ND
     return ten[place], one[place]
 
 
-def save(folder: Path, predictions: Predictions) -> None:
+def save_predictions(folder: Path, predictions: Predictions) -> None:
     """Write `predictions` and the server's file into `folder`."""
     for name in ("ten", "one"):
         with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
@@ -164,7 +164,7 @@ def save(folder: Path, predictions: Predictions) -> None:
     write_text(folder / predictions.guesses_file, lines)
 
 
-def load(folder: Path) -> Predictions:
+def load_predictions(folder: Path) -> Predictions:
     """Read what `save` wrote, the arrays mapped, not read.
 
     Raises:
@@ -209,7 +209,7 @@ def what_differs(one: Predictions, other: Predictions) -> str | None:
     return None
 
 
-def average(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
+def average_predictions(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
     """Return the mean of several networks' predictions (paper, section 6.1: "averaging").
 
     Args:

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alexnet.errors import UserError
-from alexnet.model.inputs import PICTURE
+from alexnet.core.errors import UserError
+from alexnet.model.input import PICTURE
 from alexnet.model.network import KERNELS, AlexNet
+from alexnet.model.params import Dropout, Model, ResponseNorm
 from alexnet.model.weights import Classes
-from alexnet.params.model import Dropout, Model, ResponseNorm
 
 # Channel means (blue, green, red) of ilsvrc_2012_mean.npy, which comes with Caffe.
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
 from alexnet.evaluation.patches import CENTRE, ten_patches
-from alexnet.files import replacing
-from alexnet.model.inputs import PICTURE
+from alexnet.model.input import PICTURE
 from alexnet.model.network import AlexNet
 from alexnet.model.weights import Classes
 
@@ -57,7 +57,7 @@ class Deployed(nn.Module):
         return self.network(inputs).softmax(1).reshape(self.patches, count, -1).mean(0)
 
 
-def export(path: Path, network: AlexNet, classes: Classes, patches: int = 10) -> None:
+def export_onnx(path: Path, network: AlexNet, classes: Classes, patches: int = 10) -> None:
     """Write `network` to `path`, for any number of pictures at once.
 
     The graph's input ``pictures`` is uint8 (batch, 256, 256, 3) RGB, prepared as for training: shorter

@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from alexnet.draws import generator
+from alexnet.core.draws import generator
 from alexnet.model.network import AlexNet, Layer
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 BIASED = ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.model.dropout import Dropout
-from alexnet.model.inputs import InputRule
+from alexnet.model.input import InputRule
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 # Kernels (or neurons) at width 1, both columns together (paper, section 3.5).
 KERNELS = {

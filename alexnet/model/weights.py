@@ -11,15 +11,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from alexnet.errors import UserError
-from alexnet.files import replacing
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
 from alexnet.model.network import AlexNet
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 Classes = list[tuple[str, str]]
 
 
-def save(path: Path, network: AlexNet, classes: Classes) -> None:
+def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
     """Write weights, mean image, the `model` section and `classes` (WNID, words) to `path`.
 
     Equal networks give equal bytes: the header is one text, since several have no fixed order.
@@ -30,7 +30,7 @@ def save(path: Path, network: AlexNet, classes: Classes) -> None:
         safetensors.torch.save_file(tensors, temporary, {"alexnet": about})
 
 
-def load(path: Path) -> tuple[AlexNet, Classes]:
+def load_network(path: Path) -> tuple[AlexNet, Classes]:
     """Read the network that `save` wrote, in evaluation mode on the CPU, and its classes.
 
     Raises:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.draws import generator
-from alexnet.files import replacing
-from alexnet.params.retrieve import Retrieve
+from alexnet.core.draws import generator
+from alexnet.core.files import replacing
+from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import pack
 
 HIDDEN = 512
@@ -63,7 +63,7 @@ class AutoEncoder(nn.Module):
         return np.concatenate(parts)
 
 
-def train(features: NDArray[np.float32], settings: Retrieve, device: torch.device) -> AutoEncoder:
+def train_encoder(features: NDArray[np.float32], settings: Retrieve, device: torch.device) -> AutoEncoder:
     """Return an auto-encoder trained on `features` (n, d); equal seeds give equal ones on the CPU."""
     draw = generator(settings.seed, "auto-encoder")
     encoder = AutoEncoder(features.shape[1], settings.code_bits)
@@ -94,14 +94,14 @@ def _initialise(encoder: AutoEncoder, draw: np.random.Generator) -> None:
             module.bias.zero_()
 
 
-def save(path: Path, encoder: AutoEncoder) -> None:
+def save_encoder(path: Path, encoder: AutoEncoder) -> None:
     """Write `encoder` to `path`."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary)
 
 
-def load(path: Path) -> AutoEncoder:
+def load_encoder(path: Path) -> AutoEncoder:
     """Read what `save` wrote."""
     tensors = safetensors.torch.load_file(path)
     encoder = AutoEncoder(tensors["mean"].shape[0], tensors["encoder.2.bias"].shape[0])

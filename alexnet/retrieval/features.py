@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.loader import Loader
-from alexnet.data.order import in_storage_order
-from alexnet.model.inputs import PICTURE, Patches
+from alexnet.core.progress import Progress, Style
+from alexnet.feed.loader import Loader
+from alexnet.feed.order import in_storage_order
+from alexnet.model.input import PICTURE, Patches
 from alexnet.model.network import AlexNet
-from alexnet.progress import Progress, Style
 
 
 @torch.no_grad()

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from alexnet.errors import UserError
-from alexnet.files import replacing, sha256_of, write_json
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing, sha256_of, write_json
 from alexnet.model.weights import Classes
-from alexnet.retrieval import codes as auto_encoders
+from alexnet.retrieval.codes import AutoEncoder, load_encoder, save_encoder
 from alexnet.retrieval.search import Hits, by_code, nearest, rerank
 
 FEATURES = "features.npy"
@@ -39,7 +39,7 @@ class Library:
 
     features: NDArray[np.float32]
     codes: NDArray[np.uint64]
-    encoder: auto_encoders.AutoEncoder
+    encoder: AutoEncoder
     names: NDArray[np.str_]
     labels: NDArray[np.int64]
     classes: Classes
@@ -54,18 +54,18 @@ class Library:
         return rerank(self.features, queries, shortlist, count)
 
 
-def save(folder: Path, library: Library, weights: Path) -> None:
+def save_library(folder: Path, library: Library, weights: Path) -> None:
     """Write all of `library` but its features, which are there already, made by `weights`."""
     with replacing(folder / "codes.npy") as temporary, temporary.open("wb") as file:
         np.save(file, library.codes)
-    auto_encoders.save(folder / "encoder.safetensors", library.encoder)
+    save_encoder(folder / "encoder.safetensors", library.encoder)
     with replacing(folder / "pictures.parquet") as temporary:
         table = pd.DataFrame({"name": library.names, "label": library.labels})
         table.to_parquet(temporary, index=False)
     write_json(folder / "about.json", {"weights": sha256_of(weights), "classes": library.classes})
 
 
-def load(folder: Path, weights: Path) -> Library:
+def load_library(folder: Path, weights: Path) -> Library:
     """Open the library that the retrieve stage made with `weights`.
 
     Raises:
@@ -78,7 +78,7 @@ def load(folder: Path, weights: Path) -> Library:
         library = Library(
             features=np.load(folder / FEATURES, mmap_mode="r"),
             codes=np.load(folder / "codes.npy"),
-            encoder=auto_encoders.load(folder / "encoder.safetensors"),
+            encoder=load_encoder(folder / "encoder.safetensors"),
             names=pictures["name"].to_numpy(),
             labels=pictures["label"].to_numpy(np.int64, copy=True),
             classes=[(wnid, words) for wnid, words in about["classes"]],

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from alexnet.files import replacing
+from alexnet.core.files import replacing
 
 KEPT = 2
 

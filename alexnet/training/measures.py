@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from alexnet.mesh import Mesh
 from alexnet.model.network import AlexNet
+from alexnet.parallel.mesh import Mesh
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet.model.network import AlexNet
-from alexnet.params.train import Train
+from alexnet.training.params import Train
 from alexnet.training.schedule import Rates
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from alexnet.params.train import OwnRate, Train
+from alexnet.training.params import OwnRate, Train
 
 
 @dataclass(frozen=True)

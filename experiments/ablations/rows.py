@@ -14,12 +14,12 @@ from typing import Annotated, ClassVar
 import typer
 from pydantic import Field
 
-from alexnet.errors import UserError
-from alexnet.params.base import Section, Strict, read
-from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
-from experiments.values import Values
-from stages import options
-from stages.options import run
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.params import Section, Strict, read
+from alexnet.core.stage import run
+from experiments.shared.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.shared.values import Values
 
 HERE = Path("experiments/ablations")
 PARAMS = HERE / "params.yaml"
@@ -92,7 +92,7 @@ def parameters(table: Ablations, recipe: Path, path: Path = PARAMS) -> dict[str,
 
 def main(
     params: Annotated[Path, typer.Option(help="the table")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the full recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the full recipe")] = options.PARAMS_FILE,
     out: Annotated[Path, typer.Option(help="folder for the rows' parameters")] = HERE / "rows",
 ) -> None:
     """Write the parameters of every run."""

@@ -17,26 +17,26 @@ import pandas as pd
 import typer
 from matplotlib.axes import Axes
 
-from alexnet.data.records import open_records
-from alexnet.errors import UserError
-from alexnet.files import replacing
-from alexnet.params.base import read
-from alexnet.params.evaluate import Evaluate
-from alexnet.reporting.document import Picture, Table
-from alexnet.reporting.document import Row as Line
-from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.text import NOTHING, enumerated, percent
-from alexnet.reporting.writing import Part
-from alexnet.training.plateau import class_entropy, is_below
-from experiments import pages
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.params import read
+from alexnet.core.stage import RECORDS, run
+from alexnet.evaluation.params import Evaluate
+from alexnet.report.document import Picture, Table
+from alexnet.report.document import Row as Line
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.text import NOTHING, enumerated, percent
+from alexnet.report.writing import Part
+from alexnet.store.records import open_records
+from alexnet.training.chance import is_below_chance, loss_at_chance
 from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, parameters
-from experiments.outcomes import KINDS, Outcome, read_outcomes
-from experiments.paired import Difference, difference
-from experiments.publishing import FOLDER, publish
-from experiments.settings import runs_of
-from experiments.values import Values
-from stages import options
-from stages.options import RECORDS, run
+from experiments.shared import pages
+from experiments.shared.outcomes import KINDS, Outcome, read_outcomes
+from experiments.shared.paired import Difference, difference
+from experiments.shared.publishing import FOLDER, publish
+from experiments.shared.settings import runs_of
+from experiments.shared.values import Values
 
 NAME, TITLE = "ablations", "What each part of the recipe is worth"
 DPI = 150
@@ -93,7 +93,7 @@ def results(table: Ablations, outcomes: Mapping[str, Outcome], entropy: float) -
             if pairs
         }
         row = table.rows.get(name)
-        flat = sum(not is_below(outcome.train_loss, entropy) for outcome in own.values())
+        flat = sum(not is_below_chance(outcome.train_loss, entropy) for outcome in own.values())
         rows.append(
             RowResult(
                 name,
@@ -410,7 +410,7 @@ def _draw_row(axes: Axes, place: int, row: RowResult, dress: Dress) -> None:
 
 def main(
     params: Annotated[Path, typer.Option(help="the table")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the full recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the full recipe")] = options.PARAMS_FILE,
     records: Path = RECORDS,
     runs: Annotated[Path, typer.Option(help="folder of the trainings")] = HERE / "runs",
     evaluated: Annotated[Path, typer.Option(help="folder of the evaluations")] = HERE / "evaluated",
@@ -422,7 +422,7 @@ def main(
     labels = open_records(records, "train").labels
     wanted = runs_of(planned, table.seeds)
     outcomes = read_outcomes(wanted, runs, evaluated, settings.ties == "fractional")
-    rows = results(table, outcomes, class_entropy(labels))
+    rows = results(table, outcomes, loss_at_chance(labels))
     found, parts = as_page(rows, table, planned[FULL], len(labels))
     publish(out, NAME, TITLE, found, parts)
     with replacing(out / f"{NAME}.csv") as temporary:

@@ -14,17 +14,17 @@ import numpy as np
 import typer
 from pydantic import Field
 
-from alexnet.data import index as indexes
-from alexnet.data.records import Records, open_records
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions
-from alexnet.evaluation.ensemble import refuse_twins
-from alexnet.params.base import Section, read
-from alexnet.params.evaluate import Evaluate
-from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
-from experiments.values import Values
-from stages import options
-from stages.options import INDEX, RECORDS, run
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.params import Section, read
+from alexnet.core.stage import INDEX, RECORDS, run
+from alexnet.evaluation.ensemble import refuse_duplicates
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import load_predictions
+from alexnet.store import index as indexes
+from alexnet.store.records import Records, open_records
+from experiments.shared.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.shared.values import Values
 
 HERE = Path("experiments/ensemble")
 PARAMS = HERE / "params.yaml"
@@ -93,7 +93,7 @@ def refuse_strangers(
         where = f"{path}: ensemble.others: {folder}"
         if not Path(folder).is_dir():
             raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
-        several[where] = found = predictions.load(Path(folder))
+        several[where] = found = load_predictions(Path(folder))
         wnids = [wnid for wnid, _ in found.classes]
         if found.split != split:
             raise UserError(f"{where}: of the split {found.split}; allowed: {split} (evaluate.split)")
@@ -115,12 +115,12 @@ def refuse_strangers(
                 f"{where}: its pictures have another order or other labels than here. Evaluate that network"
                 " on these, or take it out."
             )
-    refuse_twins(several)
+    refuse_duplicates(several)
 
 
 def main(
     params: Annotated[Path, typer.Option(help="the ensemble")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS_FILE,
     index: Path = INDEX,
     records: Path = RECORDS,
     out: Annotated[Path, typer.Option(help="folder for the networks' parameters")] = HERE / "rows",
@@ -131,7 +131,7 @@ def main(
     split = read(recipe, Evaluate).split
     here = open_records(records, split)
     refuse_unlabelled(here, split)
-    refuse_strangers(ensemble.others, indexes.read(index), here, split, params)
+    refuse_strangers(ensemble.others, indexes.read_index(index), here, split, params)
     write_runs(out, {MEMBER: values}, ensemble.seeds)
 
 

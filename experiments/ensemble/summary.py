@@ -17,28 +17,27 @@ import typer
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from alexnet.data.records import open_records
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions
-from alexnet.evaluation.ensemble import refuse_twins
-from alexnet.evaluation.predictions import Predictions
-from alexnet.files import replacing
-from alexnet.params.base import read
-from alexnet.params.evaluate import Evaluate
-from alexnet.reporting.document import Picture, Row, Table
-from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.paper import TABLE_2
-from alexnet.reporting.text import percent
-from alexnet.reporting.writing import Part, table_of
-from experiments import pages
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.params import read
+from alexnet.core.stage import RECORDS, run
+from alexnet.evaluation.ensemble import refuse_duplicates
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
+from alexnet.report.document import Picture, Row, Table
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.paper import TABLE_2
+from alexnet.report.text import percent
+from alexnet.report.writing import Part, table_of
+from alexnet.store.records import open_records
 from experiments.ensemble.members import HERE, MEMBER, PARAMS, Ensemble, parameters
-from experiments.outcomes import PREDICTIONS, refuse_other_pictures
-from experiments.paired import Interval, over_pictures
-from experiments.publishing import FOLDER, publish
-from experiments.settings import runs_of
-from experiments.values import Values, is_made_with
-from stages import options
-from stages.options import RECORDS, run
+from experiments.shared import pages
+from experiments.shared.outcomes import PREDICTIONS, refuse_other_pictures
+from experiments.shared.paired import Interval, over_pictures
+from experiments.shared.publishing import FOLDER, publish
+from experiments.shared.settings import runs_of
+from experiments.shared.values import Values, is_made_with
 
 NAME, TITLE = "ensemble", "What averaging several networks gains"
 DPI = 150
@@ -90,10 +89,10 @@ def read_members(folders: Mapping[str, Path], planned: Mapping[str, Values]) -> 
             raise UserError(
                 f"{folder}: this network was not made with the parameters as they are now; dvc repro makes it"
             )
-    members = {name: predictions.load(folder) for name, folder in folders.items()}
+    members = {name: load_predictions(folder) for name, folder in folders.items()}
     by_folder = {str(folder): members[name] for name, folder in folders.items()}
     refuse_other_pictures(by_folder)
-    refuse_twins(by_folder)
+    refuse_duplicates(by_folder)
     first = next(iter(members.values()))
     if not first.labelled:
         raise UserError(f"evaluate.split: found {first.split}, which has no labels; allowed: one with labels")
@@ -105,7 +104,7 @@ def errors_by_size(members: Sequence[Predictions], share_ties: bool) -> list[lis
     count = min(len(members), MOST_DRAWN)
     return [
         [
-            float(predictions.average(subset).wrong(1, share_ties).mean())
+            float(average_predictions(subset).wrong(1, share_ties).mean())
             for subset in itertools.combinations(members[:count], size)
         ]
         for size in range(1, count + 1)
@@ -122,7 +121,7 @@ def as_page(
         pictures: how many were trained on.
     """
     several = list(members.values())
-    averaged = predictions.average(several)
+    averaged = average_predictions(several)
     gains = {
         k: gain([member.wrong(k, share_ties) for member in several], averaged.wrong(k, share_ties))
         for k in (1, 5)
@@ -220,7 +219,7 @@ def as_figure(sizes: Sequence[Sequence[float]], dress: Dress) -> bytes:
 
 def main(
     params: Annotated[Path, typer.Option(help="the ensemble")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS_FILE,
     records: Path = RECORDS,
     evaluated: Annotated[Path, typer.Option(help="folder of the evaluations")] = HERE / "evaluated",
     out: Annotated[Path, typer.Option(help="folder for page, figure and table")] = FOLDER,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
 from experiments.figure1.settings import HERE
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.draws import generator
+from alexnet.core.draws import generator
 from alexnet.model.norm import CrossMapNorm
 from experiments.figure1.settings import Activation, Norm
 

@@ -15,19 +15,19 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.device import choose_device
-from alexnet.draws import generator
-from alexnet.files import replacing, write_json
-from alexnet.params import machine as machines
-from alexnet.params.base import read
+from alexnet.core.draws import generator
+from alexnet.core.files import replacing, write_json
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.parallel.device import choose_device
 from alexnet.training.precision import Precision
 from experiments.figure1.arrays import Pictures, read_pictures
 from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import LOCAL_NET_WEIGHTS, LocalNet, initialise
 from experiments.figure1.settings import PARAMS, PICTURES, RUNS, Figure1, Norm
 from experiments.figure1.training import Training
-from experiments.values import write_made_with
-from stages.options import MACHINE, MachineFile, run
+from experiments.shared.values import write_made_with
 
 Arm = Literal["with", "without"]
 # Layers whose weights decay; the convolutions' do not (layer-params-conv-local-13pct.cfg).
@@ -126,7 +126,7 @@ def main(
     out: Path = RUNS,
 ) -> None:
     """Train, test once at the end, and write both."""
-    settings, where = read(params, Figure1), machines.read(machine)
+    settings, where = read(params, Figure1), read_machine(machine)
     norm = settings.norm
     training = begin(settings, arm, seed, load(pictures, choose_device(where), unit_deviation=False))
     while len(training.errors) < norm.epochs:

@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 import typer
 
-from alexnet.data import index
-from alexnet.data.raw import Place, read_picture
-from alexnet.data.resize import BadPictureError, Picture
-from alexnet.errors import UserError
-from alexnet.files import replacing
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.processes import executor
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.processes import executor
+from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.ingest.raw import Place, read_picture
+from alexnet.ingest.resize import BadPictureError, Picture
+from alexnet.store.index import read_index
 from experiments.figure1.settings import HERE, PARAMS, PICTURES, Figure1
-from stages.options import MACHINE, MachineFile, run
 
 SPLITS = {"train": "train", "test": "val"}
 CHUNK = 256
@@ -70,9 +70,9 @@ def main(
     out: Path = PICTURES,
 ) -> None:
     """Decode every picture; those that cannot be decoded are left out, and counted."""
-    settings, where = read(params, Figure1), machines.read(machine)
+    settings, where = read(params, Figure1), read_machine(machine)
     root = Path(where.data_root).expanduser()
-    table = index.read(listed).pictures
+    table = read_index(listed).pictures
     with executor(where) as pool:
         for name, split in SPLITS.items():
             rows = table[table["split"] == split]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from alexnet.params.base import Section, Strict
+from alexnet.core.params import Section, Strict
 
 HERE = Path("experiments/figure1")
 PARAMS = HERE / "params.yaml"

@@ -20,28 +20,20 @@ import pandas as pd
 import typer
 from matplotlib.ticker import PercentFormatter
 
+from alexnet.core.files import replacing
+from alexnet.core.params import read
+from alexnet.core.stage import run
 from alexnet.evaluation.intervals import exact_interval
-from alexnet.files import replacing
-from alexnet.params.base import read
-from alexnet.reporting.document import Picture
-from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.writing import Part, table_of
+from alexnet.report.document import Picture
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.writing import Part, table_of
 from experiments.figure1.arrays import read_pictures
-from experiments.figure1.settings import (
-    PARAMS,
-    PICTURES,
-    RUNS,
-    SWEEPS,
-    Activation,
-    Beginning,
-    Figure1,
-)
+from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Beginning, Figure1
 from experiments.figure1.training import epochs_to
-from experiments.pages import count, interval, points
-from experiments.paired import over_seeds
-from experiments.publishing import FOLDER, publish
-from experiments.values import is_made_with
-from stages.options import run
+from experiments.shared.pages import count, interval, points
+from experiments.shared.paired import over_seeds
+from experiments.shared.publishing import FOLDER, publish
+from experiments.shared.values import is_made_with
 
 NAME = "figure1"
 TITLE = "Figure 1: rectified linear units against tanh"

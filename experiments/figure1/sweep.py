@@ -13,19 +13,19 @@ import pandas as pd
 import torch
 import typer
 
-from alexnet.device import choose_device
-from alexnet.errors import UserError
-from alexnet.files import replacing, write_json
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.progress import Style
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing, write_json
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.progress import Style
+from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.parallel.device import choose_device
 from alexnet.training.precision import Precision
 from experiments.figure1.loading import Data, load
 from experiments.figure1.networks import FOUR_LAYERS_WEIGHTS, FourLayers, initialise, unit_gain
 from experiments.figure1.settings import PARAMS, PICTURES, SWEEPS, Activation, Figure1
 from experiments.figure1.training import Training
-from experiments.values import write_made_with
-from stages.options import MACHINE, MachineFile, run
+from experiments.shared.values import write_made_with
 
 
 def begin(settings: Figure1, activation: Activation, rate: float, seed: int, data: Data) -> Training:
@@ -87,7 +87,7 @@ def main(
     out: Path = SWEEPS,
 ) -> None:
     """Write the errors of every rate, and the rate that was chosen."""
-    settings, where = read(params, Figure1), machines.read(machine)
+    settings, where = read(params, Figure1), read_machine(machine)
     data = load_for(settings, pictures, choose_device(where))
     errors = sweep(settings, activation, data, where.progress)
     if not any(math.isfinite(row[-1]) for row in errors.values()):

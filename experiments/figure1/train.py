@@ -13,15 +13,15 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from alexnet.device import choose_device
-from alexnet.errors import UserError
-from alexnet.files import replacing
-from alexnet.params import machine as machines
-from alexnet.params.base import read
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.parallel.device import choose_device
 from experiments.figure1.settings import PARAMS, PICTURES, RUNS, SWEEPS, Activation, Figure1
 from experiments.figure1.sweep import begin, load_for
-from experiments.values import write_made_with
-from stages.options import MACHINE, MachineFile, run
+from experiments.shared.values import write_made_with
 
 
 def main(
@@ -34,7 +34,7 @@ def main(
     out: Path = RUNS,
 ) -> None:
     """Write the training error of every epoch."""
-    settings, where = read(params, Figure1), machines.read(machine)
+    settings, where = read(params, Figure1), read_machine(machine)
     chosen = sweeps / activation / "rate.json"
     if not chosen.exists():
         raise UserError(

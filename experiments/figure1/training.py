@@ -13,26 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet import draws
-from alexnet.draws import generator
-from alexnet.files import STATE, fingerprint, sha256_of
-from alexnet.model import norm
-from alexnet.progress import Progress, Style
+from alexnet.core.code import sha256_of_code
+from alexnet.core.draws import generator
+from alexnet.core.files import STATE, fingerprint, sha256_of
+from alexnet.core.progress import Progress, Style
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision
 from experiments.figure1.loading import Data
 
 # Turns (a batch, the epoch's number, the pictures' numbers) into what the network sees.
 Augment = Callable[[Tensor, int, NDArray[np.int64]], Tensor]
-# What decides the numbers, for the fingerprint of the state.
-CODE = [
-    *(
-        Path(__file__).with_name(f"{name}.py")
-        for name in ("loading", "networks", "norm", "sweep", "training")
-    ),
-    Path(norm.__file__),
-    Path(draws.__file__),
-]
 
 
 class Training:
@@ -76,7 +66,7 @@ class Training:
             seed=seed,
             precision=precision.name,
             pictures=sha256_of(data.store),
-            code=[sha256_of(path) for path in CODE],
+            code=sha256_of_code("train", "experiments/figure1/dvc.yaml"),
         )
         self.checkpoints = Checkpoints(state / "figure1" / name)
         self._go_on(epochs)

@@ -13,18 +13,18 @@ from typing import Annotated
 import torch
 import typer
 
-from alexnet.errors import DivergedError, UserError
-from alexnet.files import write_json, write_text
-from alexnet.launch import Work, on_devices
-from alexnet.mesh import Mesh
-from alexnet.params import machine as machines
-from alexnet.params.augment import Augment
-from alexnet.params.base import read
-from alexnet.params.machine import Machine
-from alexnet.params.model import Model
-from alexnet.params.train import Train
-from alexnet.training.run import Paths, train_and_record
-from experiments.histories import first_epoch_at, read_history
+from alexnet.core import stage as options
+from alexnet.core.errors import DivergedError, UserError
+from alexnet.core.files import write_json, write_text
+from alexnet.core.machine import Machine, read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
+from alexnet.feed.params import Augment
+from alexnet.model.params import Model
+from alexnet.parallel.launch import Work, on_devices
+from alexnet.parallel.mesh import Mesh
+from alexnet.training.params import Train
+from alexnet.training.train import Paths, train_network
 from experiments.pretraining.plans import (
     CHOSEN,
     DIVERGED,
@@ -37,9 +37,8 @@ from experiments.pretraining.plans import (
     made_with,
     of_arm,
 )
-from experiments.values import Values, nested, write_made_with
-from stages import options
-from stages.options import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
+from experiments.shared.histories import first_epoch_at, read_history
+from experiments.shared.values import Values, nested, write_made_with
 
 
 def best_rate(folders: dict[float, Path], target: float, path: Path = PARAMS) -> float:
@@ -69,7 +68,7 @@ def best_rate(folders: dict[float, Path], target: float, path: Path = PARAMS) ->
 def main(
     arm: Annotated[Arm, typer.Argument(help="which networks")],
     params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS_FILE,
     machine: MachineFile = MACHINE,
     index: Path = INDEX,
     records: Path = RECORDS,
@@ -77,11 +76,11 @@ def main(
     out: Annotated[Path | None, typer.Option(help="folder for the networks; default: runs/ARM")] = None,
 ) -> None:
     """Choose the rate, unless the arm is plain, and train all seeds with it."""
-    plan, place = read(params, Pretraining), machines.read(machine)
+    plan, place = read(params, Pretraining), read_machine(machine)
     folder = out or HERE / "runs" / arm
     first, *_ = seeds = plan.seeds_of(arm)
 
-    def train(seed: int, rate: float | None, where: Path, work: Work = train_and_record) -> None:
+    def train(seed: int, rate: float | None, where: Path, work: Work = train_network) -> None:
         print(f"{arm}: seed {seed}{'' if rate is None else f', rate {rate:g}'}", flush=True)
         values = of_arm(arm, plan, seed, rate, recipe, params)
         paths = Paths(index, records, statistics, where / WEIGHTS, where / "training")
@@ -111,7 +110,7 @@ def train_or_note_divergence(
 ) -> None:
     """Train as `train_and_record` does; that the loss is no number any more is noted, and no error."""
     try:
-        train_and_record(mesh, device, model, augment, train, place, paths)
+        train_network(mesh, device, model, augment, train, place, paths)
     except DivergedError as error:
         # All processes share their sums, so all of them come here.
         if mesh.leads:

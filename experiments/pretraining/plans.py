@@ -14,17 +14,16 @@ from typing import Annotated, ClassVar, Literal
 import typer
 from pydantic import Field
 
-from alexnet.errors import UserError
-from alexnet.files import write_json
-from alexnet.params.base import Section, Strict, read
-from alexnet.params.data import Data
-from alexnet.params.evaluate import Evaluate
-from alexnet.params.preprocess import Preprocess
-from alexnet.params.sample import Sample
-from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
-from experiments.values import Values, nested
-from stages import options
-from stages.options import run
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.files import write_json
+from alexnet.core.params import Section, Strict, read
+from alexnet.core.stage import run
+from alexnet.evaluation.params import Evaluate
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.sample.params import Sample
+from experiments.shared.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.shared.values import Values, nested
 
 HERE = Path("experiments/pretraining")
 PARAMS = HERE / "params.yaml"
@@ -201,7 +200,7 @@ def check(plan: Pretraining, recipe: Path, path: Path = PARAMS) -> None:
 
 def main(
     params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS_FILE,
     out: Annotated[Path, typer.Option(help="folder for the parameters")] = HERE / "rows",
 ) -> None:
     """Write the parameters of the larger class set and of its networks."""

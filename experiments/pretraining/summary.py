@@ -16,22 +16,19 @@ import pandas as pd
 import typer
 from matplotlib.ticker import MaxNLocator
 
-from alexnet.data.records import open_records
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions
-from alexnet.evaluation.predictions import Predictions
-from alexnet.files import replacing
-from alexnet.params.base import read
-from alexnet.params.evaluate import Evaluate
-from alexnet.reporting.document import Picture, Row, Table
-from alexnet.reporting.figures import DARK, LIGHT, Dress, one_axes
-from alexnet.reporting.text import NOTHING, percent
-from alexnet.reporting.writing import Part
-from experiments import pages
+from alexnet.core import stage as options
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.params import read
+from alexnet.core.stage import RECORDS, run
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import Predictions, average_predictions
+from alexnet.report.document import Picture, Row, Table
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.text import NOTHING, percent
+from alexnet.report.writing import Part
+from alexnet.store.records import open_records
 from experiments.ensemble.summary import PRINTED, read_members
-from experiments.histories import first_epoch_at, read_history
-from experiments.outcomes import PREDICTIONS
-from experiments.paired import over_pictures, over_seeds
 from experiments.pretraining.plans import (
     CHOSEN,
     DIVERGED,
@@ -45,10 +42,12 @@ from experiments.pretraining.plans import (
     of_arm,
     pretrained,
 )
-from experiments.publishing import FOLDER, publish
-from experiments.values import is_made_with
-from stages import options
-from stages.options import RECORDS, run
+from experiments.shared import pages
+from experiments.shared.histories import first_epoch_at, read_history
+from experiments.shared.outcomes import PREDICTIONS
+from experiments.shared.paired import over_pictures, over_seeds
+from experiments.shared.publishing import FOLDER, publish
+from experiments.shared.values import is_made_with
 
 NAME, TITLE = "pretraining", "What pre-training on more classes gains"
 DPI = 150
@@ -234,7 +233,7 @@ def as_table_2(members: Mapping[Arm, Sequence[Predictions]], share_ties: bool) -
         Row((name, *map(percent, PRINTED[name]), ours, *map(percent, found)))
         for (name, ours), found in sets.items()
     ]
-    change = predictions.average(plain).wrong(1, share_ties) - predictions.average([*tuned, *plain]).wrong(
+    change = average_predictions(plain).wrong(1, share_ties) - average_predictions([*tuned, *plain]).wrong(
         1, share_ties
     )
     return Table(
@@ -248,7 +247,7 @@ def as_table_2(members: Mapping[Arm, Sequence[Predictions]], share_ties: bool) -
 
 
 def _averaged(several: Sequence[Predictions], share_ties: bool) -> list[float]:
-    averaged = predictions.average(several)
+    averaged = average_predictions(several)
     return [float(averaged.wrong(k, share_ties).mean()) for k in (1, 5)]
 
 
@@ -341,7 +340,7 @@ def as_table(plan: Pretraining, curves: Mapping[Arm, Curves]) -> pd.DataFrame:
 
 def main(
     params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
-    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS,
+    recipe: Annotated[Path, typer.Option(help="the parameters of the recipe")] = options.PARAMS_FILE,
     records: Path = RECORDS,
     larger: Annotated[Path, typer.Option(help="records of the larger class set")] = HERE / "larger/records",
     runs: Annotated[Path, typer.Option(help="folder of the arms")] = HERE / "runs",

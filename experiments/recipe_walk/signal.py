@@ -17,20 +17,20 @@ import torch
 import typer
 from torch import Tensor
 
-from alexnet.data import statistics as measured
-from alexnet.data.loader import TorchLoader
-from alexnet.data.order import in_storage_order
-from alexnet.data.records import open_records
-from alexnet.files import replacing
+from alexnet.core.files import replacing
+from alexnet.core.machine import read_machine
+from alexnet.core.params import read
+from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, MachineFile, run
+from alexnet.feed.loader import TorchLoader
+from alexnet.feed.order import in_storage_order
 from alexnet.model.initial import initialise
-from alexnet.model.inputs import Patches
+from alexnet.model.input import Patches
 from alexnet.model.network import AlexNet
-from alexnet.params import machine as machines
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
+from alexnet.store.records import open_records
+from alexnet.store.statistics import read_statistics
 from experiments.recipe_walk.walk import HERE, PARAMS, Walk, parameters
-from experiments.values import nested
-from stages.options import MACHINE, RECORDS, STATISTICS, MachineFile, run
+from experiments.shared.values import nested
 
 PICTURES = 64
 CPU = torch.device("cpu")
@@ -55,9 +55,9 @@ def main(
     """Write each row's deviation at both widths."""
     walk = read(params, Walk)
     training = open_records(records, "train")
-    mean_image = torch.from_numpy(measured.read(statistics).mean_image)
+    mean_image = torch.from_numpy(read_statistics(statistics).mean_image)
     classes = int(training.labels.max()) + 1
-    loader = TorchLoader(training, PICTURES, CPU, machines.read(machine).worker_count, 224)
+    loader = TorchLoader(training, PICTURES, CPU, read_machine(machine).worker_count, 224)
     batch = next(loader.batches(in_storage_order(len(training))))
     pictures = Patches(batch.pixels, batch.top, batch.left, batch.mirrored)
     found = []

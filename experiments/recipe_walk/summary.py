@@ -21,17 +21,17 @@ import pandas as pd
 import typer
 from matplotlib.ticker import MaxNLocator
 
-from alexnet.data.records import open_records
-from alexnet.files import replacing
-from alexnet.params.base import read
-from alexnet.reporting.document import Picture
-from alexnet.reporting.figures import DARK, LIGHT, Dress, canvas
-from alexnet.reporting.writing import Part, table_of
-from alexnet.training.plateau import TOLERANCE, class_entropy, is_below
-from experiments.publishing import FOLDER, publish
+from alexnet.core.files import replacing
+from alexnet.core.params import read
+from alexnet.core.stage import RECORDS, run
+from alexnet.report.document import Picture
+from alexnet.report.figures import DARK, LIGHT, Dress, canvas
+from alexnet.report.writing import Part, table_of
+from alexnet.store.records import open_records
+from alexnet.training.chance import TOLERANCE, is_below_chance, loss_at_chance
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters
-from experiments.values import Values, is_made_with
-from stages.options import RECORDS, run
+from experiments.shared.publishing import FOLDER, publish
+from experiments.shared.values import Values, is_made_with
 
 NAME = "recipe_walk"
 TITLE = "Which of the published settings trains?"
@@ -56,12 +56,12 @@ class Run:
 
     def plateau_end(self, entropy: float) -> int | None:
         """Return the first epoch (from 1) whose loss is below the plateau, or None."""
-        below = (epoch for epoch, loss in enumerate(self.losses, 1) if is_below(loss, entropy))
+        below = (epoch for epoch, loss in enumerate(self.losses, 1) if is_below_chance(loss, entropy))
         return next(below, None)
 
     def came_back(self, entropy: float) -> bool:
         """Return whether the run left the plateau and ended on it all the same."""
-        return self.plateau_end(entropy) is not None and not is_below(self.losses[-1], entropy)
+        return self.plateau_end(entropy) is not None and not is_below_chance(self.losses[-1], entropy)
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def main(
     """Write the results of the runs that are there and print the page."""
     walk = read(params, Walk)
     labels = open_records(records, "train").labels
-    entropy, epochs = class_entropy(labels), int(walk.alike["train.epochs"])
+    entropy, epochs = loss_at_chance(labels), int(walk.alike["train.epochs"])
     results = read_results(walk, params, runs, signals)
     description, parts = as_page(results, walk, entropy, epochs, len(labels))
     publish(out, NAME, TITLE, description, parts)

@@ -14,11 +14,11 @@ from typing import Annotated, ClassVar
 import typer
 from pydantic import Field
 
-from alexnet.errors import UserError
-from alexnet.params.base import Section, Strict, read
-from experiments.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
-from experiments.values import Values
-from stages.options import run
+from alexnet.core.errors import UserError
+from alexnet.core.params import Section, Strict, read
+from alexnet.core.stage import run
+from experiments.shared.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
+from experiments.shared.values import Values
 
 HERE = Path("experiments/recipe_walk")
 PARAMS = HERE / "params.yaml"

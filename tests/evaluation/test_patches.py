@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from reference import softmax
 from torch import Tensor
 
-from alexnet.data.loader import Batch
-from alexnet.data.order import Epoch
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
 from alexnet.evaluation.patches import CENTRE, classify, predict, share, ten_patches
-from alexnet.evaluation.predictions import merge
+from alexnet.evaluation.predictions import merge_parts
+from alexnet.feed.loader import Batch
+from alexnet.feed.order import Epoch
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 # Top and left of the four corners and the centre, in the order of the patches.
@@ -172,7 +172,7 @@ def test_several_ranks_give_the_bits_of_one(ranks: int) -> None:
     loader = Pictures(pixels, labels, 2)
     alone = predict(network, loader, share(7, 2), 7, "none")
     parts = [predict(network, loader, share(7, 2, rank, ranks), 7, "none") for rank in range(ranks)]
-    ten, one = merge(parts[::-1], 7)
+    ten, one = merge_parts(parts[::-1], 7)
     assert np.array_equal(ten, alone.ten)
     assert np.array_equal(one, alone.one)
 
@@ -183,7 +183,7 @@ def test_parts_that_miss_or_repeat_a_picture_are_refused() -> None:
     first, second = (predict(network, loader, share(4, 2, rank, 2), 4, "none") for rank in range(2))
     for parts in ([first], [first, first], [first, second, second]):
         with pytest.raises(ValueError, match="each of 4 pictures once"):
-            merge(parts, 4)
+            merge_parts(parts, 4)
 
 
 def test_each_picture_is_asked_for_once() -> None:

@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 from reference import literal_calibration_error, literal_credit, literally_wrong, softmax
 from typer.testing import CliRunner
 
-from alexnet.cli import app
-from alexnet.data import index as indexes
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions as arrays
+from alexnet.cli.main import app
+from alexnet.core.errors import UserError
 from alexnet.evaluation.calibration import BINS
 from alexnet.evaluation.intervals import exact_interval
-from alexnet.evaluation.predictions import Predictions
+from alexnet.evaluation.predictions import (
+    NAMES_FILE,
+    SERVER_FILE,
+    Predictions,
+    average_predictions,
+    load_predictions,
+    save_predictions,
+)
+from alexnet.store import index as indexes
 
 
 def predictions_of(
@@ -119,8 +125,8 @@ def test_a_split_without_labels_has_no_rates() -> None:
 
 def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path: Path) -> None:
     made = random_predictions(2)
-    arrays.save(tmp_path / "here", made)
-    found = arrays.load(tmp_path / "here")
+    save_predictions(tmp_path / "here", made)
+    found = load_predictions(tmp_path / "here")
     for name in ("ten", "one", "labels", "names"):
         assert np.array_equal(getattr(found, name), getattr(made, name))
     assert (found.split, found.classes, found.ids) == (made.split, made.classes, made.ids)
@@ -129,28 +135,28 @@ def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path: Path) -> None:
 
 def test_folders_that_hold_no_predictions_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"about\.json: no such file"):
-        arrays.load(tmp_path)
+        load_predictions(tmp_path)
     made = random_predictions(2)
-    arrays.save(tmp_path, made)
+    save_predictions(tmp_path, made)
     np.save(tmp_path / "ten.npy", made.ten[:-1])
     with pytest.raises(UserError, match="40 pictures × 8 classes"):
-        arrays.load(tmp_path)
+        load_predictions(tmp_path)
     bad = made.ten.copy()
     bad[3, 1] = np.nan
     np.save(tmp_path / "ten.npy", bad)
     with pytest.raises(UserError, match="NaN"):
-        arrays.load(tmp_path)
+        load_predictions(tmp_path)
     (tmp_path / "about.json").write_text("{")
     with pytest.raises(UserError, match="no predictions"):
-        arrays.load(tmp_path)
+        load_predictions(tmp_path)
 
 
 def test_the_servers_file_has_five_ids_a_line_in_the_order_of_names(tmp_path: Path) -> None:
     made = random_predictions(3, pictures=4, classes=7)
     ids = (40, 7, 900, 1, 2, 3, 1000)
     names = np.array([f"ILSVRC2012_test_{number:08d}.JPEG" for number in (3, 1, 4, 2)], dtype=object)
-    arrays.save(tmp_path, replace(made, names=names, ids=ids))
-    lines = (tmp_path / arrays.SERVER_FILE).read_text().splitlines()
+    save_predictions(tmp_path, replace(made, names=names, ids=ids))
+    lines = (tmp_path / SERVER_FILE).read_text().splitlines()
     for line, picture in zip(lines, (1, 3, 0, 2), strict=True):
         ranking = sorted(range(7), key=lambda label: -made.ten[picture, label])[:5]
         assert [int(number) for number in line.split()] == [ids[label] for label in ranking]
@@ -159,32 +165,32 @@ def test_the_servers_file_has_five_ids_a_line_in_the_order_of_names(tmp_path: Pa
 def test_a_picture_that_could_not_be_read_keeps_its_line_on_the_server(tmp_path: Path) -> None:
     made = random_predictions(3, pictures=3, classes=7)
     names = np.array(["c", "a", "d"], dtype=object)
-    arrays.save(tmp_path, replace(made, names=names, skipped=("b",)))
-    lines = (tmp_path / arrays.SERVER_FILE).read_text().splitlines()
+    save_predictions(tmp_path, replace(made, names=names, skipped=("b",)))
+    lines = (tmp_path / SERVER_FILE).read_text().splitlines()
     usual = made.ten[0] + made.ten[1] + made.ten[2]
     for line, scores in zip(lines, (made.ten[1], usual, made.ten[0], made.ten[2]), strict=True):
         ranking = sorted(range(7), key=lambda label: -scores[label])[:5]
         assert line.split() == [str(label + 1) for label in ranking]
-    assert arrays.load(tmp_path).skipped == ("b",)
+    assert load_predictions(tmp_path).skipped == ("b",)
 
 
 def test_without_a_devkit_the_guesses_are_named_not_numbered(tmp_path: Path) -> None:
     made = replace(random_predictions(3, pictures=2, classes=7), ids=())
-    arrays.save(tmp_path, made)
-    assert not (tmp_path / arrays.SERVER_FILE).exists()
-    lines = (tmp_path / arrays.NAMES_FILE).read_text().splitlines()
+    save_predictions(tmp_path, made)
+    assert not (tmp_path / SERVER_FILE).exists()
+    lines = (tmp_path / NAMES_FILE).read_text().splitlines()
     for line, name in zip(lines, sorted(made.names), strict=True):
         scores = made.ten[made.names.tolist().index(name)]
         assert line.split() == [made.classes[label][0] for label in np.argsort(-scores)[:5]]
-    assert arrays.load(tmp_path).ids == ()
+    assert load_predictions(tmp_path).ids == ()
 
 
 def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Path) -> None:
     several = [random_predictions(seed) for seed in (1, 2, 3)]
     folders = [tmp_path / str(number) for number in range(3)]
     for folder, one in zip(folders, several, strict=True):
-        arrays.save(folder, one)
-    together = arrays.average([arrays.load(folder) for folder in folders])
+        save_predictions(folder, one)
+    together = average_predictions([load_predictions(folder) for folder in folders])
     expected = np.mean([one.ten for one in several], 0)
     np.testing.assert_allclose(together.ten, expected, rtol=1e-14)
     np.testing.assert_allclose(together.one, np.mean([one.one for one in several], 0), rtol=1e-14)
@@ -194,12 +200,12 @@ def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Pat
     error = np.mean(literally_wrong(expected, several[0].labels, 1))
     low, high = exact_interval(float(error), 40)
     assert f"3 averaged{' ' * (len(str(folders[0])) - 10)}  {error:.1%} ({low:.1%} to {high:.1%})" in printed
-    assert arrays.load(tmp_path / "mean").metrics() == together.metrics()
+    assert load_predictions(tmp_path / "mean").metrics() == together.metrics()
 
 
 def test_an_ensemble_of_one_is_the_one() -> None:
     one = random_predictions(4)
-    assert np.array_equal(arrays.average([one]).ten, one.ten)
+    assert np.array_equal(average_predictions([one]).ten, one.ten)
 
 
 def test_predictions_of_other_pictures_are_not_averaged() -> None:
@@ -211,4 +217,4 @@ def test_predictions_of_other_pictures_are_not_averaged() -> None:
         ({"classes": one.classes[::-1]}, "classes"),
     ):
         with pytest.raises(UserError, match=f"1 and 2 are of other {what}"):
-            arrays.average([one, replace(one, **change)])
+            average_predictions([one, replace(one, **change)])

@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from alexnet.errors import UserError
-from alexnet.evaluation.predictions import Predictions, save
-from alexnet.files import write_json
-from alexnet.params.base import read
-from alexnet.reporting.figures import LIGHT
-from alexnet.reporting.markdown import render_markdown
-from alexnet.reporting.writing import compose
+from alexnet.core.errors import UserError
+from alexnet.core.files import write_json
+from alexnet.core.params import read
+from alexnet.evaluation.predictions import Predictions, save_predictions
+from alexnet.report.figures import LIGHT
+from alexnet.report.markdown import render_markdown
+from alexnet.report.writing import compose
 from experiments.ablations import summary
 from experiments.ablations.rows import FULL, PARAMS, Ablations, parameters
-from experiments.outcomes import read_outcomes
-from experiments.settings import runs_of
-from experiments.values import Values, write_made_with
+from experiments.shared.outcomes import read_outcomes
+from experiments.shared.settings import runs_of
+from experiments.shared.values import Values, write_made_with
 
 RECIPE = Path("params.yaml")
 # Section 3.2 to 3.5, 4.1, 4.2 and 7, and what the rest of the recipe names.
@@ -121,7 +121,7 @@ def write_run(
         tuple((f"n{number}", f"class {number}") for number in range(classes)),
         tuple(range(1, classes + 1)),
     )
-    save(folder / "evaluated" / name / "predictions", made)
+    save_predictions(folder / "evaluated" / name / "predictions", made)
     write_json(folder / "evaluated" / name / "metrics.json", made.metrics())
     history = pd.DataFrame({"train_loss": [3.0, train_loss], "train_error": [0.9, 0.5]})
     (folder / "runs" / name / "training").mkdir(parents=True)

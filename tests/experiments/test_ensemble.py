@@ -11,14 +11,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from alexnet.data.index import UNKNOWN, Index
-from alexnet.data.records import Records
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions
-from alexnet.evaluation.predictions import Predictions, save
-from alexnet.params.base import read
-from alexnet.reporting.markdown import render_markdown
-from alexnet.reporting.writing import compose
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.evaluation.predictions import Predictions, average_predictions, save_predictions
+from alexnet.report.markdown import render_markdown
+from alexnet.report.writing import compose
+from alexnet.store.index import UNKNOWN, Index
+from alexnet.store.records import Records
 from experiments.ensemble import summary
 from experiments.ensemble.members import (
     MEMBER,
@@ -28,8 +27,8 @@ from experiments.ensemble.members import (
     refuse_strangers,
     refuse_unlabelled,
 )
-from experiments.settings import runs_of
-from experiments.values import write_made_with
+from experiments.shared.settings import runs_of
+from experiments.shared.values import write_made_with
 
 RECIPE = Path("params.yaml")
 PICTURES, CLASSES = 200, 4
@@ -98,7 +97,7 @@ def test_an_ensemble_that_is_wrong_is_refused_before_training(changes: Any, mess
 )
 def test_other_networks_are_refused_by_name_before_training(tmp_path: Path, made: Any, message: str) -> None:
     if made is not None:
-        save(tmp_path / "other", member(np.random.default_rng(0), **made))
+        save_predictions(tmp_path / "other", member(np.random.default_rng(0), **made))
     with pytest.raises(UserError, match=message) as told:
         refuse_strangers([str(tmp_path / "other")], *store(), "val")
     assert "\n" not in str(told.value)
@@ -116,12 +115,12 @@ def test_networks_that_pass_before_training_pass_after_it(tmp_path: Path) -> Non
     own, other = member(draw), member(draw)
     # Another release of the same classes words them otherwise.
     worded = tuple((wnid, f"{words}, or so") for wnid, words in other.classes)
-    save(tmp_path / "own", own)
-    save(tmp_path / "other", replace(other, classes=worded))
+    save_predictions(tmp_path / "own", own)
+    save_predictions(tmp_path / "other", replace(other, classes=worded))
     refuse_strangers([str(tmp_path / "other")], *store(), "val")
     folders = {name: tmp_path / name for name in ("own", "other")}
     members = summary.read_members(folders, {})
-    averaged = predictions.average([*members.values()])
+    averaged = average_predictions([*members.values()])
     assert averaged.classes == own.classes
     np.testing.assert_allclose(averaged.ten, (own.ten + other.ten) / 2)
 
@@ -130,7 +129,7 @@ def test_a_network_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     twin = member(np.random.default_rng(0))
     folders = {name: tmp_path / name for name in ("one", "two")}
     for folder in folders.values():
-        save(folder, twin)
+        save_predictions(folder, twin)
     with pytest.raises(UserError, match=r"one and .*two hold the same predictions"):
         refuse_strangers(list(map(str, folders.values())), *store(), "val")
     with pytest.raises(UserError, match=r"one and .*two hold the same predictions"):
@@ -141,7 +140,7 @@ def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
     draw = np.random.default_rng(5)
     folders = {f"member-{seed}": tmp_path / f"member-{seed}" for seed in (1, 2, 3)}
     for folder in folders.values():
-        save(folder, member(draw))
+        save_predictions(folder, member(draw))
     members = summary.read_members(folders, {})
     ensemble = ensemble_of(seeds=[1, 2, 3])
     found, parts = summary.as_page(members, False, ensemble, parameters(ensemble, RECIPE), 1000)
@@ -161,11 +160,11 @@ def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
 
 def test_a_missing_or_strange_member_is_named(tmp_path: Path) -> None:
     draw = np.random.default_rng(6)
-    save(tmp_path / "member-1", member(draw))
+    save_predictions(tmp_path / "member-1", member(draw))
     folders = {name: tmp_path / name for name in ("member-1", "member-2")}
     with pytest.raises(UserError, match="member-2: this network's predictions are missing"):
         summary.read_members(folders, {})
-    save(tmp_path / "member-2", member(draw, classes=3))
+    save_predictions(tmp_path / "member-2", member(draw, classes=3))
     with pytest.raises(UserError, match=r"member-2: of other classes than .*member-1"):
         summary.read_members(folders, {})
 
@@ -175,7 +174,7 @@ def test_a_member_made_with_former_parameters_is_named(tmp_path: Path) -> None:
     planned = runs_of({MEMBER: parameters(ensemble, RECIPE)}, ensemble.seeds)
     folders = {name: tmp_path / name / "predictions" for name in planned}
     for seed, (name, folder) in enumerate(folders.items()):
-        save(folder, member(np.random.default_rng(seed)))
+        save_predictions(folder, member(np.random.default_rng(seed)))
         write_made_with(folder.parent, planned[name])
     assert list(summary.read_members(folders, planned)) == ["member-1", "member-2"]
     write_made_with(tmp_path / "member-2", {**planned["member-2"], "train.epochs": 3})

@@ -18,26 +18,19 @@ from ruamel.yaml import YAML
 from torch import nn
 from torch.nn import functional
 
-from alexnet.errors import UserError
-from alexnet.files import write_json
-from alexnet.params.base import read, validate
-from alexnet.reporting.document import Picture
+from alexnet.core.errors import UserError
+from alexnet.core.files import write_json
+from alexnet.core.params import read, validate
+from alexnet.report.document import Picture
 from alexnet.training.precision import Precision
 from experiments.figure1 import norm, summary, sweep
 from experiments.figure1.arrays import Pictures
 from experiments.figure1.loading import Data
-from experiments.figure1.networks import (
-    FourLayers,
-    LocallyConnected,
-    LocalNet,
-    initialise,
-    pooled,
-    unit_gain,
-)
+from experiments.figure1.networks import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
 from experiments.figure1.pictures import shrink
 from experiments.figure1.settings import PARAMS, Activation, Figure1
 from experiments.figure1.training import Training, epochs_to
-from experiments.values import write_made_with
+from experiments.shared.values import write_made_with
 
 PIPELINE = "experiments/figure1/dvc.yaml"
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ from conftest import ROOT, Project, make_project, stages_run
 from imports import OWN, code_of
 from ruamel.yaml import YAML
 
-from alexnet.data import index
-from alexnet.errors import UserError
-from alexnet.params.base import read
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.store.index import read_classes
 from experiments import side_by_side
 from experiments.recipe_walk.walk import PARAMS, Walk
 from experiments.side_by_side import places, shares
@@ -58,9 +58,9 @@ def test_stages_depend_on_the_code_that_they_run(name: str) -> None:
             continue
         needed = code_of(module, ROOT)
         # Where training is, DALI is imported when it is chosen.
-        needed |= {"alexnet/data/dali.py"} & declared
+        needed |= {"alexnet/feed/dali.py"} & declared
         assert {file for file in needed if not covered(file, declared)} == set()
-        templates = {dep for dep in declared if dep.startswith("alexnet/reporting/report.")}
+        templates = {dep for dep in declared if dep.startswith("alexnet/report/report.")}
         assert {
             dep for dep in declared - templates if not any(covered(file, {dep}) for file in needed)
         } == set()
@@ -197,7 +197,7 @@ def test_pretraining(project: Project) -> None:
     set_all(project, "pretraining", seeds=[1], plain_seeds=[1], average=members, rates=rates, alike=TOY)
     project.repro(pipeline)
     theirs, ours = (
-        set(index.read_classes(project.folder / folder)["wnid"])
+        set(read_classes(project.folder / folder)["wnid"])
         for folder in ("experiments/pretraining/larger/index", "data/index")
     )
     assert theirs.isdisjoint(ours)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.paired import difference, over_pictures, over_seeds
+from experiments.shared.paired import difference, over_pictures, over_seeds
 
 
 def test_the_seeds_interval_is_students() -> None:

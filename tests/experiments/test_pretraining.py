@@ -11,14 +11,14 @@ import pytest
 from conftest import ROOT
 from test_ensemble import member
 
-from alexnet.errors import DivergedError, UserError
-from alexnet.files import write_json
-from alexnet.params.base import read
-from alexnet.params.train import Train
-from alexnet.reporting.markdown import render_markdown
-from alexnet.reporting.writing import compose
-from alexnet.training.run import Paths
+from alexnet.core.errors import DivergedError, UserError
+from alexnet.core.files import write_json
+from alexnet.core.params import read
+from alexnet.report.markdown import render_markdown
+from alexnet.report.writing import compose
+from alexnet.training.params import Train
 from alexnet.training.schedule import Schedule
+from alexnet.training.train import Paths
 from experiments.pretraining import arm, summary
 from experiments.pretraining.arm import best_rate
 from experiments.pretraining.plans import (
@@ -32,7 +32,7 @@ from experiments.pretraining.plans import (
     of_arm,
     pretrained,
 )
-from experiments.values import nested, write_made_with
+from experiments.shared.values import nested, write_made_with
 
 RECIPE = Path("params.yaml")
 

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from alexnet.errors import UserError
-from alexnet.params.augment import Augment
-from alexnet.params.base import read
-from alexnet.params.model import Model
-from alexnet.params.train import Train
-from alexnet.reporting.markdown import render_markdown
-from alexnet.reporting.writing import compose
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.feed.params import Augment
+from alexnet.model.params import Model
+from alexnet.report.markdown import render_markdown
+from alexnet.report.writing import compose
+from alexnet.training.params import Train
 from experiments.recipe_walk import summary
 from experiments.recipe_walk.walk import PARAMS, Walk, parameters
-from experiments.settings import runs_of
-from experiments.values import write_made_with
+from experiments.shared.settings import runs_of
+from experiments.shared.values import write_made_with
 
 SECTIONS = (Augment, Model, Train)
 TOY_ROWS: list[dict[str, Any]] = [

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from alexnet.cli import app
-from alexnet.errors import UserError
+from alexnet.cli.main import app
+from alexnet.core.errors import UserError
 from alexnet.evaluation.patches import classify
-from alexnet.foreign import caffe
-from alexnet.model import weights
-from alexnet.model.inputs import Patches
+from alexnet.foreign.caffe import model_of, network_of, read_classes, read_npz
+from alexnet.model.input import Patches
 from alexnet.model.network import AlexNet
+from alexnet.model.weights import load_network
 
 Array = NDArray[Any]
 CLASSES = 7
@@ -116,7 +116,7 @@ PLACES = [(14, 14, False), (0, 29, True), (29, 3, False)]
 
 
 def test_the_network_computes_what_caffe_would(npz: Path) -> None:
-    network = caffe.network_of(caffe.read_npz(npz), npz).double()
+    network = network_of(read_npz(npz), npz).double()
     whole = pictures(len(PLACES))
     cut = [
         picture[top : top + 227, left : left + 227][:, :: -1 if mirrored else 1]
@@ -133,7 +133,7 @@ def test_the_network_computes_what_caffe_would(npz: Path) -> None:
 
 
 def test_the_ten_patches_are_those_of_227_pixels(npz: Path) -> None:
-    network = caffe.network_of(caffe.read_npz(npz), npz)
+    network = network_of(read_npz(npz), npz)
     whole = pictures(1)
     found = classify(network, torch.from_numpy(whole)).numpy()[0]
     corners = [(0, 0), (0, 29), (29, 0), (29, 29), (14, 14)]
@@ -148,16 +148,16 @@ def test_blobs_of_four_dimensions_and_a_mean_of_three_numbers(npz: Path, tmp_pat
     arrays = arrays_of()
     old = {name: values.reshape((1,) * (4 - values.ndim) + values.shape) for name, values in arrays.items()}
     old["mean"] = np.array([10, 20, 30], np.float32)
-    network = caffe.network_of(old, npz)
+    network = network_of(old, npz)
     assert torch.equal(network.fc6.weight, torch.from_numpy(arrays["fc6_0"]))
     assert network.input.mean_image[:, 7, 9].tolist() == [30, 20, 10]
-    without = caffe.network_of(arrays_of(mean=False), npz)
+    without = network_of(arrays_of(mean=False), npz)
     assert without.input.mean_image[:, 0, 0].tolist() == pytest.approx([122.67891, 116.66877, 104.00699])
 
 
 def test_the_full_size_has_the_papers_parameters() -> None:
     with torch.device("meta"):
-        network = AlexNet(caffe.model_of(1.0), 1000)
+        network = AlexNet(model_of(1.0), 1000)
     assert [layer.size for layer in network.layers if layer.is_convolution] == [55, 27, 13, 13, 13]
     assert sum(parameter.numel() for parameter in network.parameters()) == 60_965_224
 
@@ -168,10 +168,10 @@ def test_the_command_writes_what_can_be_loaded(npz: Path, tmp_path: Path) -> Non
     done = CliRunner().invoke(app, ["import-caffe", str(npz), "--out", str(out), "--classes", str(names)])
     assert done.exit_code == 0, done.output
     assert "7 classes, 227×227" in done.output
-    network, classes = weights.load(out)
+    network, classes = load_network(out)
     assert classes[3] == ("n00000003", "word 3, other")
     picture = torch.from_numpy(pictures(1))
-    expected = classify(caffe.network_of(caffe.read_npz(npz), npz), picture)
+    expected = classify(network_of(read_npz(npz), npz), picture)
     assert torch.equal(classify(network, picture), expected)
 
 
@@ -198,7 +198,7 @@ def test_arrays_that_do_not_fit_are_named(spoil: Any, message: str) -> None:
     arrays = arrays_of()
     spoil(arrays)
     with pytest.raises(UserError, match=rf"bvlc\.npz: {message}") as caught:
-        caffe.network_of(arrays, Path("bvlc.npz"))
+        network_of(arrays, Path("bvlc.npz"))
     assert "\n" not in str(caught.value)
 
 
@@ -208,8 +208,8 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     np.savez(pickled, conv1_0=np.array([{}], object))
     for path in (text, pickled, tmp_path / "absent.npz"):
         with pytest.raises(UserError, match=path.name):
-            caffe.read_npz(path)
+            read_npz(path)
     names = tmp_path / "names.txt"
     names.write_text("n1 one\n")
     with pytest.raises(UserError, match=r"names\.txt: found 1 classes; allowed: 7"):
-        caffe.read_classes(names, 7)
+        read_classes(names, 7)

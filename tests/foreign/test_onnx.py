@@ -13,13 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from alexnet.core.params import read
 from alexnet.evaluation.patches import classify
-from alexnet.foreign.onnx import export
+from alexnet.foreign.onnx import export_onnx
 from alexnet.model.initial import initialise
-from alexnet.model.inputs import Patches
+from alexnet.model.input import Patches
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 PAPER, SOURCE = "imagenet-2012-paper.yaml", "imagenet-2012-source.yaml"
@@ -63,7 +63,7 @@ def run(path: Path, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
 )
 def test_ten_patches_give_the_same_top_5(profile: str, changes: dict[str, Any], tmp_path: Path) -> None:
     network, path = network_of(profile, **changes), tmp_path / "network.onnx"
-    export(path, network, CLASSES)
+    export_onnx(path, network, CLASSES)
     # Another batch than the graph was traced with.
     batch = pictures(3)
     found, expected = run(path, batch), classify(network, torch.from_numpy(batch)).numpy()
@@ -76,7 +76,7 @@ def test_ten_patches_give_the_same_top_5(profile: str, changes: dict[str, Any], 
 
 def test_one_patch_is_the_centre(tmp_path: Path) -> None:
     network, path = network_of(PAPER), tmp_path / "network.onnx"
-    export(path, network, CLASSES, patches=1)
+    export_onnx(path, network, CLASSES, patches=1)
     batch = pictures(2)
     corner = torch.full((2,), 16)
     centre = Patches(
@@ -90,7 +90,7 @@ def test_one_patch_is_the_centre(tmp_path: Path) -> None:
 
 def test_the_file_is_valid_and_names_its_classes(tmp_path: Path) -> None:
     path = tmp_path / "network.onnx"
-    export(path, network_of(PAPER), CLASSES, patches=1)
+    export_onnx(path, network_of(PAPER), CLASSES, patches=1)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     about = {entry.key: entry.value for entry in model.metadata_props}

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet.errors import UserError
-from alexnet.mesh import Mesh
-from alexnet.model.columns import keep_column
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise, standard_deviation
 from alexnet.model.network import AlexNet, Layer, layers
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
+from alexnet.parallel.columns import keep_column
+from alexnet.parallel.mesh import Mesh
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 PAPER, SOURCE = "imagenet-2012-paper.yaml", "imagenet-2012-source.yaml"

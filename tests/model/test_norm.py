@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexnet.core.params import read
 from alexnet.model import norm as norms
 from alexnet.model.network import AlexNet
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 

@@ -9,12 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from alexnet.errors import UserError
-from alexnet.model import weights
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
+from alexnet.model.weights import save_network, start_from
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 CLASSES = [("n01", "one"), ("n02", "two"), ("n03", "three")]
@@ -33,7 +33,7 @@ def network_of(seed: int, classes: int = 3, **changes: Any) -> AlexNet:
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, AlexNet]:
     path, network = tmp_path / "first.safetensors", network_of(1)
-    weights.save(path, network, CLASSES)
+    save_network(path, network, CLASSES)
     return path, network
 
 
@@ -47,7 +47,7 @@ def assert_layers(network: AlexNet, expected: dict[str, AlexNet]) -> None:
 def test_an_equal_network_is_loaded_whole_but_for_the_mean_image(saved: tuple[Path, AlexNet]) -> None:
     path, first = saved
     network = network_of(2)
-    start = weights.start_from(path, network, WNIDS)
+    start = start_from(path, network, WNIDS)
     assert str(start) == f"loaded {', '.join(ALL)}; freshly drawn: nothing"
     assert_layers(network, dict.fromkeys(ALL, first))
     assert (network.input.mean_image == 2).all()
@@ -59,7 +59,7 @@ def test_an_equal_network_is_loaded_whole_but_for_the_mean_image(saved: tuple[Pa
 def test_other_classes_get_an_fc8_of_their_own(saved: tuple[Path, AlexNet], wnids: list[str]) -> None:
     path, first = saved
     network, drawn = network_of(2, len(wnids)), network_of(2, len(wnids))
-    start = weights.start_from(path, network, wnids)
+    start = start_from(path, network, wnids)
     assert str(start) == f"loaded {', '.join(ALL[:-1])}; freshly drawn: fc8"
     assert_layers(network, {**dict.fromkeys(ALL, first), "fc8": drawn})
 
@@ -67,15 +67,15 @@ def test_other_classes_get_an_fc8_of_their_own(saved: tuple[Path, AlexNet], wnid
 def test_an_added_conv6_is_drawn(saved: tuple[Path, AlexNet]) -> None:
     path, first = saved
     network, drawn = network_of(2, conv6=True), network_of(2, conv6=True)
-    assert weights.start_from(path, network, WNIDS).fresh == ["conv6"]
+    assert start_from(path, network, WNIDS).fresh == ["conv6"]
     assert_layers(network, {**dict.fromkeys(ALL, first), "conv6": drawn})
 
 
 def test_a_conv6_that_is_left_out_is_named(tmp_path: Path) -> None:
     path, first = tmp_path / "first.safetensors", network_of(1, conv6=True)
-    weights.save(path, first, CLASSES)
+    save_network(path, first, CLASSES)
     network = network_of(2)
-    start = weights.start_from(path, network, WNIDS)
+    start = start_from(path, network, WNIDS)
     assert start.unused == ["conv6"]
     assert str(start).endswith("; not used: conv6")
     assert_layers(network, dict.fromkeys(ALL, first))
@@ -85,7 +85,7 @@ def test_a_file_without_class_names_is_taken_by_its_shapes(tmp_path: Path) -> No
     path, first = tmp_path / "bare.safetensors", network_of(1)
     safetensors.torch.save_file({name: p.detach() for name, p in first.named_parameters()}, path)
     network = network_of(2)
-    assert weights.start_from(path, network, ["a", "b", "c"]).fresh == []
+    assert start_from(path, network, ["a", "b", "c"]).fresh == []
     assert_layers(network, dict.fromkeys(ALL, first))
 
 
@@ -105,14 +105,14 @@ def test_a_tensor_that_does_not_fit_is_named(saved: tuple[Path, AlexNet], spoil:
     spoil(tensors)
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(UserError, match=message) as caught:
-        weights.start_from(path, network_of(2), WNIDS)
+        start_from(path, network_of(2), WNIDS)
     assert "first.safetensors" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_network_of_another_width_is_refused(saved: tuple[Path, AlexNet]) -> None:
     with pytest.raises(UserError, match=r"conv1\.weight: found"):
-        weights.start_from(saved[0], network_of(2, width=0.06), WNIDS)
+        start_from(saved[0], network_of(2, width=0.06), WNIDS)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 something else"])
@@ -121,4 +121,4 @@ def test_what_is_no_such_file_is_named(tmp_path: Path, content: bytes | None) ->
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"train\.initial_weights: .*other\.safetensors: (no such|not a)"):
-        weights.start_from(path, network_of(2), WNIDS)
+        start_from(path, network_of(2), WNIDS)

@@ -12,13 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from alexnet.errors import UserError
-from alexnet.model import weights
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
 from alexnet.model.initial import initialise
-from alexnet.model.inputs import Patches
+from alexnet.model.input import Patches
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
+from alexnet.model.weights import load_network, save_network
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 CLASSES = [("n02085620", "Chihuahua"), ("n02123045", "tabby, tabby cat"), ("n07753592", 'banana "plátano"')]
@@ -48,8 +48,8 @@ def logits_of(network: AlexNet) -> Tensor:
 def test_what_is_loaded_computes_what_was_saved(tmp_path: Path, changes: dict[str, Any]) -> None:
     network = network_of(**changes)
     path = tmp_path / "deep" / "network.safetensors"
-    weights.save(path, network, CLASSES)
-    loaded, classes = weights.load(path)
+    save_network(path, network, CLASSES)
+    loaded, classes = load_network(path)
     assert torch.equal(logits_of(loaded), logits_of(network))
     assert classes == CLASSES
     assert loaded.model == network.model
@@ -60,7 +60,7 @@ def test_what_is_loaded_computes_what_was_saved(tmp_path: Path, changes: dict[st
 def test_a_network_that_is_saved_stays_as_it_was(tmp_path: Path) -> None:
     network = network_of().train()
     before = {name: values.clone() for name, values in network.state_dict().items()}
-    weights.save(tmp_path / "network.safetensors", network, CLASSES)
+    save_network(tmp_path / "network.safetensors", network, CLASSES)
     assert network.training
     assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
 
@@ -68,11 +68,11 @@ def test_a_network_that_is_saved_stays_as_it_was(tmp_path: Path) -> None:
 def test_equal_networks_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
     contents = []
     for number, seed in enumerate((1, 1, 2)):
-        weights.save(tmp_path / str(number), network_of(seed), CLASSES)
+        save_network(tmp_path / str(number), network_of(seed), CLASSES)
         contents.append((tmp_path / str(number)).read_bytes())
     assert contents[0] == contents[1]
     assert contents[0] != contents[2]
-    weights.save(tmp_path / "0", network_of(), CLASSES)
+    save_network(tmp_path / "0", network_of(), CLASSES)
     assert (tmp_path / "0").read_bytes() == contents[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
@@ -142,16 +142,16 @@ def older_settings(path: Path) -> None:
 )
 def test_a_file_that_is_no_network_is_named(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     path = tmp_path / "network.safetensors"
-    weights.save(path, network_of(), CLASSES)
+    save_network(path, network_of(), CLASSES)
     spoil(path)
     with pytest.raises(UserError, match=r"network\.safetensors") as caught:
-        weights.load(path)
+        load_network(path)
     assert "\n" not in str(caught.value)
 
 
 def test_the_message_names_the_tensor_that_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
-    weights.save(path, network_of(), CLASSES)
+    save_network(path, network_of(), CLASSES)
     missing_tensor(path)
     with pytest.raises(UserError, match=r"conv3\.bias"):
-        weights.load(path)
+        load_network(path)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from conftest import Project, make_project, stages_run
 
-from alexnet.evaluation import predictions
-from alexnet.pages import PAGES, enter
+from alexnet.evaluation.predictions import load_predictions, save_predictions
+from alexnet.report.listed import PAGES, list_page
 
 REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
 
@@ -68,7 +68,7 @@ def test_train_changes_run_what_follows(project: Project) -> None:
 
 
 def test_an_experiments_page_makes_the_report_again_and_no_experiment_runs(project: Project) -> None:
-    enter("walk", "Which trains?", "Both do.", project.folder / PAGES)
+    list_page("walk", "Which trains?", "Both do.", project.folder / PAGES)
     assert stages_run(project.repro()) == ["index", "report"]
     for name in ("report.html", "report.md"):
         told = (project.folder / "reports" / name).read_text()
@@ -79,8 +79,8 @@ def test_an_experiments_page_makes_the_report_again_and_no_experiment_runs(proje
 
 
 def test_other_runs_predictions_make_a_row(project: Project) -> None:
-    own = predictions.load(project.folder / "data/predictions")
-    predictions.save(project.folder / "second", replace(own, ten=np.roll(own.ten, 1, axis=1)))
+    own = load_predictions(project.folder / "data/predictions")
+    save_predictions(project.folder / "second", replace(own, ten=np.roll(own.ten, 1, axis=1)))
     project.set("report.ensemble", ["second"])
     assert stages_run(project.repro()) == ["check", "index", "report"]
     assert "2 CNNs, averaged" in (project.folder / "reports/report.md").read_text()

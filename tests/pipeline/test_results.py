@@ -15,22 +15,22 @@ from PIL import Image
 from reference import literal_calibration_error, literally_wrong
 from typer.testing import CliRunner
 
-from alexnet.cli import app
-from alexnet.data import index as indexes
-from alexnet.data.records import decoded, open_records
-from alexnet.errors import UserError
-from alexnet.evaluation import predictions as arrays
+from alexnet.cli.main import app
+from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
 from alexnet.evaluation.calibration import BINS
-from alexnet.evaluation.run import Paths, evaluate_and_record
-from alexnet.mesh import Mesh
-from alexnet.params.evaluate import Evaluate
-from alexnet.params.machine import Machine
+from alexnet.evaluation.evaluate import Paths, evaluate_network
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
+from alexnet.parallel.mesh import Mesh
+from alexnet.store.index import read_classes, read_index, write_index
+from alexnet.store.records import decoded, open_records
 
 CPU = torch.device("cpu")
 
 
 def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
-    found = arrays.load(project.folder / "data/predictions")
+    found = load_predictions(project.folder / "data/predictions")
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     records = open_records(project.folder / "data/records", "val")
     assert found.names.tolist() == records.names.tolist()
@@ -43,9 +43,9 @@ def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
     assert metrics["loss"] == pytest.approx(-np.log(found.ten[range(12), found.labels]).mean(), rel=1e-12)
     calibration = literal_calibration_error(np.array(found.ten), found.labels, BINS)
     assert metrics["calibration_error"] == pytest.approx(calibration, rel=1e-9)
-    server = (project.folder / "data/predictions" / arrays.SERVER_FILE).read_text().splitlines()
+    server = (project.folder / "data/predictions" / SERVER_FILE).read_text().splitlines()
     assert len(server) == 12
-    classes = indexes.read_classes(project.folder / "data/index")
+    classes = read_classes(project.folder / "data/index")
     assert sorted(classes["ilsvrc_id"]) == [1, 2, 3]
     by_name = dict(zip(sorted(found.names), server, strict=True))
     for name, scores in zip(found.names, found.ten, strict=True):
@@ -64,15 +64,15 @@ def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> N
     )
     machine, settings = Machine(progress="none"), Evaluate(split="val", ties="against")
     with pytest.raises(UserError, match="no records of the split test"):
-        evaluate_and_record(Mesh(), CPU, Evaluate(split="test", ties="against"), machine, paths)
+        evaluate_network(Mesh(), CPU, Evaluate(split="test", ties="against"), machine, paths)
     (tmp_path / "weights").write_bytes(b"none")
     with pytest.raises(UserError, match="not a network"):
-        evaluate_and_record(Mesh(), CPU, settings, machine, replace(paths, weights=tmp_path / "weights"))
-    index = indexes.read(paths.index)
+        evaluate_network(Mesh(), CPU, settings, machine, replace(paths, weights=tmp_path / "weights"))
+    index = read_index(paths.index)
     renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
-    indexes.write(tmp_path / "index", replace(index, classes=renamed), "folders")
+    write_index(tmp_path / "index", replace(index, classes=renamed), "folders")
     with pytest.raises(UserError, match="trained for 3 classes"):
-        evaluate_and_record(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
+        evaluate_network(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
     assert not metrics.exists()
 
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from alexnet.errors import UserError
-from alexnet.params.retrieve import Retrieve
-from alexnet.retrieval import codes
-from alexnet.retrieval import library as libraries
-from alexnet.retrieval.library import Library
+from alexnet.core.errors import UserError
+from alexnet.retrieval.codes import load_encoder, save_encoder, train_encoder
+from alexnet.retrieval.library import FEATURES, Library, load_library, save_library
+from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import by_code, nearest, pack, recall
 
 SETTINGS = Retrieve(code_bits=16, steps=150, batch_size=32, queries=10, seed=1)
@@ -32,7 +31,7 @@ def test_learned_codes_find_more_than_untrained_ones() -> None:
     exact = nearest(features, features[:40], 6).records
     found = {}
     for steps in (1, 150):
-        encoder = codes.train(features, SETTINGS.model_copy(update={"steps": steps}), CPU)
+        encoder = train_encoder(features, SETTINGS.model_copy(update={"steps": steps}), CPU)
         packed = encoder.codes(features)
         found[steps] = recall(exact, by_code(packed, packed[:40], 30))
     chance = 30 / 400
@@ -42,26 +41,26 @@ def test_learned_codes_find_more_than_untrained_ones() -> None:
 
 def test_equal_seeds_give_equal_codes() -> None:
     features, few = clustered(), SETTINGS.model_copy(update={"steps": 5})
-    first, again = (codes.train(features, few, CPU).codes(features) for _ in range(2))
+    first, again = (train_encoder(features, few, CPU).codes(features) for _ in range(2))
     assert np.array_equal(first, again)
-    other = codes.train(features, few.model_copy(update={"seed": 2}), CPU).codes(features)
+    other = train_encoder(features, few.model_copy(update={"seed": 2}), CPU).codes(features)
     assert not np.array_equal(first, other)
 
 
 def test_codes_are_the_signs_of_the_encoder(tmp_path: Path) -> None:
     features = clustered()
-    encoder = codes.train(features, SETTINGS.model_copy(update={"steps": 5}), CPU)
+    encoder = train_encoder(features, SETTINGS.model_copy(update={"steps": 5}), CPU)
     inputs = (torch.from_numpy(features) - encoder.mean) / encoder.scale
     with torch.no_grad():
         expected = pack((encoder.encoder(inputs) > 0).numpy())
     assert np.array_equal(encoder.codes(features), expected)
-    codes.save(tmp_path / "encoder.safetensors", encoder)
-    assert np.array_equal(codes.load(tmp_path / "encoder.safetensors").codes(features), expected)
+    save_encoder(tmp_path / "encoder.safetensors", encoder)
+    assert np.array_equal(load_encoder(tmp_path / "encoder.safetensors").codes(features), expected)
 
 
 def library_of(folder: Path) -> tuple[Library, Path]:
     features = clustered(120)
-    encoder = codes.train(features, SETTINGS, CPU)
+    encoder = train_encoder(features, SETTINGS, CPU)
     names = np.array([f"{number}.jpg" for number in range(120)], dtype=object)
     library = Library(
         features,
@@ -72,16 +71,16 @@ def library_of(folder: Path) -> tuple[Library, Path]:
         [("n1", "a"), ("n2", "b"), ("n3", "c")],
     )
     folder.mkdir()
-    np.save(folder / libraries.FEATURES, features)
+    np.save(folder / FEATURES, features)
     weights = folder.parent / "weights"
     weights.write_bytes(b"weights")
-    libraries.save(folder, library, weights)
+    save_library(folder, library, weights)
     return library, weights
 
 
 def test_a_library_that_is_kept_finds_the_same(tmp_path: Path) -> None:
     made, weights = library_of(tmp_path / "library")
-    found = libraries.load(tmp_path / "library", weights)
+    found = load_library(tmp_path / "library", weights)
     queries = made.features[:4] + np.float32(0.01)
     for search in ("neighbours", "neighbours_by_code"):
         before, after = (getattr(one, search)(queries, 6) for one in (made, found))
@@ -95,12 +94,12 @@ def test_libraries_that_are_none_or_of_other_weights_are_told(tmp_path: Path) ->
     other = tmp_path / "other"
     other.write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"made with other weights than .*dvc repro retrieve"):
-        libraries.load(tmp_path / "library", other)
+        load_library(tmp_path / "library", other)
     np.save(tmp_path / "library" / "codes.npy", np.zeros((3, 1), np.uint64))
     with pytest.raises(UserError, match="do not agree"):
-        libraries.load(tmp_path / "library", weights)
+        load_library(tmp_path / "library", weights)
     (tmp_path / "library" / "encoder.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="no features that this project wrote"):
-        libraries.load(tmp_path / "library", weights)
+        load_library(tmp_path / "library", weights)
     with pytest.raises(UserError, match=r"about\.json: no such file; run the retrieve stage"):
-        libraries.load(tmp_path / "nothing", weights)
+        load_library(tmp_path / "nothing", weights)

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from conftest import ROOT
 
-from alexnet.data.loader import Batch
-from alexnet.data.order import Epoch
+from alexnet.core.params import read
+from alexnet.feed.loader import Batch
+from alexnet.feed.order import Epoch
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
+from alexnet.model.params import Model
 from alexnet.retrieval.features import features_of_centre, features_of_picture
 
 

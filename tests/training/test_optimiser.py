@@ -10,11 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from alexnet.core.params import read
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.model import Model
-from alexnet.params.train import Train
+from alexnet.model.params import Model
 from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.params import Train
 from alexnet.training.schedule import Rates
 
 PROFILES = Path(__file__).parents[2] / "profiles"

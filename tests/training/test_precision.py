@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet import device as devices
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.base import read
-from alexnet.params.machine import Machine
-from alexnet.params.model import Model
+from alexnet.model.params import Model
+from alexnet.parallel.device import memory_format, should_compile
 from alexnet.training.precision import Precision
 
 PROFILES = Path(__file__).parents[2] / "profiles"
@@ -103,13 +103,13 @@ def test_the_order_in_memory_changes_rounding_alone(profile: str) -> None:
 
 
 def test_auto_is_channels_last_and_pictures_come_in_that_order() -> None:
-    assert devices.memory_format(Machine()) == torch.channels_last
-    assert devices.memory_format(Machine(memory_format="contiguous")) == torch.contiguous_format
+    assert memory_format(Machine()) == torch.channels_last
+    assert memory_format(Machine(memory_format="contiguous")) == torch.contiguous_format
 
 
 def test_compiling_is_for_gpus_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not devices.should_compile(Machine(), CPU)
-    assert not devices.should_compile(Machine(compile=False), CPU)
+    assert not should_compile(Machine(), CPU)
+    assert not should_compile(Machine(compile=False), CPU)
     assert capsys.readouterr().out == ""
 
 
@@ -123,7 +123,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(
         return forward
 
     monkeypatch.setattr(torch, "compile", failing)
-    assert not devices.should_compile(Machine(compile=True), CPU)
+    assert not should_compile(Machine(compile=True), CPU)
     (line,) = capsys.readouterr().out.splitlines()
     assert "No working C++ compiler found in g++" in line
     assert "goes on without" in line

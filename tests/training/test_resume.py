@@ -15,22 +15,22 @@ import torch
 from dvclive import Live
 from PIL import Image
 
-from alexnet.data.loader import TorchLoader
-from alexnet.data.order import Epoch
-from alexnet.data.records import Record, Records, open_records, write_shard, write_tables
-from alexnet.data.statistics import Statistics
-from alexnet.errors import UserError
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.feed.loader import TorchLoader
+from alexnet.feed.order import Epoch
+from alexnet.feed.params import Augment
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.params.augment import Augment
-from alexnet.params.base import read
-from alexnet.params.model import Model
-from alexnet.params.train import Train
-from alexnet.training import logbook
+from alexnet.model.params import Model
+from alexnet.store.records import Record, Records, open_records, write_shard, write_tables
+from alexnet.store.statistics import Statistics
+from alexnet.training import log as logbook
 from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.logbook import Logbook
-from alexnet.training.loop import Setting, Trainer
+from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow
+from alexnet.training.params import Train
+from alexnet.training.trainer import Setting, Trainer
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alexnet.params.base import read
-from alexnet.params.train import Train
+from alexnet.core.params import read
+from alexnet.training.params import Train
 from alexnet.training.schedule import Rates, Schedule
 
 PROFILES = Path(__file__).parents[2] / "profiles"

@@ -1,0 +1,76 @@
+"""Look after the records: check them, and see what training sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alexnet.core.errors import UserError, shown_plainly
+
+RECORDS = Path("data/records")
+INDEX = Path("data/index")
+
+app = typer.Typer(no_args_is_help=True, help="Check the records, and see what training sees.")
+
+
+@shown_plainly
+def verify(
+    records: Annotated[Path, typer.Option(help="the store to check")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="what should be in it")] = INDEX,
+    skipped: Annotated[Path, typer.Option(help="what was left out")] = Path("reports/skipped.csv"),
+) -> None:
+    """Check the records against index and checksums, byte by byte, and name what is wrong."""
+    import pandas as pd
+
+    from alexnet.ingest.verify import problems
+    from alexnet.store.index import read_index
+
+    left_out = pd.DataFrame(columns=["split", "name"])
+    if skipped.exists():
+        left_out = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+    found = problems(records, read_index(index), left_out)
+    for problem in found:
+        print(problem)
+    if found:
+        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it anew.")
+    print(f"{records}: every shard, picture and label is as it should be")
+
+
+@shown_plainly
+def show(
+    records: Annotated[Path, typer.Option(help="the store")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="for the classes' words")] = INDEX,
+    statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = Path("data/statistics.npz"),
+    params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = Path(
+        "params.yaml"
+    ),
+    epoch: Annotated[int, typer.Option(min=1, help="of which to show the beginning")] = 1,
+    pictures: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
+    out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),
+) -> None:
+    """Write a contact sheet (PNG) of training patches, without and with each augmentation."""
+    from alexnet.core.params import read
+    from alexnet.feed.contact_sheet import contact_sheet, write_png
+    from alexnet.feed.params import Augment
+    from alexnet.store.index import read_classes
+    from alexnet.store.records import open_records
+    from alexnet.store.statistics import read_statistics
+    from alexnet.training.params import Train
+
+    sheet = contact_sheet(
+        open_records(records, "train"),
+        read_classes(index)["words"].tolist(),
+        read_statistics(statistics),
+        read(params, Augment),
+        read(params, Train).seed,
+        epoch,
+        pictures,
+    )
+    write_png(out, sheet)
+    print(out)
+
+
+for command in (verify, show):
+    app.command()(command)

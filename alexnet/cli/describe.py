@@ -1,0 +1,55 @@
+"""Describe the network that a parameter file asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from alexnet.model.params import Model
+
+
+def describe(
+    params: Annotated[Path, typer.Option(help="whose model section to describe")] = Path("params.yaml"),
+    classes: Annotated[int, typer.Option(min=1, help="outputs of fc8")] = 1000,
+    columns: Annotated[bool, typer.Option("--columns", help="what two devices would exchange")] = False,
+) -> None:
+    """Print the network layer by layer: kernels, output, parameters, and which column sees what."""
+    from alexnet.core.params import read
+    from alexnet.model.network import layers
+    from alexnet.model.params import Model
+
+    model = read(params, Model)
+    print(f"{'layer':7}{'kernels':>8}  {'size':16}{'sees':14}{'output':22}{'parameters':>12}")
+    total = 0
+    for layer in layers(model, classes):
+        total += layer.parameters
+        size, output = "", f"{layer.outputs}"
+        if layer.is_convolution:
+            depth = layer.fan_in // layer.kernel**2
+            size = f"{layer.kernel}×{layer.kernel}×{depth}"
+            size += f", {layer.stride}" if layer.stride > 1 else ""
+            output = f"{layer.size}×{layer.size}×{layer.outputs}"
+            if layer.pooled:
+                output += f" → {layer.pooled}×{layer.pooled}"
+        left = f"{layer.name:7}{layer.outputs:>8}  {size:16}{layer.sees:14}"
+        print(f"{left}{output:22}{layer.parameters:>12,}")
+    halves = "half of each layer's kernels in each column" if model.columns == 2 else "one column"
+    print(f"{total:,} parameters in all; {halves}")
+    if columns and model.columns == 2:
+        _describe_exchanges(model, classes)
+
+
+def _describe_exchanges(model: Model, classes: int) -> None:
+    from alexnet.parallel.columns import exchanges
+
+    print("\nWith a column on each of two devices, each sends the other, in bytes a picture:")
+    print(f"{'':34}{'forward':>10}{'backward':>10}")
+    found = exchanges(model, classes)
+    for exchange in found:
+        print(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
+    forward, backward = sum(e.forward for e in found), sum(e.backward for e in found)
+    print(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
+    print("Of more devices each also adds its column's gradients to the other pairs', once a batch.")

@@ -1,0 +1,35 @@
+"""Find the training pictures that a network finds most like some picture files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WEIGHTS = Path("models/alexnet.safetensors")
+LIBRARY = Path("data/retrieval")
+
+
+def neighbors(
+    pictures: Annotated[list[Path], typer.Argument(help="picture files")],
+    count: Annotated[int, typer.Option(min=1, help="how many for each")] = 6,
+    by_code: Annotated[bool, typer.Option(help="look only at those first by short binary code")] = False,
+    weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
+    library: Annotated[Path, typer.Option(help="what the retrieve stage wrote")] = LIBRARY,
+) -> None:
+    """Print the nearest training pictures by Euclidean distance of fc7's activations, the nearest first."""
+    from alexnet.classifier import read_square
+    from alexnet.model.weights import load_network
+    from alexnet.retrieval.features import features_of_picture
+    from alexnet.retrieval.library import load_library
+
+    network, _ = load_network(weights)
+    found = load_library(library, weights)
+    search = found.neighbours_by_code if by_code else found.neighbours
+    for picture in pictures:
+        hits = search(features_of_picture(network, read_square(picture)), count)
+        print(picture)
+        for record, distance in zip(hits.records[0], hits.distances[0], strict=True):
+            wnid, words = found.classes[found.labels[record]]
+            print(f"  {distance:9.3f}  {found.names[record]}  {words} ({wnid})")

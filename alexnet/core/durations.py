@@ -1,0 +1,46 @@
+"""How long each stage took when it last ran in this folder.
+
+Kept beside the other state and not among the stages' results, which must not differ because a
+machine was slow.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alexnet.core.files import STATE, write_json
+
+FOLDER = STATE / "durations"
+
+
+def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Callable[..., None]:
+    """Wrap `stage`: when it ends well, its seconds are written below `folder`.
+
+    Of torchrun's processes the first alone writes.
+    """
+
+    @functools.wraps(stage)
+    def timed(*arguments: Any, **options: Any) -> None:
+        start = time.monotonic()
+        stage(*arguments, **options)
+        if os.environ.get("RANK", "0") == "0":
+            write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
+
+    return timed
+
+
+def read_durations(folder: Path = FOLDER) -> dict[str, float]:
+    """Return the seconds of each stage that has run, by name; what cannot be read is left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found[path.stem] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found

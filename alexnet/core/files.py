@@ -1,0 +1,109 @@
+"""Files that are whole or absent, folders with one writer, and names made of contents."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alexnet.core.errors import UserError
+
+STATE = Path(".state")
+# So long no writer leaves its unfinished file alone.
+STALE_SECONDS = 3600
+
+
+def fingerprint(**facts: Any) -> str:
+    """Return 16 hexadecimal digits that stand for `facts` (anything JSON can hold)."""
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def partial_of(path: Path) -> Path:
+    """Return a name beside `path`, no other writer's, for a file or folder that is not whole yet.
+
+    What writers that were killed have left there goes.
+    """
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime < STALE_SECONDS:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it becomes `path` when the block ends well.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = partial_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` at once or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` to `path` as indented JSON, at once or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
+    """Hold `folder` (made if absent) against other processes; the lock ends with the process.
+
+    Raises:
+        UserError: another process still holds it after `timeout_seconds`, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with lock as file:
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{folder}: held by another process for {timeout_seconds:g} s"
+                        " (timeout_seconds of machine.yaml). Wait for it or stop it."
+                    ) from None
+                time.sleep(0.2)
+        yield

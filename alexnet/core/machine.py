@@ -1,0 +1,62 @@
+"""`machine.yaml`: what belongs to a machine and changes no number, so DVC does not track it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alexnet.core.errors import UserError
+from alexnet.core.params import Strict, load_yaml, validate
+from alexnet.core.progress import Style
+
+Shuffle = Literal["seek", "scatter"]
+
+SAMPLE_ROOT = "data/sample"
+
+
+class Machine(Strict):
+    """Where the raw data lies and how the work is spread; every key has a default."""
+
+    data_root: str = SAMPLE_ROOT
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
+    shuffle: Shuffle = "seek"
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
+    loader: Literal["auto", "dali", "torch"] = "auto"
+    hardware_decoder_load: float = Field(default=0.65, ge=0, le=1)
+    compile: Literal["auto"] | bool = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    progress: Style = "auto"
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=600.0, gt=0)
+
+    @property
+    def worker_count(self) -> int:
+        """The number of worker processes or threads: `workers`, or the cores this process may use."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+
+def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:
+    """Check that a network of so many columns can be spread over `devices`.
+
+    Raises:
+        UserError: they are more than one and odd, and the network has two columns; names `name`.
+    """
+    if devices > 1 and devices % columns:
+        raise UserError(
+            f"{name}: found {devices}; allowed: 1 or an even number, since the two columns of the network"
+            " (model.columns: 2) take a device each"
+        )
+
+
+def read_machine(path: Path) -> Machine:
+    """Read `machine.yaml`; a missing file means the defaults.
+
+    Raises:
+        UserError: a key is unknown, mistyped or out of range.
+    """
+    return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")

@@ -1,0 +1,242 @@
+"""Reading YAML into typed, validated sections; the only place of the project that reads YAML."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from alexnet.core.errors import UserError
+
+
+class Strict(BaseModel):
+    """A group of keys: unknown keys and silent conversions are refused; values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Section(Strict):
+    """A top-level group of keys of a YAML file, `key` being its name there."""
+
+    key: ClassVar[str]
+
+
+S = TypeVar("S", bound=Strict)
+
+
+# A parameter file, or several sources of which each is laid over the ones before: see `load_parameters`.
+Sources = str | Path | Sequence[str]
+
+
+def read(sources: Sources, section: type[S]) -> S:
+    """Read and validate the one `section` of the parameters in `sources`.
+
+    Raises:
+        UserError: a file is missing or no YAML, or a key is missing, unknown, mistyped or out of
+            range; the message names key, found and allowed.
+    """
+    path = _shown_sources(sources)
+    _record_reading(path, section)
+    content = load_parameters(sources)
+    key = getattr(section, "key", None)
+    if key is None:
+        return validate(content, section, path, "")
+    if key not in content:
+        raise UserError(f"{path}: {key}: missing; this section is required. Add it as in profiles/.")
+    return validate(content[key], section, path, key)
+
+
+def load_parameters(sources: Sources) -> dict[str, Any]:
+    """Return all parameters in `sources`, sections by name, not validated.
+
+    The first source is a YAML file. Each further one replaces some values, named by dotted keys such as
+    ``model.width``: ``FILE:KEY`` is the mapping of dotted keys to values that stands at KEY (dotted too) in
+    a YAML file; ``KEY=VALUE`` is a single value, written as in YAML.
+
+    Raises:
+        UserError: a file is missing or no YAML, there is no such mapping, or a key is unknown.
+    """
+    first, *overlays = [str(sources)] if isinstance(sources, str | Path) else sources
+    content = load_yaml(Path(first))
+    for overlay in overlays:
+        for key, value in _overlay(overlay).items():
+            *groups, last = key.split(".")
+            inner: Any = content
+            for group in groups:
+                inner = inner.get(group) if isinstance(inner, dict) else None
+            if not isinstance(inner, dict) or last not in inner:
+                raise UserError(f"{overlay}: {key}: unknown key; allowed: the keys of {first}")
+            inner[last] = value
+    return content
+
+
+def flattened(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested `parameters` under dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _overlay(source: str) -> dict[str, Any]:
+    key, equals, value = source.partition("=")
+    if equals:
+        return {key: YAML(typ="safe", pure=True).load(value)}
+    name, colon, place = source.rpartition(":")
+    if not colon:
+        raise UserError(
+            f"--params: found {source} after the first file; allowed: FILE:KEY, a mapping of dotted keys in a"
+            " YAML file, or KEY=VALUE"
+        )
+    found: Any = load_yaml(Path(name))
+    for part in place.split("."):
+        if not isinstance(found, dict) or part not in found:
+            raise UserError(f"{name}: {place}: missing; needed is a mapping of dotted keys to values")
+        found = found[part]
+    if found is not None and not isinstance(found, dict):
+        raise UserError(f"{name}: {place}: found {_shown(found)}; allowed: dotted keys with values")
+    return dict(found or {})
+
+
+def _shown_sources(sources: Sources) -> str:
+    return str(sources) if isinstance(sources, str | Path) else " + ".join(sources)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in the YAML file at `path` (YAML 1.2, so that 1e-4 is a number)."""
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Copy one from profiles/, or name another.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}:" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(f"{path}:{line} is not valid YAML: {problem}. Correct the file.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {_shown(content)}; allowed: keys with values.")
+    return content
+
+
+def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S:
+    """Validate `content` as a `section`, naming keys with `prefix` in errors."""
+    try:
+        return section.model_validate(content)
+    except ValidationError as error:
+        # A misspelt key is unknown, and missing under its true name: unknown ones first, with the hint.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        messages = [_explain(section, problem, prefix) for problem in problems]
+        # A union reports every branch that failed; the user made one mistake.
+        first, *rest = dict.fromkeys(messages)
+        more = f" (and {len(rest)} more)" if rest else ""
+        raise UserError(f"{path}: {first}{more}") from None
+
+
+def check_keys(found: Any, known: list[str], path: Path | str, prefix: str = "") -> None:
+    """Refuse the first key of `found` that is not `known`."""
+    for key in found:
+        if key not in known:
+            raise UserError(f"{path}: {_unknown(prefix + str(key), str(key), known)}")
+
+
+def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
+    location = list(problem["loc"])
+    schema = section.model_json_schema()
+    definitions = schema.get("$defs", {})
+    names: list[str] = [prefix] if prefix else []
+    for position, part in enumerate(location):
+        schema = _resolve(schema, definitions)
+        if isinstance(part, int):
+            names.append(str(part))
+            schema = schema.get("items", {})
+            continue
+        known = schema.get("properties", {})
+        if part in known:
+            names.append(part)
+            schema = known[part]
+        elif problem["type"] == "extra_forbidden" and position == len(location) - 1:
+            return _unknown(".".join([*names, str(part)]), str(part), list(known))
+    key = ".".join(names) or "the file"
+    if problem["type"] == "value_error":
+        return f"{key}: {problem['ctx']['error']}"
+    allowed = _allowed(schema, definitions)
+    if problem["type"] == "missing":
+        return f"{key}: missing; allowed: {allowed}. Add it."
+    return f"{key}: found {_shown(problem['input'])}; allowed: {allowed}"
+
+
+def _unknown(name: str, part: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(part, known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{name}: unknown key; allowed: {', '.join(known)}.{hint}"
+
+
+def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema or "allOf" in schema:
+        reference = schema["$ref"] if "$ref" in schema else schema["allOf"][0]["$ref"]
+        schema = definitions[reference.rsplit("/", 1)[1]]
+    return schema
+
+
+def _allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    schema = _resolve(schema, definitions)
+    if "anyOf" in schema:
+        return " or ".join(_allowed(choice, definitions) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(_shown(value) for value in schema["enum"])
+    if "const" in schema:
+        return _shown(schema["const"])
+    if schema.get("type") == "array":
+        inner = _allowed(schema.get("items", {}), definitions)
+        return f"a list of: {inner}"
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "boolean": "true or false",
+        "null": "null",
+        "object": "keys with values: " + ", ".join(schema.get("properties", {})),
+    }
+    text = words.get(str(schema.get("type")), "another value")
+    bounds = [
+        f"{word} {schema[name]:g}"
+        for name, word in (
+            ("minimum", "of at least"),
+            ("exclusiveMinimum", "above"),
+            ("maximum", "of at most"),
+            ("exclusiveMaximum", "below"),
+        )
+        if name in schema
+    ]
+    return " ".join([text, " and ".join(bounds)]).strip()
+
+
+def _shown(value: Any) -> str:
+    text = {True: "true", False: "false", None: "null"}.get(value) if _plain(value) else None
+    text = text or (value if isinstance(value, str) and value else repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _record_reading(path: str, section: type[Strict]) -> None:
+    # tests/pipeline/test_graph.py compares what stages read with what dvc.yaml declares.
+    log = os.environ.get("ALEXNET_RECORD_PARAMS")
+    if log:
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(f"{path}\t{getattr(section, 'key', '')}\n")

@@ -1,0 +1,118 @@
+"""Worker processes that end with their parent, here or on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
+
+_PR_SET_PDEATHSIG = 1
+# glibc's names for mallopt (malloc.h), and the largest M_MMAP_THRESHOLD it takes on 64 bits.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_MMAP_THRESHOLD_MAX = 32 * 2**20
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies, killed or not (Linux).
+
+    DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Process 1 takes over orphans; but in a container it may be the parent itself, of the same session.
+    orphan = parent == 1 and os.getsid(0) != os.getsid(1)
+    if orphan or os.getppid() != parent:
+        raise SystemExit("the parent process has ended")
+
+
+def end_abruptly_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def keep_freed_memory(largest: int) -> None:
+    """Have this process keep the memory of freed arrays of up to `largest` bytes, for the next ones.
+
+    By default glibc hands it back to the system and asks for the next array's page by page, which can
+    take as long as the work on it. Twice `largest` are kept at most; without glibc nothing changes.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        return
+    if largest <= _MMAP_THRESHOLD_MAX:
+        libc.mallopt(_M_MMAP_THRESHOLD, largest)
+    else:
+        libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, min(2 * largest, 2**31 - 1))
+
+
+@contextlib.contextmanager
+def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Turn signals, Ctrl-C and SIGTERM by default, into a question asked where work can stop cleanly.
+
+    Yields:
+        A function that is True once a stop was asked for. A second Ctrl-C stops at once.
+    """
+    asked = False
+
+    def ask(signal_number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    heard = signals or (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, ask) for number in heard}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def executor(machine: Machine) -> Iterator[Executor]:
+    """Yield what runs functions on `workers` processes here, or on the dask `scheduler`.
+
+    Raises:
+        UserError: dask is not installed or its scheduler does not answer.
+    """
+    if machine.scheduler == "local":
+        with ProcessPoolExecutor(
+            machine.worker_count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+        ) as pool:
+            yield pool
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError(
+            f"machine.yaml: scheduler: found {machine.scheduler}, which needs dask;"
+            " install it with: pip install distributed"
+        ) from None
+    try:
+        client = Client(machine.scheduler, timeout=machine.timeout_seconds)
+    except OSError as error:
+        raise UserError(f"machine.yaml: scheduler: {machine.scheduler} does not answer: {error}") from None
+    with client:
+        yield client.get_executor()
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_abruptly_with_parent()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

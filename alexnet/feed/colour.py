@@ -1,0 +1,39 @@
+"""The colour shift: one vector a picture along the principal components of RGB (paper, section 4.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.feed.params import Augment
+from alexnet.store.statistics import Statistics
+
+# The 2012 source divides picture and noise together while the noise is on.
+SOURCE_DIVISOR = 1.1
+
+
+def colour_shift(
+    noise: NDArray[np.float32], statistics: Statistics, augment: Augment, epoch: int
+) -> tuple[NDArray[np.float32] | None, float]:
+    """Return the shifts of some pictures in grey levels (0-255), and what divides the sum.
+
+    ``paper``: P (α ∘ λ) with λ of pixels in [0, 1], so that the shift along p1 deviates by
+    about 5.6 grey levels on ImageNet; with 0-255 the same formula would give 1,400.
+    ``source-2012``: P (α ∘ √λ), √λ in 0-255: about 12.2, and the shifted picture is divided by 1.1.
+
+    Args:
+        noise: standard normal, float32 (batch, 3); times `colour_noise_std` it is α.
+        epoch: from 1; the noise ends after `colour_noise_last_epoch`.
+
+    Returns:
+        float32 (batch, 3), or None when there is no noise; the divisor.
+    """
+    last = augment.colour_noise_last_epoch
+    if augment.colour_noise == "none" or (last is not None and epoch > last):
+        return None, 1.0
+    if augment.colour_noise == "paper":
+        scale, divisor = statistics.eigenvalues / 255**2 * 255, 1.0
+    else:
+        scale, divisor = np.sqrt(statistics.eigenvalues), SOURCE_DIVISOR
+    alpha = augment.colour_noise_std * noise.astype(np.float64)
+    return ((alpha * scale) @ statistics.eigenvectors.T).astype(np.float32), divisor

@@ -1,0 +1,106 @@
+"""A picture of training patches, without and with each augmentation, for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from alexnet.core.files import replacing
+from alexnet.feed.colour import colour_shift
+from alexnet.feed.loader import PATCH, Batch, TorchLoader
+from alexnet.feed.order import CENTRE, training_epoch
+from alexnet.feed.params import Augment
+from alexnet.store.records import Records, decoded
+from alexnet.store.statistics import Statistics
+
+COLUMNS = (
+    "256×256 record",
+    "centre patch",
+    "random patch",
+    "its mirror",
+    "noise: paper",
+    "noise: source-2012",
+    "as trained on",
+)
+GAP, HEADING = 8, 28
+# It has letters that Pillow's own font lacks.
+FONT = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+
+
+def contact_sheet(
+    records: Records,
+    words: list[str],
+    statistics: Statistics,
+    augment: Augment,
+    seed: int,
+    epoch: int,
+    pictures: int,
+) -> Image.Image:
+    """Draw the first `pictures` of a training epoch, one a row, one column a step (paper, section 4.1).
+
+    The last column is what the loader gives the network in that epoch, with the noise `augment` asks
+    for. Of the 2012 source's division by 1.1 the contrast remains, around the mean image.
+    """
+    plan = training_epoch(seed, epoch, len(records), augment)
+    loader = TorchLoader(records, min(pictures, len(records)), torch.device("cpu"), 1, PATCH)
+    batch = next(loader.batches(plan))
+    width = 256 + (len(COLUMNS) - 1) * (PATCH + GAP)
+    sheet = Image.new("RGB", (width + 2 * GAP, HEADING + len(batch.records) * (256 + HEADING)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 14)
+    for number, record in enumerate(batch.records.tolist()):
+        top = HEADING + number * (256 + HEADING)
+        left = GAP
+        for column, picture in enumerate(_row(records, record, batch, number, statistics, augment, epoch)):
+            if number == 0:
+                draw.text((left, 6), COLUMNS[column], "black", font)
+            sheet.paste(Image.fromarray(picture), (left, top))
+            left += picture.shape[1] + GAP
+        draw.text((GAP, top + 258), f"{words[records.labels[record]]}: {records.names[record]}", "grey", font)
+    return sheet
+
+
+def write_png(path: Path, sheet: Image.Image) -> None:
+    """Write `sheet` to `path` at once or not at all."""
+    with replacing(path) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def _row(
+    records: Records,
+    record: int,
+    batch: Batch,
+    number: int,
+    statistics: Statistics,
+    augment: Augment,
+    epoch: int,
+) -> list[NDArray[np.uint8]]:
+    whole = decoded(records, record)
+    top, left = int(batch.top[number]), int(batch.left[number])
+    patch = whole[top : top + PATCH, left : left + PATCH]
+    trained = batch.pixels[number].numpy()
+    mean = statistics.mean_image.transpose(1, 2, 0)[top : top + PATCH, left : left + PATCH]
+    noise = batch.noise[number : number + 1]
+
+    def noisy(pixels: NDArray[np.uint8], around: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+        settings = augment.model_copy(update={"colour_noise": kind})
+        shift, divisor = colour_shift(noise, statistics, settings, epoch)
+        if shift is None:
+            return pixels
+        shown = around + (pixels - around + shift[0]) / divisor
+        return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+    around = mean[:, ::-1] if bool(batch.mirrored[number]) else mean
+    return [
+        whole,
+        whole[CENTRE : CENTRE + PATCH, CENTRE : CENTRE + PATCH],
+        patch,
+        patch[:, ::-1],
+        noisy(patch, mean, "paper"),
+        noisy(patch, mean, "source-2012"),
+        noisy(trained, around, augment.colour_noise),
+    ]

@@ -1,0 +1,136 @@
+"""NVIDIA DALI decoding, cutting and mirroring records, told batch by batch which and how.
+
+The only module that imports DALI. On a GPU the JPEGs are decoded there ("mixed"; a share of them by
+its JPEG engine, where it has one), on the CPU by DALI's threads. The order is ours, so DALI's readers
+and random operators are not used: their shuffle is a buffer, and their draws depend on the place in
+a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin.pytorch import feed_ndarray
+
+from alexnet.feed.loader import HARDWARE_LOAD, PATCH, PREFETCHED, Batch, batch_of, put
+from alexnet.feed.order import Epoch, batches, in_storage_order
+from alexnet.feed.share import WHOLE, Share
+from alexnet.store.records import Records
+
+
+class DaliLoader:
+    """A DALI pipeline over `records`; see `alexnet.feed.loader.open_loader` for the arguments."""
+
+    def __init__(
+        self,
+        records: Records,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        side: int,
+        share: Share = WHOLE,
+        hardware_load: float = HARDWARE_LOAD,
+    ) -> None:
+        self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
+        self.share = share
+        on_gpu = device.type == "cuda"
+        self._epoch = in_storage_order(len(records))
+        self._asked: Iterator[NDArray[np.int64]] = iter(())
+        self._pipeline = _pipeline(
+            self._request,
+            side,
+            _decoding(on_gpu, hardware_load),
+            batch_size=batch_size,
+            num_threads=threads,
+            device_id=(device.index or 0) if on_gpu else None,
+            prefetch_queue_depth=PREFETCHED,
+        )
+        self._pipeline.build()
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        self._epoch = epoch
+        # DALI knows no empty batch.
+        self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))
+        try:
+            for chosen in batches(epoch, first, self.batch_size, self.share):
+                if len(chosen) == 0:
+                    pixels = self._no_pixels()
+                else:
+                    output = self._next()
+                    assert output is not None, "DALI ended before the epoch did"
+                    pixels = self._copied(output, epoch.mirrored[chosen])
+                    self._pipeline.release_outputs()
+                yield batch_of(self.records, epoch, chosen, pixels)
+        finally:
+            # A consumer that stops early must not leave its pictures to the next epoch.
+            self._asked = iter(())
+            while self._next() is not None:
+                self._pipeline.release_outputs()
+            self._pipeline.reset()
+
+    def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
+        """Tell DALI the next batch: JPEG bytes and, for patches, corners (top, left) and mirrors."""
+        chosen, epoch = next(self._asked), self._epoch
+        jpegs = [self.records.stored(record) for record in chosen]
+        if self.side != PATCH:
+            return [jpegs]
+        corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)
+        if self.device.type == "cpu":
+            return [jpegs, corners]
+        return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
+
+    def _no_pixels(self) -> torch.Tensor:
+        return torch.empty((0, self.side, self.side, 3), dtype=torch.uint8, device=self.device)
+
+    def _next(self) -> Any | None:
+        """Return DALI's tensor of the next batch, which is to be released, or None at the end."""
+        try:
+            self._pipeline.schedule_run()
+            (output,) = self._pipeline.share_outputs()
+        except StopIteration:
+            return None
+        return output.as_tensor()
+
+    def _copied(self, output: Any, mirrored: NDArray[np.bool_]) -> torch.Tensor:
+        pixels = torch.empty(output.shape(), dtype=torch.uint8, device=self.device)
+        if self.device.type == "cuda":
+            feed_ndarray(output, pixels, cuda_stream=torch.cuda.current_stream(self.device))
+        elif self.side != PATCH:
+            pixels.numpy()[:] = np.asarray(output)
+        else:
+            for patch, flag, place in zip(np.asarray(output), mirrored, pixels.numpy(), strict=True):
+                put(patch, flag, place)
+        return pixels
+
+
+def _decoding(on_gpu: bool, hardware_load: float) -> dict[str, Any]:
+    """Return what DALI's decoders are told."""
+    if not on_gpu:
+        return {"device": "cpu"}
+    # As libjpeg upsamples colour; on the CPU DALI does so either way, on a GPU only when told.
+    return {"device": "mixed", "jpeg_fancy_upsampling": True, "hw_decoder_load": hardware_load}
+
+
+@pipeline_def
+def _pipeline(  # type: ignore[no-untyped-def]
+    request: Callable[[], list[Any]], side: int, decoding: dict[str, Any]
+):
+    if side != PATCH:
+        (jpegs,) = fn.external_source(source=request, num_outputs=1, dtype=types.UINT8, ndim=1)
+        return fn.decoders.image(jpegs, **decoding)
+    mixed = decoding["device"] == "mixed"
+    jpegs, corners, *mirrored = fn.external_source(
+        source=request,
+        num_outputs=2 + mixed,
+        dtype=[types.UINT8, types.INT32, types.INT32][: 2 + mixed],
+        ndim=[1, 1, 0][: 2 + mixed],
+    )
+    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
+    patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **decoding)
+    # On the CPU DALI's flip costs a third of the decoding; there patches are mirrored as they are copied.
+    return fn.flip(patches, horizontal=mirrored[0], vertical=0) if mixed else patches

@@ -1,0 +1,79 @@
+"""Which picture comes when, and its crop, mirror and noise: functions of (seed, epoch, picture).
+
+All of an epoch's draws are made at once, a row a picture, so no batch size, rank, loader or
+restart can change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.core.draws import generator
+from alexnet.feed.params import Augment
+from alexnet.feed.share import WHOLE, Share
+
+# 256 − 224, and both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
+OFFSETS = 33
+CENTRE = 16
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over a split.
+
+    Attributes:
+        order: int64 (pictures,), record numbers in the order they are shown.
+        top, left: int64 (pictures,), the patch's corner, by record number as all that follows.
+        mirrored: bool (pictures,).
+        noise: float32 (pictures, 3), standard normal.
+    """
+
+    order: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+    noise: NDArray[np.float32]
+
+
+def batches(epoch: Epoch, first: int, batch_size: int, share: Share = WHOLE) -> Iterator[NDArray[np.int64]]:
+    """Yield, batch by batch from picture number `first` on, the record numbers of a share."""
+    for start in range(first, len(epoch.order), batch_size):
+        batch = epoch.order[start : start + batch_size]
+        begin, end = share.bounds(len(batch))
+        yield batch[begin:end]
+
+
+def training_epoch(seed: int, epoch: int, pictures: int, augment: Augment) -> Epoch:
+    """Return the plan of training epoch `epoch` (from 1) over `pictures` records.
+
+    A random patch of the 33 × 33 possible ones and, half the time, its mirror (paper, section 4.1).
+    """
+    draw = generator(seed, "crop, mirror and noise", epoch)
+    corners = draw.integers(0, OFFSETS, (2, pictures))
+    mirrored = draw.integers(0, 2, pictures).astype(bool)
+    noise = draw.standard_normal((pictures, 3), dtype=np.float32)
+    if augment.crop == "centre":
+        corners = np.full_like(corners, CENTRE)
+    return Epoch(
+        order=generator(seed, "order", epoch).permutation(pictures),
+        top=corners[0],
+        left=corners[1],
+        mirrored=mirrored & augment.mirror,
+        noise=noise,
+    )
+
+
+def in_storage_order(pictures: int) -> Epoch:
+    """Return the plan that shows each picture's centre once, in storage order."""
+    corner = np.full(pictures, CENTRE)
+    return Epoch(
+        order=np.arange(pictures),
+        top=corner,
+        left=corner,
+        mirrored=np.zeros(pictures, bool),
+        noise=np.zeros((pictures, 3), np.float32),
+    )

@@ -1,0 +1,21 @@
+"""`augment`: what happens to a training picture before the network sees it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from alexnet.core.params import Section
+
+
+class Augment(Section):
+    """Crop, mirror and colour noise (paper, section 4.1)."""
+
+    key: ClassVar[str] = "augment"
+
+    crop: Literal["random", "centre"]
+    mirror: bool
+    colour_noise: Literal["paper", "source-2012", "none"]
+    colour_noise_std: float = Field(ge=0, le=10)
+    colour_noise_last_epoch: int | None = Field(ge=1)

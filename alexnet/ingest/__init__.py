@@ -1,0 +1,1 @@
+"""From raw pictures to the store: sources, decoding, resizing, shards."""

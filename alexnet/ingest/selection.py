@@ -1,0 +1,155 @@
+"""From raw files to the index: list, split, choose the subset, number the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alexnet.core.draws import generator
+from alexnet.core.errors import UserError
+from alexnet.core.files import STATE, fingerprint, replacing
+from alexnet.ingest.params import Data
+from alexnet.ingest.sources import Listing, list_source
+from alexnet.ingest.sources.listing import UNKNOWN
+from alexnet.store import index as indexes
+from alexnet.store.index import COLUMNS, Index
+
+
+def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index, str]:
+    """Index what lies below `root`, or the seeded subset that `data` asks for.
+
+    Archives that were scanned before are not scanned again while name, size and time are the same.
+
+    Returns:
+        The index, equal wherever `root` lies, and the layout.
+
+    Raises:
+        UserError: the source is missing, broken or contradicts itself; see `list_source`.
+    """
+    scans = _Scans(root, state)
+    listing = list_source(root, data.layout, scans)
+    scans.keep()
+    if len(listing.classes) < 2:
+        raise UserError(
+            f"data_root {root}: one class ({listing.classes['wnid'].iloc[0]}) as {listing.layout};"
+            " allowed: at least 2 classes"
+        )
+    pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
+    if not (pictures["split"] == "val").any():
+        pictures = _with_validation(pictures, listing.layout, data)
+    classes = _chosen_classes(listing, data)
+    label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
+    if len(classes) < len(listing.classes):
+        # Of other classes, perhaps, are those without a label too.
+        pictures = pictures[pictures["wnid"].isin(label_of.index)]
+    labels = label_of.reindex(pictures["wnid"], fill_value=indexes.UNKNOWN)
+    pictures = pictures.assign(label=labels.to_numpy("int32"))
+    if data.per_class != "all":
+        pictures = _some_per_class(pictures, data.per_class, len(classes), data.seed)
+    if not pictures["split"].is_monotonic_increasing:
+        # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
+        pictures = pictures.sort_values("split", kind="stable")
+    return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
+
+
+def require_split(index: Index, split: str, root: Path) -> None:
+    """Check, before days of training, that there are pictures to evaluate on.
+
+    Raises:
+        UserError: the index holds none of `split`.
+    """
+    there = index.pictures["split"].unique()
+    if split not in there:
+        raise UserError(
+            f"evaluate.split: found {split}; allowed: {' | '.join(sorted(there))}, of which {root} has some"
+        )
+
+
+class _Scans:
+    """What was found in the archives of one root, remembered by name, size and time.
+
+    One table for all of them, as a release can have 20,000 tars.
+    """
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
+        self._known: dict[tuple[str, int, int], pd.DataFrame] = {}
+        self._used: dict[tuple[str, int, int], pd.DataFrame] = {}
+        if self._table.exists():
+            rows = pd.read_parquet(self._table)
+            for key, found in rows.groupby(["file", "file_size", "file_time"], sort=False, observed=True):
+                self._known[key] = found.drop(columns=["file", "file_size", "file_time"])
+
+    def __call__(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        about = path.stat()
+        key = (path.name, about.st_size, about.st_mtime_ns)
+        if key not in self._used:
+            self._used[key] = self._known[key] if key in self._known else read(path)
+        return self._used[key].reset_index(drop=True)
+
+    def keep(self) -> None:
+        """Write down what was used, when that is anything new."""
+        if not self._used or set(self._used) == set(self._known):
+            return
+        parts = [
+            found.assign(file=name, file_size=size, file_time=time)
+            for (name, size, time), found in self._used.items()
+        ]
+        with replacing(self._table) as temporary:
+            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+
+
+def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.DataFrame:
+    """Hold out a seeded share of each class's training pictures as ``val``, in a source without one."""
+    if data.held_out == 0:
+        if not (pictures["split"] == "test").any():
+            raise UserError(
+                f"data.held_out: found 0, but the {layout} source has no validation pictures;"
+                " allowed: above 0, e.g. 0.02"
+            )
+        if (pictures["wnid"] == UNKNOWN).any():
+            raise UserError(
+                "data.held_out: found 0, but the test pictures, which would be the validation pictures then,"
+                " have no labels; allowed: above 0, e.g. 0.02"
+            )
+        return pictures.assign(split=pictures["split"].where(pictures["split"] != "test", "val"))
+    train = pictures[pictures["split"] == "train"]
+    draw = pd.Series(generator(data.seed, "held-out pictures").permutation(len(train)), index=train.index)
+    by_class = draw.groupby(train["wnid"])
+    held = by_class.rank() <= (by_class.transform("size") * data.held_out).round()
+    if not held.any():
+        raise UserError(
+            f"data.held_out: {data.held_out:g} of the training pictures of a class are none; name a larger"
+            " share, as the source has no validation pictures"
+        )
+    split = pictures["split"].mask(held.reindex(pictures.index, fill_value=False), "val")
+    return pictures.assign(split=split).sort_values(["split", "name"], ignore_index=True)
+
+
+def _chosen_classes(listing: Listing, data: Data) -> pd.DataFrame:
+    classes = listing.classes
+    wanted = data.classes
+    if isinstance(wanted, list):
+        unknown = [name for name in wanted if name not in set(classes["wnid"])]
+        if unknown:
+            raise UserError(
+                f"data.classes: found {unknown[0]}; allowed: classes of the source, e.g."
+                f" {', '.join(classes['wnid'][:3])}"
+            )
+        classes = classes[classes["wnid"].isin(wanted)]
+    elif wanted != "all":
+        if wanted > len(classes):
+            raise UserError(f"data.classes: found {wanted}; allowed: up to {len(classes)}, what is there")
+        chosen = generator(data.seed, "subset of classes").permutation(len(classes))[:wanted]
+        classes = classes.iloc[sorted(chosen)]
+    return classes.reset_index(drop=True)
+
+
+def _some_per_class(pictures: pd.DataFrame, count: int, classes: int, seed: int) -> pd.DataFrame:
+    """Keep `count` pictures of each class in each split; without labels as many as of all `classes`."""
+    rank = generator(seed, "subset of pictures").permutation(len(pictures))
+    place = pictures.assign(rank=rank).groupby(["split", "label"])["rank"].rank()
+    return pictures[place <= np.where(pictures["wnid"] == UNKNOWN, count * classes, count)]

@@ -1,0 +1,101 @@
+"""Lists of the files in tars and zips, from their headers alone."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+
+AGAIN = "Download it again."
+_READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+
+
+def scan_tar(path: Path) -> pd.DataFrame:
+    """List the files in a tar, and in the tars inside it.
+
+    Returns:
+        A row per file: container (the inner tar's name, or empty), name, offset (in bytes from
+        the start of the outer file) and size.
+
+    Raises:
+        UserError: the tar is cut short or broken, or a member is neither file nor folder.
+    """
+    rows: list[tuple[str, str, int, int]] = []
+    try:
+        with tarfile.open(path, "r:") as outer:
+            for member in _members(outer, path):
+                if not member.name.endswith(".tar"):
+                    rows.append(("", member.name, member.offset_data, member.size))
+                    continue
+                with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
+                    rows += [
+                        (member.name, file.name, member.offset_data + file.offset_data, file.size)
+                        for file in _members(inner, path)
+                    ]
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+    return _checked(path, rows, "tar")
+
+
+def scan_zip(path: Path) -> pd.DataFrame:
+    """List the files in a zip.
+
+    Returns:
+        As `scan_tar`, without containers; the offset is that of the member's own header, which
+        says where its bytes begin (reading each header here would cost a seek a picture), and the
+        size that of the bytes as they lie there.
+
+    Raises:
+        UserError: the zip is cut short or broken, or a member is encrypted, packed in another way
+            than deflated, or named to lie outside.
+    """
+    rows: list[tuple[str, str, int, int]] = []
+    try:
+        with zipfile.ZipFile(path) as packed:
+            for member in packed.infolist():
+                if member.is_dir():
+                    continue
+                _refuse_outside(path, member.filename)
+                if member.flag_bits & _ENCRYPTED or member.compress_type not in _READABLE:
+                    raise UserError(f"{path}: {member.filename} is neither stored nor deflated; not read")
+                rows.append(("", member.filename, member.header_offset, member.compress_size))
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a whole zip ({error}). {AGAIN}") from None
+    return _checked(path, rows, "zip")
+
+
+def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd.DataFrame:
+    members = pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
+    if members.empty:
+        raise UserError(f"{path}: an empty {kind}. {AGAIN}")
+    end = path.stat().st_size
+    if (members["offset"] + members["size"]).max() > end:
+        raise UserError(f"{path}: cut short at {end} bytes. {AGAIN}")
+    return members
+
+
+def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        member.name = member.name.removeprefix("./")
+        if member.isdir():
+            continue
+        if not member.isreg():
+            raise UserError(f"{path}: found {member.name}, which is no plain file; not read")
+        _refuse_outside(path, member.name)
+        yield member
+    # tarfile takes a broken or missing header for the end; the true end is a block of zeros.
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"no end where one is due, at {tar.offset} bytes")
+
+
+def _refuse_outside(path: Path, name: str) -> None:
+    if ".." in name.split("/") or name.startswith("/"):
+        raise UserError(f"{path}: found {name}, which lies outside of it; not read")

@@ -1,0 +1,62 @@
+"""One tar a class and no splits, as ImageNet's whole releases come (2011 Fall: 21,841 classes)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.ingest.sources.archives import scan_tar
+from alexnet.ingest.sources.listing import (
+    PICTURE_SUFFIXES,
+    Listing,
+    Scan,
+    as_pictures,
+    as_text,
+    parse_words,
+    refuse_duplicates,
+    with_words,
+)
+
+WORDS = "words.txt"
+
+
+def list_class_tars(root: Path, scan: Scan) -> Listing:
+    """List the pictures of every ``CLASS.tar`` in `root`, all as ``train``.
+
+    Raises:
+        UserError: there are no tars, one is broken or holds another folder than ``CLASS/``, two pictures
+            have one name, or the words are not in UTF-8.
+    """
+    paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
+    if not paths:
+        raise UserError(f"data_root {root}: no tars; needed is one per class, named CLASS.tar")
+    parts = []
+    for path in paths:
+        members = scan(path, scan_tar)
+        members = members[members["name"].str.lower().str.endswith(PICTURE_SUFFIXES)]
+        _refuse_folders(path, members)
+        refuse_duplicates(path, members["name"])
+        named = members.assign(name=path.stem + "/" + members["name"])
+        parts.append(as_pictures(named, "train", path.name, path.stem))
+    pictures = pd.concat(parts, ignore_index=True)
+    words_file = root / WORDS
+    wnids = [path.stem for path in paths]
+    text = as_text(words_file.read_bytes(), words_file) if words_file.is_file() else ""
+    words = parse_words(text, wnids)
+    return Listing("class-tars", with_words(wnids, words), pictures)
+
+
+def _refuse_folders(path: Path, members: pd.DataFrame) -> None:
+    """Refuse a tar of folders, which tell classes or splits that its one name does not."""
+    inside = members["container"].where(members["container"] != "", members["name"].str.rpartition("/")[0])
+    strange = members[~inside.isin(["", path.stem])]
+    if len(strange):
+        first = strange.iloc[0]
+        member = "/".join(part for part in (first["container"], first["name"]) if part)
+        raise UserError(
+            f"{path}: holds {member}; allowed: pictures of the one class {path.stem}, in no folder or in"
+            f" {path.stem}/. Unpack it and name the folder that holds train/ as data_root, or give one tar a"
+            " class."
+        )

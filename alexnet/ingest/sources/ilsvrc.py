@@ -1,0 +1,261 @@
+"""The official tars and development kits of ILSVRC-2010 and ILSVRC-2012."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.io import loadmat
+
+from alexnet.core.errors import UserError
+from alexnet.ingest.sources.archives import AGAIN, scan_tar
+from alexnet.ingest.sources.listing import UNKNOWN, Listing, Scan, as_pictures, refuse_duplicates
+
+
+@dataclass(frozen=True)
+class Release:
+    """The names of one year's files.
+
+    Attributes:
+        test: the test pictures' tar, by any of its names.
+        test_truth: whether the test labels are public; 2012's are not.
+        patches: better copies of some pictures, which 2010 offers beside the tars.
+        devkit_data: the folder inside the development kit.
+    """
+
+    year: int
+    train: str
+    val: str
+    test: tuple[str, ...]
+    test_truth: bool
+    patches: str | None
+    devkit: str
+    devkit_data: str
+
+    @property
+    def layout(self) -> str:
+        return f"ilsvrc-{self.year}"
+
+    @property
+    def needed(self) -> tuple[str, str, str]:
+        return self.train, self.val, self.devkit
+
+    def truth(self, split: str) -> str:
+        return f"ILSVRC{self.year}_{'validation' if split == 'val' else split}_ground_truth.txt"
+
+
+ILSVRC_2012 = Release(
+    year=2012,
+    train="ILSVRC2012_img_train.tar",
+    val="ILSVRC2012_img_val.tar",
+    test=("ILSVRC2012_img_test_v10102019.tar", "ILSVRC2012_img_test.tar"),
+    test_truth=False,
+    patches=None,
+    devkit="ILSVRC2012_devkit_t12.tar.gz",
+    devkit_data="ILSVRC2012_devkit_t12/data/",
+)
+ILSVRC_2010 = Release(
+    year=2010,
+    train="ILSVRC2010_images_train.tar",
+    val="ILSVRC2010_images_val.tar",
+    test=("ILSVRC2010_images_test.tar",),
+    test_truth=True,
+    patches="patch_images.tar",
+    devkit="ILSVRC2010_devkit-1.0.tar.gz",
+    devkit_data="devkit-1.0/data/",
+)
+
+
+def list_official(root: Path, scan: Scan, release: Release) -> Listing:
+    """List the official files of `release` in `root`.
+
+    Raises:
+        UserError: a file is missing, broken, or contradicts another.
+    """
+    missing = [name for name in release.needed if not (root / name).is_file()]
+    if missing:
+        raise UserError(
+            f"data_root {root}: {', '.join(missing)} missing; needed are {', '.join(release.needed)}."
+            f" They come from https://image-net.org (ILSVRC {release.year})."
+        )
+    devkit = _Devkit.read(root / release.devkit, release)
+    classes = devkit.synsets.sort_values("wnid", ignore_index=True)
+    parts = [_class_tars(root / release.train, scan, classes)]
+    for split, tar, truth in _numbered_tars(root, release, devkit):
+        parts.append(_numbered(root / tar, scan, release, split, devkit, truth))
+    pictures = pd.concat(parts, ignore_index=True)
+    if release.patches and (root / release.patches).is_file():
+        pictures = _patched(root / release.patches, scan, pictures)
+    classes = classes.rename(columns={"id": "ilsvrc_id"})[["wnid", "words", "ilsvrc_id"]]
+    return Listing(release.layout, classes, pictures)
+
+
+@dataclass(frozen=True)
+class _Devkit:
+    """The classes (id, wnid, words) in ID order, and the text files of the data folder by name."""
+
+    path: Path
+    synsets: pd.DataFrame
+    texts: dict[str, bytes]
+
+    @staticmethod
+    def read(path: Path, release: Release) -> _Devkit:
+        needed = ["meta.mat", release.truth("val")]
+        try:
+            # Read to its end, the compressed file is checked against its own CRC.
+            with gzip.open(path) as packed, tarfile.open(fileobj=io.BytesIO(packed.read()), mode="r:") as tar:
+                names = tar.getnames()
+                _refuse_other_year(path, release, names)
+                contents = {}
+                for name in [*needed, release.truth("test")]:
+                    file = (
+                        tar.extractfile(release.devkit_data + name)
+                        if name in needed or (release.devkit_data + name in names)
+                        else None
+                    )
+                    if file is not None:
+                        contents[name] = file.read()
+            meta = _load_mat(contents.pop("meta.mat"))["synsets"]
+            synsets = pd.DataFrame(
+                {
+                    "id": [int(value) for value in meta[f"ILSVRC{release.year}_ID"]],
+                    "wnid": [str(value) for value in meta["WNID"]],
+                    "words": [str(value) for value in meta["words"]],
+                    "children": [int(value) for value in meta["num_children"]],
+                }
+            )
+        except KeyError as error:
+            raise UserError(f"{path}: {error} missing inside; is it the devkit of {release.year}?") from None
+        except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({error}). {AGAIN}") from None
+        # meta.mat also lists inner nodes of WordNet; only its leaves are classes.
+        leaves = synsets[synsets["children"] == 0].sort_values("id", ignore_index=True)
+        if leaves["id"].tolist() != list(range(1, len(leaves) + 1)):
+            raise UserError(
+                f"{path}: the leaves' ILSVRC{release.year}_IDs are not 1 to {len(leaves)}. Another devkit?"
+            )
+        return _Devkit(path, leaves, contents)
+
+    def ids(self, path: Path, content: bytes) -> list[int]:
+        """Return the IDs in a ground truth, one a line, checked to be classes."""
+        lines = content.split()
+        ids = [int(line) if line.isdigit() else 0 for line in lines]
+        for number, value in enumerate(ids, 1):
+            if not 1 <= value <= len(self.synsets):
+                raise UserError(
+                    f"{path} line {number}: found {lines[number - 1].decode(errors='replace')};"
+                    f" allowed: 1 to {len(self.synsets)}"
+                )
+        return ids
+
+
+def _refuse_other_year(path: Path, release: Release, names: list[str]) -> None:
+    for other in (ILSVRC_2010, ILSVRC_2012):
+        if other != release and other.devkit_data + "meta.mat" in names:
+            raise UserError(
+                f"{path}: holds the devkit of ILSVRC-{other.year}, needed is that of {release.year};"
+                " IDs mean other classes in each"
+            )
+
+
+def _load_mat(content: bytes) -> dict[str, Any]:
+    # scipy's stubs know paths alone, scipy open files as well.
+    return loadmat(io.BytesIO(content), squeeze_me=True)  # type: ignore[arg-type]
+
+
+def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
+    members = scan(path, scan_tar)
+    wnids = members["container"].str.removesuffix(".tar")
+    present = set(wnids.unique())
+    absent = sorted(set(classes["wnid"]) - present)
+    unknown = sorted(present - set(classes["wnid"]))
+    if absent or unknown:
+        what = f"no {absent[0]}.tar" if absent else f"{unknown[0]}.tar, which is no class of the devkit"
+        count = len(absent) + len(unknown)
+        raise UserError(f"{path}: {what} ({count} such classes). {AGAIN}")
+    foreign = members[members["name"].str.partition("_")[0] != wnids]
+    if len(foreign):
+        first = foreign.iloc[0]
+        raise UserError(f"{path}: {first['container']} holds {first['name']}, named for another class")
+    refuse_duplicates(path, members["name"])
+    return as_pictures(members, "train", path.name, wnids)
+
+
+def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[str, str, list[int] | None]]:
+    """Return split, tar and IDs in the order of the files' numbers, of each numbered split that is there.
+
+    The IDs are None where the labels are not public.
+    """
+    inside = devkit.path / release.truth("val")
+    val = ("val", release.val, devkit.ids(inside, devkit.texts[release.truth("val")]))
+    test = next((name for name in release.test if (root / name).is_file()), None)
+    if not release.test_truth:
+        return [val, ("test", test, None)] if test else [val]
+    name = release.truth("test")
+    # A separate download, which people put beside the tars or into the devkit's folder.
+    places = [path for path in (root / name, root / release.devkit_data / name) if path.is_file()]
+    has_truth = bool(places) or name in devkit.texts
+    if bool(test) != has_truth:
+        there, lacking = (test, name) if test else (name, release.test[0])
+        raise UserError(
+            f"data_root {root}: {there} is there, but {lacking} is not. Add it, or remove the other to"
+            " do without the test split."
+        )
+    if test is None:
+        return [val]
+    path = places[0] if places else devkit.path / name
+    content = path.read_bytes() if places else devkit.texts[name]
+    return [val, ("test", test, devkit.ids(path, content))]
+
+
+def _numbered(
+    path: Path, scan: Scan, release: Release, split: str, devkit: _Devkit, ids: list[int] | None
+) -> pd.DataFrame:
+    """List a flat tar whose pictures are numbered from 1, number n being of class `ids[n - 1]`."""
+    members = scan(path, scan_tar)
+    # 2010's have a folder inside, and so has 2012's with the test pictures.
+    members = members.assign(name=members["name"].str.removeprefix(f"{split}/"))
+    stem = f"ILSVRC{release.year}_{split}_"
+    numbers = members["name"].str.extract(rf"^{stem}(\d{{8}})\.JPEG$")[0]
+    if numbers.isna().any():
+        name = members["name"][numbers.isna()].iloc[0]
+        raise UserError(f"{path}: found {name}; allowed: {stem}00000001.JPEG and so on")
+    refuse_duplicates(path, members["name"])
+    found = numbers.astype(int)
+    if len(found) == 0:
+        raise UserError(f"{path}: no pictures. {AGAIN}")
+    expected = len(found) if ids is None else len(ids)
+    if len(found) != expected or found.min() != 1 or found.max() != expected:
+        there = f"{path}: {len(found)} pictures from number {found.min()} to {found.max()}"
+        if ids is None:
+            raise UserError(f"{there}; allowed: from 1 on without a hole. {AGAIN}")
+        raise UserError(
+            f"{there}, but {release.truth(split)} has {expected} lines. One of them is cut short or of"
+            " another release."
+        )
+    if ids is None:
+        return as_pictures(members, split, path.name, UNKNOWN)
+    wnid_of_id = devkit.synsets["wnid"].tolist()
+    wnids = pd.Series([wnid_of_id[ids[number - 1] - 1] for number in found], dtype=object)
+    return as_pictures(members, split, path.name, wnids)
+
+
+def _patched(path: Path, scan: Scan, pictures: pd.DataFrame) -> pd.DataFrame:
+    """Let the pictures in `path` (…/SPLIT/NAME) take the place of those of the same name."""
+    members = scan(path, scan_tar)
+    places = members["name"].str.extract(r"(?:^|/)(?P<split>train|val|test)/(?P<name>[^/]+\.JPEG)$")
+    patches = places.assign(offset=members["offset"], size=members["size"]).dropna()
+    patches = patches[patches["split"].isin(pictures["split"].unique())].set_index(["split", "name"])
+    pictures = pictures.set_index(["split", "name"])
+    unknown = patches.index.difference(pictures.index)
+    if len(unknown):
+        raise UserError(f"{path}: {'/'.join(unknown[0])} takes the place of no picture")
+    pictures.loc[patches.index, ["offset", "size"]] = patches[["offset", "size"]]
+    pictures.loc[patches.index, "path"] = path.name
+    return pictures.reset_index()

@@ -1,0 +1,105 @@
+"""What every source gives: its classes, and a row a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alexnet.core.errors import UserError
+
+PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
+# Stands for the class of a picture whose source does not tell it.
+UNKNOWN = ""
+COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
+
+# Gives what a reader of one archive finds in it, which may be remembered from an earlier time.
+Scan = Callable[[Path, Callable[[Path], pd.DataFrame]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        layout: one of `alexnet.ingest.params.Layout`, but ``auto``.
+        classes: a row per class in label order: wnid, words, and ilsvrc_id where the source gives
+            each class a number on the challenge's server.
+        pictures: a row per picture: split, wnid (`UNKNOWN` in a test split without labels), name, and
+            where its bytes lie as in the index: path (relative to the root), packing, form, offset, size.
+    """
+
+    layout: str
+    classes: pd.DataFrame
+    pictures: pd.DataFrame
+
+
+def as_pictures(
+    found: pd.DataFrame,
+    split: str,
+    path: str,
+    wnids: pd.Series | str,
+    packing: str = "none",
+    form: str = "file",
+) -> pd.DataFrame:
+    """Return rows of a `Listing` for what was `found` (name, offset, size) in the file `path`."""
+    constants = {"split": split, "wnid": wnids, "path": path, "packing": packing, "form": form}
+    return found[["name", "offset", "size"]].assign(**constants)[COLUMNS]
+
+
+def refuse_duplicates(path: Path, names: pd.Series) -> None:
+    """Refuse two pictures of one name.
+
+    Raises:
+        UserError: a name stands twice in `names`.
+    """
+    twins = names[names.duplicated()]
+    if len(twins):
+        raise UserError(f"{path}: two pictures are named {twins.iloc[0]}; each name may stand once")
+
+
+def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd.DataFrame:
+    """Return the classes in label order; one that `words` does not know is called by its own name."""
+    return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
+
+
+def as_text(content: bytes, where: Path | str) -> str:
+    """Return the text of what was read from the file `where`, with or without a byte-order mark.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where} line {line}: not in UTF-8, which is needed. Save it as UTF-8.") from None
+
+
+def parse_words(text: str, wnids: Collection[str]) -> dict[str, str]:
+    """Return the words of each WNID from lines of a WNID, a tab or space, and words.
+
+    Where there is no tab, one of `wnids` that has spaces itself is known by that.
+    """
+    known, words = set(wnids), dict[str, str]()
+    for line in text.splitlines():
+        wnid, _, rest = line.partition("\t") if "\t" in line else _at_a_space(line, known)
+        if wnid.strip() and rest.strip():
+            words[wnid.strip()] = rest.strip()
+    return words
+
+
+def _at_a_space(line: str, wnids: set[str]) -> tuple[str, str, str]:
+    """Split behind the longest beginning that is one of `wnids`, or else behind the first word."""
+    line = line.strip()
+    ends = [len(line), *(place for place in reversed(range(len(line))) if line[place] == " ")]
+    end = next((end for end in ends if line[:end] in wnids), None)
+    return line.partition(" ") if end is None else (line[:end], " ", line[end:])
+
+
+def _spoken(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").split()) or name

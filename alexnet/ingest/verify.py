@@ -1,0 +1,133 @@
+"""Checking a store against its checksums, its own tables and the index."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import sha256_of
+from alexnet.core.progress import Progress, Style
+from alexnet.store import records as store
+from alexnet.store.index import Index
+from alexnet.store.statistics import SUMS, sums_of
+
+
+def problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = "auto") -> list[str]:
+    """Return a line for each thing that is wrong with the store in `records`; none when it is right.
+
+    Every byte of every shard is read.
+
+    Args:
+        skipped: split and name of the pictures that were left out with a reason.
+
+    Raises:
+        UserError: there is no store, or one of its tables cannot be read.
+    """
+    table, shards = _tables(records)
+    found = list(_strangers(records, shards))
+    with Progress("verify", len(table), style) as progress:
+        for (split, number), rows in table.groupby(["split", "shard"], sort=False):
+            listed = shards[(shards["split"] == split) & (shards["shard"] == number)]
+            found += _shard_problems(records, str(split), int(number), rows, listed)
+            progress.advance(len(rows))
+    found += _against_index(table, index, skipped)
+    found += _sums_problems(records, int((table["split"] == "train").sum()))
+    return found
+
+
+def _tables(records: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table, path = store.read_table(records), records / store.SHARDS
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
+    types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
+    try:
+        return table, pd.read_csv(path, dtype=types, usecols=list(types))
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
+
+
+def _strangers(records: Path, shards: pd.DataFrame) -> Iterator[str]:
+    listed = {f"{store.shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
+    for path in sorted(records.glob("*.tar")):
+        if path.name not in listed:
+            yield f"{path.name}: not listed in {store.SHARDS}"
+
+
+def _shard_problems(
+    records: Path, split: str, number: int, rows: pd.DataFrame, listed: pd.DataFrame
+) -> Iterator[str]:
+    name = store.shard_name(split, number)
+    path = records / f"{name}.tar"
+    if not path.exists():
+        yield f"{path.name}: missing, with {len(rows):,} pictures"
+        return
+    if len(listed) != 1:
+        yield f"{path.name}: stands {len(listed)} times in {store.SHARDS}"
+        return
+    expected: Any = next(listed.itertuples())
+    size = path.stat().st_size
+    if size != expected.bytes:
+        yield f"{path.name}: {size:,} bytes, listed are {expected.bytes:,}"
+    elif sha256_of(path) != expected.sha256:
+        yield f"{path.name}: its SHA-256 is not the one listed; its bytes have changed"
+    else:
+        yield from _contents(path, rows, int(expected.records))
+
+
+def _contents(path: Path, rows: pd.DataFrame, listed: int) -> Iterator[str]:
+    """Compare a shard that is whole with its rows and its list of offsets."""
+    found, lines = [], []
+    with tarfile.open(path, "r:") as tar:
+        members = list(tar)
+        for picture, text in zip(members[::2], members[1::2], strict=True):
+            file = tar.extractfile(text)
+            assert file is not None
+            found.append((picture.offset_data, picture.size, int(file.read())))
+            parts = [(member.name.rpartition(".")[2], member) for member in (picture, text)]
+            lines.append(" ".join(f"{kind} {m.offset_data} {m.size} {m.name}" for kind, m in parts))
+    table = list(zip(rows["offset"], rows["size"], rows["label"], strict=True))
+    if found != table or listed != len(found):
+        yield f"{path.name}: holds other pictures or labels than {store.TABLE} says"
+    index = path.with_suffix(".idx")
+    if not index.exists():
+        yield f"{index.name}: missing"
+    elif index.read_text(encoding="utf-8", errors="replace").splitlines() != [f"v1.2 {len(lines)}", *lines]:
+        yield f"{index.name}: other offsets than in {path.name}"
+
+
+def _sums_problems(records: Path, there: int) -> Iterator[str]:
+    """Check what can be checked without decoding: which pictures the sums are of is not told by them."""
+    try:
+        sums = sums_of(records)
+    except UserError as error:
+        yield str(error)
+        return
+    if sums is not None and sums.images != there:
+        yield f"{SUMS}: sums of {sums.images:,} training pictures, but {there:,} are there"
+    elif sums is not None and not sums.possible():
+        yield f"{SUMS}: no {there:,} pictures add up to this; the sums have changed"
+
+
+def _against_index(table: pd.DataFrame, index: Index, skipped: pd.DataFrame) -> Iterator[str]:
+    key = ["split", "name"]
+    twice = table[table.duplicated(key)]
+    for row in twice[key].itertuples(index=False):
+        yield f"{row.split} {row.name}: stored twice"
+    expected = index.pictures[[*key, "label"]].merge(skipped[key].assign(skipped=True), on=key, how="left")
+    both = expected.merge(
+        table[[*key, "label"]], on=key, how="outer", suffixes=("", "_stored"), indicator=True
+    )
+    gone = (both["_merge"] == "left_only") & both["skipped"].isna()
+    for row in both[gone].itertuples():
+        yield f"{row.split} {row.name}: in the index, but neither stored nor skipped"
+    for row in both[both["_merge"] == "right_only"].itertuples():
+        yield f"{row.split} {row.name}: stored, but not in the index"
+    there = both[both["_merge"] == "both"]
+    for row in there[there["label"] != there["label_stored"]].itertuples():
+        yield f"{row.split} {row.name}: labelled {row.label_stored:.0f}, in the index {row.label:.0f}"

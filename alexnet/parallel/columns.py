@@ -1,0 +1,189 @@
+"""The network with one column on each of two devices (paper, section 3.5 and figure 2).
+
+The layers know nothing of it: `keep_column` cuts a whole network down to one column's kernels, and
+what enters conv3, conv6, fc6, fc7 and fc8 is joined over the mesh. The logits, which the loss needs
+whole, are joined as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from alexnet.core.errors import UserError
+from alexnet.model.dropout import Dropout
+from alexnet.model.network import AlexNet, Layer, layers
+from alexnet.model.norm import CrossMapNorm
+from alexnet.model.params import Model
+from alexnet.parallel.mesh import Mesh
+
+
+def column_bounds(count: int, column: int, columns: int) -> tuple[int, int]:
+    """Return which of a layer's `count` kernels a column holds; of an odd count the second holds more."""
+    return count * column // columns, count * (column + 1) // columns
+
+
+@torch.no_grad()
+def keep_column(network: AlexNet, mesh: Mesh) -> None:
+    """Cut `network` down to this process's column; does nothing where a device holds both columns.
+
+    Raises:
+        UserError: the network's response norm needs both columns' maps.
+    """
+    if mesh.columns == 1:
+        return
+    if network.model.response_norm.across_columns:
+        raise UserError(
+            "model.response_norm.across_columns: found true; allowed: false where each column has a device"
+            " of its own, since columns exchange nothing there. Set devices: 1 in machine.yaml."
+        )
+    for layer in network.layers:
+        network.set_submodule(layer.name, _half(layer, network, mesh))
+    norm = network.norm
+    if isinstance(norm, CrossMapNorm):
+        network.norm = CrossMapNorm(1, norm.size, norm.k, norm.alpha, norm.beta)
+    for name in ("dropout6", "dropout7"):
+        whole = network.get_submodule(name)
+        assert isinstance(whole, Dropout)
+        first, last = column_bounds(len(whole.places), mesh.column, mesh.columns)
+        whole.places = whole.places[first:last].clone()
+    network.join = _Join(mesh)
+
+
+def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
+    whole = network.get_submodule(layer.name)
+    first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+    half: nn.Module
+    if isinstance(whole, nn.Conv2d):
+        inputs = layer.fan_in // layer.kernel**2
+        half = nn.Conv2d(inputs, last - first, layer.kernel, layer.stride, layer.padding)
+    elif layer.name == "fc8":
+        half = _WholeLogits(layer, mesh)
+    else:
+        half = nn.Linear(layer.inputs, last - first)
+    for name, value in whole.named_parameters():
+        half.get_parameter(name).data = value[first:last].clone()
+    return half.train(whole.training)
+
+
+class Exchange(NamedTuple):
+    """What a device sends to the one with the other column, in bytes a picture."""
+
+    what: str
+    forward: int
+    backward: int
+
+
+def exchanges(model: Model, classes: int, value_bytes: int = 4) -> list[Exchange]:
+    """Return all that the two columns exchange; the scheme allows no less, since each part goes once.
+
+    Args:
+        value_bytes: of a map's value; 2 in bfloat16.
+    """
+    found = [Exchange("half of the pictures, as bytes", model.patch**2 * 3 // 2, 0)]
+    places = 1
+    for layer in layers(model, classes):
+        if layer.sees == "both columns":
+            values = layer.inputs // 2 * (places if layer.is_convolution else 1)
+            found.append(Exchange(f"into {layer.name}", values * value_bytes, values * value_bytes))
+        places = (layer.pooled or layer.size) ** 2
+    return [*found, Exchange("logits", -(-classes // 2) * value_bytes, 0)]
+
+
+class _Join(nn.Module):
+    """Put the other column's maps, of shape (batch, half, …), beside this column's."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        super().__init__()
+        self.mesh = mesh
+
+    @torch.compiler.disable
+    def forward(self, maps: Tensor) -> Tensor:
+        joined: Tensor = _Joined.apply(maps, self.mesh)
+        return joined
+
+
+class _WholeLogits(nn.Linear):
+    """fc8's rows of one column; the forward gives all classes' logits."""
+
+    def __init__(self, layer: Layer, mesh: Mesh) -> None:
+        first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+        super().__init__(layer.inputs, last - first)
+        self.classes, self.mesh = layer.outputs, mesh
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self._joined(super().forward(hidden))
+
+    @torch.compiler.disable
+    def _joined(self, logits: Tensor) -> Tensor:
+        joined: Tensor = _JoinedLogits.apply(logits, self.classes, self.mesh)
+        return joined
+
+
+class _Joined(torch.autograd.Function):
+    """Forward: both columns' maps. Backward: what both columns' next layers want of this one's."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor, mesh: Mesh) -> Tensor:
+        ctx.mesh, ctx.half = mesh, mine.shape[1]
+        return _in_order(mine, mesh.swap(mine, tuple(mine.shape)), mesh)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        parts = gradients[0].split(ctx.half, 1)
+        mine, theirs = parts[ctx.mesh.column], parts[1 - ctx.mesh.column]
+        return mine + ctx.mesh.swap(theirs, tuple(mine.shape)), None
+
+
+class _JoinedLogits(torch.autograd.Function):
+    """Forward: all logits. Backward: this column's part, since both reckon the same whole loss."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
+        ctx.bounds = column_bounds(classes, mesh.column, mesh.columns)
+        theirs = mesh.swap(mine, (len(mine), classes - mine.shape[1]))
+        return _in_order(mine, theirs, mesh)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        first, last = ctx.bounds
+        return gradients[0][:, first:last], None, None
+
+
+def _in_order(mine: Tensor, theirs: Tensor, mesh: Mesh) -> Tensor:
+    return torch.cat([mine, theirs] if mesh.column == 0 else [theirs, mine], 1)
+
+
+def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
+    """Return this process's part of tensors that are whole, by their names in the network."""
+    parts = {}
+    for name, value in whole.items():
+        layer = _layer_of(name, network)
+        if layer is None:
+            parts[name] = value
+        else:
+            first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+            parts[name] = value[first:last]
+    return parts
+
+
+def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
+    """Return the whole of tensors of which each column has a part: the other way round."""
+    if mesh.columns == 1:
+        return dict(parts)
+    whole = {}
+    for name, mine in parts.items():
+        layer = _layer_of(name, network)
+        if layer is None:
+            whole[name] = mine
+        else:
+            theirs = mesh.swap(mine, (layer.outputs - len(mine), *mine.shape[1:]))
+            whole[name] = torch.cat([mine, theirs] if mesh.column == 0 else [theirs, mine])
+    return whole
+
+
+def _layer_of(name: str, network: AlexNet) -> Layer | None:
+    return next((layer for layer in network.layers if layer.name == name.split(".")[0]), None)

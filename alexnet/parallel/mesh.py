@@ -1,0 +1,158 @@
+"""The devices that train one network together: replicas, each of one or two devices.
+
+A replica is the whole network: on one device, or its two columns on one device each. Replicas
+work on different parts of a batch. All that processes say to one another goes through a `Mesh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from alexnet.core.errors import UserError
+from alexnet.feed.share import Share
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """This process's place among the processes that train one network; alone by default.
+
+    Attributes:
+        rank: number of this process, counted over all machines.
+        columns: devices that a replica is spread over, 1 or 2.
+        replicas: how many parts a batch is worked on in.
+        on_this_machine: how many of the processes share this machine's cores.
+    """
+
+    rank: int = 0
+    columns: int = 1
+    replicas: int = 1
+    on_this_machine: int = 1
+    _replica_group: dist.ProcessGroup | None = None
+    _words: dist.ProcessGroup | None = None
+
+    @property
+    def size(self) -> int:
+        return self.columns * self.replicas
+
+    @property
+    def column(self) -> int:
+        """Which column this process holds, 0 or 1; 0 where it holds both."""
+        return self.rank % self.columns
+
+    @property
+    def replica(self) -> int:
+        return self.rank // self.columns
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process alone writes files and speaks to people."""
+        return self.rank == 0
+
+    @property
+    def own_share(self) -> Share:
+        """The part of every batch that this process decodes."""
+        return Share(self.rank, self.rank + 1, self.size)
+
+    @property
+    def replica_share(self) -> Share:
+        """The part of every batch that this process's replica works on."""
+        first = self.replica * self.columns
+        return Share(first, first + self.columns, self.size)
+
+    def swap(self, mine: Tensor, theirs: tuple[int, ...]) -> Tensor:
+        """Send `mine` to the process with the other column; return its tensor of shape `theirs`."""
+        peer = self.rank ^ 1
+        place = torch.device("cpu") if dist.get_backend() == "gloo" else mine.device
+        sent = mine.detach().to(place).contiguous()
+        received = torch.empty(theirs, dtype=mine.dtype, device=place)
+        # Empty messages are not sent: both sides know the sizes.
+        work = [dist.P2POp(dist.isend, sent, peer)] if sent.numel() else []
+        work += [dist.P2POp(dist.irecv, received, peer)] if received.numel() else []
+        for request in dist.batch_isend_irecv(work) if work else []:
+            request.wait()
+        return received.to(mine.device)
+
+    def add_gradients(self, parameters: Iterable[Tensor]) -> list[Any]:
+        """Register that gradients are summed over replicas as soon as backward has made each.
+
+        Returns:
+            The sums under way: to be waited for, and cleared, after every backward.
+        """
+        under_way: list[Any] = []
+
+        def add(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            under_way.append(dist.all_reduce(parameter.grad, group=self._replica_group, async_op=True))
+
+        if self.replicas > 1:
+            for parameter in parameters:
+                parameter.register_post_accumulate_grad_hook(add)
+        return under_way
+
+    def total(self, values: list[float]) -> list[float]:
+        """Return the sums of `values` over all replicas, equal on every process."""
+        return values if self.replicas == 1 else self._sum(values, self.column == 0)
+
+    def total_of_columns(self, values: list[float]) -> list[float]:
+        """Return the sums of `values` over a replica's columns, equal on every process."""
+        return values if self.columns == 1 else self._sum(values, self.replica == 0)
+
+    def _sum(self, values: list[float], counted: bool) -> list[float]:
+        sums = torch.tensor(values if counted else [0.0] * len(values), dtype=torch.float64)
+        dist.all_reduce(sums, group=self._words)
+        return [float(value) for value in sums]
+
+    def any(self, *asked: bool) -> list[bool]:
+        """Return, for each question, whether any process says yes; equal on every process."""
+        if self.size == 1:
+            return list(asked)
+        answers = torch.tensor(asked, dtype=torch.int32)
+        dist.all_reduce(answers, dist.ReduceOp.MAX, group=self._words)
+        return [bool(answer) for answer in answers]
+
+    def wait_for_all(self) -> None:
+        """Go on when every process has come this far."""
+        self.any(False)
+
+    def from_leader(self, value: T) -> T:
+        """Return the leader's `value` (anything that pickles) on every process."""
+        if self.size == 1:
+            return value
+        values: list[Any] = [value]
+        dist.broadcast_object_list(values, 0, group=self._words)
+        received: T = values[0]
+        return received
+
+    def to_leader(self, value: T) -> list[T] | None:
+        """Return every process's `value` (anything that pickles) on the leader, by rank; None elsewhere."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.size if self.leads else None
+        dist.gather_object(value, values, 0, group=self._words)
+        return values
+
+    def refuse_differences(self, **facts: Any) -> None:
+        """Check that every process was given the same `facts`.
+
+        Raises:
+            UserError: one differs from the leader's.
+        """
+        if self.size == 1:
+            return
+        everyones: list[Any] = [None] * self.size
+        dist.all_gather_object(everyones, facts, group=self._words)
+        for rank, found in enumerate(everyones):
+            for name, value in found.items():
+                if value != everyones[0][name]:
+                    raise UserError(
+                        f"process {rank} has other {name} than process 0 ({value}, {everyones[0][name]});"
+                        " all must start from the same commit, params.yaml and records"
+                    )

@@ -1,0 +1,47 @@
+"""Pictures for a replica of two devices: each decodes half of them and gets the rest from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from alexnet.core.machine import Machine
+from alexnet.feed.loader import Batch, Loader, batch_of, open_loader
+from alexnet.feed.order import Epoch, batches
+from alexnet.parallel.mesh import Mesh
+from alexnet.store.records import Records
+
+
+def open_replica_loader(
+    machine: Machine, records: Records, batch_size: int, device: torch.device, mesh: Mesh
+) -> Loader:
+    """Return a loader of the patches that this process's replica works on.
+
+    Args:
+        batch_size: of the whole batch, all replicas together.
+    """
+    threads = max(1, machine.worker_count // mesh.on_this_machine)
+    own = open_loader(
+        machine.loader,
+        records,
+        batch_size,
+        device,
+        threads,
+        share=mesh.own_share,
+        hardware_load=machine.hardware_decoder_load,
+    )
+    return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, mesh)
+
+
+class _ReplicaLoader:
+    def __init__(self, own: Loader, records: Records, batch_size: int, mesh: Mesh) -> None:
+        self.own, self.records, self.batch_size, self.mesh = own, records, batch_size, mesh
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        together = batches(epoch, first, self.batch_size, self.mesh.replica_share)
+        for own, chosen in zip(self.own.batches(epoch, first), together, strict=True):
+            mine = own.pixels
+            theirs = self.mesh.swap(mine, (len(chosen) - len(mine), *mine.shape[1:]))
+            pixels = torch.cat([mine, theirs] if self.mesh.column == 0 else [theirs, mine])
+            yield batch_of(self.records, epoch, chosen, pixels)

@@ -1,1 +1,0 @@
-"""Typed, validated parameters, a section a file, so that DVC can track them one by one."""

@@ -1,0 +1,49 @@
+"""The reliability diagram."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from alexnet.evaluation.calibration import Reliability
+from alexnet.report.figures import LIGHT, Dress, canvas
+
+
+def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> bytes:
+    """Draw how often the network was right by how sure it was, above how many pictures that is.
+
+    The figure is 4.4 by 4 inches.
+    """
+    bins = len(found.pictures)
+    edges = np.linspace(0, 1, bins + 1)
+    middle, wide = (edges[1:] + edges[:-1]) / 2, 0.9 / bins
+    filled = found.pictures > 0
+    with canvas(dress, dpi, 4.4, 4.0) as (figure, png):
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        for axes in (above, below):
+            axes.set_facecolor("none")
+        above.plot([0, 1], [0, 1], color=dress.train, linestyle=":", linewidth=1.2, label="as sure as right")
+        above.bar(middle[filled], found.accuracy[filled], wide, color=dress.top1, label="right")
+        # From what was right up or down to what was said.
+        above.bar(
+            middle[filled],
+            (found.confidence - found.accuracy)[filled],
+            wide,
+            found.accuracy[filled],
+            facecolor="none",
+            edgecolor=dress.top5,
+            linewidth=1,
+            hatch="////",
+            label="gap to what it said",
+        )
+        above.set_ylabel("right")
+        above.set_ylim(0, 1)
+        above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        below.bar(middle, found.pictures / found.pictures.sum(), wide, color=dress.train)
+        below.set_ylabel("pictures")
+        below.set_xlabel("probability of the likeliest label")
+        below.set_xlim(0, 1)
+        below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=1.6, handletextpad=0.5)
+    return png.getvalue()

@@ -1,0 +1,110 @@
+"""Figure 3 of the paper: the kernels of conv1, and how colourful each is."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet.report.figures import LIGHT, Dress, one_axes
+
+KERNELS_PER_ROW = 16
+# Gaps in units of one weight: between kernels, and between the two columns.
+KERNEL_GAP = 1
+COLUMN_GAP = 4
+
+
+def kernels(weights: NDArray[np.float32], columns: int, pixels: int) -> bytes:
+    """Draw the kernels of conv1 as Figure 3 of the paper: column 1 above column 2, 16 in a row.
+
+    Args:
+        weights: shape (kernels, 3, height, width); the first kernels are column 1's.
+        columns: columns of the network; they divide the kernels evenly.
+        pixels: side of one weight in pixels of the figure.
+
+    Each kernel is scaled by its own largest weight, with zero as mid-grey, so that its colours keep
+    their meaning. The gaps are transparent.
+    """
+    blocks = [_tile(_as_colours(column)) for column in np.split(weights, columns)]
+    gap = np.zeros((COLUMN_GAP, blocks[0].shape[1], 4), np.uint8)
+    stacked = [part for block in blocks for part in (gap, block)][1:]
+    picture = np.concatenate(stacked).repeat(pixels, axis=0).repeat(pixels, axis=1)
+    png = io.BytesIO()
+    Image.fromarray(picture).save(png, format="PNG")
+    return png.getvalue()
+
+
+def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the share of each kernel's energy that no grey picture could excite, (kernels,).
+
+    At each place a kernel's three weights split into their mean, which answers to grey, and the rest,
+    which answers to colour; the share is the sum of squares of the rest over that of the whole. A
+    grey kernel has 0, weights drawn alike for all channels have 2/3, opposed colours alone have 1;
+    a kernel of zeros has NaN.
+
+    Args:
+        weights: (kernels, 3, height, width).
+    """
+    energy = weights.astype(np.float64) ** 2
+    grey = 3 * weights.astype(np.float64).mean(1) ** 2
+    whole = energy.sum((1, 2, 3))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(1 - grey.sum((1, 2)) / whole)
+
+
+def specificity(shares: list[NDArray[np.float64]], dpi: int, dress: Dress = LIGHT) -> bytes:
+    """Draw each column's kernels by their colour-specificity, one row of dots a column.
+
+    Args:
+        shares: of each column's kernels, from 0 to 1.
+        dpi: pixels per inch; the figure is 6.6 inches wide.
+    """
+    with one_axes(dress, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
+        axes.axvline(2 / 3, color=dress.train, linestyle=":", linewidth=1.2)
+        axes.annotate(
+            "random weights",
+            (2 / 3, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 1),
+            textcoords="offset points",
+            fontsize=8,
+            color=dress.train,
+        )
+        for number, column in enumerate(shares, 1):
+            colour = dress.top1 if number == 1 else dress.top5
+            known = column[np.isfinite(column)]
+            axes.scatter(known, np.full(len(known), number), s=90, marker="|", color=colour, linewidths=1.4)
+            if len(known):
+                axes.scatter(np.median(known), number, s=46, color=colour, zorder=3)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(len(shares) + 0.5, 0.5)
+        axes.set_yticks(range(1, len(shares) + 1), [f"column {n}" for n in range(1, len(shares) + 1)])
+        axes.set_xlabel("share of colour in a kernel's energy (dot: the column's median)")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params("y", length=0)
+    return png.getvalue()
+
+
+def _as_colours(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return kernels as RGBA pictures of shape (kernels, height, width, 4)."""
+    finite = np.nan_to_num(weights.astype(np.float64), posinf=0, neginf=0)
+    largest = np.abs(finite).max(axis=(1, 2, 3), keepdims=True)
+    scaled = finite / np.where(largest > 0, largest, 1)
+    colours = np.rint(127.5 + 127.5 * scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.pad(colours, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=255)
+
+
+def _tile(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay pictures of shape (n, height, width, 4) in rows with transparent gaps between them."""
+    count, height, width, _ = pictures.shape
+    across = min(KERNELS_PER_ROW, count)
+    down = math.ceil(count / across)
+    step_y, step_x = height + KERNEL_GAP, width + KERNEL_GAP
+    sheet = np.zeros((down * step_y - KERNEL_GAP, across * step_x - KERNEL_GAP, 4), np.uint8)
+    for position, picture in enumerate(pictures):
+        y, x = position // across * step_y, position % across * step_x
+        sheet[y : y + height, x : x + width] = picture
+    return sheet

@@ -1,0 +1,27 @@
+"""`report`: how the report looks, and what else it shows."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from alexnet.core.params import Section
+
+
+class Report(Section):
+    """The ``report`` section.
+
+    Attributes:
+        title: the heading of the page.
+        ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6.1).
+        kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.
+        figure_dpi: pixels per inch of the other figures; 160 is sharp enough and keeps the page below 1 MB.
+    """
+
+    key: ClassVar[str] = "report"
+
+    title: str = Field(min_length=1)
+    ensemble: list[str]
+    kernel_pixels: int = Field(ge=1, le=64)
+    figure_dpi: int = Field(ge=50, le=600)

@@ -1,0 +1,48 @@
+"""The photographs that the report shows, from the store of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.core.errors import UserError
+from alexnet.store.records import Records, decoded, open_records
+
+
+class Photographs:
+    """Pixels of records by split and number; what cannot be read is named in `missing`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.missing: list[str] = []
+        self._open: dict[str, Records | None] = {}
+
+    def records(self, split: str) -> Records | None:
+        """Return the records of a split, None where they cannot be opened."""
+        if split not in self._open:
+            try:
+                self._open[split] = open_records(self.folder, split)
+            except (OSError, UserError):
+                self._note(f"all of {split}")
+                self._open[split] = None
+        return self._open[split]
+
+    def pixels(self, split: str, record: int) -> NDArray[np.uint8] | None:
+        """Return a record's pixels, uint8 (256, 256, 3), None where they cannot be read."""
+        records = self.records(split)
+        if records is None:
+            return None
+        if record >= len(records):
+            self._note(f"record {record} of {split}")
+            return None
+        try:
+            return decoded(records, record)
+        except (OSError, ValueError):
+            self._note(f"{records.names[record]} of {split}")
+            return None
+
+    def _note(self, what: str) -> None:
+        if what not in self.missing:
+            self.missing.append(what)

@@ -1,0 +1,204 @@
+"""Features, codes, and how well the codes find what is nearest: what the retrieve stage does."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from alexnet.core.draws import generator
+from alexnet.core.errors import UserError
+from alexnet.core.files import write_json
+from alexnet.core.machine import Machine
+from alexnet.evaluation.params import Evaluate
+from alexnet.feed.loader import open_loader
+from alexnet.model import weights
+from alexnet.model.input import PICTURE
+from alexnet.model.network import AlexNet
+from alexnet.parallel.device import choose_device
+from alexnet.retrieval.codes import ROWS_AT_ONCE, train_encoder
+from alexnet.retrieval.features import features_of_centre
+from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
+from alexnet.retrieval.params import Retrieve
+from alexnet.retrieval.search import Hits, by_code, nearest, pack, random_signs, recall
+from alexnet.store.records import Records, open_records
+
+AT_ONCE = {"cpu": 32, "cuda": 256}
+# As many as in the paper's Figure 4.
+NEIGHBOURS = 6
+EXAMPLES = 6
+CANDIDATES = (6, 12, 25, 50, 100, 200, 500, 1000)
+# Which pictures are shown; drawn, not chosen.
+SHOWN_SEED = 2012
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the retrieve stage reads and writes."""
+
+    records: Path
+    weights: Path
+    library: Path
+    summary: Path
+
+
+def retrieve_pictures(settings: Retrieve, evaluate: Evaluate, machine: Machine, paths: Paths) -> None:
+    """Write the library of training pictures and ``retrieval.json``, what the report tells of it.
+
+    Raises:
+        UserError: an input is missing, or the disk too small.
+    """
+    network, classes = weights.load_network(paths.weights)
+    device = choose_device(machine)
+    network.to(device)
+    training = open_records(paths.records, "train")
+    asked = open_records(paths.records, evaluate.split)
+    features = _open_features(paths.library / FEATURES, len(training), network.fc7.out_features)
+    _fill(network, training, np.arange(len(training)), features, machine, device)
+
+    encoder = train_encoder(features, settings, device)
+    library = Library(features, encoder.codes(features), encoder, training.names, training.labels, classes)
+    save_library(paths.library, library, paths.weights)
+
+    chosen = _queries(len(asked), settings)
+    queries = np.empty((len(chosen), features.shape[1]), np.float32)
+    _fill(network, asked, chosen, queries, machine, device)
+    own = chosen if evaluate.split == "train" else None
+    write_json(paths.summary, _measure(library, settings, asked, chosen, queries, own, device))
+
+
+def _open_features(path: Path, pictures: int, dimensions: int) -> NDArray[np.float32]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = 4 * pictures * dimensions, shutil.disk_usage(path.parent).free
+    print(
+        f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {needed / 1e6:,.0f} MB",
+        flush=True,
+    )
+    if needed > free:
+        raise UserError(f"{path}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Free some.")
+    return np.lib.format.open_memmap(path, "w+", np.float32, (pictures, dimensions))
+
+
+def _fill(
+    network: AlexNet,
+    pictures: Records,
+    records: NDArray[np.int64],
+    out: NDArray[np.float32],
+    machine: Machine,
+    device: torch.device,
+) -> None:
+    at_once = AT_ONCE[device.type]
+    loader = open_loader(
+        machine.loader,
+        pictures,
+        at_once,
+        device,
+        machine.worker_count,
+        side=PICTURE,
+        hardware_load=machine.hardware_decoder_load,
+    )
+    features_of_centre(network, loader, records, len(pictures), out, machine.progress)
+
+
+def _queries(pictures: int, settings: Retrieve) -> NDArray[np.int64]:
+    """Return the pictures shown in the report, then others by seed, each once."""
+    shown = generator(SHOWN_SEED, "queries shown").permutation(pictures)[:EXAMPLES]
+    others = generator(settings.seed, "queries").permutation(pictures)
+    others = others[~np.isin(others, shown)]
+    return np.concatenate([shown, others])[: max(settings.queries, len(shown))]
+
+
+def _measure(
+    library: Library,
+    settings: Retrieve,
+    asked: Records,
+    chosen: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    own: NDArray[np.int64] | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    # A query that is itself a training picture is no answer to itself.
+    wanted = NEIGHBOURS + (own is not None)
+    start = time.perf_counter()
+    exact = _without(nearest(library.features, queries, wanted, device), own)
+    seconds_exact = time.perf_counter() - start
+    start = time.perf_counter()
+    quick = _without(library.neighbours_by_code(queries, wanted), own)
+    seconds_codes = time.perf_counter() - start
+    examples = [
+        {"query": int(query), "nearest": records.tolist(), "distances": distances.round(4).tolist()}
+        for query, records, distances in zip(chosen[:EXAMPLES], exact.records, exact.distances, strict=False)
+    ]
+    return {
+        "pictures": len(library.features),
+        "dimensions": library.features.shape[1],
+        "queries": len(chosen),
+        "neighbours": exact.records.shape[1],
+        "shortlist": min(SHORTLIST, len(library.features)),
+        "code_bits": settings.code_bits,
+        "exact_megabytes": library.features.nbytes / 1e6,
+        "code_megabytes": library.codes.nbytes / 1e6,
+        "milliseconds_exact": round(1000 * seconds_exact / len(chosen), 4),
+        "milliseconds_codes": round(1000 * seconds_codes / len(chosen), 4),
+        "same_class_exact": _same_class(library, asked, chosen, exact),
+        "same_class_codes": _same_class(library, asked, chosen, quick),
+        "candidates": _recalls(library, settings, queries, exact),
+        "examples": examples,
+    }
+
+
+def _without(hits: Hits, own: NDArray[np.int64] | None) -> Hits:
+    if own is None:
+        return hits
+    # All but the query itself, else all but the last.
+    keep = hits.records != own[:, None]
+    keep[keep.all(1), -1] = False
+    shape = (len(own), hits.records.shape[1] - 1)
+    return Hits(hits.records[keep].reshape(shape), hits.distances[keep].reshape(shape))
+
+
+def _same_class(library: Library, asked: Records, chosen: NDArray[np.int64], hits: Hits) -> float | None:
+    labels = asked.labels[chosen]
+    if (labels < 0).any():
+        return None
+    return float((library.labels[hits.records] == labels[:, None]).mean())
+
+
+def _recalls(
+    library: Library, settings: Retrieve, queries: NDArray[np.float32], exact: Hits
+) -> list[dict[str, float]]:
+    directions = random_signs(
+        queries.shape[1], settings.code_bits, generator(settings.seed, "random projections")
+    )
+    mean = library.encoder.mean.cpu()
+
+    def signs(features: NDArray[np.float32]) -> NDArray[np.uint64]:
+        parts = [
+            pack(
+                (
+                    (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) - mean) @ directions
+                    > 0
+                ).numpy()
+            )
+            for start in range(0, len(features), ROWS_AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+    most = min(CANDIDATES[-1], len(library.codes))
+    learned = by_code(library.codes, library.encoder.codes(queries), most)
+    random = by_code(signs(library.features), signs(queries), most)
+    return [
+        {
+            "candidates": count,
+            "learned": recall(exact.records, learned[:, :count]),
+            "random": recall(exact.records, random[:, :count]),
+        }
+        for count in CANDIDATES
+        if count < len(library.codes)
+    ]

@@ -1,0 +1,1 @@
+"""What lies on disk between the stages: the index, the records, their statistics."""

@@ -1,0 +1,194 @@
+"""The store of 256×256 records: tar shards of JPEGs or raw pixels in the WebDataset form.
+
+A folder holds
+
+- ``train-00000.tar`` …: pairs ``00000042.jpg`` (the picture; ``.rgb`` when it is raw: 256×256×3
+  bytes, row after row) and ``00000042.cls`` (its label);
+- ``train-00000.idx`` …: each shard's offsets, as DALI's `readers.webdataset` wants them;
+- ``records.parquet``: a row per record in storage order: split, shard, offset, size, label, name,
+  encoding (``jpeg`` or ``raw``);
+- ``shards.csv``: split, shard, records, bytes and SHA-256 of each shard;
+- ``sums.npz``: what the training pixels added up to before they were encoded, for `rgb_pca`.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import simplejpeg
+from numpy.typing import NDArray
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing, sha256_of, write_text
+
+SIDE = 256
+SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
+TABLE = "records.parquet"
+COLUMNS = ["split", "shard", "offset", "size", "label", "name", "encoding"]
+SHARDS = "shards.csv"
+
+
+class Record(NamedTuple):
+    """A picture ready to be stored: its encoded bytes, label, and its name in the index."""
+
+    key: int
+    data: bytes
+    label: int
+    name: str
+
+
+def shard_name(split: str, number: int) -> str:
+    return f"{split}-{number:05d}"
+
+
+def write_shard(
+    folder: Path, split: str, number: int, records: Iterable[Record], encoding: str = "jpeg"
+) -> pd.DataFrame:
+    """Write one shard and its index of offsets, each whole or not at all.
+
+    `records` are taken one by one and not kept.
+
+    Returns:
+        The shard's rows of ``records.parquet``.
+    """
+    name, suffix = shard_name(split, number), SUFFIXES[encoding]
+    rows, lines = [], []
+    with (
+        replacing(folder / f"{name}.tar") as temporary,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for record in records:
+            label = str(record.label).encode()
+            picture, text = f"{record.key:08d}.{suffix}", f"{record.key:08d}.cls"
+            data_at, label_at = _add(tar, picture, record.data), _add(tar, text, label)
+            size = len(record.data)
+            lines.append(f"{suffix} {data_at} {size} {picture} cls {label_at} {len(label)} {text}")
+            rows.append((split, number, data_at, size, record.label, record.name, encoding))
+    write_text(folder / f"{name}.idx", "\n".join([f"v1.2 {len(lines)}", *lines]) + "\n")
+    types = {"shard": "int32", "offset": "int64", "size": "int64", "label": "int32"}
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    tar.addfile(entry, io.BytesIO(data))
+    # The data ends at the tar's end, padded to whole blocks.
+    return int(tar.offset) - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def write_tables(folder: Path, rows: pd.DataFrame) -> None:
+    """Write ``records.parquet`` and ``shards.csv`` of the shards in `folder`."""
+    with replacing(folder / TABLE) as temporary:
+        rows.to_parquet(temporary, index=False)
+    shards = rows.groupby(["split", "shard"], sort=False).size().rename("records").reset_index()
+    paths = [folder / f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()]
+    shards["bytes"] = [path.stat().st_size for path in paths]
+    shards["sha256"] = [sha256_of(path) for path in paths]
+    with replacing(folder / SHARDS) as temporary:
+        shards.to_csv(temporary, index=False)
+
+
+@dataclass(frozen=True)
+class Records:
+    """One split of a store, its shards memory-mapped.
+
+    Attributes:
+        labels: int64 (records,), in storage order.
+        names: the pictures' names in the index.
+        encoding: ``jpeg`` or ``raw``.
+    """
+
+    labels: NDArray[np.int64]
+    names: NDArray[np.str_]
+    encoding: str
+    _shards: list[NDArray[np.uint8]]
+    _shard: NDArray[np.int64]
+    _offset: NDArray[np.int64]
+    _size: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def stored(self, record: int) -> NDArray[np.uint8]:
+        """Return a view of a record in the mapped file: uint8 (256, 256, 3) if raw, else (size,)."""
+        start = self._offset[record]
+        data = self._shards[self._shard[record]][start : start + self._size[record]]
+        return data.reshape(SIDE, SIDE, 3) if self.encoding == "raw" else data
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """Read ``records.parquet`` of the store in `folder`.
+
+    Raises:
+        UserError: it is missing, damaged or of an older version.
+    """
+    path = folder / TABLE
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
+    try:
+        with path.open("rb") as file:
+            rows = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        # Arrow's own errors are among these.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(
+            f"{path}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
+        )
+    return rows
+
+
+def open_records(folder: Path, split: str) -> Records:
+    """Open one split of the store in `folder`.
+
+    Raises:
+        UserError: the store is missing, damaged, of an older version, or has no such split.
+    """
+    rows = read_table(folder)
+    rows = rows[rows["split"] == split]
+    if rows.empty:
+        raise UserError(f"{folder}: no records of the split {split}")
+    numbers = sorted(rows["shard"].unique())
+    shards = [_mapped(folder / f"{shard_name(split, number)}.tar") for number in numbers]
+    place = {number: position for position, number in enumerate(numbers)}
+    return Records(
+        labels=rows["label"].to_numpy(np.int64, copy=True),
+        names=rows["name"].to_numpy(),
+        encoding=str(rows["encoding"].iloc[0]),
+        _shards=shards,
+        _shard=rows["shard"].map(place).to_numpy(np.int64),
+        _offset=rows["offset"].to_numpy(np.int64),
+        _size=rows["size"].to_numpy(np.int64),
+    )
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    """Map a file into memory; unlike NumPy's maps it keeps no file open, of which ImageNet has too many."""
+    import torch
+
+    try:
+        return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8).numpy()
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be opened ({reason}); run dvc repro -f preprocess") from None
+
+
+def decoded(records: Records, record: int) -> NDArray[np.uint8]:
+    """Return a record's pixels, uint8 (256, 256, 3)."""
+    stored = records.stored(record)
+    return stored if records.encoding == "raw" else simplejpeg.decode_jpeg(stored, "RGB")
+
+
+def store_fingerprint(folder: Path) -> str:
+    """Return what stands for the store's contents: the SHA-256 of its list of shards' SHA-256."""
+    return sha256_of(folder / SHARDS)

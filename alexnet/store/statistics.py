@@ -1,0 +1,220 @@
+"""Mean image and principal components of the RGB values over the training records.
+
+Sums are whole numbers and so exact; the result depends on no order and no number of workers.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.core.progress import Progress, Style
+from alexnet.store.records import decoded, open_records
+
+# Work is handed out in ranges of so many records.
+RANGE = 2048
+SUMS = "sums.npz"
+# 255 times this is below 2^24.
+EXACT_IN_FLOAT32 = 65_536
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the training records have in common.
+
+    Attributes:
+        images: how many records.
+        mean_image: float32 (3, 256, 256), 0-255.
+        channel_means: float64 (3,), 0-255.
+        covariance: float64 (3, 3) of the RGB values, in squares of 0-255.
+        eigenvalues: float64 (3,), largest first, in squares of 0-255; ÷ 255² for pixels in [0, 1].
+        eigenvectors: float64 (3, 3), column i belongs to eigenvalue i; its largest part is positive.
+    """
+
+    images: int
+    mean_image: NDArray[np.float32]
+    channel_means: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    eigenvalues: NDArray[np.float64]
+    eigenvectors: NDArray[np.float64]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the few numbers that people compare, with their units in the names."""
+        return {
+            "images": self.images,
+            "channel_means": self.channel_means.round(4).tolist(),
+            "standard_deviations": np.sqrt(self.eigenvalues).round(4).tolist(),
+            "eigenvalues_unit": (self.eigenvalues / 255**2).round(8).tolist(),
+            "eigenvectors": self.eigenvectors.T.round(6).tolist(),
+        }
+
+
+class Sums:
+    """Exact whole-number sums over pictures: of each pixel, and of the products of the channels.
+
+    Attributes:
+        images: how many pictures.
+        pixels: int64 (256, 256, 3).
+        products: int64 (3, 3), over all pixels.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.pixels = np.zeros((256, 256, 3), np.int64)
+        self.products = np.zeros((3, 3), np.int64)
+        self._recent = np.zeros((256, 256, 3), np.float32)
+        self._recent_images = 0
+        self._planes = [np.empty((256, 256), np.uint8) for _ in range(3)]
+
+    def add_picture(self, picture: NDArray[np.uint8]) -> None:
+        """Add one picture, uint8 (256, 256, 3)."""
+        self.images += 1
+        # In float32, which OpenCV adds to fastest, sums of this many bytes are still exact.
+        cv2.accumulate(picture, self._recent)
+        self._recent_images += 1
+        if self._recent_images == EXACT_IN_FLOAT32:
+            self._settle()
+        # Products by squares alone, which OpenCV sums fastest: 2ab = a² + b² − (a − b)².
+        red, green, blue = cv2.split(picture, self._planes)
+        rr, gg, bb = _squares(red), _squares(green), _squares(blue)
+        rg = (rr + gg - _squares(red, green)) // 2
+        rb = (rr + bb - _squares(red, blue)) // 2
+        gb = (gg + bb - _squares(green, blue)) // 2
+        self.products += ((rr, rg, rb), (rg, gg, gb), (rb, gb, bb))
+
+    def add(self, other: Sums) -> None:
+        """Add what `other` has summed; the order does not matter."""
+        other._settle()
+        self.images += other.images
+        self.pixels += other.pixels
+        self.products += other.products
+
+    def write(self, path: Path, **facts: Any) -> None:
+        """Write the sums, and `facts` beside them, to an ``.npz`` file."""
+        self._settle()
+        arrays: dict[str, Any] = {"images": self.images, "pixels": self.pixels, "products": self.products}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **(arrays | facts))
+
+    def possible(self) -> bool:
+        """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
+        values = self.images * 256 * 256
+        squares, totals = np.diag(self.products), self.pixels.sum((0, 1))
+        means = totals / values
+        covariance = self.products / values - np.outer(means, means)
+        return bool(
+            ((self.pixels >= 0) & (self.pixels <= 255 * self.images)).all()
+            and ((squares >= totals) & (squares <= 255 * totals)).all()
+            # It has no direction of negative variance but for rounding.
+            and np.linalg.eigvalsh(covariance)[0] > -1e-6
+        )
+
+    @staticmethod
+    def read(path: Path) -> Sums:
+        """Read what `write` wrote."""
+        sums = Sums()
+        with path.open("rb") as file, np.load(file) as arrays:
+            sums.images = int(arrays["images"])
+            sums.pixels, sums.products = arrays["pixels"], arrays["products"]
+        return sums
+
+    def _settle(self) -> None:
+        self.pixels += self._recent.astype(np.int64)
+        self._recent[:] = 0
+        self._recent_images = 0
+
+
+def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) -> int:
+    """Return the sum of squares of a plane, or of its difference from another."""
+    # OpenCV's takes a root and its square on its way, hence the rounding.
+    if less is None:
+        return round(cv2.norm(plane, cv2.NORM_L2SQR))
+    return round(cv2.norm(plane, less, cv2.NORM_L2SQR))
+
+
+def sums_of(folder: Path) -> Sums | None:
+    """Return the sums that the preprocess stage left in the store in `folder`, if any.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    path = folder / SUMS
+    try:
+        return Sums.read(path) if path.exists() else None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f preprocess") from None
+
+
+def measure_statistics(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
+    """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
+
+    Where the preprocess stage left its sums they are used; a store made elsewhere is read through.
+
+    Raises:
+        UserError: the store is missing or damaged.
+    """
+    images = len(open_records(folder, "train"))
+    left = sums_of(folder)
+    if left is not None and left.images == images:
+        return _finish(left)
+    starts = range(0, images, RANGE)
+    total = Sums()
+    with Progress("rgb_pca", images, style) as progress:
+        for future in as_completed([pool.submit(_sum_range, folder, start) for start in starts]):
+            sums = future.result()
+            total.add(sums)
+            progress.advance(sums.images)
+    return _finish(total)
+
+
+def _sum_range(folder: Path, start: int) -> Sums:
+    records = open_records(folder, "train")
+    sums = Sums()
+    for record in range(start, min(start + RANGE, len(records))):
+        sums.add_picture(decoded(records, record))
+    return sums
+
+
+def _finish(sums: Sums) -> Statistics:
+    images, pixels = sums.images, sums.images * 256 * 256
+    means = sums.pixels.sum((0, 1)) / pixels
+    covariance = sums.products / pixels - np.outer(means, means)
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    # An eigenvector's sign is free; the noise is symmetric, but files should be equal.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
+    return Statistics(
+        images=images,
+        mean_image=(sums.pixels / images).transpose(2, 0, 1).astype(np.float32),
+        channel_means=means,
+        covariance=covariance,
+        eigenvalues=values.clip(min=0),
+        eigenvectors=vectors,
+    )
+
+
+def write_statistics(path: Path, statistics: Statistics) -> None:
+    """Write all of `statistics` to an ``.npz`` file."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **statistics.__dict__)
+
+
+def read_statistics(path: Path) -> Statistics:
+    """Read what `write` wrote.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the rgb_pca stage first (dvc repro rgb_pca)")
+    with path.open("rb") as file, np.load(file) as arrays:
+        return Statistics(**{**arrays, "images": int(arrays["images"])})

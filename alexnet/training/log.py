@@ -1,0 +1,98 @@
+"""What a training leaves for people: a table of epochs, DVC's curves, and how the run went."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from dvclive import Live
+from scmrepo.exceptions import SCMError
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
+from alexnet.training.measures import EpochRow
+
+CURVES = (
+    "train_loss",
+    "train_error",
+    "val_loss",
+    "val_top1_error",
+    "val_top5_error",
+    "learning_rate",
+    "bias_learning_rate",
+    "conv1_learning_rate",
+    "fc8_learning_rate",
+    "data_wait_seconds",
+)
+PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
+
+
+class Logbook:
+    """Writes ``history.csv`` and, through DVCLive, curves and last values, after every epoch.
+
+    Both are written anew from the whole history, so that a resumed run has no gap and no twin.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._live: Live | None = None
+        self._logged = 0
+
+    def write(self, history: list[EpochRow]) -> None:
+        """Write all of `history`."""
+        with replacing(self.folder / "history.csv") as temporary:
+            pd.DataFrame([_flat(row) for row in history]).to_csv(temporary, index=False)
+        if self._live is None:
+            self._live = _open_live(self.folder / "live")
+        for row in history[self._logged :]:
+            self._live.step = row.epoch
+            for name in CURVES:
+                self._live.log_metric(name, getattr(row, name))
+            for layer, norm in row.gradient_norms.items():
+                self._live.log_metric(f"gradient_norm/{layer}", norm)
+            self._live.make_summary()
+        self._logged = len(history)
+
+
+def _flat(row: EpochRow) -> dict[str, Any]:
+    values = asdict(row)
+    norms = values.pop("gradient_norms")
+    return {**values, **{f"gradient_norm_{layer}": norm for layer, norm in norms.items()}}
+
+
+def _open_live(folder: Path) -> Live:
+    try:
+        # DVCLive would write a dvc.yaml of its own, save experiments and print a report.
+        return Live(dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, resume=False)
+    except SCMError as error:
+        raise UserError(f"this Git repository cannot be used ({error}). Make a first commit.") from None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers and speed depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit checked out, with ``+`` when tracked code was changed since, or None."""
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "diff", "--quiet", "HEAD", "--", "alexnet", "stages"], capture_output=True, check=False
+        ).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")

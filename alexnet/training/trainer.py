@@ -1,0 +1,304 @@
+"""The training loop: epochs of updates, each followed by a validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from alexnet.core.errors import DivergedError
+from alexnet.core.progress import Progress, Style, duration
+from alexnet.feed.colour import colour_shift
+from alexnet.feed.loader import Batch, Loader
+from alexnet.feed.order import in_storage_order, training_epoch
+from alexnet.feed.params import Augment
+from alexnet.model.dropout import picture_keys
+from alexnet.model.input import Patches
+from alexnet.model.network import AlexNet
+from alexnet.model.top_k import top_k_wrong
+from alexnet.parallel.columns import part_of, whole_of
+from alexnet.parallel.mesh import Mesh
+from alexnet.store.statistics import Statistics
+from alexnet.training.chance import is_at_chance, loss_at_chance
+from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.measures import EpochRow, Meter, Sums
+from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.params import Train
+from alexnet.training.precision import Precision
+from alexnet.training.schedule import Rates, Schedule
+
+# Looking at the loss waits for a GPU; once in so many steps costs nothing.
+STEPS_BETWEEN_LOOKS = 25
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a training works with.
+
+    Attributes:
+        network: on its device, with its mean image and initial weights; one column of it where
+            `mesh` spreads it over two devices.
+        training, validation: loaders of this replica's share of the patches.
+        labels: int64 (training pictures,).
+        validation_pictures: how many the validation split has.
+        mesh: the processes that train together; this one alone by default.
+        stop_asked: asked between updates; True ends the training where it can go on later.
+        finish_asked: asked after epochs; True ends the training there, as if it were the last.
+        report_epoch: told the history after every epoch.
+        compile: whether to compile the network with `torch.compile`.
+        checkpoint_minutes: how long a stop may throw back.
+    """
+
+    network: AlexNet
+    training: Loader
+    validation: Loader
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    validation_pictures: int
+    statistics: Statistics
+    train: Train
+    augment: Augment
+    checkpoints: Checkpoints
+    compile: bool = False
+    checkpoint_minutes: float = 5.0
+    progress: Style = "auto"
+    mesh: Mesh = field(default_factory=Mesh)
+    stop_asked: Callable[[], bool] = lambda: False
+    finish_asked: Callable[[], bool] = lambda: False
+    report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
+
+
+class Trainer:
+    """Trains `setting.network`, going on from the last state when there is one."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.mesh = setting, setting.mesh
+        self.network = setting.network
+        self.device = next(setting.network.parameters()).device
+        self.forward: Callable[..., Tensor] = self.network
+        if setting.compile:
+            self.forward = torch.compile(self.network)
+        self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
+        self.precision = Precision(setting.train.precision, self.device)
+        self.optimiser = PrintedSGD(self.network, setting.train)
+        self.schedule = Schedule(setting.train)
+        self.epoch, self.consumed, self.step = 1, 0, 0
+        self.sums = Sums()
+        self.history: list[EpochRow] = []
+        self._resume()
+
+    def run(self) -> list[EpochRow]:
+        """Train to the end and return a row per epoch.
+
+        Raises:
+            DivergedError: the loss is no number any more.
+            KeyboardInterrupt: `stop_asked` said so; the state is saved first.
+        """
+        while self.epoch <= self.setting.train.epochs:
+            self._train_epoch()
+            self._finish_epoch()
+            if self.mesh.any(self.setting.finish_asked())[0]:
+                self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
+                break
+        return self.history
+
+    def _train_epoch(self) -> None:
+        setting, total = self.setting, len(self.setting.labels)
+        plan = training_epoch(setting.train.seed, self.epoch, total, setting.augment)
+        rates = self.schedule.rates(self.epoch)
+        self.network.train()
+        saved = waiting_since = time.monotonic()
+        label = f"epoch {self.epoch}/{setting.train.epochs}"
+        style = setting.progress if self.mesh.leads else "none"
+        with Progress(label, total, style, self.consumed) as progress:
+            meter = Meter(self.device, self.network)
+            for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
+                self.sums.waited += time.monotonic() - waiting_since
+                count = min(setting.train.batch_size, total - self.consumed)
+                meter.add(*self._update(batch, rates, count), count)
+                self.consumed += count
+                due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
+                stop, due = self.mesh.any(setting.stop_asked(), due)
+                if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
+                    self._look(meter)
+                if stop or due:
+                    self._save()
+                    saved = time.monotonic()
+                if stop:
+                    # Who starts processes may end all when the first is gone: not before it has written.
+                    self.mesh.wait_for_all()
+                    self._say(f"train: stopped in epoch {self.epoch}; dvc repro goes on from here")
+                    raise KeyboardInterrupt
+                note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
+                progress.advance(count, note)
+                waiting_since = time.monotonic()
+
+    def _look(self, meter: Meter) -> None:
+        """Bring the sums of the steps since the last look over from the device, and check them."""
+        first = self.step == STEPS_BETWEEN_LOOKS
+        loss, seconds = meter.collect(self.sums, self.mesh)
+        self._refuse_unless_finite(loss)
+        if first:
+            self._say_what_it_needs(seconds)
+
+    def _refuse_unless_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} in epoch {self.epoch} after {self.consumed} pictures; the last good"
+                " state is kept. Lower train.learning_rate, or raise model.input_divisor."
+            )
+
+    def _update(self, batch: Batch, rates: Rates, count: int) -> tuple[Tensor, Tensor]:
+        """Learn from this replica's part of a batch of `count`; return the part's loss and errors."""
+        setting = self.setting
+        shift, divisor = colour_shift(batch.noise, setting.statistics, setting.augment, self.epoch)
+        on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
+        inputs = self.network.input(patches_of(batch, self.device), on_device, divisor)
+        first, last = self.mesh.replica_share.bounds(count)
+        keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
+        labels = batch.labels.to(self.device)
+        logits = self.precision.run(self.forward, inputs, keys)
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        self.optimiser.zero_grad()
+        # The mean over the whole batch, whichever replica has how many of it.
+        (loss / count).backward()
+        while self.gradient_sums:
+            self.gradient_sums.pop().wait()
+        self.optimiser.step(rates)
+        self.step += 1
+        with torch.no_grad():
+            wrong = (logits.argmax(1) != labels).sum()
+        return loss.detach(), wrong
+
+    def _finish_epoch(self) -> None:
+        rates, sums = self.schedule.rates(self.epoch), self.sums
+        loss, top1, top5 = self.validate()
+        row = EpochRow(
+            epoch=self.epoch,
+            pictures=sums.pictures,
+            learning_rate=rates.weights,
+            bias_learning_rate=rates.biases,
+            conv1_learning_rate=rates.conv1_weights,
+            fc8_learning_rate=rates.of("fc8", "weight"),
+            train_loss=sums.mean_loss,
+            train_error=sums.wrong / sums.pictures,
+            val_loss=loss,
+            val_top1_error=top1,
+            val_top5_error=top5,
+            seconds=round(sums.seconds, 2),
+            data_wait_seconds=round(sums.waited, 2),
+            pictures_per_second=round(sums.pictures / max(sums.seconds, 1e-9), 1),
+            gradient_norms=sums.gradient_norms,
+        )
+        self.history.append(row)
+        self.schedule.observe(top1)
+        self.epoch, self.consumed, self.sums = self.epoch + 1, 0, Sums()
+        self._say(
+            f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
+            f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
+            f" {row.learning_rate:g}, biases {row.bias_learning_rate:g};"
+            f" {row.pictures_per_second:.0f} pictures/s, {row.data_wait_seconds:.1f} s waiting for data"
+        )
+        norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
+        self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
+        self._warn_when_flat()
+        self._save()
+        if self.mesh.leads:
+            self.setting.report_epoch(self.history)
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float, float]:
+        """Return mean loss, top-1 and top-5 error (fractions) of one centre patch a picture."""
+        self.network.eval()
+        count = self.setting.validation_pictures
+        loss, top1, top5 = 0.0, 0, 0
+        for batch in self.setting.validation.batches(in_storage_order(count)):
+            inputs = self.network.input(patches_of(batch, self.device))
+            logits = self.precision.run(self.network, inputs)
+            labels = batch.labels.to(self.device)
+            loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
+            # An epoch's last update is seen by no loss of the training.
+            self._refuse_unless_finite(loss)
+            top1 += int(top_k_wrong(logits, labels, 1).sum())
+            top5 += int(top_k_wrong(logits, labels, 5).sum())
+        loss, wrong1, wrong5 = self.mesh.total([loss, top1, top5])
+        return loss / count, wrong1 / count, wrong5 / count
+
+    def _say_what_it_needs(self, seconds: float) -> None:
+        rate = self.sums.pictures / seconds
+        left = (self.setting.train.epochs - self.epoch + 1) * len(self.setting.labels) / rate
+        size = 2 * 2 * sum(p.numel() * p.element_size() for p in self.network.parameters())
+        self._say(
+            f"train: {self.setting.train.epochs} epochs need about {duration(left)} at {rate:.0f} pictures/s,"
+            f" and {size * self.mesh.columns / 1e6:.0f} MB of disk for the state"
+        )
+
+    def _warn_when_flat(self) -> None:
+        entropy = loss_at_chance(self.setting.labels)
+        row = self.history[-1]
+        if row.epoch >= 3 and is_at_chance(row.train_loss, entropy):
+            self._say(
+                f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
+                " learnt yet. The likely causes: a train.batch_size below the printed 128 at the printed"
+                " rate (the ReLUs fall silent for good and gradient norms are 0 but for fc8: lower"
+                " train.learning_rate); model.initial_weights: paper, which stays there longer than"
+                " source-2012; or the published weights with a model.width below 1 or an input_divisor"
+                " above it (their signal fades: take initial_weights: he with initial_biases: zero)."
+            )
+
+    def _say(self, text: str) -> None:
+        if self.mesh.leads:
+            print(text, flush=True)
+
+    def _save(self) -> None:
+        if self.mesh.replica > 0:
+            return
+        # Both columns take part in making wholes of their parts; a state knows of no layout.
+        weights = whole_of(self.network.state_dict(), self.network, self.mesh)
+        velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
+        if not self.mesh.leads:
+            return
+        self.setting.checkpoints.save(
+            {
+                "epoch": self.epoch,
+                "consumed": self.consumed,
+                "step": self.step,
+                "weights": weights,
+                "velocity": velocity,
+                "schedule": self.schedule.state(),
+                "sums": asdict(self.sums),
+                "history": [asdict(row) for row in self.history],
+            }
+        )
+
+    @torch.no_grad()
+    def _resume(self) -> None:
+        # Other machines may not see the leader's disk.
+        state = self.mesh.from_leader(
+            self.setting.checkpoints.newest(self.setting.train.epochs) if self.mesh.leads else None
+        )
+        if state is None:
+            return
+        self.network.load_state_dict(part_of(state["weights"], self.network, self.mesh))
+        for name, velocity in part_of(state["velocity"], self.network, self.mesh).items():
+            self.optimiser.velocity[name].copy_(velocity)
+        self.schedule.restore(state["schedule"])
+        self.epoch, self.consumed, self.step = state["epoch"], state["consumed"], state["step"]
+        self.sums = Sums(**state["sums"])
+        self.history = [EpochRow(**row) for row in state["history"]]
+        self._say(f"train: going on in epoch {self.epoch} after {self.consumed} pictures")
+        if self.mesh.leads:
+            self.setting.report_epoch(self.history)
+
+
+def patches_of(batch: Batch, device: torch.device) -> Patches:
+    """Return what the network's input rule wants of a batch, on `device`."""
+    return Patches(
+        batch.pixels.to(device), batch.top.to(device), batch.left.to(device), batch.mirrored.to(device)
+    )

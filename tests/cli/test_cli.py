@@ -1,0 +1,56 @@
+"""The command `alexnet`, and the package in Python."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+from typer.testing import CliRunner
+
+import alexnet
+from alexnet.cli.main import app
+
+PAPER = str(ROOT / "profiles/imagenet-2012-paper.yaml")
+
+
+def test_describe_prints_the_papers_table() -> None:
+    printed = CliRunner().invoke(app, ["describe", "--params", PAPER]).stdout
+    rows = {line.split()[0]: line for line in printed.splitlines()}
+    assert rows["conv1"].split()[-1] == "34,944"
+    assert "11×11×3, 4" in rows["conv1"]
+    assert "55×55×96 → 27×27" in rows["conv1"]
+    assert "own column" in rows["conv2"]
+    assert "5×5×48" in rows["conv2"]
+    assert "both columns" in rows["conv3"]
+    assert rows["fc6"].split()[-1] == "37,752,832"
+    assert "60,965,224 parameters in all" in printed
+
+
+def test_describe_takes_another_number_of_classes() -> None:
+    printed = CliRunner().invoke(app, ["describe", "--params", PAPER, "--classes", "10"]).stdout
+    assert f"{60_965_224 - 990 * 4097:,} parameters" in printed
+
+
+def test_predict_prints_the_likeliest_labels(project: Project, tmp_path: Path) -> None:
+    weights = project.folder / "models/alexnet.safetensors"
+    picture = tmp_path / "picture.png"
+    _write_picture(picture)
+    printed = CliRunner().invoke(app, ["predict", str(picture), "--weights", str(weights)]).stdout
+    name, *guesses = printed.splitlines()
+    assert name == str(picture)
+    assert len(guesses) == 3
+    shares = [float(guess.split("%")[0]) for guess in guesses]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+
+    (told,) = alexnet.load(weights).predict([picture])
+    assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
+
+
+def _write_picture(path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)).save(path)

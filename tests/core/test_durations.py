@@ -1,0 +1,42 @@
+"""How long stages took: kept when they end well, read without a stumble."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet.core.durations import read_durations, recorded
+
+
+def test_a_stage_that_ends_well_leaves_its_seconds(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def stage(number: int, *, twice: bool = False) -> None:
+        time.sleep(0.2)
+        told.append(2 * number if twice else number)
+
+    recorded(stage, "evaluate", tmp_path)(3, twice=True)
+    assert told == [6]
+    assert 0.2 <= read_durations(tmp_path)["evaluate"] < 60
+
+
+def test_a_stage_that_fails_leaves_those_of_the_time_before(tmp_path: Path) -> None:
+    def stage(fails: bool) -> None:
+        if fails:
+            raise ValueError("no")
+
+    timed = recorded(stage, "train", tmp_path)
+    timed(False)
+    before = (tmp_path / "train.json").read_text()
+    with pytest.raises(ValueError, match="no"):
+        timed(True)
+    assert (tmp_path / "train.json").read_text() == before
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    for name, content in (("index", '{"seconds": 2}'), ("train", "{"), ("check", '{"minutes": 1}')):
+        (tmp_path / f"{name}.json").write_text(content)
+    assert read_durations(tmp_path) == {"index": 2.0}
+    assert read_durations(tmp_path / "absent") == {}

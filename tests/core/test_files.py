@@ -1,0 +1,51 @@
+"""Files that are whole or absent, whoever else writes them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet.core.files import STALE_SECONDS, partial_of, replacing
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with replacing(path) as first:
+        first.write_text("one")
+        with replacing(path) as second:
+            second.write_text("two")
+        assert path.read_text() == "two"
+        assert first.read_text() == "one"
+    assert path.read_text() == "one"
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("before")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+    assert path.read_text() == "before"
+
+
+def test_old_leftovers_of_the_same_name_go(tmp_path: Path) -> None:
+    old, young, other = (partial_of(tmp_path / name) for name in ("x", "x", "x2"))
+    folder = partial_of(tmp_path / "x")
+    folder.mkdir()
+    long_ago = time.time() - 2 * STALE_SECONDS
+    for path in (old, young, other):
+        path.touch()
+    for path in (old, other, folder):
+        os.utime(path, (long_ago, long_ago))
+    partial_of(tmp_path / "x")
+    assert sorted(tmp_path.iterdir()) == sorted([young, other])

@@ -1,0 +1,49 @@
+"""Processes that end with their parent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# What a stage does first; its parent is process 1, whose session is or is not its own.
+ENTRY = """
+import os, sys
+os.getppid = lambda: 1
+os.getsid = lambda process: {0: 7, 1: int(sys.argv[1])}[process]
+from alexnet.core.processes import end_with_parent
+end_with_parent()
+print("goes on")
+"""
+
+
+@pytest.mark.parametrize(("session", "goes_on"), [(7, True), (1, False)])
+def test_a_stage_may_be_the_child_of_a_containers_first_process(session: int, goes_on: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", ENTRY, str(session)], capture_output=True, text=True)
+    assert (done.stdout == "goes on\n") == goes_on
+    assert goes_on or "the parent process has ended" in done.stderr
+
+
+def test_a_stage_ends_with_its_parent() -> None:
+    code = (
+        "import os, subprocess, sys, time\n"
+        "child = 'from alexnet.core.processes import end_with_parent; import time; end_with_parent();'\n"
+        "child += 'print(1, flush=True); time.sleep(60)'\n"
+        "process = subprocess.Popen([sys.executable, '-c', child], stdout=subprocess.PIPE)\n"
+        "process.stdout.readline()\n"
+        "print(process.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pid = int(done.stdout)
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        subprocess.run(["sleep", "0.1"], check=True)
+    raise AssertionError("the child is still there")

@@ -1,0 +1,784 @@
+"""ILSVRC-2010, Kaggle's copy, class tars, CIFAR-10: every label against the class the picture shows.
+
+The pictures of these fixtures carry their class in one pixel colour, the colour a function of the
+WNID, so that a label can be checked against what is read and not against what was written where.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import shutil
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.io
+from PIL import Image
+
+from alexnet.core.errors import UserError
+from alexnet.ingest import selection as indexing
+from alexnet.ingest.params import Data
+from alexnet.ingest.raw import Place, read_picture
+from alexnet.ingest.resize import BadPictureError
+from alexnet.ingest.sources.archives import scan_tar
+from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON
+from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012
+from alexnet.store import index as indexes
+
+DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.25, seed=1)
+# In the order of their IDs, which is not that of the WNIDs.
+BY_ID = ["n03", "n01", "n04", "n02"]
+WNIDS = sorted(BY_ID)
+WORDS = {wnid: f"{wnid} word, other word" for wnid in WNIDS}
+TRUTH = {"val": [2, 4, 1, 1, 3, 2], "test": [4, 4, 1, 3, 2]}
+
+Members = list[tuple[str, bytes]]
+Build = Callable[..., indexes.Index]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    def build(root: Path, **changes: Any) -> indexes.Index:
+        return indexing.select_pictures(
+            root, Data.model_validate(DATA.model_dump() | changes), tmp_path / "state"
+        )[0]
+
+    return build
+
+
+def colour(wnid: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(hashlib.sha256(wnid.encode()).digest()[:3], np.uint8)
+
+
+def picture(wnid: str, width: int = 9, form: str = "PNG") -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.tile(colour(wnid), (7, width, 1))).save(content, form)
+    return content.getvalue()
+
+
+def tar(members: Members) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, member in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(member)
+            archive.addfile(entry, io.BytesIO(member))
+    return content.getvalue()
+
+
+def place(row: Any) -> Place:
+    return Place(row.path, row.packing, row.form, row.offset, row.size)
+
+
+def check_every_label(root: Path, index: indexes.Index, counts: dict[str, int]) -> None:
+    """Check that each row's picture shows the colour of the class that its label names."""
+    wnids = index.classes["wnid"].tolist()
+    assert wnids == sorted(wnids)
+    row: Any
+    for row in index.pictures.itertuples():
+        if row.label == indexes.UNKNOWN:
+            assert row.name.startswith("ILSVRC2012_test_")
+            continue
+        shown = read_picture(root, place(row))
+        np.testing.assert_array_equal(shown[0, 0], colour(wnids[row.label]), err_msg=row.name)
+    assert index.pictures["split"].value_counts().to_dict() == counts
+    assert not index.pictures.duplicated(["split", "name"]).any()
+
+
+def refused(build: Build, root: Path, *parts: str, **changes: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        build(root, **changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+# --- ILSVRC-2010 ----------------------------------------------------------------------------------
+
+RELEASE = ILSVRC_2010
+
+
+def devkit(year: int = 2010, texts: dict[str, str] | None = None, folder: str = "devkit-1.0/data/") -> bytes:
+    fields = [f"ILSVRC{year}_ID", "WNID", "words", "num_children"]
+    rows = [(number, wnid, WORDS[wnid], 0) for number, wnid in enumerate(BY_ID, 1)]
+    rows += [(5, "n90", "inner node", 2), (6, "n91", "root", 1)]
+    table = np.array(rows, dtype=[(field, object) for field in fields])[:, None]
+    meta = io.BytesIO()
+    scipy.io.savemat(meta, {"synsets": table})  # type: ignore[arg-type]
+    texts = {"validation": lines("val")} if texts is None else texts
+    members = [
+        (folder + f"ILSVRC{year}_{name}_ground_truth.txt", text.encode()) for name, text in texts.items()
+    ]
+    return gzip.compress(tar([(folder + "meta.mat", meta.getvalue()), *members]))
+
+
+def lines(split: str) -> str:
+    return "".join(f"{number}\n" for number in TRUTH[split])
+
+
+def numbered(split: str) -> Members:
+    return [
+        (f"{split}/ILSVRC2010_{split}_{number:08d}.JPEG", picture(BY_ID[id_ - 1], 10 + number))
+        for number, id_ in enumerate(TRUTH[split], 1)
+    ]
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    root = tmp_path / "2010"
+    root.mkdir()
+    tars = [
+        (f"{wnid}.tar", tar([(f"{wnid}_{n}.JPEG", picture(wnid, 9 + n)) for n in range(3)])) for wnid in BY_ID
+    ]
+    (root / RELEASE.train).write_bytes(tar(tars))
+    (root / RELEASE.val).write_bytes(tar(numbered("val")[::-1]))
+    (root / "ILSVRC2010_images_test.tar").write_bytes(tar(numbered("test")))
+    (root / RELEASE.devkit).write_bytes(devkit())
+    (root / "ILSVRC2010_test_ground_truth.txt").write_text(lines("test"))
+    return root
+
+
+def test_2010_labels(official: Path, build: Build) -> None:
+    assert [BY_ID.index(wnid) for wnid in WNIDS] != [0, 1, 2, 3], "IDs and ranks must differ"
+    index = build(official)
+    check_every_label(official, index, {"train": 12, "val": 6, "test": 5})
+    assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
+    names = index.pictures.query("split == 'test'")["name"].tolist()
+    assert names == [f"ILSVRC2010_test_{number:08d}.JPEG" for number in range(1, 6)]
+    assert indexing.select_pictures(official, DATA, official)[1] == "ilsvrc-2010"
+
+
+@pytest.mark.parametrize("where", ["in the devkit", "in its unpacked folder"])
+def test_2010_test_truth_may_lie_with_the_devkit(official: Path, build: Build, where: str) -> None:
+    expected = build(official).pictures
+    (official / "ILSVRC2010_test_ground_truth.txt").unlink()
+    if where == "in the devkit":
+        (official / RELEASE.devkit).write_bytes(
+            devkit(texts={"validation": lines("val"), "test": lines("test")})
+        )
+    else:
+        (official / "devkit-1.0/data").mkdir(parents=True)
+        (official / "devkit-1.0/data/ILSVRC2010_test_ground_truth.txt").write_text(lines("test"))
+    assert build(official).pictures.equals(expected)
+
+
+def test_2010_does_without_a_test_split(official: Path, build: Build) -> None:
+    (official / "ILSVRC2010_images_test.tar").unlink()
+    refused(
+        build, official, "ILSVRC2010_test_ground_truth.txt is there, but ILSVRC2010_images_test.tar is not"
+    )
+    (official / "ILSVRC2010_test_ground_truth.txt").unlink()
+    check_every_label(official, build(official), {"train": 12, "val": 6})
+
+
+def test_2010_test_pictures_without_labels(official: Path, build: Build) -> None:
+    (official / "ILSVRC2010_test_ground_truth.txt").unlink()
+    refused(
+        build, official, "ILSVRC2010_images_test.tar is there, but ILSVRC2010_test_ground_truth.txt is not"
+    )
+
+
+def test_2010_patches_take_the_place_of_pictures(official: Path, build: Build) -> None:
+    before = build(official)
+    patches = [
+        ("patch_images/train/n04_1.JPEG", picture("n04", 100)),
+        ("patch_images/val/ILSVRC2010_val_00000002.JPEG", picture("n02", 101)),
+        ("patch_images/readme.txt", b"x"),
+    ]
+    (official / "patch_images.tar").write_bytes(tar(patches))
+    after = build(official)
+    check_every_label(official, after, {"train": 12, "val": 6, "test": 5})
+    assert after.pictures[["split", "name", "label"]].equals(before.pictures[["split", "name", "label"]])
+    changed = after.pictures[after.pictures["path"] == "patch_images.tar"]
+    assert [read_picture(official, place(row)).shape[1] for row in changed.itertuples()] == [100, 101]
+    (official / "patch_images.tar").write_bytes(tar([("p/train/n04_77.JPEG", b"x")]))
+    refused(build, official, "patch_images.tar: train/n04_77.JPEG takes the place of no picture")
+
+
+def test_2010_pictures_may_be_gzipped(official: Path, build: Build) -> None:
+    content = [(name, gzip.compress(member)) for name, member in numbered("test")]
+    (official / "ILSVRC2010_images_test.tar").write_bytes(tar(content))
+    check_every_label(official, build(official), {"train": 12, "val": 6, "test": 5})
+
+
+def test_the_other_years_devkit(official: Path, build: Build) -> None:
+    other = devkit(2012, folder="ILSVRC2012_devkit_t12/data/")
+    (official / RELEASE.devkit).write_bytes(other)
+    refused(build, official, RELEASE.devkit, "devkit of ILSVRC-2012, needed is that of 2010")
+    (official / RELEASE.devkit).unlink()
+    (official / ILSVRC_2012.devkit).write_bytes(other)
+    refused(build, official, "ILSVRC-2012 and of ILSVRC-2010", ILSVRC_2012.devkit, "data.layout")
+    refused(build, official, f"{RELEASE.devkit} missing", layout="ilsvrc-2010")
+
+
+@pytest.mark.parametrize(("line", "found"), [("5", "5"), ("0", "0"), ("cat", "cat")])
+def test_2010_test_truth_out_of_range(official: Path, build: Build, line: str, found: str) -> None:
+    (official / "ILSVRC2010_test_ground_truth.txt").write_text(lines("test").replace("3\n", f"{line}\n"))
+    refused(build, official, f"ILSVRC2010_test_ground_truth.txt line 4: found {found}; allowed: 1 to 4")
+
+
+def test_2010_test_truth_a_line_too_few(official: Path, build: Build) -> None:
+    (official / "ILSVRC2010_test_ground_truth.txt").write_text(lines("test")[:-2])
+    refused(build, official, "ILSVRC2010_images_test.tar: 5 pictures", "has 4 lines")
+
+
+# --- Kaggle and folders ---------------------------------------------------------------------------
+
+SOLUTION = ["n02 1 2 3 4 n02 5 6 7 8", "n04 1 2 3 4", "n01 1 2 3 4", "n03 9 9 9 9"]
+COUNTS = {"train": 12, "val": 4, "test": 1}
+
+
+def kaggle_files() -> dict[str, bytes]:
+    top = "ILSVRC/Data/CLS-LOC"
+    files = {f"{top}/train/{wnid}/{wnid}_{n}.JPEG": picture(wnid, 9 + n) for wnid in BY_ID for n in range(3)}
+    rows = [(f"ILSVRC2012_val_{number:08d}", text) for number, text in enumerate(SOLUTION, 1)]
+    files |= {f"{top}/val/{name}.JPEG": picture(text.split()[0], 30) for name, text in rows}
+    files[f"{top}/test/ILSVRC2012_test_00000001.JPEG"] = picture("n01")
+    files["LOC_val_solution.csv"] = "\n".join(
+        ["ImageId,PredictionString", *(f"{name},{text} " for name, text in rows[::-1])]
+    ).encode()
+    files["LOC_synset_mapping.txt"] = "".join(f"{wnid} {WORDS[wnid]}\n" for wnid in BY_ID).encode()
+    return files
+
+
+def unpack(root: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def pack(
+    root: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED, name: str = "all.zip"
+) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(root / name, "w", method) as packed:
+        packed.mkdir("ILSVRC")
+        for member, content in files.items():
+            packed.writestr(member, content)
+    return root
+
+
+Put = Callable[[Path, dict[str, bytes]], Path]
+PLACES = pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
+METHODS = pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+
+
+def test_kaggle_labels(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", kaggle_files())
+    index = build(root)
+    check_every_label(root, index, COUNTS)
+    assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
+    # As in the official tars, so that both make one store.
+    assert "n01_0.JPEG" in set(index.pictures["name"])
+
+
+@METHODS
+def test_kaggle_zip_labels(tmp_path: Path, build: Build, method: int) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), method)
+    index = build(root)
+    check_every_label(root, index, COUNTS)
+    plain = build(unpack(tmp_path / "plain", kaggle_files()))
+    columns = ["split", "label", "name"]
+    assert index.pictures[columns].equals(plain.pictures[columns])
+    assert index.classes.equals(plain.classes)
+    assert set(index.pictures["packing"]) == {"zip"}
+
+
+def test_a_zip_is_scanned_once(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_STORED)
+    first = build(root).pictures
+    monkeypatch.setattr("alexnet.ingest.sources.folders.scan_zip", lambda path: pytest.fail("again"))
+    assert build(root).pictures.equals(first)
+
+
+def test_a_zip_of_class_folders_without_val_holds_some_out(tmp_path: Path, build: Build) -> None:
+    files = {f"x/{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
+    root = pack(tmp_path / "raw", files, zipfile.ZIP_DEFLATED)
+    check_every_label(root, build(root), {"train": 24, "val": 8, "test": 32})
+    check_every_label(root, build(root, held_out=0), {"train": 32, "val": 32})
+
+
+def test_test_pictures_that_become_val_are_sorted_in(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
+    root = unpack(tmp_path / "raw", files)
+    for changes in ({}, {"per_class": 3}, {"per_class": 3, "classes": 2}):
+        pictures = build(root, held_out=0, **changes).pictures
+        assert pictures.equals(pictures.sort_values(["split", "name"], ignore_index=True))
+        # As drawn before rows were in this order: from test pictures first, then training pictures.
+        with monkeypatch.context() as patch:
+            patch.setattr(indexing, "_with_validation", lambda pictures, *_: pictures)
+            drawn = build(root, **changes).pictures.replace({"split": {"test": "val"}})
+        assert pictures.equals(drawn.sort_values(["split", "name"], ignore_index=True))
+
+
+def test_flat_val_with_a_csv(tmp_path: Path, build: Build) -> None:
+    files = {f"train/{wnid}/{n}.jpg": picture(wnid) for wnid in WNIDS for n in range(2)}
+    files |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    files["val.csv"] = "".join(f"{n}.jpg,{wnid}\n" for n, wnid in enumerate(BY_ID)).encode()
+    root = unpack(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 8, "val": 4})
+    (root / "val.csv").write_text("file,class\n" + (root / "val.csv").read_text())
+    check_every_label(root, build(root), {"train": 8, "val": 4})
+    assert build(root).classes["words"].tolist() == WNIDS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (lambda text: text.replace("1.jpg,n01\n", ""), ["no row for val/1.jpg"]),
+        (lambda text: text + "1.jpg,n02\n", ["two rows name 1.jpg"]),
+        (lambda text: text + "9.jpg,n02\n", ["names 9.jpg, which is not in val/"]),
+        (lambda text: text.replace("n01", "n77"), ["val/n77 has no training pictures"]),
+        (lambda text: None, ["val/ holds 4 pictures and no folder per class", "val.csv"]),
+    ],
+)
+def test_flat_val_with_a_wrong_csv(tmp_path: Path, build: Build, spoil: Any, parts: list[str]) -> None:
+    files = {f"train/{wnid}/{n}.jpg": picture(wnid) for wnid in WNIDS for n in range(2)}
+    files |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    text = spoil("".join(f"{n}.jpg,{wnid}\n" for n, wnid in enumerate(BY_ID)))
+    if text is not None:
+        files["val.csv"] = text.encode()
+    refused(build, unpack(tmp_path / "raw", files), *parts)
+
+
+SPACED = ["car", "car mirror", "car mirror left"]
+
+
+@pytest.mark.parametrize("flat_train", [False, True])
+def test_classes_with_spaces_in_a_csv(tmp_path: Path, build: Build, flat_train: bool) -> None:
+    files = {f"train/{'' if flat_train else c + '/'}{n}.jpg": picture(c) for n, c in enumerate(SPACED)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPACED[::-1])}
+    files["val.csv"] = "".join(f"{n}.jpg, {c} \n" for n, c in enumerate(SPACED[::-1])).encode()
+    if flat_train:
+        files["train.csv"] = "".join(f"{n}.jpg,{c}\n" for n, c in enumerate(SPACED)).encode()
+    root = unpack(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 3, "val": 3})
+    assert build(root).classes["wnid"].tolist() == SPACED
+    (root / "val.csv").write_text((root / "val.csv").read_text().replace("car mirror left", "car wheel"))
+    refused(build, root, "val/car wheel has no training pictures")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("car\tauto\ncar mirror\tlooking glass\n", {"car": "auto", "car mirror": "looking glass"}),
+        ("car  auto, motor car\ncar mirror glass\n", {"car": "auto, motor car", "car mirror": "glass"}),
+        # A class without words is no other class's words.
+        ("car auto\ncar mirror\n", {"car": "auto"}),
+        ("car mirror\t\n\nno class\n", {}),
+    ],
+)
+@pytest.mark.parametrize("layout", ["folders", "class-tars"])
+def test_words_of_classes_with_spaces(
+    tmp_path: Path, build: Build, text: str, words: dict[str, str], layout: str
+) -> None:
+    files = {f"{split}/{c}/1.jpg": picture(c) for split in ("train", "val") for c in SPACED}
+    if layout == "class-tars":
+        files = {f"{c}.tar": tar([(f"{n}.jpg", picture(c)) for n in range(4)]) for c in SPACED}
+    root = unpack(tmp_path / "raw", files | {"words.txt": text.encode()})
+    assert build(root).classes["words"].tolist() == [words.get(c, c) for c in SPACED]
+
+
+SPOKEN = ["café", "tea"]
+
+
+@PLACES
+def test_tables_with_a_byte_order_mark(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{c}/1.jpg": picture(c) for c in SPOKEN} | {"val/1.jpg": picture("café")}
+    files |= {"val.csv": "1.jpg,café\n".encode("utf-8-sig"), "words.txt": "tea Tee\n".encode("utf-8-sig")}
+    root = put(tmp_path / "raw", files)
+    index = build(root)
+    check_every_label(root, index, {"train": 2, "val": 1})
+    assert index.classes["words"].tolist() == ["café", "Tee"]
+
+
+@PLACES
+@pytest.mark.parametrize("name", ["val.csv", "words.txt"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_tables_in_another_encoding(tmp_path: Path, build: Build, put: Put, name: str, encoding: str) -> None:
+    files = {f"train/{c}/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)}
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)} | {
+        "val.csv": b"0.jpg,tea\n1.jpg,tea\n"
+    }
+    root = put(tmp_path / "raw", files | {name: "1.jpg,tea\n0.jpg,café\n".encode(encoding)})
+    line = 2 if encoding == "latin-1" else 1
+    refused(build, root, f"{root}", f"/{name} line {line}: not in UTF-8", "Save it as UTF-8")
+
+
+def test_words_of_class_tars_in_another_encoding(release: Path, build: Build) -> None:
+    (release / "words.txt").write_bytes(b"n01\tcaf\xe9\n")
+    refused(build, release, f"{release}/words.txt line 1: not in UTF-8")
+    (release / "words.txt").write_text("n01\tcafé\n", encoding="utf-8-sig")
+    assert build(release).classes["words"].tolist() == ["café", *WNIDS[1:]]
+
+
+def test_one_row_for_two_pictures(tmp_path: Path, build: Build) -> None:
+    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
+    files |= {"val/1.jpg": b"x", "val/1.png": b"x", "val.csv": b"1,n01\n"}
+    refused(build, unpack(tmp_path / "raw", files), "val.csv: 1 stands for two pictures")
+
+
+def test_pictures_and_folders_of_pictures_in_one_split(tmp_path: Path, build: Build) -> None:
+    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS} | {
+        "val/1.jpg": b"x",
+        "val/n01/2.jpg": b"x",
+    }
+    refused(build, unpack(tmp_path / "raw", files), "val/ holds pictures (1.jpg) and folders")
+
+
+def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: Path, build: Build) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", files)
+    (root / "train/n01/x.JPEG").mkdir()
+    (row,) = build(root).pictures.query("name == 'n01/x.JPEG'").itertuples()
+    with pytest.raises(BadPictureError, match="Is a directory"):
+        read_picture(root, place(row))
+
+
+@PLACES
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("train/n01/more/2.jpg", ["train/n01/more/2.jpg lies too deep (1 such", "train/CLASS/NAME"]),
+        ("train/n05/a/b/2.jpg", ["train/n05/a/b/2.jpg lies too deep"]),
+        ("test/n01/a/2.PNG", ["test/n01/a/2.PNG lies too deep"]),
+        ("train/n05/1.webp", ["no pictures in train/n05/", ".jpeg, .jpg, .png; 1 such"]),
+        ("train/n05/a/notes.txt", ["no pictures in train/n05/"]),
+        ("val/n05/1.webp", ["no pictures in val/n05/"]),
+    ],
+)
+def test_pictures_that_would_be_left_out_are_refused(
+    tmp_path: Path, build: Build, put: Put, name: str, parts: list[str]
+) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = put(tmp_path / "raw", files | {name: picture("n01")})
+    refused(build, root, *parts)
+
+
+@PLACES
+def test_what_is_no_picture_does_no_harm(tmp_path: Path, build: Build, put: Put) -> None:
+    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS} | {"val/1.jpg": picture("n02")}
+    files |= {
+        "val.csv": b"1.jpg,n02",
+        "train/notes.txt": b"x",
+        "train/.cache/x": b"x",
+        "train/n01/notes/a.txt": b"x",
+    }
+    # No class's folder, as the classes of this split are in a table.
+    files |= {"val/notes/a.txt": b"x"}
+    root = put(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 4, "val": 1})
+
+
+def test_links_that_lead_in_circles(tmp_path: Path, build: Build) -> None:
+    files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", files)
+    (root / "train/n01").rename(tmp_path / "elsewhere")
+    (root / "train/n01").symlink_to(tmp_path / "elsewhere")
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+    for name in "ab":
+        (tmp_path / "elsewhere" / name).symlink_to(tmp_path / "elsewhere")
+    refused(build, root, "train/n01/a/1.jpg lies too deep (2 such")
+
+
+def test_kaggle_without_a_class_folder(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", kaggle_files())
+    shutil.rmtree(root / "ILSVRC/Data/CLS-LOC/train/n04")
+    refused(build, root, "names n04, but there is no training picture")
+
+
+@METHODS
+def test_zips_cut_anywhere(tmp_path: Path, build: Build, method: int) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), method)
+    whole = (root / "all.zip").read_bytes()
+    for tenth in range(10):
+        (root / "all.zip").write_bytes(whole[: len(whole) * tenth // 10])
+        refused(build, root, str(root / "all.zip"))
+
+
+@pytest.mark.parametrize("name", ["../x.JPEG", "/x.JPEG", "a/../../x.JPEG"])
+def test_a_zip_with_a_member_outside(tmp_path: Path, build: Build, name: str) -> None:
+    root = pack(tmp_path / "raw", kaggle_files() | {name: b"x"}, zipfile.ZIP_STORED)
+    refused(build, root, name, "outside")
+
+
+def test_a_zip_with_two_pictures_of_one_name(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_STORED)
+    with zipfile.ZipFile(root / "all.zip", "a") as packed, pytest.warns(UserWarning, match="Duplicate"):
+        packed.writestr("ILSVRC/Data/CLS-LOC/train/n01/n01_0.JPEG", b"x")
+    refused(build, root, "two pictures are named n01/n01_0.JPEG")
+
+
+def test_a_zip_packed_in_a_way_that_is_not_read(tmp_path: Path, build: Build) -> None:
+    refused(build, pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_BZIP2), "neither stored nor deflated")
+
+
+def test_damaged_members_of_a_zip_are_named(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
+    pictures = build(root).pictures
+    row: Any = next(pictures[pictures["name"] == "n01_0.JPEG"].itertuples())
+    whole = bytearray((root / "all.zip").read_bytes())
+    start = row.offset + struct.calcsize("<4s5H3L2H") + len("ILSVRC/Data/CLS-LOC/train/n01/n01_0.JPEG")
+    assert zlib.decompress(whole[start : start + row.size], -15) == picture("n01")
+    for spoilt, reason in (
+        (whole[:start] + b"\xff" * row.size + whole[start + row.size :], "cannot be unpacked"),
+        (whole[: start + 5], "bytes are missing"),
+        (whole[: row.offset] + b"X" + whole[row.offset + 1 :], "has changed since"),
+    ):
+        (root / "all.zip").write_bytes(spoilt)
+        with pytest.raises(BadPictureError, match=reason):
+            read_picture(root, place(row))
+    (root / "all.zip").write_bytes(whole)
+    with pytest.raises(BadPictureError, match="cut short"):
+        read_picture(root, place(row)._replace(size=row.size - 3))
+
+
+def test_a_damaged_table_in_a_zip_is_named(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(root / "all.zip") as packed:
+        member = packed.getinfo("LOC_val_solution.csv")
+    whole = bytearray((root / "all.zip").read_bytes())
+    start = member.header_offset + struct.calcsize("<4s5H3L2H") + len(member.filename)
+    whole[start : start + member.compress_size] = b"\xff" * member.compress_size
+    (root / "all.zip").write_bytes(whole)
+    refused(build, root, "all.zip: LOC_val_solution.csv cannot be read", "Download it again")
+
+
+# --- a tar per class ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    root = tmp_path / "fall"
+    root.mkdir()
+    for wnid in BY_ID:
+        pictures = [(f"{wnid}_{n}.JPEG", picture(wnid, 9 + n)) for n in range(8)]
+        (root / f"{wnid}.tar").write_bytes(tar([*pictures, ("notes.txt", b"x")]))
+    return root
+
+
+def test_class_tars_labels_and_held_out_share(release: Path, build: Build) -> None:
+    index = build(release)
+    check_every_label(release, index, {"train": 24, "val": 8})
+    per_class = index.pictures[index.pictures["split"] == "val"]["label"].value_counts()
+    assert set(per_class) == {2}
+    assert index.classes["words"].tolist() == WNIDS
+    (release / "words.txt").write_text("n99\tno class\n" + "".join(f"{w}\t{WORDS[w]}\n" for w in BY_ID))
+    assert build(release).classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
+    assert indexing.select_pictures(release, DATA, release)[1] == "class-tars"
+
+
+def test_what_is_held_out_is_a_seeded_choice(release: Path, build: Build) -> None:
+    def held(**changes: Any) -> set[str]:
+        pictures = build(release, **changes).pictures
+        return set(pictures["name"][pictures["split"] == "val"])
+
+    assert held() == held()
+    assert len({frozenset(held(seed=seed)) for seed in range(5)}) == 5
+    # A subset of the classes does not move pictures from one split to the other.
+    assert held(classes=["n02", "n03"]) == {name for name in held() if name[:3] in ("n02", "n03")}
+
+
+def test_class_tars_need_a_share(release: Path, build: Build) -> None:
+    refused(build, release, "data.held_out: found 0", held_out=0)
+    refused(build, release, "data.held_out: 0.01", "larger", held_out=0.01)
+
+
+def test_one_changed_class_tar_is_scanned_alone(
+    release: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(release)
+    scanned = []
+
+    def counting(path: Path) -> Any:
+        scanned.append(path.name)
+        return scan_tar(path)
+
+    monkeypatch.setattr("alexnet.ingest.sources.class_tars.scan_tar", counting)
+    (release / "n01.tar").write_bytes(tar([(f"n01_{n}.JPEG", picture("n01")) for n in range(4)]))
+    (release / "n02.tar").unlink()
+    index = build(release)
+    assert scanned == ["n01.tar"]
+    check_every_label(release, index, {"train": 15, "val": 5})
+
+
+def test_a_class_tar_cut_at_any_block(release: Path, build: Build) -> None:
+    whole = (release / "n01.tar").read_bytes()
+    # Nothing but its own end tells how many pictures such a tar should have.
+    used = len(whole.rstrip(b"\0")) // 512 * 512 + 512
+    for end in (*range(0, used + 1, 512), 100, 700, 1124):
+        (release / "n01.tar").write_bytes(whole[:end])
+        refused(build, release, str(release / "n01.tar"), "Download it again")
+
+
+def test_a_class_tar_with_a_broken_header(release: Path, build: Build) -> None:
+    whole = bytearray((release / "n01.tar").read_bytes())
+    whole[2 * 1024 + 150] ^= 1
+    (release / "n01.tar").write_bytes(whole)
+    refused(build, release, str(release / "n01.tar"), "Download it again")
+
+
+def test_two_pictures_of_one_name_in_a_class_tar(release: Path, build: Build) -> None:
+    (release / "n01.tar").write_bytes(tar([("n01_1.JPEG", b"x"), ("n01_1.JPEG", b"y")]))
+    refused(build, release, "n01.tar: two pictures are named n01_1.JPEG")
+
+
+def test_a_class_tar_may_hold_a_folder_of_its_name(release: Path, build: Build) -> None:
+    (release / "n01.tar").write_bytes(tar([(f"n01/n01_{n}.JPEG", picture("n01", 9 + n)) for n in range(8)]))
+    check_every_label(release, build(release), {"train": 24, "val": 8})
+
+
+def test_class_tars_are_ranked_by_class_and_not_by_file(tmp_path: Path, build: Build) -> None:
+    wnids = ["car", "car mirror", "car-park"]
+    tars = {f"{wnid}.tar": tar([(f"{n}.jpg", picture(wnid)) for n in range(4)]) for wnid in wnids}
+    root = unpack(tmp_path / "raw", tars)
+    check_every_label(root, build(root), {"train": 9, "val": 3})
+    assert build(root).classes["wnid"].tolist() == wnids
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [(f"{split}/{wnid}/1.jpg", picture(wnid)) for split in ("train", "val") for wnid in WNIDS],
+        [("train/n01/1.jpg", picture("n01"))],
+        [("train/1.jpg", picture("n01"))],
+        [("train/n01.tar", tar([("1.jpg", picture("n01"))]))],
+    ],
+    ids=["splits", "one class", "one folder", "inner tar"],
+)
+@pytest.mark.parametrize("layout", ["auto", "class-tars"])
+def test_a_tar_of_folders_is_no_class(tmp_path: Path, build: Build, members: Members, layout: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/pets.tar").write_bytes(tar(members))
+    member = "train/n01.tar/1.jpg" if members[0][0].endswith(".tar") else members[0][0]
+    what = [f"pets.tar: holds {member}", "Unpack it", "one tar a class"]
+    refused(build, tmp_path / "raw", *what, layout=layout)
+
+
+def test_one_class_is_refused(tmp_path: Path, release: Path, build: Build) -> None:
+    for wnid in WNIDS[1:]:
+        (release / f"{wnid}.tar").unlink()
+    refused(build, release, str(release), "one class (n01)", "at least 2 classes")
+    files = {f"{split}/n01/1.jpg": picture("n01") for split in ("train", "val")}
+    refused(build, unpack(tmp_path / "raw", files), "one class (n01) as folders")
+
+
+# --- CIFAR-10 -------------------------------------------------------------------------------------
+
+# IDs in another order than the names.
+CIFAR_CLASSES = ["dog", "cat", "ship", "frog"]
+LABELS = {name: [(place * 7 + 3 * number) % 4 for place in range(8)] for number, name in enumerate(BATCHES)}
+
+
+def planes(label: int) -> npt.NDArray[np.uint8]:
+    return np.repeat(colour(CIFAR_CLASSES[label]), 1024)
+
+
+def binary(labels: dict[str, list[int]] = LABELS) -> bytes:
+    folder = "cifar-10-batches-bin/"
+    members = [(folder + "batches.meta.txt", "\n".join([*CIFAR_CLASSES, "", ""]).encode())]
+    for batch, numbers in labels.items():
+        content = b"".join(bytes([number]) + planes(number % 4).tobytes() for number in numbers)
+        members.append((f"{folder}{batch}.bin", content))
+    return gzip.compress(tar(members))
+
+
+class _Shell:
+    """Were it unpickled, a file would be made."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+def python(extra: Any = None) -> bytes:
+    folder = "cifar-10-batches-py/"
+    members = [(folder + "batches.meta", pickle.dumps({b"label_names": [c.encode() for c in CIFAR_CLASSES]}))]
+    for batch, numbers in LABELS.items():
+        data = np.stack([planes(number) for number in numbers])
+        table = {b"labels": numbers, b"data": data, b"extra": extra}
+        members.append((folder + batch, pickle.dumps(table, protocol=4)))
+    return gzip.compress(tar(members))
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str, bytes], Path]:
+    def published(root: Path, name: str, content: bytes) -> Path:
+        root.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
+        monkeypatch.setitem(MD5, name, hashlib.md5(content).hexdigest())
+        return root
+
+    return published
+
+
+Published = Callable[[Path, str, bytes], Path]
+
+
+@pytest.mark.parametrize(("name", "content"), [(BINARY, binary()), (PYTHON, python())])
+def test_cifar10_labels(
+    tmp_path: Path, build: Build, published: Published, name: str, content: bytes
+) -> None:
+    root = published(tmp_path / "raw", name, content)
+    index = build(root)
+    assert index.classes["wnid"].tolist() == sorted(CIFAR_CLASSES) != CIFAR_CLASSES
+    check_every_label(root, index, {"train": 32, "val": 8, "test": 8})
+    check_every_label(root, build(root, held_out=0), {"train": 40, "val": 8})
+
+
+def test_both_cifar10_archives_give_the_same_pictures(
+    tmp_path: Path, build: Build, published: Published
+) -> None:
+    one = published(tmp_path / "one", BINARY, binary())
+    two = published(tmp_path / "two", PYTHON, python())
+    first, second = build(one).pictures, build(two).pictures
+    assert first[["split", "label", "name"]].equals(second[["split", "label", "name"]])
+    for row, other in zip(first.itertuples(), second.itertuples(), strict=True):
+        np.testing.assert_array_equal(read_picture(one, place(row)), read_picture(two, place(other)))
+
+
+def test_cifar10_planes_become_pixels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    (tmp_path / "x").write_bytes(b"ab" + pixels.transpose(2, 0, 1).tobytes())
+    found = read_picture(tmp_path, Place("x", "none", "planes", 2, 3072))
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("name", [BINARY, PYTHON])
+def test_cifar10_of_another_checksum(tmp_path: Path, build: Build, name: str) -> None:
+    assert MD5["cifar-10-python.tar.gz"] == "c58f30108f718f92721af3b95e74349a"
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / name).write_bytes(binary())
+    refused(build, tmp_path / "raw", name, "MD5 is", f"published is {MD5[name]}")
+
+
+def test_a_pickle_that_calls_something_is_refused(tmp_path: Path, build: Build, published: Published) -> None:
+    root = published(tmp_path / "raw", PYTHON, python(_Shell(tmp_path / "made")))
+    refused(build, root, "data_batch_1 cannot be read", "it asks for")
+    assert not (tmp_path / "made").exists()
+
+
+def test_cifar10_with_a_label_out_of_range(tmp_path: Path, build: Build, published: Published) -> None:
+    root = published(tmp_path / "raw", BINARY, binary(LABELS | {"test_batch": [0, 4]}))
+    refused(build, root, "test_batch has the label 4; allowed: 0 to 3")
+
+
+def test_cifar10_without_a_batch(tmp_path: Path, build: Build, published: Published) -> None:
+    content = binary({name: labels for name, labels in LABELS.items() if name != "data_batch_3"})
+    refused(build, published(tmp_path / "raw", BINARY, content), "data_batch_3.bin missing")

@@ -1,0 +1,412 @@
+"""Decoding and squaring, against resamplers written here in float64 and inks known beforehand."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from alexnet.ingest.resize import MAX_PIXELS, SIDE, BadPictureError, decode, encode, to_square
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+
+def drawn(height: int, width: int, seed: int = 0) -> Pixels:
+    """Return waves of several lengths, some near the pixel grid's limit, with hard edges and noise."""
+    rng = np.random.default_rng((seed, height, width))
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    planes = []
+    for _ in range(3):
+        waves = sum(
+            np.sin(rng.uniform(-2.5, 2.5) * x + rng.uniform(-2.5, 2.5) * y + rng.uniform(0, 6))
+            + np.sin(rng.uniform(-0.1, 0.1) * x + rng.uniform(-0.1, 0.1) * y + rng.uniform(0, 6))
+            for _ in range(3)
+        )
+        planes.append(127 + 25 * waves + rng.normal(0, 10, (height, width)))
+    picture = np.stack(planes, axis=2)
+    picture[height // 3 : height // 2 + 1, width // 4 : width // 2 + 1] = rng.uniform(0, 255, 3)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def smooth(height: int, width: int) -> Pixels:
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    planes = [127 + 90 * np.sin(4 * x + shift) * np.cos(3 * y - shift) for shift in (0.0, 0.6, 1.2)]
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def stored(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    return content.getvalue()
+
+
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    return stored(Image.fromarray(pixels))
+
+
+def new_size(height: int, width: int) -> tuple[int, int]:
+    short = min(height, width)
+    return max(SIDE, round(height * SIDE / short)), max(SIDE, round(width * SIDE / short))
+
+
+def coverage(before: int, after: int) -> Floats:
+    """Return (after, before): which share of each new cell each old cell covers."""
+    edges = np.arange(after + 1) * before / after
+    cells = np.arange(before)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return overlap.clip(0) * after / before
+
+
+def cubic(before: int, after: int) -> Floats:
+    """Return (after, before): Keys' cubic convolution with a = −0.75, the edge repeated."""
+    a = -0.75
+    matrix = np.zeros((after, before))
+    for row in range(after):
+        centre = (row + 0.5) * before / after - 0.5
+        first = int(np.floor(centre)) - 1
+        for cell in range(first, first + 4):
+            d = abs(centre - cell)
+            weight = (
+                (a + 2) * d**3 - (a + 3) * d**2 + 1 if d <= 1 else a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+            )
+            matrix[row, min(max(cell, 0), before - 1)] += weight
+    return matrix
+
+
+def central_square(picture: Floats) -> Floats:
+    top, left = (picture.shape[0] - SIDE) // 2, (picture.shape[1] - SIDE) // 2
+    return picture[top : top + SIDE, left : left + SIDE]
+
+
+def expected_square(picture: npt.NDArray[Any], weights: Callable[[int, int], Floats]) -> Floats:
+    height, width = picture.shape[:2]
+    new_height, new_width = new_size(height, width)
+    rows, columns = weights(height, new_height), weights(width, new_width)
+    scaled = np.einsum("ab,bcd,ec->aed", rows, picture.astype(np.float64), columns, optimize=True)
+    return central_square(scaled).clip(0, 255)
+
+
+def difference(found: Pixels, expected: npt.NDArray[Any]) -> float:
+    assert found.shape == expected.shape == (SIDE, SIDE, 3)
+    return float(np.abs(found.astype(np.float64) - expected).mean())
+
+
+# --- shrinking and enlarging ----------------------------------------------------------------------
+
+LARGER = [
+    (257, 257),
+    (257, 400),
+    (300, 301),
+    (301, 300),
+    (375, 500),
+    (500, 333),
+    (512, 512),
+    (512, 1024),
+    (768, 256 * 3),
+    (333, 999),
+    (1100, 270),
+    (1201, 1800),
+]
+
+
+@pytest.mark.parametrize(("height", "width"), LARGER)
+def test_shrinking_averages_areas(height: int, width: int) -> None:
+    picture = drawn(height, width)
+    found = to_square(decode(png(picture)))
+    expected = expected_square(picture, coverage)
+    assert difference(found, expected) <= 0.5
+    assert np.abs(found - expected).max() <= 1.01
+
+
+SMALLER = [(255, 255), (128, 128), (100, 171), (200, 130), (255, 900), (60, 61), (17, 40), (2, 3), (3, 2)]
+
+
+@pytest.mark.parametrize(("height", "width"), SMALLER)
+def test_enlarging_is_cubic(height: int, width: int) -> None:
+    picture = drawn(height, width)
+    found = to_square(decode(png(picture)))
+    expected = expected_square(picture, cubic)
+    assert difference(found, expected) <= 0.5
+    assert np.abs(found - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 300), (401, 256)])
+def test_shorter_side_of_256_is_only_cut(shape: tuple[int, int]) -> None:
+    picture = drawn(*shape)
+    found = to_square(picture)
+    assert (found == central_square(picture.astype(np.float64))).all()
+    assert found.flags.c_contiguous
+
+
+def test_odd_rests_of_the_cut_go_to_the_right_and_below() -> None:
+    wide = drawn(256, 259)
+    assert (to_square(wide) == wide[:, 1:257]).all()
+
+
+def test_a_single_pixel_fills_the_square() -> None:
+    picture = np.array([[[10, 200, 90]]], np.uint8)
+    assert (to_square(decode(png(picture))) == picture[0, 0]).all()
+
+
+def test_thin_pictures_are_cut_or_refused() -> None:
+    assert to_square(drawn(3, 300)).shape == (SIDE, SIDE, 3)
+    # One pixel to 256 makes this one 256 × 10,240,000, 8 GB.
+    with pytest.raises(BadPictureError, match=r"40000×1"):
+        to_square(np.zeros((1, 40_000, 3), np.uint8))
+
+
+# --- kinds of file --------------------------------------------------------------------------------
+
+
+def test_jpegs_are_decoded_at_full_resolution() -> None:
+    content = stored(Image.fromarray(drawn(900, 1300)), "JPEG", quality=92)
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    assert (decode(content) == pixels).all()
+    assert difference(to_square(decode(content)), expected_square(pixels, coverage)) <= 0.5
+
+
+def test_greyscale_is_repeated() -> None:
+    grey = drawn(300, 400)[..., 0]
+    content = stored(Image.fromarray(grey), "JPEG", quality=95)
+    assert Image.open(io.BytesIO(content)).mode == "L"
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    found = to_square(decode(content))
+    repeated = np.repeat(pixels[..., None], 3, axis=2)
+    assert difference(found, expected_square(repeated, coverage)) <= 0.5
+    assert (found[..., 0] == found[..., 1]).all()
+    assert (found[..., 0] == found[..., 2]).all()
+
+
+def inks(height: int, width: int) -> Floats:
+    """Return cyan, magenta, yellow and black, each in smooth shares from 0 to 1 of its own."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    planes = [
+        0.5 + 0.4 * np.sin(3 * x),
+        0.5 + 0.45 * np.cos(4 * y),
+        0.4 + 0.3 * np.sin(5 * (x + y)),
+        0.5 * x * y,
+    ]
+    return np.stack(planes, axis=2)
+
+
+def printed(amounts: Floats) -> Floats:
+    """Return the RGB of white paper on which each ink takes its share of one colour, black of all."""
+    return 255 * (1 - amounts[..., :3]) * (1 - amounts[..., 3:])
+
+
+def cmyk_jpeg(amounts: Floats, *, adobe: bool) -> bytes:
+    # Pillow stores 255 − value and says that Adobe did; so the plain file needs both undone.
+    values = 255 * amounts if adobe else 255 * (1 - amounts)
+    bands = [Image.fromarray(band) for band in np.rint(values).astype(np.uint8).transpose(2, 0, 1)]
+    content = stored(Image.merge("CMYK", bands), "JPEG", quality=98, subsampling="4:4:4")
+    if adobe:
+        return content
+    start = content.index(b"\xff\xee")
+    length = int.from_bytes(content[start + 2 : start + 4], "big")
+    return content[:start] + content[start + 2 + length :]
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+@pytest.mark.parametrize("size", [(256, 256), (300, 420)])
+def test_cmyk_shows_what_its_inks_print(adobe: bool, size: tuple[int, int]) -> None:
+    content = cmyk_jpeg(inks(*size), adobe=adobe)
+    opened = Image.open(io.BytesIO(content))
+    assert opened.mode == "CMYK"
+    assert ("adobe" in opened.info) == adobe
+    found = to_square(decode(content))
+    assert difference(found, expected_square(printed(inks(*size)), coverage)) <= 1
+
+
+def test_sixteen_bits_become_eight() -> None:
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    found = decode(png(values))
+    assert found.dtype == np.uint8
+    assert np.abs(found - (values / 65535 * 255)[..., None]).max() <= 0.5 + 1e-9
+
+
+def test_palettes_are_looked_up() -> None:
+    picture = Image.fromarray(smooth(80, 90)).quantize(32)
+    assert (decode(stored(picture)) == np.asarray(picture.convert("RGB"))).all()
+    transparent = stored(picture, transparency=3)
+    assert (decode(transparent) == np.asarray(picture.convert("RGB"))).all()
+
+
+def test_alpha_is_dropped() -> None:
+    pixels = drawn(60, 70)
+    alpha = np.arange(60 * 70, dtype=np.uint8).reshape(60, 70, 1)
+    assert (decode(png(np.concatenate([pixels, alpha], axis=2))) == pixels).all()
+    grey_alpha = np.concatenate([pixels[..., :1], alpha], axis=2)
+    assert (decode(stored(Image.fromarray(grey_alpha))) == pixels[..., :1]).all()
+
+
+def test_black_and_white_is_0_and_255() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (40, 50)).astype(bool)
+    assert (decode(stored(Image.fromarray(bits))) == 255 * bits[..., None]).all()
+
+
+def test_the_content_tells_the_kind_not_the_name() -> None:
+    # n02105855_2933.JPEG of the real set is a PNG; decoding sees bytes alone, whatever they are.
+    pixels = drawn(64, 80)
+    for form in ("PNG", "BMP", "TIFF"):
+        assert (decode(stored(Image.fromarray(pixels), form)) == pixels).all()
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_exif_orientation_is_ignored(orientation: int) -> None:
+    picture = Image.fromarray(smooth(90, 140))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = stored(picture, "JPEG", quality=95, exif=exif.tobytes())
+    assert Image.open(io.BytesIO(turned)).getexif()[0x0112] == orientation
+    assert (decode(turned) == decode(stored(picture, "JPEG", quality=95))).all()
+
+
+@pytest.mark.parametrize(
+    "directory",
+    [b"", b"no TIFF at all", b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff"],
+    ids=["empty", "nonsense", "beyond the end", "cut"],
+)
+def test_broken_exif_does_no_harm(directory: bytes) -> None:
+    plain = stored(Image.fromarray(smooth(90, 140)), "JPEG", quality=95)
+    marker = b"\xff\xe1" + (len(directory) + 8).to_bytes(2, "big") + b"Exif\0\0" + directory
+    assert (decode(plain[:2] + marker + plain[2:]) == decode(plain)).all()
+
+
+# --- broken files ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_named_as_such() -> None:
+    with pytest.raises(BadPictureError, match="empty file"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("length", [1, 2, 100, 5000])
+def test_random_bytes_are_refused(length: int) -> None:
+    content = np.random.default_rng(length).bytes(length)
+    for start in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"):
+        with pytest.raises(BadPictureError, match="cannot be decoded"):
+            decode(start + content)
+
+
+@pytest.mark.parametrize(
+    ("form", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})], ids=str
+)
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_cut_files_are_refused(form: str, options: dict[str, Any], tenth: int) -> None:
+    content = stored(Image.fromarray(drawn(120, 150)), form, **options)
+    assert decode(content).shape == (120, 150, 3)
+    with pytest.raises(BadPictureError, match="cannot be decoded"):
+        decode(content[: len(content) * tenth // 10])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_changed_bytes_give_a_picture_or_a_reason(form: str) -> None:
+    content = stored(Image.fromarray(drawn(30, 40)), form)
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(150):
+        changed = bytearray(content)
+        # Headers lie in front, and there the odd errors of decoders come from.
+        for _ in range(rng.integers(1, 6)):
+            changed[rng.integers(0, min(len(changed), rng.choice([40, 200, len(changed)])))] = rng.integers(
+                256
+            )
+        try:
+            picture = decode(bytes(changed))
+        except BadPictureError:
+            refused += 1
+            continue
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3
+    assert 0 < refused < 150
+
+
+def claiming_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+def claiming_jpeg(width: int, height: int) -> bytes:
+    content = bytearray(stored(Image.fromarray(smooth(16, 16)), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("claiming", [claiming_png, claiming_jpeg])
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (12_000, 10_000), (65_000, 2000)])
+def test_huge_pictures_are_refused_by_their_header(
+    claiming: Callable[[int, int], bytes], width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_decoding(*_: object) -> None:
+        raise AssertionError("the pixels were decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", no_decoding)
+    assert width * height > MAX_PIXELS
+    with pytest.raises(BadPictureError, match="pixels"):
+        decode(claiming(width, height))
+    with pytest.raises(AssertionError, match="the pixels were decoded"):
+        decode(claiming(1000, 1000))
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+MANY = """
+import resource
+import numpy as np
+from alexnet.ingest.resize import encode, expect_many_pictures, to_square
+expect_many_pictures()
+picture = np.zeros((375, 500, 3), np.uint8)
+def faults():
+    encode(to_square(picture.copy()), 95, "4:2:0")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    before = faults()
+print(faults() - before)
+"""
+
+
+def test_a_pictures_memory_serves_the_next() -> None:
+    # Each page that is handed back and asked for again is a fault: 724 a picture of this size.
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100
+
+
+# --- JPEG -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("chroma", "sampling"), [("4:4:4", 0), ("4:2:0", 2)])
+def test_encoding_is_baseline_jpeg_of_the_asked_chroma(chroma: str, sampling: int) -> None:
+    from PIL import JpegImagePlugin
+
+    content = encode(smooth(SIDE, SIDE), 95, chroma)
+    opened = Image.open(io.BytesIO(content))
+    assert isinstance(opened, JpegImagePlugin.JpegImageFile)
+    assert (opened.mode, opened.size) == ("RGB", (SIDE, SIDE))
+    assert JpegImagePlugin.get_sampling(opened) == sampling
+    assert b"\xff\xc0" in content
+    assert "progressive" not in opened.info
+    assert encode(smooth(SIDE, SIDE), 95, chroma) == content
+
+
+@pytest.mark.parametrize("chroma", ["4:4:4", "4:2:0"])
+def test_jpeg_costs_little_on_a_smooth_picture(chroma: str) -> None:
+    picture = smooth(SIDE, SIDE)
+    cost = {quality: difference(decode(encode(picture, quality, chroma)), picture) for quality in (95, 30)}
+    assert cost[95] < 4
+    assert cost[95] < cost[30]

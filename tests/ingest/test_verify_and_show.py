@@ -1,0 +1,247 @@
+"""`alexnet data verify` names every kind of damage; `alexnet data show` draws what the loader gives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from PIL import Image
+from typer.testing import CliRunner
+
+from alexnet.cli.main import app
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.feed.contact_sheet import GAP, HEADING
+from alexnet.feed.order import training_epoch
+from alexnet.feed.params import Augment
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.selection import select_pictures
+from alexnet.sample import generate
+from alexnet.sample.params import Sample
+from alexnet.store import index as indexes
+from alexnet.store import records as store
+from alexnet.store import statistics
+from alexnet.training.params import Train
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with records, index, skipped.csv and statistics.npz; not to be written to."""
+    folder = tmp_path_factory.mktemp("whole")
+    settings = Sample(seed=8, classes=3, first_class=0, train_per_class=5, val_per_class=2)
+    generate(folder / "raw", settings, "none")
+    params = ROOT / "params.yaml"
+    index, layout = select_pictures(folder / "raw", read(params, Data), folder / "state")
+    # Its bytes are gone once it is indexed.
+    broken = index.pictures.copy()
+    broken.loc[0, "size"] = 0
+    indexes.write_index(folder / "index", indexes.Index(broken, index.classes), layout)
+    small = read(params, Preprocess).model_copy(update={"shard_pictures": 4, "max_bad_fraction": 0.1})
+    with ThreadPoolExecutor(1) as pool:
+        outcome = preprocess(
+            folder / "raw",
+            indexes.read_index(folder / "index"),
+            small,
+            folder / "records",
+            folder / "s",
+            pool,
+            "none",
+        )
+        statistics.write_statistics(
+            folder / "statistics.npz", statistics.measure_statistics(folder / "records", pool, "none")
+        )
+    outcome.skipped.to_csv(folder / "skipped.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def own(whole: Path, tmp_path: Path) -> Path:
+    """Return a copy that the test may damage."""
+    return Path(shutil.copytree(whole, tmp_path / "own"))
+
+
+def verify(folder: Path) -> tuple[int, str]:
+    options = [f"--{name}={folder / name}" for name in ("records", "index")]
+    done = CliRunner().invoke(app, ["data", "verify", *options, f"--skipped={folder / 'skipped.csv'}"])
+    return done.exit_code, done.output
+
+
+def test_a_whole_store_is_found_so(whole: Path) -> None:
+    status, said = verify(whole)
+    assert status == 0, said
+    assert "every shard, picture and label is as it should be" in said
+
+
+def change(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path, parts: int = 2) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // parts])
+
+
+def scale(own: Path, **factors: float) -> None:
+    path = own / "records" / statistics.SUMS
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {name: (arrays[name] * by).astype(int) for name, by in factors.items()})
+
+
+def edit(path: Path, changed: Callable[[pd.DataFrame], Any]) -> None:
+    table = pd.read_parquet(path)
+    result = changed(table)
+    (table if result is None else result).to_parquet(path, index=False)
+
+
+def relabel(table: pd.DataFrame) -> None:
+    table.loc[3, "label"] = (table["label"][3] + 1) % 3
+
+
+RECORDS, INDEX = f"records/{store.TABLE}", f"index/{indexes.TABLE}"
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "a changed byte": (
+        lambda own: change(own / "records/train-00001.tar", 700),
+        ["train-00001.tar: its SHA-256 is not the one listed"],
+    ),
+    "a cut shard": (
+        lambda own: (own / "records/val-00000.tar").write_bytes(b"x" * 600),
+        ["val-00000.tar: 600 bytes, listed are"],
+    ),
+    "a missing shard": (
+        lambda own: (own / "records/train-00002.tar").unlink(),
+        ["train-00002.tar: missing, with 4 pictures"],
+    ),
+    "a strange shard": (
+        lambda own: shutil.copy(own / "records/val-00000.tar", own / "records/val-00077.tar"),
+        ["val-00077.tar: not listed in shards.csv"],
+    ),
+    "an index of offsets missing": (
+        lambda own: (own / "records/train-00000.idx").unlink(),
+        ["train-00000.idx: missing"],
+    ),
+    "a changed index of offsets": (
+        lambda own: change(own / "records/train-00000.idx", 12),
+        ["train-00000.idx: other offsets"],
+    ),
+    "a wrong label in the table": (
+        lambda own: edit(own / RECORDS, relabel),
+        [".tar: holds other pictures or labels than records.parquet says", "labelled"],
+    ),
+    "a wrong label in the index": (lambda own: edit(own / INDEX, relabel), [": labelled", "in the index"]),
+    "a picture the index does not know": (
+        lambda own: edit(own / INDEX, lambda table: table.drop(index=4)),
+        ["stored, but not in the index"],
+    ),
+    "a picture that was never stored": (
+        lambda own: (own / "skipped.csv").write_text("split,name,reason\n"),
+        ["in the index, but neither stored nor skipped"],
+    ),
+    "an index of offsets that is no text": (
+        lambda own: (own / "records/train-00000.idx").write_bytes(b"\xff\xfe"),
+        ["train-00000.idx: other offsets"],
+    ),
+    "cut sums": (lambda own: cut(own / "records" / statistics.SUMS), ["sums.npz: cannot be read"]),
+    "sums without their products": (
+        lambda own: np.savez(own / "records" / statistics.SUMS, images=14),
+        ["sums.npz: cannot be read"],
+    ),
+    "doubled sums": (lambda own: scale(own, pixels=2), ["sums.npz: no 14 pictures add up to this"]),
+    "halved sums": (lambda own: scale(own, pixels=0.5), ["sums.npz: no 14 pictures add up to this"]),
+    "doubled products": (lambda own: scale(own, products=2), ["sums.npz: no 14 pictures add up to this"]),
+    "sums of other pictures": (
+        lambda own: statistics.Sums().write(own / "records" / statistics.SUMS),
+        ["sums.npz: sums of 0 training pictures, but 14 are there"],
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named(own: Path, damage: str) -> None:
+    spoil, parts = DAMAGE[damage]
+    spoil(own)
+    status, said = verify(own)
+    assert status == 1
+    assert "Traceback" not in said
+    for part in [*parts, "problems. Run dvc repro -f preprocess"]:
+        assert part in said
+
+
+@pytest.mark.parametrize("table", [store.TABLE, store.SHARDS])
+def test_a_cut_table_is_named(own: Path, table: str) -> None:
+    whole = (own / "records" / table).read_bytes()
+    for end in (0, 4, 12, len(whole) // 2, len(whole) - 80):
+        (own / "records" / table).write_bytes(whole[:end])
+        status, said = verify(own)
+        assert status == 1
+        assert "Traceback" not in said
+        assert table in said
+        assert "dvc repro -f preprocess" in said
+
+
+def test_measuring_names_cut_sums(own: Path) -> None:
+    cut(own / "records" / statistics.SUMS)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(UserError, match=r"sums\.npz: cannot be read"):
+        statistics.measure_statistics(own / "records", pool, "none")
+
+
+def test_no_store_at_all(tmp_path: Path, whole: Path) -> None:
+    shutil.copytree(whole / "index", tmp_path / "index")
+    status, said = verify(tmp_path)
+    assert status == 1
+    assert "dvc repro preprocess" in said
+
+
+def test_the_contact_sheet_shows_what_the_loader_gives(whole: Path, tmp_path: Path) -> None:
+    options = [f"--{name}={whole / name}" for name in ("records", "index")]
+    command = [
+        "data",
+        "show",
+        *options,
+        f"--statistics={whole / 'statistics.npz'}",
+        "--epoch=3",
+        "--pictures=4",
+    ]
+    done = CliRunner().invoke(
+        app, [*command, f"--params={ROOT / 'params.yaml'}", f"--out={tmp_path / 'sheet.png'}"]
+    )
+    assert done.exit_code == 0, done.output
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
+    records = store.open_records(whole / "records", "train")
+    augment, seed = read(ROOT / "params.yaml", Augment), read(ROOT / "params.yaml", Train).seed
+    plan = training_epoch(seed, 3, len(records), augment)
+    shifts = set()
+    for row, record in enumerate(plan.order[:4]):
+        top = HEADING + row * (256 + HEADING)
+
+        def cell(column: int, top: int = top) -> Any:
+            left = GAP if column == 0 else GAP + 256 + GAP + (column - 1) * (224 + GAP)
+            side = 256 if column == 0 else 224
+            return sheet[top : top + side, left : left + side]
+
+        picture = store.decoded(records, record)
+        y, x = plan.top[record], plan.left[record]
+        patch = picture[y : y + 224, x : x + 224]
+        np.testing.assert_array_equal(cell(0), picture)
+        np.testing.assert_array_equal(cell(1), picture[16:240, 16:240])
+        np.testing.assert_array_equal(cell(2), patch)
+        np.testing.assert_array_equal(cell(3), patch[:, ::-1])
+        inner = (patch > 60) & (patch < 195)
+        difference = (cell(4) - patch)[inner.all(2)]
+        # One and the same shift for every pixel of a picture.
+        assert len(np.unique(difference, axis=0)) == 1
+        shifts.add(tuple(difference[0]))
+        trained = cell(4)[:, ::-1] if plan.mirrored[record] else cell(4)
+        np.testing.assert_array_equal(cell(6), trained)
+        assert np.abs(cell(5) - patch).mean() > 0
+    assert len(shifts) > 1

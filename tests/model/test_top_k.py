@@ -1,0 +1,75 @@
+"""Counting errors, against a literal ranking in plain Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from reference import literal_credit, literally_wrong
+
+from alexnet.model.top_k import top_k_error, top_k_wrong
+
+
+@pytest.mark.parametrize("classes", [2, 5, 6, 40])
+@pytest.mark.parametrize("k", [1, 5])
+def test_top_k_is_the_place_in_the_ranking(classes: int, k: int) -> None:
+    draw = np.random.default_rng(classes)
+    # Whole numbers, so that there are many ties.
+    scores = draw.integers(0, 6, (300, classes)).astype(np.float64)
+    scores[:40, 0] = 7
+    labels = draw.integers(0, classes, 300)
+    labels[:20] = 0
+    expected = literally_wrong(scores, labels, k)
+    found = top_k_wrong(torch.from_numpy(scores), torch.from_numpy(labels), k)
+    assert found.tolist() == expected
+    assert any(expected) == (classes > k)
+    assert not all(expected)
+
+
+def test_a_tie_counts_against_the_network() -> None:
+    scores = torch.tensor([[3.0, 3.0, 1.0], [3.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
+    assert top_k_wrong(scores, torch.tensor([0, 0, 0]), 1).tolist() == [True, False, True]
+    assert top_k_wrong(scores, torch.tensor([1, 1, 1]), 2).tolist() == [False, True, True]
+
+
+def test_a_network_that_does_not_tell_classes_apart_is_always_wrong() -> None:
+    scores, labels = torch.zeros(10, 10), torch.arange(10)
+    for k in (1, 5):
+        assert top_k_wrong(scores, labels, k).all()
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    scores = torch.zeros(3, 4)
+    scores[1, 2] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        top_k_wrong(scores, torch.zeros(3, dtype=torch.int64), 1)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_shared_ties_give_the_mean_over_all_orders_of_the_equals(k: int) -> None:
+    draw = np.random.default_rng(8)
+    scores = draw.integers(0, 4, (200, 9)).astype(np.float64)
+    labels = draw.integers(0, 9, 200)
+    found = top_k_error(torch.from_numpy(scores), torch.from_numpy(labels), k, share_ties=True)
+    expected = [1 - literal_credit(row, label, k) for row, label in zip(scores.tolist(), labels, strict=True)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-15)
+    assert len({round(share, 6) for share in expected}) > 4
+
+
+def test_shared_ties_by_hand() -> None:
+    # Two of ten share the first place: half right. Ten share everything: right by 1/10 and by 5/10.
+    two, all_ten = torch.tensor([[3.0, 3.0] + 8 * [0.0]]), torch.zeros(1, 10)
+    label = torch.tensor([0])
+    assert top_k_error(two, label, 1, share_ties=True).tolist() == [0.5]
+    assert top_k_error(two, label, 5, share_ties=True).tolist() == [0.0]
+    assert top_k_error(all_ten, label, 1, share_ties=True).tolist() == pytest.approx([0.9])
+    assert top_k_error(all_ten, label, 5, share_ties=True).tolist() == pytest.approx([0.5])
+
+
+def test_without_ties_both_ways_count_the_same() -> None:
+    draw = np.random.default_rng(9)
+    scores, labels = torch.from_numpy(draw.random((100, 12))), torch.from_numpy(draw.integers(0, 12, 100))
+    for k in (1, 5):
+        against, shared = (top_k_error(scores, labels, k, share) for share in (False, True))
+        assert torch.equal(against, shared)
+        assert torch.equal(against.bool(), top_k_wrong(scores, labels, k))

@@ -1,0 +1,174 @@
+"""The figures: what lies where in them, and what is measured for them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from made import epoch, two_columns
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet.evaluation.calibration import reliability
+from alexnet.report.figures import DARK, LIGHT, Dress
+from alexnet.report.figures.calibration import reliability_diagram
+from alexnet.report.figures.confusion import by_likeness, confusion_matrix
+from alexnet.report.figures.curves import learning_rate_falls, loss_curves
+from alexnet.report.figures.kernels import colour_specificity, kernels, specificity
+from alexnet.report.figures.photographs import GAP, beside_six, guesses
+from alexnet.report.results import Epoch
+
+HISTORY = [Epoch(**epoch(number)) for number in range(1, 5)]
+
+
+def pixels(image: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(image)).convert("RGBA"))
+
+
+def test_pngs_carry_no_version_or_date() -> None:
+    png = loss_curves(HISTORY, 10, 60)
+    assert set(Image.open(io.BytesIO(png)).info) <= {"dpi"}
+
+
+@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_chart_of_few_colours_looks_as_one_of_all(dress: Dress, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reliability(np.linspace(0.05, 0.95, 40), np.arange(40) % 3 > 0)
+    few = reliability_diagram(found, 100, dress)
+    assert Image.open(io.BytesIO(few)).mode == "P"
+    monkeypatch.setattr(Image.Image, "quantize", lambda image, *_, **__: image)
+    full = reliability_diagram(found, 100, dress)
+    moved = np.abs(pixels(few).astype(int) - pixels(full))
+    assert moved.max() <= 8
+    assert len(few) < 0.6 * len(full)
+
+
+def test_the_dark_figures_background_is_the_dark_pages() -> None:
+    style = (ROOT / "alexnet/report/report.css").read_text()
+    assert f"--paper: {DARK.paper};" in style[style.index("prefers-color-scheme: dark") :]
+
+
+def test_column_1_lies_above_column_2() -> None:
+    picture = pixels(kernels(two_columns(), columns=2, pixels=2))
+    # 20 kernels a column: two rows of at most 16. 11 weights a side, gaps of 1, 4 between columns.
+    assert picture.shape == (2 * (23 + 4 + 23), 2 * (16 * 12 - 1), 4)
+    top, gap, bottom = picture[:46], picture[46:54], picture[54:]
+    red, blue = [255, 128, 128, 255], [128, 128, 255, 255]
+    assert (top[top[..., 3] > 0] == red).all()
+    assert (bottom[bottom[..., 3] > 0] == blue).all()
+    assert not gap.any()
+
+
+def test_kernels_lie_in_reading_order() -> None:
+    weights = np.zeros((18, 3, 2, 2), np.float32)
+    weights[16, 1] = 1
+    picture = pixels(kernels(weights, columns=1, pixels=1))
+    grey, green = [128, 128, 128, 255], [128, 255, 128, 255]
+    assert picture.shape == (5, 47, 4)
+    assert picture[0, 0].tolist() == grey
+    assert picture[3, 0].tolist() == green
+    assert picture[3, 3].tolist() == grey
+
+
+def test_few_kernels_make_one_short_row() -> None:
+    weights = np.ones((3, 3, 11, 11), np.float32)
+    assert pixels(kernels(weights, columns=1, pixels=1)).shape == (11, 35, 4)
+
+
+def test_kernels_that_are_not_numbers_are_grey() -> None:
+    weights = np.full((1, 3, 2, 2), np.nan, np.float32)
+    assert (pixels(kernels(weights, columns=1, pixels=1))[..., :3] == 128).all()
+
+
+def test_learning_rate_falls() -> None:
+    assert [row.epoch for row in learning_rate_falls(HISTORY)] == [3]
+
+
+def test_one_epoch_is_drawn_as_points() -> None:
+    one = pixels(loss_curves(HISTORY[:1], 10, 60))
+    blue = (one[..., 2].astype(int) - one[..., 0]) > 60
+    assert blue.any()
+
+
+def test_colour_specificity_by_hand() -> None:
+    kernel = np.zeros((5, 3, 2, 2), np.float32)
+    kernel[0] = 0.5  # grey
+    kernel[1, 0], kernel[1, 1] = 1, -1  # red against green
+    kernel[2, 0] = 1  # red alone: a third of it is grey
+    kernel[3, :, 0, 0], kernel[3, 0, 1, 1], kernel[3, 2, 1, 1] = 1, 1, -1  # 3 of grey, 2 of colour
+    found = colour_specificity(kernel)
+    assert found[:4] == pytest.approx([0, 1, 2 / 3, 2 / 5])
+    assert np.isnan(found[4])
+
+
+def test_colour_specificity_is_the_energy_orthogonal_to_grey() -> None:
+    weights = np.random.default_rng(2).standard_normal((50, 3, 11, 11)).astype(np.float32)
+    grey = np.full(3, 3**-0.5)
+    expected = []
+    for kernel in weights.astype(np.float64):
+        places = kernel.reshape(3, -1)
+        along = np.outer(grey, grey @ places)
+        expected.append(((places - along) ** 2).sum() / (places**2).sum())
+    assert colour_specificity(weights) == pytest.approx(expected)
+    # Weights drawn alike lie near two thirds.
+    assert abs(np.mean(expected) - 2 / 3) < 0.02
+
+
+def test_specificity_of_unknown_kernels_is_drawn() -> None:
+    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60)[:4] == b"\x89PNG"
+
+
+def test_confused_classes_stand_together() -> None:
+    draw = np.random.default_rng(3)
+    groups = draw.permutation(np.repeat(np.arange(10), 6))
+    matrix = np.where(groups[:, None] == groups, 5, 0) + np.diag(np.full(60, 30))
+    order = by_likeness(matrix)
+    assert sorted(order) == list(range(60))
+    # Each group is one run in the order.
+    assert int((np.diff(groups[order]) != 0).sum()) == 9
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 30, 200])
+@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, dress: Dress) -> None:
+    matrix = np.random.default_rng(4).integers(0, 2, (classes, classes))
+    matrix[0] = 0  # a class that never occurs
+    names = [f"class {number}" for number in range(classes)]
+    assert pixels(confusion_matrix(matrix, names, 50, dress)).any()
+
+
+def test_a_mistake_among_many_classes_can_be_seen() -> None:
+    right = np.diag(np.full(500, 10))
+    wrong = right.copy()
+    wrong[3, 400], wrong[3, 3] = 5, 5
+    names = [f"class {number}" for number in range(500)]
+    shown = pixels(confusion_matrix(wrong, names, 100))[..., :3].astype(int)
+    # Strong blue besides the diagonal's: the two classes stand side by side, their neighbours are thick.
+    assert ((shown[..., 2] - shown[..., 0]) > 100).sum() > 500
+    assert not np.array_equal(by_likeness(right), by_likeness(wrong))
+
+
+def test_an_empty_bin_is_drawn_as_nothing() -> None:
+    found = reliability(np.array([0.5, 0.5]), np.array([True, False]))
+    assert pixels(reliability_diagram(found, 60)).any()
+
+
+def test_six_neighbours_stand_in_two_rows_beside_the_query() -> None:
+    query = np.full((256, 256, 3), 9, np.uint8)
+    others = [np.full((256, 256, 3), 20 * (n + 1), np.uint8) for n in range(6)]
+    sheet = pixels(beside_six(query, others))
+    assert (np.abs(sheet[:, :256, :3].astype(int) - 9) <= 4).all()
+    half, gap = 126, GAP
+    for n in range(6):
+        top, left = n // 3 * (half + gap), 256 + 2 * gap + n % 3 * (half + gap)
+        inner = sheet[top + 8 : top + half - 8, left + 8 : left + half - 8, :3].astype(int)
+        assert (np.abs(inner - 20 * (n + 1)) <= 4).all()
+    assert sheet.shape == (256, 256 + 4 * gap + 3 * half, 4)
+    assert (sheet[:, 256 : 256 + 2 * gap, 3] == 0).all()
+
+
+def test_a_label_that_looks_like_mathematics_is_a_label() -> None:
+    photograph = np.zeros((256, 256, 3), np.uint8)
+    labels = [(r"$\frac{a}{0}$ & co", 0.5, True), ("_x^y", 0.25, False)]
+    assert guesses(photograph, "$$", labels, 60)[8:12] == b"WEBP"

@@ -1,0 +1,259 @@
+"""Mean image, covariance and colour noise against NumPy in float64 and the formulas as printed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from PIL import Image
+
+from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
+from alexnet.core.processes import executor
+from alexnet.feed.colour import colour_shift
+from alexnet.feed.params import Augment
+from alexnet.ingest.resize import encode
+from alexnet.store import statistics
+from alexnet.store.records import Record, open_records, write_shard, write_tables
+from alexnet.store.statistics import Statistics, measure_statistics
+
+Floats = npt.NDArray[np.float64]
+PICTURES = 23
+
+# What the authors shipped with cuda-convnet2, in 0-255: standard deviations along the components.
+AUTHORS = np.array([121.78, 37.09, 19.72])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of coloured noise in three shards, and other pictures as val."""
+    folder = tmp_path_factory.mktemp("store")
+    rng = np.random.default_rng(0)
+    mixing = np.array([[50, 12, 5], [48, -4, -9], [45, -15, 4]])
+    rows = []
+    for number, first in enumerate(range(0, PICTURES, 10)):
+        records = []
+        for key in range(first, min(first + 10, PICTURES)):
+            coarse = rng.normal(0, 1, (16, 16, 3)) @ mixing.T + [130, 110, 90] + rng.normal(0, 15, 3)
+            pixels = np.kron(coarse, np.ones((16, 16, 1))).clip(0, 255).astype(np.uint8)
+            records.append(Record(key, encode(pixels, 95, "4:4:4"), key % 2, f"{key}.jpg"))
+        rows.append(write_shard(folder, "train", number, records))
+    white = encode(np.full((256, 256, 3), 255, np.uint8), 95, "4:4:4")
+    rows.append(write_shard(folder, "val", 0, [Record(0, white, 0, "white.jpg")]))
+    write_tables(folder, pd.concat(rows, ignore_index=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pixels(folder: Path) -> npt.NDArray[np.uint8]:
+    """Return (pictures, 256, 256, 3) of the training records, decoded here."""
+    records = open_records(folder, "train")
+    pictures = [Image.open(io.BytesIO(records.stored(n).tobytes())) for n in range(len(records))]
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def measured(
+    folder: Path, pool: Callable[[], AbstractContextManager[Executor]] = lambda: ThreadPoolExecutor(1)
+) -> Statistics:
+    with pool() as workers:
+        return measure_statistics(folder, workers, "none")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Statistics:
+    return measured(folder)
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def test_means_are_those_of_the_training_pixels(found: Statistics, pixels: npt.NDArray[np.uint8]) -> None:
+    assert found.images == PICTURES
+    expected = pixels.astype(np.float64).mean(0).transpose(2, 0, 1)
+    assert found.mean_image.shape == (3, 256, 256)
+    assert found.mean_image.dtype == np.float32
+    np.testing.assert_allclose(found.mean_image, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.channel_means, pixels.reshape(-1, 3).mean(0), rtol=1e-12)
+
+
+def test_covariance_is_numpys(found: Statistics, pixels: npt.NDArray[np.uint8]) -> None:
+    expected = np.cov(pixels.reshape(-1, 3).astype(np.float64), rowvar=False, bias=True)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-9)
+
+
+def test_eigenvectors_rebuild_the_covariance(found: Statistics) -> None:
+    vectors, values = found.eigenvectors, found.eigenvalues
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.covariance, rtol=1e-9)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(values, np.sort(np.linalg.eigvalsh(found.covariance))[::-1])
+    for column in vectors.T:
+        assert column[np.abs(column).argmax()] > 0
+
+
+def test_summary_has_the_named_units(found: Statistics) -> None:
+    summary = found.summary()
+    assert summary["images"] == PICTURES
+    deviations = np.array(summary["standard_deviations"])
+    np.testing.assert_allclose(deviations**2, found.eigenvalues, rtol=1e-4)
+    np.testing.assert_allclose(summary["eigenvalues_unit"], (deviations / 255) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(summary["channel_means"], found.channel_means, atol=1e-4)
+    # One eigenvector a row, as people read them.
+    np.testing.assert_allclose(summary["eigenvectors"][0], found.eigenvectors[:, 0], atol=1e-6)
+
+
+def equal(one: Statistics, other: Statistics) -> bool:
+    return all(np.array_equal(value, other.__dict__[name]) for name, value in one.__dict__.items())
+
+
+@pytest.mark.parametrize("size", [1, 7, 23, 1000])
+def test_the_size_of_ranges_does_not_matter(
+    folder: Path, found: Statistics, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "RANGE", size)
+    assert equal(measured(folder, lambda: ThreadPoolExecutor(3)), found)
+
+
+def test_the_number_of_processes_does_not_matter(folder: Path, found: Statistics) -> None:
+    assert equal(measured(folder, lambda: executor(Machine(workers=2))), found)
+
+
+def test_file_round_trip(found: Statistics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statistics.write_statistics(tmp_path / "one.npz", found)
+    again = statistics.read_statistics(tmp_path / "one.npz")
+    assert equal(again, found)
+    assert isinstance(again.images, int)
+    for name in ("mean_image", "channel_means", "covariance", "eigenvalues", "eigenvectors"):
+        assert getattr(again, name).dtype == getattr(found, name).dtype
+    # DVC compares files, so the time of writing must not be in them.
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    statistics.write_statistics(tmp_path / "two.npz", found)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def test_missing_files_name_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro rgb_pca"):
+        statistics.read_statistics(tmp_path / "statistics.npz")
+    with pytest.raises(UserError, match="dvc repro preprocess"):
+        measured(tmp_path)
+
+
+# --- colour noise ---------------------------------------------------------------------------------
+
+Form = Literal["paper", "source-2012", "none"]
+
+
+def augment(form: Form, **changes: Any) -> Augment:
+    keys = {
+        "crop": "random",
+        "mirror": True,
+        "colour_noise": form,
+        "colour_noise_std": 0.1,
+        "colour_noise_last_epoch": None,
+    }
+    return Augment.model_validate(keys | changes)
+
+
+def statistics_of(deviations: Floats) -> Statistics:
+    """Return statistics with these standard deviations (0-255) along three skew axes."""
+    axes, _ = np.linalg.qr(np.array([[0.58, 0.72, 0.4], [0.58, 0.0, -0.8], [0.57, -0.69, 0.41]]))
+    return Statistics(
+        images=1,
+        mean_image=np.zeros((3, 256, 256), np.float32),
+        channel_means=np.zeros(3),
+        covariance=axes @ np.diag(deviations**2) @ axes.T,
+        eigenvalues=deviations**2,
+        eigenvectors=axes,
+    )
+
+
+def normal(count: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(5).standard_normal((count, 3), dtype=np.float32)
+
+
+def shifted(form: Form, known: Statistics, noise: npt.NDArray[np.float32]) -> tuple[Floats, float]:
+    shift, divisor = colour_shift(noise, known, augment(form), 1)
+    assert shift is not None
+    assert shift.dtype == np.float32
+    return shift.astype(np.float64), divisor
+
+
+def test_paper_is_the_printed_formula_with_pixels_from_0_to_1(found: Statistics) -> None:
+    noise = normal(50)
+    shift, divisor = shifted("paper", found, noise)
+    unit = np.linalg.eigvalsh(found.covariance / 255**2)[::-1]
+    for row, numbers in zip(shift, noise, strict=True):
+        expected = np.zeros(3)
+        for i in range(3):
+            alpha = 0.1 * float(numbers[i])
+            expected += found.eigenvectors[:, i] * alpha * unit[i]
+        np.testing.assert_allclose(row, 255 * expected, rtol=1e-5, atol=1e-6)
+    assert divisor == 1
+
+
+def test_source_is_deviations_in_grey_levels_and_a_divisor(found: Statistics) -> None:
+    noise = normal(50)
+    shift, divisor = shifted("source-2012", found, noise)
+    for row, numbers in zip(shift, noise, strict=True):
+        expected = np.zeros(3)
+        for i in range(3):
+            expected += 0.1 * float(numbers[i]) * np.sqrt(found.eigenvalues[i]) * found.eigenvectors[:, i]
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-5)
+    assert divisor == 1.1
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("paper", 0.1 * AUTHORS**2 / 255**2 * 255),
+        ("source-2012", 0.1 * AUTHORS),
+    ],
+)
+def test_deviations_along_the_components(form: Form, expected: Floats) -> None:
+    known = statistics_of(AUTHORS)
+    shift, _ = shifted(form, known, normal(20_000))
+    along = shift @ known.eigenvectors
+    np.testing.assert_allclose(along.std(0), expected, rtol=0.02)
+    assert (np.abs(along.mean(0)) < 4 * expected / np.sqrt(20_000)).all()
+    correlations = np.corrcoef(along, rowvar=False)
+    assert np.abs(correlations - np.eye(3)).max() < 0.03
+
+
+def test_grey_levels_with_the_authors_values() -> None:
+    known = statistics_of(AUTHORS)
+    noise = np.array([[1, 0, 0]], np.float32)
+    assert np.linalg.norm(shifted("paper", known, noise)[0]) == pytest.approx(5.8, abs=0.05)
+    assert np.linalg.norm(shifted("source-2012", known, noise)[0]) == pytest.approx(12.2, abs=0.05)
+
+
+def test_the_standard_deviation_of_alpha_is_a_knob(found: Statistics) -> None:
+    noise = normal(4)
+    usual, _ = shifted("paper", found, noise)
+    doubled, _ = colour_shift(noise, found, augment("paper", colour_noise_std=0.2), 1)
+    assert doubled is not None
+    np.testing.assert_allclose(doubled, 2 * usual, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["paper", "source-2012"])
+def test_the_noise_ends_after_its_last_epoch(found: Statistics, form: Form) -> None:
+    knobs = augment(form, colour_noise_last_epoch=3)
+    always = augment(form)
+    for epoch in (1, 2, 3):
+        shift, divisor = colour_shift(normal(2), found, knobs, epoch)
+        expected, usual = colour_shift(normal(2), found, always, epoch)
+        np.testing.assert_array_equal(shift, expected)
+        assert divisor == usual
+    for epoch in (4, 90):
+        assert colour_shift(normal(2), found, knobs, epoch) == (None, 1.0)
+        assert colour_shift(normal(2), found, always, epoch)[0] is not None
+
+
+def test_no_noise_when_off(found: Statistics) -> None:
+    assert colour_shift(normal(2), found, augment("none"), 1) == (None, 1.0)
