@@ -42,11 +42,6 @@ def check(params: Path, machine_file: Path) -> None:
     assert isinstance(sample, Sample)
     model = sections["model"]
     assert isinstance(model, Model)
-    if model.patch != 224:
-        raise UserError(
-            f"{params}: model.patch: found {model.patch}; allowed: 224 in training. Networks that see 227"
-            " pixels are imported (alexnet import-caffe)."
-        )
     if place.devices != "auto":
         refuse_unless_shareable(place.devices, model.columns, f"{machine_file}: devices")
     if sample.classes == 0 and place.data_root == SAMPLE_ROOT:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.evaluation.patches import classify
+from alexnet.evaluation.predict import classify
 from alexnet.ingest.resize import BadPictureError, decode, to_square
 from alexnet.model.network import AlexNet
 from alexnet.model.weights import Classes, load_network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from alexnet.core.machine import read_machine
@@ -18,7 +19,7 @@ from alexnet.core.stage import (
     Params,
     run,
 )
-from alexnet.evaluation.evaluate import Paths, evaluate_network
+from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.parallel.launch import on_devices
 
@@ -35,9 +36,19 @@ def main(
 ) -> None:
     """Evaluate the last weights; no weights are chosen by their validation error."""
     place = read_machine(machine)
-    paths = Paths(index, records, skipped, weights, predictions, metrics)
-    # Each device holds the whole network here: patches of other pictures need no word of one another.
-    on_devices(evaluate_network, (read(params, Evaluate), place, paths), place, columns=1)
+    work = partial(
+        evaluate_network,
+        settings=read(params, Evaluate),
+        machine=place,
+        index=index,
+        records=records,
+        skipped=skipped,
+        weights=weights,
+        predictions=predictions,
+        metrics=metrics,
+    )
+    # Each device holds the whole network here, so any number of devices can share the pictures.
+    on_devices(work, place, columns=1)
 
 
 if __name__ == "__main__":

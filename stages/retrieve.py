@@ -9,7 +9,7 @@ from alexnet.core.params import read
 from alexnet.core.stage import MACHINE, PARAMS, RECORDS, REPORTS, RETRIEVAL, WEIGHTS, MachineFile, Params, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.retrieval.params import Retrieve
-from alexnet.retrieval.retrieve import Paths, retrieve_pictures
+from alexnet.retrieval.retrieve import retrieve_pictures
 
 
 def main(
@@ -20,12 +20,15 @@ def main(
     library: Path = RETRIEVAL,
     summary: Path = REPORTS / "retrieval.json",
 ) -> None:
-    """Write features and codes of the training pictures, and what the report tells of them."""
+    """Write features and codes of the training pictures, and what the report shows of them."""
     retrieve_pictures(
-        read(params, Retrieve),
-        read(params, Evaluate),
-        read_machine(machine),
-        Paths(records, weights, library, summary),
+        settings=read(params, Retrieve),
+        evaluate=read(params, Evaluate),
+        machine=read_machine(machine),
+        records=records,
+        weights=weights,
+        library=library,
+        summary=summary,
     )
 
 

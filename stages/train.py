@@ -1,7 +1,8 @@
-"""Train the network, going on from where an earlier run of the same numbers stopped."""
+"""Train the network, resuming where an earlier run of the same numbers stopped."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from alexnet.core.machine import read_machine
@@ -22,7 +23,7 @@ from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices
 from alexnet.training.params import Train
-from alexnet.training.train import Paths, train_network
+from alexnet.training.train import train_network
 
 
 def main(
@@ -34,11 +35,21 @@ def main(
     weights: Path = WEIGHTS,
     logs: Path = REPORTS / "training",
 ) -> None:
-    """Train, and write weights, curves and how the run went."""
+    """Train, and write weights, curves and a description of the run."""
     model, place = read(params, Model), read_machine(machine)
-    paths = Paths(index, records, statistics, weights, logs)
-    arguments = (model, read(params, Augment), read(params, Train), place, paths)
-    on_devices(train_network, arguments, place, model.columns)
+    work = partial(
+        train_network,
+        model=model,
+        augment=read(params, Augment),
+        train=read(params, Train),
+        machine=place,
+        index=index,
+        records=records,
+        statistics=statistics,
+        weights=weights,
+        logs=logs,
+    )
+    on_devices(work, place, model.columns)
 
 
 if __name__ == "__main__":

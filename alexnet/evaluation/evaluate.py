@@ -3,67 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json
+from alexnet.core.files import sha256_of, write_json
 from alexnet.core.machine import Machine
+from alexnet.core.sizes import PICTURE
 from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.patches import predict, share
+from alexnet.evaluation.predict import own_records, predict
 from alexnet.evaluation.predictions import Predictions, merge_parts, save_predictions
 from alexnet.feed.loader import open_loader
-from alexnet.model import weights
+from alexnet.model.weights import Classes, load_network
 from alexnet.parallel.mesh import Mesh
-from alexnet.store import index as indexes
+from alexnet.store.index import UNKNOWN, Index, read_index
 from alexnet.store.records import Records, open_records
 
 # Ten times as many patches go through the network at once; on the CPU more no longer fit its caches.
 PICTURES_AT_ONCE = {"cpu": 4, "cuda": 64}
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Where the evaluate stage reads and writes."""
-
-    index: Path
-    records: Path
-    skipped: Path
-    weights: Path
-    predictions: Path
-    metrics: Path
-
-
 def evaluate_network(
-    mesh: Mesh, device: torch.device, settings: Evaluate, machine: Machine, paths: Paths
+    mesh: Mesh,
+    device: torch.device,
+    *,
+    settings: Evaluate,
+    machine: Machine,
+    index: Path,
+    records: Path,
+    skipped: Path,
+    weights: Path,
+    predictions: Path,
+    metrics: Path,
 ) -> None:
-    """Predict every picture of the split, and write the predictions and ``metrics.json``.
+    """Predict every picture of the split; write the folder `predictions` and the rates to `metrics`.
 
     Args:
         mesh: the processes that share the pictures, each of which calls this; all have a whole network.
         device: where this process computes.
+        index, records, skipped, weights: what the earlier stages wrote.
 
     Raises:
         UserError: the split is missing or not whole, the weights are of other classes, or the
             network's outputs hold NaN.
     """
-    index = indexes.read_index(paths.index)
-    pictures = open_records(paths.records, settings.split)
-    skipped = pd.read_csv(paths.skipped, dtype=str, keep_default_na=False)
-    left_out = tuple(skipped["name"][skipped["split"] == settings.split])
-    check_whole(pictures, index, settings.split, left_out, paths.records)
-    network, classes = weights.load_network(paths.weights)
-    check_classes(classes, index.classes, paths.weights)
+    listed, pictures = read_index(index), open_records(records, settings.split)
+    table = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+    left_out = tuple(table["name"][table["split"] == settings.split])
+    check_whole(pictures, listed, settings.split, left_out, records)
+    network, classes = load_network(weights)
+    check_classes(classes, listed.classes, weights)
     at_once = PICTURES_AT_ONCE[device.type]
-    threads = max(1, machine.worker_count // mesh.on_this_machine)
-    hardware_load = machine.hardware_decoder_load
     loader = open_loader(
-        machine.loader, pictures, at_once, device, threads, side=256, hardware_load=hardware_load
+        machine, pictures, at_once, device, side=PICTURE, processes_here=mesh.on_this_machine
     )
-    mine = share(len(pictures), at_once, mesh.rank, mesh.size)
+    mine = own_records(len(pictures), at_once, mesh.rank, mesh.size)
     style = machine.progress if mesh.leads else "none"
     parts = mesh.to_leader(predict(network.to(device), loader, mine, len(pictures), style))
     if parts is None:
@@ -76,22 +72,21 @@ def evaluate_network(
         pictures.names,
         settings.split,
         tuple(classes),
-        ilsvrc_ids(index.classes),
+        ilsvrc_ids(listed.classes),
         left_out,
+        sha256_of(weights),
     )
-    save_predictions(paths.predictions, result)
-    write_json(paths.metrics, result.metrics(share_ties=settings.ties == "fractional"))
+    save_predictions(predictions, result)
+    write_json(metrics, result.metrics(share_ties=settings.ties == "fractional"))
     if not result.labelled:
         print(
             f"evaluate: the split {settings.split} has no labels, so there are no error rates;"
-            f" the guesses are in {paths.predictions / result.guesses_file}",
+            f" the guesses are in {predictions / result.guesses_file}",
             flush=True,
         )
 
 
-def check_whole(
-    records: Records, index: indexes.Index, split: str, left_out: Sequence[str], place: Path
-) -> None:
+def check_whole(records: Records, index: Index, split: str, left_out: Sequence[str], place: Path) -> None:
     """Check that `records` holds each picture of the index's `split` once, but for those `left_out`.
 
     Raises:
@@ -112,12 +107,12 @@ def check_whole(
     other = found.index[found.to_numpy() != expected.loc[found.index].to_numpy()]
     if len(other):
         raise UserError(f"{place}: {other[0]} has another label than in the index. {remedy}")
-    known = records.labels != indexes.UNKNOWN
+    known = records.labels != UNKNOWN
     if known.any() != known.all():
         raise UserError(f"{place}: {int((~known).sum())} pictures of {split} have no label, the others have")
 
 
-def check_classes(found: weights.Classes, expected: pd.DataFrame, path: Path) -> None:
+def check_classes(found: Classes, expected: pd.DataFrame, path: Path) -> None:
     """Check that the weights at `path` tell the index's classes apart, in its order.
 
     Raises:
@@ -131,7 +126,7 @@ def check_classes(found: weights.Classes, expected: pd.DataFrame, path: Path) ->
         )
 
 
-def _some(classes: weights.Classes) -> str:
+def _some(classes: Classes) -> str:
     return ", ".join(wnid for wnid, _ in classes[:3]) + (", …" if len(classes) > 3 else "")
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from alexnet.core.files import replacing
+from alexnet.core.sizes import PATCH
 from alexnet.feed.colour import colour_shift
-from alexnet.feed.loader import PATCH, Batch, TorchLoader
 from alexnet.feed.order import CENTRE, training_epoch
 from alexnet.feed.params import Augment
+from alexnet.feed.threads import ThreadLoader
+from alexnet.model.input import Batch
 from alexnet.store.records import Records, decoded
 from alexnet.store.statistics import Statistics
 
@@ -47,7 +49,7 @@ def contact_sheet(
     for. Of the 2012 source's division by 1.1 the contrast remains, around the mean image.
     """
     plan = training_epoch(seed, epoch, len(records), augment)
-    loader = TorchLoader(records, min(pictures, len(records)), torch.device("cpu"), 1, PATCH)
+    loader = ThreadLoader(records, min(pictures, len(records)), torch.device("cpu"), threads=1)
     batch = next(loader.batches(plan))
     width = 256 + (len(COLUMNS) - 1) * (PATCH + GAP)
     sheet = Image.new("RGB", (width + 2 * GAP, HEADING + len(batch.records) * (256 + HEADING)), "white")
@@ -84,7 +86,7 @@ def _row(
     patch = whole[top : top + PATCH, left : left + PATCH]
     trained = batch.pixels[number].numpy()
     mean = statistics.mean_image.transpose(1, 2, 0)[top : top + PATCH, left : left + PATCH]
-    noise = batch.noise[number : number + 1]
+    noise = batch.noise[number : number + 1].numpy()
 
     def noisy(pixels: NDArray[np.uint8], around: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
         settings = augment.model_copy(update={"colour_noise": kind})

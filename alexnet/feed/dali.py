@@ -1,4 +1,4 @@
-"""NVIDIA DALI decoding, cutting and mirroring records, told batch by batch which and how.
+"""Decoding, cutting and mirroring of records by NVIDIA DALI.
 
 The only module that imports DALI. On a GPU the JPEGs are decoded there ("mixed"; a share of them by
 its JPEG engine, where it has one), on the CPU by DALI's threads. The order is ours, so DALI's readers
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
 
-from alexnet.feed.loader import HARDWARE_LOAD, PATCH, PREFETCHED, Batch, batch_of, put
-from alexnet.feed.order import Epoch, batches, in_storage_order
-from alexnet.feed.share import WHOLE, Share
+from alexnet.core.sizes import PATCH
+from alexnet.feed.order import Epoch, Share, batches, in_storage_order
+from alexnet.feed.threads import PREFETCHED, batch_of, put
+from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
 
@@ -33,8 +34,8 @@ class DaliLoader:
         device: torch.device,
         threads: int,
         side: int,
-        share: Share = WHOLE,
-        hardware_load: float = HARDWARE_LOAD,
+        share: Share,
+        hardware_load: float,
     ) -> None:
         self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
         self.share = share

@@ -1,6 +1,6 @@
 """Which picture comes when, and its crop, mirror and noise: functions of (seed, epoch, picture).
 
-All of an epoch's draws are made at once, a row a picture, so no batch size, rank, loader or
+All draws of an epoch are made at once, one row per picture, so that no batch size, process, loader or
 restart can change them.
 """
 
@@ -8,17 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
 from alexnet.feed.params import Augment
-from alexnet.feed.share import WHOLE, Share
 
 # 256 − 224, and both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
 OFFSETS = 33
 CENTRE = 16
+
+
+class Share(NamedTuple):
+    """The part of every batch that one process handles: parts `first` to `last` − 1 of `of`.
+
+    The parts of a batch are as even as possible. Where a batch is smaller than `of`, some are empty.
+    """
+
+    first: int
+    last: int
+    of: int
+
+    def bounds(self, count: int) -> tuple[int, int]:
+        """Return where the share of a batch of `count` pictures begins and ends."""
+        return count * self.first // self.of, count * self.last // self.of
+
+
+WHOLE = Share(0, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Epoch:
 
 
 def batches(epoch: Epoch, first: int, batch_size: int, share: Share = WHOLE) -> Iterator[NDArray[np.int64]]:
-    """Yield, batch by batch from picture number `first` on, the record numbers of a share."""
+    """Yield the record numbers of the share of each batch, from picture number `first` on."""
     for start in range(first, len(epoch.order), batch_size):
         batch = epoch.order[start : start + batch_size]
         begin, end = share.bounds(len(batch))

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.model.input import PICTURE
+from alexnet.core.sizes import PICTURE
 from alexnet.model.network import KERNELS, AlexNet
 from alexnet.model.params import Dropout, Model, ResponseNorm
 from alexnet.model.weights import Classes
 
+# Side of its input, in pixels.
+PATCH = 227
 # Channel means (blue, green, red) of ilsvrc_2012_mean.npy, which comes with Caffe.
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
@@ -48,7 +50,6 @@ def model_of(width: float) -> Model:
     """Return the `model` section of bvlc_alexnet, its kernels and neurons multiplied by `width`."""
     return Model(
         columns=2,
-        patch=227,
         width=width,
         activation="relu",
         conv1_order="activation-norm-pool",
@@ -89,7 +90,7 @@ def network_of(arrays: Arrays, path: Path) -> AlexNet:
     width = first.shape[0] / KERNELS["conv1"] if first.ndim else 0
     if not 0 < width <= 4:
         raise UserError(f"{path}: conv1_0: found shape {first.shape}; allowed: (96, 3, 11, 11)")
-    network = AlexNet(model_of(width), _array(arrays, "fc8_1", path).size)
+    network = AlexNet(model_of(width), _array(arrays, "fc8_1", path).size, PATCH)
     known = {f"{layer.name}_{kind}" for layer in network.layers for kind in (0, 1)} | {"mean"}
     if others := sorted(set(arrays) - known):
         raise UserError(f"{path}: {others[0]}: unknown array; allowed: {', '.join(sorted(known))}")

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
-from alexnet.evaluation.patches import CENTRE, ten_patches
-from alexnet.model.input import PICTURE
+from alexnet.core.sizes import PICTURE
+from alexnet.model.input import whole_pictures
 from alexnet.model.network import AlexNet
+from alexnet.model.patches import CENTRE, centre_patch, ten_patches
 from alexnet.model.weights import Classes
 
 NEEDED = ("onnx", "onnxscript")
@@ -35,7 +36,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.network, self.patches = network.eval(), patches
         rule = network.input
-        nothing = torch.zeros(1, PICTURE, PICTURE, 3, dtype=torch.uint8)
+        nothing = whole_pictures(torch.zeros(1, PICTURE, PICTURE, 3, dtype=torch.uint8))
         means = torch.zeros(10, 3, rule.side, rule.side)
         if rule.mean != "none":
             means = rule.means(ten_patches(nothing, rule.side)).expand_as(means).clone()
@@ -43,18 +44,14 @@ class Deployed(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return float32 (batch, classes) of `pictures`, uint8 (batch, 256, 256, 3) RGB."""
-        side, start = self.network.input.side, (PICTURE - self.network.input.side) // 2
-        # Not len(): the exporter would take its batch for that of every call.
-        count = pictures.shape[0]
-        if self.patches == 10:
-            cut = ten_patches(pictures, side).pixels
-        else:
-            cut = pictures[:, start : start + side, start : start + side]
-        pixels = cut.permute(0, 3, 1, 2).float()
+        # Not len(): the exporter would take its example's batch for that of every call.
+        side, count = self.network.input.side, pictures.shape[0]
+        cut = ten_patches if self.patches == 10 else centre_patch
+        pixels = cut(whole_pictures(pictures), side).pixels.permute(0, 3, 1, 2).float()
         # (patch, picture, colour, row, column): each patch has a mean of its own.
         apart = pixels.reshape(self.patches, count, 3, side, side) - self.means[:, None]
         inputs = apart.reshape(-1, 3, side, side) / self.network.input.divisor
-        return self.network(inputs).softmax(1).reshape(self.patches, count, -1).mean(0)
+        return self.network.from_inputs(inputs).softmax(1).reshape(self.patches, count, -1).mean(0)
 
 
 def export_onnx(path: Path, network: AlexNet, classes: Classes, patches: int = 10) -> None:

@@ -41,18 +41,17 @@ class Dropout(nn.Module):
 
     Args:
         layer: number that tells this layer's masks from other layers'.
-        neurons: how many neurons are held here.
-        first_neuron: position, in the whole layer, of the first of them.
+        neurons: how many neurons the layer has.
     """
 
     places: Tensor
 
-    def __init__(self, rate: float, form: str, layer: int, neurons: int, first_neuron: int = 0) -> None:
+    def __init__(self, rate: float, form: str, layer: int, neurons: int) -> None:
         super().__init__()
         self.rate, self.form = rate, form
         # Layers lie 2^32 apart, further than any layer has neurons. Kept as a buffer since
         # torch.compile would fold the products into numbers beyond 64 bits.
-        neuron = torch.arange(first_neuron, first_neuron + neurons, dtype=torch.int64)
+        neuron = torch.arange(neurons, dtype=torch.int64)
         self.register_buffer("places", (neuron + (layer << 32)) * _GOLDEN, persistent=False)
 
     def forward(self, neurons: Tensor, keys: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""From bytes to what conv1 sees: subtract the mean image, add the colour shift, divide."""
+"""A batch of pictures as bytes, and how conv1's input is made of it (paper, sections 2 and 4.1)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,49 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-PICTURE = 256
-PATCH = 224
+from alexnet.core.sizes import PATCH, PICTURE
 
 
-class Patches(NamedTuple):
-    """Patches as the loader cut and mirrored them, and where each came from.
+class Batch(NamedTuple):
+    """Pictures on their way to the network, with what is known of each.
 
     Attributes:
-        pixels: uint8 (batch, side, side, 3), RGB 0-255; the side is 224 (Caffe: 227).
+        pixels: uint8 (batch, side, side, 3), RGB 0-255: patches as cut and mirrored, or whole pictures.
         top, left: int64 (batch,), the patch's corner in the unmirrored 256×256 picture.
         mirrored: bool (batch,).
+        labels: int64 (batch,); -1 where the class is not known.
+        records: int64 (batch,), numbers of the pictures in the store; always on the CPU.
+        noise: float32 (batch, 3), standard normal numbers of the colour shift; always on the CPU.
     """
 
     pixels: Tensor
     top: Tensor
     left: Tensor
     mirrored: Tensor
+    labels: Tensor
+    records: Tensor
+    noise: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with all that the network and the loss need on `device`."""
+        pixels, top, left, mirrored, labels = (field.to(device) for field in self[:5])
+        return Batch(pixels, top, left, mirrored, labels, self.records, self.noise)
+
+
+def whole_pictures(pixels: Tensor) -> Batch:
+    """Return a batch of pictures, uint8 (batch, 256, 256, 3), of which nothing else is known."""
+    # Not len(): the ONNX exporter would take its example's batch for that of every call.
+    count, device = pixels.shape[0], pixels.device
+    corner = torch.zeros(count, dtype=torch.int64, device=device)
+    return Batch(
+        pixels,
+        corner,
+        corner,
+        mirrored=torch.zeros(count, dtype=torch.bool, device=device),
+        labels=torch.full_like(corner, -1),
+        records=torch.arange(count),
+        noise=torch.zeros(count, 3),
+    )
 
 
 class InputRule(nn.Module):
@@ -46,31 +72,31 @@ class InputRule(nn.Module):
         self.order = torch.contiguous_format
         self.register_buffer("mean_image", torch.zeros(3, PICTURE, PICTURE))
 
-    def forward(self, patches: Patches, shift: Tensor | None = None, noise_divisor: float = 1.0) -> Tensor:
+    def forward(self, batch: Batch, shift: Tensor | None = None, noise_divisor: float = 1.0) -> Tensor:
         """Return float (batch, 3, side, side).
 
         Args:
-            patches: pictures as bytes.
+            batch: patches of `side` pixels.
             shift: (batch, 3) grey levels added to every pixel of a picture, or None.
             noise_divisor: divides the shifted sum; the 2012 source has 1.1 while its noise is on.
         """
-        pixels = patches.pixels.permute(0, 3, 1, 2)
+        pixels = batch.pixels.permute(0, 3, 1, 2)
         # One array for all steps: with a fresh one for each, a CPU spends most of the time on new memory.
         values = torch.empty(
             pixels.shape, dtype=self.mean_image.dtype, device=pixels.device, memory_format=self.order
         )
         if shift is not None:
             shift = shift.to(values.dtype)[:, :, None, None]
-        if values.device.type == "cpu":
-            # Picture by picture, all of it in the cache.
-            for number, means in enumerate(self._means_one_by_one(patches)):
+        if values.device.type == "cpu" and not torch.compiler.is_compiling():
+            # Picture by picture, so that all of it stays in the cache.
+            for number, means in enumerate(self._means_one_by_one(batch)):
                 own_shift = None if shift is None else shift[number]
-                self._reduced(values[number], pixels[number], means, own_shift, noise_divisor)
+                self._reduce(values[number], pixels[number], means, own_shift, noise_divisor)
             return values
-        means = None if self.mean == "none" else self.means(patches)
-        return self._reduced(values, pixels, means, shift, noise_divisor)
+        means = None if self.mean == "none" else self.means(batch)
+        return self._reduce(values, pixels, means, shift, noise_divisor)
 
-    def _reduced(
+    def _reduce(
         self, values: Tensor, pixels: Tensor, means: Tensor | None, shift: Tensor | None, noise_divisor: float
     ) -> Tensor:
         values.copy_(pixels)
@@ -81,20 +107,20 @@ class InputRule(nn.Module):
         divisor = self.divisor * noise_divisor
         return values if divisor == 1 else values.div_(divisor)
 
-    def _means_one_by_one(self, patches: Patches) -> Iterator[Tensor | None]:
+    def _means_one_by_one(self, batch: Batch) -> Iterator[Tensor | None]:
         """Yield what `means` returns, picture by picture, as views."""
         if self.mean != "patch":
-            means = None if self.mean == "none" else self.means(patches)
-            yield from (means for _ in range(len(patches.pixels)))
+            means = None if self.mean == "none" else self.means(batch)
+            yield from (means for _ in range(len(batch.pixels)))
             return
         images = self.mean_image, self.mean_image.flip(2)
-        corners = zip(patches.top.tolist(), patches.left.tolist(), patches.mirrored.tolist(), strict=True)
+        corners = zip(batch.top.tolist(), batch.left.tolist(), batch.mirrored.tolist(), strict=True)
         for top, left, mirrored in corners:
             left = PICTURE - self.side - left if mirrored else left
             yield images[mirrored][:, top : top + self.side, left : left + self.side]
 
-    def means(self, patches: Patches) -> Tensor:
-        """Return what is subtracted from `patches`, (batch, 3, side, side) or one for all (3, side, side)."""
+    def means(self, batch: Batch) -> Tensor:
+        """Return what is subtracted from `batch`, (batch, 3, side, side) or one for all (3, side, side)."""
         side = self.side
         if self.mean == "centre":
             start = (PICTURE - side) // 2
@@ -102,9 +128,8 @@ class InputRule(nn.Module):
         # A patch mirrored at `left` lies in the mirrored mean image at the mirrored place.
         both = torch.stack([self.mean_image, self.mean_image.flip(2)])
         windows = both.unfold(2, side, 1).unfold(3, side, 1)
-        mirrored = patches.mirrored.long()
-        left = torch.where(patches.mirrored, PICTURE - side - patches.left, patches.left)
-        return windows[mirrored, :, patches.top, left]
+        left = torch.where(batch.mirrored, PICTURE - side - batch.left, batch.left)
+        return windows[batch.mirrored.long(), :, batch.top, left]
 
     def extra_repr(self) -> str:
         return f"mean={self.mean}, divisor={self.divisor}"

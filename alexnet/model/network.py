@@ -1,7 +1,7 @@
 """The two-column network of the paper's section 3, and the variants that the authors ran.
 
-`layers` is the one description of the architecture; the module, `alexnet describe`, the
-initial weights and the tests read it.
+`layers` is the one description of the architecture. The module follows it layer by layer, and
+`alexnet describe`, the initial weights, the columns and the tests read it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alexnet.core.sizes import PATCH
 from alexnet.model.dropout import Dropout
-from alexnet.model.input import InputRule
+from alexnet.model.input import Batch, InputRule
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
 from alexnet.model.params import Model
 
@@ -34,19 +35,25 @@ KERNELS = {
 HALVED_IN_ONE_COLUMN = ("conv1", "conv2", "conv3", "conv4")
 
 Sees = Literal["image", "own column", "both columns"]
+Step = Literal["activation", "norm", "spatial norm", "pool", "dropout"]
+Steps = tuple[Step, ...]
+# Name, kernel, stride and padding in pixels, what it sees, what follows.
+_Convolution = tuple[str, int, int, int, Sees, Steps]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or full layer as the paper counts them.
+    """A convolution or full layer as the paper counts them, with what follows it.
 
     Attributes:
         inputs, outputs: maps (or neurons) of the whole layer, all columns together.
         fan_in: inputs of one kernel or neuron.
         kernel, stride, padding: in pixels; 0 for a full layer's kernel.
+        overhang: how far the last position reaches past the right and bottom edges, in pixels read as zero.
         size: side of the output maps before pooling; 1 for full layers.
         pooled: side of the maps after pooling, or None.
         sees: what a kernel is connected to.
+        then: what is applied to the outputs, in this order.
     """
 
     name: str
@@ -56,9 +63,11 @@ class Layer:
     kernel: int
     stride: int
     padding: int
+    overhang: int
     size: int
     pooled: int | None
     sees: Sees
+    then: Steps
 
     @property
     def is_convolution(self) -> bool:
@@ -70,61 +79,62 @@ class Layer:
         return self.outputs * (self.fan_in + 1)
 
 
-def layers(model: Model, classes: int) -> list[Layer]:
-    """Describe the network that `model` asks for, with `classes` outputs, layer by layer."""
-    two = model.columns == 2
-    pool_size = int(model.pooling[0])
-    small_pools = pool_size == 2
-    result: list[Layer] = []
-    maps: int = 3
-    side: int = model.patch
+def layers(model: Model, classes: int, patch: int = PATCH) -> list[Layer]:
+    """Describe the network that `model` asks for, with `classes` outputs, layer by layer.
 
-    def convolution(
-        name: str, kernel: int, padding: int, sees: Sees, stride: int = 1, pool: bool = False
-    ) -> None:
-        nonlocal maps, side
-        # Only conv1 does not tile its input: its last position hangs over the edge by 3 pixels.
+    Args:
+        patch: side of the input in pixels; 227 in networks imported from Caffe.
+    """
+    result, maps, side = [], 3, patch
+    for name, kernel, stride, padding, sees, then in _convolutions(model):
+        # Only conv1 does not tile its input: 1 + ceil((224 − 11) / 4) = 55 positions.
         size = 1 + -(-(side + 2 * padding - kernel) // stride)
-        pooled = _pooled(size, pool_size) if pool else None
-        seen = maps // 2 if sees == "own column" and two else maps
-        outputs = _width(name, model)
+        overhang = kernel + stride * (size - 1) - side - 2 * padding
+        pooled = 1 + -(-(size - _pool_size(model)) // 2) if "pool" in then else None
+        seen = maps // 2 if sees == "own column" and model.columns == 2 else maps
+        outputs, fan_in = _width(name, model), seen * kernel**2
         result.append(
-            Layer(name, maps, outputs, seen * kernel**2, kernel, stride, padding, size, pooled, sees)
+            Layer(name, maps, outputs, fan_in, kernel, stride, padding, overhang, size, pooled, sees, then)
         )
         maps, side = outputs, pooled or size
-
-    convolution("conv1", 11, 0, "image", stride=4, pool=True)
-    # With 2×2 pools the source's run kept the later sizes by these paddings (spec of its layer file).
-    convolution("conv2", 5, 1 if small_pools else 2, "own column", pool=True)
-    if model.leave_out != "conv3":
-        convolution("conv3", 3, 1, "both columns")
-    if model.leave_out != "conv4":
-        convolution("conv4", 3, 1, "own column")
-    if model.leave_out != "conv5":
-        convolution("conv5", 3, 0 if small_pools else 1, "own column", pool=True)
-    else:
-        result[-1] = _with_pool(result[-1], pool_size)
-        side = result[-1].pooled or side
-    if model.conv6:
-        convolution("conv6", 3, 1, "both columns")
-
     inputs = maps * side * side
-    for name, outputs in (
-        ("fc6", _width("fc6", model)),
-        ("fc7", _width("fc7", model)),
-        ("fc8", classes),
-    ):
-        result.append(Layer(name, inputs, outputs, inputs, 0, 1, 0, 1, None, "both columns"))
+    full: tuple[tuple[str, int, Steps], ...] = (
+        ("fc6", _width("fc6", model), ("activation", "dropout")),
+        ("fc7", _width("fc7", model), ("activation", "dropout")),
+        ("fc8", classes, ()),
+    )
+    for name, outputs, then in full:
+        result.append(Layer(name, inputs, outputs, inputs, 0, 1, 0, 0, 1, None, "both columns", then))
         inputs = outputs
     return result
 
 
-def _pooled(size: int, pool: int) -> int:
-    return 1 + -(-(size - pool) // 2)
+def _convolutions(model: Model) -> list[_Convolution]:
+    # With 2×2 pools the source's run kept the later sizes by other paddings (layer file 147).
+    small_pools = model.pooling == "2/2"
+    after_conv1: Steps = ("activation", "norm", "pool")
+    if model.conv1_order == "norm-pool-activation":
+        after_conv1 = ("norm", "pool", "activation")
+    after_conv2: Steps = ("activation", "norm", "spatial norm", "pool")
+    after_conv5: Steps = ("activation", "pool")
+    if model.conv5_order == "pool-activation":
+        after_conv5 = ("pool", "activation")
+    # Where conv5 is left out, what follows it follows conv4.
+    after_conv4: Steps = after_conv5 if model.leave_out == "conv5" else ("activation",)
+    rows: list[_Convolution] = [
+        ("conv1", 11, 4, 0, "image", after_conv1),
+        ("conv2", 5, 1, 1 if small_pools else 2, "own column", after_conv2),
+        ("conv3", 3, 1, 1, "both columns", ("activation",)),
+        ("conv4", 3, 1, 1, "own column", after_conv4),
+        ("conv5", 3, 1, 0 if small_pools else 1, "own column", after_conv5),
+        ("conv6", 3, 1, 1, "both columns", ("activation",)),
+    ]
+    absent = {model.leave_out} if model.conv6 else {model.leave_out, "conv6"}
+    return [row for row in rows if row[0] not in absent]
 
 
-def _with_pool(layer: Layer, pool: int) -> Layer:
-    return Layer(**{**layer.__dict__, "pooled": _pooled(layer.size, pool)})
+def _pool_size(model: Model) -> int:
+    return int(model.pooling[0])
 
 
 def _width(name: str, model: Model) -> int:
@@ -135,12 +145,12 @@ def _width(name: str, model: Model) -> int:
     return 2 * max(1, round(kernels * model.width / 2))
 
 
-def _one_column(maps: Tensor) -> Tensor:
+def _alone(maps: Tensor) -> Tensor:
     return maps
 
 
 class AlexNet(nn.Module):
-    """The network; `forward` takes patches as bytes and gives logits.
+    """The network: pictures as bytes in, logits out.
 
     Weights carry the names of `layers`: ``conv1.weight`` … ``fc8.bias``. The first half of a
     layer's kernels is column 1, the second half column 2 (paper, figure 2).
@@ -148,6 +158,9 @@ class AlexNet(nn.Module):
     Args:
         model: the `model` section of the parameters.
         classes: outputs of fc8.
+        patch: side of the pictures it is given, in pixels.
+
+    Attributes:
         join: called on what enters a layer that sees both columns. With both columns here it is
             the identity; a process that holds one column gathers the other's maps there.
     """
@@ -162,90 +175,72 @@ class AlexNet(nn.Module):
     fc7: nn.Linear
     fc8: nn.Linear
 
-    def __init__(self, model: Model, classes: int, join: Callable[[Tensor], Tensor] = _one_column) -> None:
+    def __init__(self, model: Model, classes: int, patch: int = PATCH) -> None:
         super().__init__()
-        self.model, self.classes, self.join = model, classes, join
-        self.layers = layers(model, classes)
-        self.input = InputRule(model.mean, model.input_divisor, model.patch)
+        self.model, self.classes = model, classes
+        self.layers = layers(model, classes, patch)
+        self.join: Callable[[Tensor], Tensor] = _alone
+        self.input = InputRule(model.mean, model.input_divisor, patch)
+        self.dropouts = nn.ModuleDict()
         for layer in self.layers:
-            if layer.is_convolution:
-                groups = layer.inputs * layer.kernel**2 // layer.fan_in
-                self.add_module(
-                    layer.name,
-                    nn.Conv2d(
-                        layer.inputs,
-                        layer.outputs,
-                        layer.kernel,
-                        layer.stride,
-                        layer.padding,
-                        groups=groups,
-                    ),
+            self.add_module(layer.name, _module(layer))
+            if "dropout" in layer.then:
+                number = int(layer.name[-1])
+                self.dropouts[layer.name] = Dropout(
+                    model.dropout.rate, model.dropout.form, number, layer.outputs
                 )
-            else:
-                self.add_module(layer.name, nn.Linear(layer.inputs, layer.outputs))
-        self.norm = self._cross_map_norm()
-        # Layer file 145, rnorm2: α = 1e-3 over the 25 places of the window, k = 1 as in cuda-convnet.
+        self.norm = _cross_map_norm(model)
+        # Layer file 145, cnorm2: α = 1e-3 over the 25 places of the window, k = 1 as in cuda-convnet.
         self.spatial_norm = SpatialNorm(5, 1.0, 1e-3 / 25, 0.75) if model.spatial_norm else nn.Identity()
-        rate, form = model.dropout.rate, model.dropout.form
-        self.dropout6 = Dropout(rate, form, layer=6, neurons=self.fc6.out_features)
-        self.dropout7 = Dropout(rate, form, layer=7, neurons=self.fc7.out_features)
 
-    def _cross_map_norm(self) -> nn.Module:
-        norm = self.model.response_norm
-        if not norm.enabled:
-            return nn.Identity()
-        alpha = norm.alpha / norm.size if norm.alpha_divided_by_size else norm.alpha
-        columns = 1 if norm.across_columns else self.model.columns
-        return CrossMapNorm(columns, norm.size, norm.k, alpha, norm.beta)
-
-    def forward(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        batch: Batch,
+        keys: Tensor | None = None,
+        shift: Tensor | None = None,
+        noise_divisor: float = 1.0,
+    ) -> Tensor:
         """Return logits (batch, classes).
 
         Args:
-            inputs: float (batch, 3, patch, patch), as `self.input` makes it of bytes.
+            batch: patches as bytes.
             keys: int64 (batch,) from `picture_keys`; needed in training when dropout is on.
+            shift, noise_divisor: the colour shift, as `InputRule.forward` takes it.
         """
-        return self.fc8(self.join(self.features(inputs, keys)))
+        return self.from_inputs(self.input(batch, shift, noise_divisor), keys)
 
-    def features(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
+    def from_inputs(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return logits of what the input rule makes of a batch, float (batch, 3, patch, patch)."""
+        return self._through(self.layers, inputs, keys)
+
+    def features(self, batch: Batch) -> Tensor:
         """Return fc7's activations after dropout, (batch, 4096 · width): the paper's section 6."""
-        maps = self._convolutions(inputs).flatten(1)
-        hidden = self.dropout6(self._activate(self.fc6(self.join(maps))), keys)
-        return self.dropout7(self._activate(self.fc7(self.join(hidden))), keys)
+        return self._through(self.layers[:-1], self.input(batch), None)
 
-    def _convolutions(self, inputs: Tensor) -> Tensor:
-        model = self.model
-        # 1 + ceil((224 − 11) / 4) = 55 positions: the last reaches 3 pixels past right and bottom.
-        overhang = 11 + 4 * (self.layers[0].size - 1) - model.patch
-        maps = self.conv1(functional.pad(inputs, (0, overhang, 0, overhang)))
-        if model.conv1_order == "activation-norm-pool":
-            maps = self._pool(self.norm(self._activate(maps)))
-        else:
-            maps = self._activate(self._pool(self.norm(maps)))
-        maps = self._activate(self.conv2(maps))
-        maps = self._pool(self.spatial_norm(self.norm(maps)))
-        if model.leave_out != "conv3":
-            maps = self._activate(self.conv3(self.join(maps)))
-        if model.leave_out != "conv4":
-            maps = self._activate(self.conv4(maps)) if model.leave_out != "conv5" else self.conv4(maps)
-        if model.leave_out != "conv5":
-            maps = self.conv5(maps)
-        if model.conv5_order == "activation-pool":
-            maps = self._pool(self._activate(maps))
-        else:
-            maps = self._activate(self._pool(maps))
-        if model.conv6:
-            maps = self._activate(self.conv6(self.join(maps)))
-        return maps
+    def _through(self, some: list[Layer], values: Tensor, keys: Tensor | None) -> Tensor:
+        for layer in some:
+            if not layer.is_convolution:
+                values = values.flatten(1)
+            if layer.sees == "both columns":
+                values = self.join(values)
+            if layer.overhang:
+                values = functional.pad(values, (0, layer.overhang, 0, layer.overhang))
+            values = getattr(self, layer.name)(values)
+            for step in layer.then:
+                if step == "dropout":
+                    values = self.dropouts[layer.name](values, keys)
+                else:
+                    values = self._follow(step, values)
+        return values
 
-    def _pool(self, maps: Tensor) -> Tensor:
-        return functional.max_pool2d(maps, int(self.model.pooling[0]), 2, ceil_mode=True)
-
-    def _activate(self, values: Tensor) -> Tensor:
-        if self.model.activation == "relu":
-            return functional.relu(values)
-        values = torch.tanh(values)
-        return values.abs() if self.model.activation == "abs_tanh" else values
+    def _follow(self, step: Step, values: Tensor) -> Tensor:
+        if step == "activation":
+            return _activate(values, self.model.activation)
+        if step == "pool":
+            return functional.max_pool2d(values, _pool_size(self.model), 2, ceil_mode=True)
+        norm = self.norm if step == "norm" else self.spatial_norm
+        normalised: Tensor = norm(values)
+        return normalised
 
     def lay_out(self, order: torch.memory_format) -> None:
         """Keep the maps in this order in memory; it changes speed, and results by rounding alone."""
@@ -259,3 +254,26 @@ class AlexNet(nn.Module):
         for layer in self.layers:
             module = self.get_submodule(layer.name)
             yield layer, module.get_parameter("weight"), module.get_parameter("bias")
+
+
+def _module(layer: Layer) -> nn.Module:
+    if not layer.is_convolution:
+        return nn.Linear(layer.inputs, layer.outputs)
+    groups = layer.inputs * layer.kernel**2 // layer.fan_in
+    return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding, groups=groups)
+
+
+def _cross_map_norm(model: Model) -> nn.Module:
+    norm = model.response_norm
+    if not norm.enabled:
+        return nn.Identity()
+    alpha = norm.alpha / norm.size if norm.alpha_divided_by_size else norm.alpha
+    columns = 1 if norm.across_columns else model.columns
+    return CrossMapNorm(columns, norm.size, norm.k, alpha, norm.beta)
+
+
+def _activate(values: Tensor, activation: str) -> Tensor:
+    if activation == "relu":
+        return functional.relu(values)
+    values = torch.tanh(values)
+    return values.abs() if activation == "abs_tanh" else values

@@ -40,7 +40,6 @@ class Model(Section):
     key: ClassVar[str] = "model"
 
     columns: Literal[1, 2]
-    patch: Literal[224, 227]
     width: float = Field(gt=0, le=4)
     activation: Literal["relu", "tanh", "abs_tanh"]
     conv1_order: Literal["activation-norm-pool", "norm-pool-activation"]

@@ -24,7 +24,10 @@ def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
 
     Equal networks give equal bytes: the header is one text, since several have no fixed order.
     """
-    about = json.dumps({"model": network.model.model_dump(), "classes": classes})
+    model = network.model.model_dump()
+    # The side of the input stands among the model's facts, as no file is complete without it.
+    facts = {"columns": model.pop("columns"), "patch": network.input.side, **model}
+    about = json.dumps({"model": facts, "classes": classes})
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, {"alexnet": about})
@@ -42,7 +45,8 @@ def load_network(path: Path) -> tuple[AlexNet, Classes]:
         content = path.read_bytes()
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["alexnet"])
-        network = AlexNet(Model.model_validate(about["model"]), len(about["classes"]))
+        patch = about["model"].pop("patch")
+        network = AlexNet(Model.model_validate(about["model"]), len(about["classes"]), patch)
         network.load_state_dict(safetensors.torch.load(content))
     except (KeyError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

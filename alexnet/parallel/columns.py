@@ -1,8 +1,8 @@
 """The network with one column on each of two devices (paper, section 3.5 and figure 2).
 
-The layers know nothing of it: `keep_column` cuts a whole network down to one column's kernels, and
-what enters conv3, conv6, fc6, fc7 and fc8 is joined over the mesh. The logits, which the loss needs
-whole, are joined as well.
+The layers need not know: `keep_column` cuts a whole network down to one column's kernels, and what
+enters conv3, conv6, fc6, fc7 and fc8 is joined over the mesh. So are the logits, of which the loss
+needs all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.core.errors import UserError
+from alexnet.core.sizes import PATCH
 from alexnet.model.dropout import Dropout
 from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.model.norm import CrossMapNorm
@@ -45,11 +46,10 @@ def keep_column(network: AlexNet, mesh: Mesh) -> None:
     norm = network.norm
     if isinstance(norm, CrossMapNorm):
         network.norm = CrossMapNorm(1, norm.size, norm.k, norm.alpha, norm.beta)
-    for name in ("dropout6", "dropout7"):
-        whole = network.get_submodule(name)
-        assert isinstance(whole, Dropout)
-        first, last = column_bounds(len(whole.places), mesh.column, mesh.columns)
-        whole.places = whole.places[first:last].clone()
+    for dropout in network.dropouts.values():
+        assert isinstance(dropout, Dropout)
+        first, last = column_bounds(len(dropout.places), mesh.column, mesh.columns)
+        dropout.places = dropout.places[first:last].clone()
     network.join = _Join(mesh)
 
 
@@ -78,12 +78,12 @@ class Exchange(NamedTuple):
 
 
 def exchanges(model: Model, classes: int, value_bytes: int = 4) -> list[Exchange]:
-    """Return all that the two columns exchange; the scheme allows no less, since each part goes once.
+    """Return all that the two columns exchange; each part is sent once, so less is not possible.
 
     Args:
         value_bytes: of a map's value; 2 in bfloat16.
     """
-    found = [Exchange("half of the pictures, as bytes", model.patch**2 * 3 // 2, 0)]
+    found = [Exchange("half of the pictures, as bytes", PATCH**2 * 3 // 2, 0)]
     places = 1
     for layer in layers(model, classes):
         if layer.sees == "both columns":
@@ -124,12 +124,12 @@ class _WholeLogits(nn.Linear):
 
 
 class _Joined(torch.autograd.Function):
-    """Forward: both columns' maps. Backward: what both columns' next layers want of this one's."""
+    """Forward: both columns' maps. Backward: the sum of both columns' gradients for this one's maps."""
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, mesh: Mesh) -> Tensor:
         ctx.mesh, ctx.half = mesh, mine.shape[1]
-        return _in_order(mine, mesh.swap(mine, tuple(mine.shape)), mesh)
+        return mesh.in_order(mine, mesh.swap(mine, tuple(mine.shape)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -139,22 +139,18 @@ class _Joined(torch.autograd.Function):
 
 
 class _JoinedLogits(torch.autograd.Function):
-    """Forward: all logits. Backward: this column's part, since both reckon the same whole loss."""
+    """Forward: all logits. Backward: this column's part, since both compute the same whole loss."""
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
         ctx.bounds = column_bounds(classes, mesh.column, mesh.columns)
         theirs = mesh.swap(mine, (len(mine), classes - mine.shape[1]))
-        return _in_order(mine, theirs, mesh)
+        return mesh.in_order(mine, theirs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         first, last = ctx.bounds
         return gradients[0][:, first:last], None, None
-
-
-def _in_order(mine: Tensor, theirs: Tensor, mesh: Mesh) -> Tensor:
-    return torch.cat([mine, theirs] if mesh.column == 0 else [theirs, mine], 1)
 
 
 def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
@@ -171,7 +167,7 @@ def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[s
 
 
 def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
-    """Return the whole of tensors of which each column has a part: the other way round."""
+    """Return the whole of tensors of which each column has a part; the inverse of `part_of`."""
     if mesh.columns == 1:
         return dict(parts)
     whole = {}
@@ -181,7 +177,7 @@ def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[
             whole[name] = mine
         else:
             theirs = mesh.swap(mine, (layer.outputs - len(mine), *mine.shape[1:]))
-            whole[name] = torch.cat([mine, theirs] if mesh.column == 0 else [theirs, mine])
+            whole[name] = mesh.in_order(mine, theirs, 0)
     return whole
 
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -39,8 +39,8 @@ _LOST = ("closed by peer", "reset by peer", "timed out", "timeout", "broken pipe
 Work = Callable[..., None]
 
 
-def on_devices(work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:
-    """Call ``work(mesh, device, *arguments)`` on every device that `machine` names.
+def on_devices(work: Work, machine: Machine, columns: int) -> None:
+    """Call ``work(mesh, device)`` on every device that `machine` names.
 
     On one device here and now; on several in a process each; under torchrun as one of its processes.
 
@@ -53,13 +53,13 @@ def on_devices(work: Work, arguments: tuple[Any, ...], machine: Machine, columns
         KeyboardInterrupt: stopped from outside, in good order.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        _under_torchrun(work, arguments, machine, columns)
+        _under_torchrun(work, machine, columns)
         return
     count = device_count(machine, columns)
     if count == 1:
-        work(Mesh(), choose_device(machine), *arguments)
+        work(Mesh(), choose_device(machine))
     else:
-        _in_processes(count, work, arguments, machine, columns)
+        _in_processes(count, work, machine, columns)
 
 
 def device_count(machine: Machine, columns: int) -> int:
@@ -80,12 +80,12 @@ def device_count(machine: Machine, columns: int) -> int:
     return machine.devices
 
 
-def _in_processes(count: int, work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:
+def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> None:
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="alexnet-") as folder, stop_requests() as stop_asked:
         meeting = str(Path(folder) / "meeting")
         processes = [
-            context.Process(target=_worker, args=(rank, count, meeting, work, arguments, machine, columns))
+            context.Process(target=_worker, args=(rank, count, meeting, work, machine, columns))
             for rank in range(count)
         ]
         try:
@@ -140,7 +140,6 @@ def _worker(
     count: int,
     meeting: str,
     work: Work,
-    arguments: tuple[Any, ...],
     machine: Machine,
     columns: int,
 ) -> None:
@@ -151,7 +150,7 @@ def _worker(
     store, _, _ = next(rendezvous(f"file://{meeting}", rank, count))
     try:
         with _joined(store, rank, count, count, columns, device, machine) as mesh:
-            work(mesh, device, *arguments)
+            work(mesh, device)
     except KeyboardInterrupt:
         _leave(INTERRUPTED)
     except Exception as error:
@@ -171,7 +170,7 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _under_torchrun(work: Work, arguments: tuple[Any, ...], machine: Machine, columns: int) -> None:
+def _under_torchrun(work: Work, machine: Machine, columns: int) -> None:
     local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     count = int(os.environ["WORLD_SIZE"])
     refuse_unless_shareable(count, columns, "torchrun: processes in all")
@@ -182,7 +181,7 @@ def _under_torchrun(work: Work, arguments: tuple[Any, ...], machine: Machine, co
     store, rank, _ = next(rendezvous("env://"))
     try:
         with _joined(store, rank, count, here, columns, device, machine) as mesh:
-            work(mesh, device, *arguments)
+            work(mesh, device)
     except Exception as error:
         lost = _lost_another(error)
         if not lost and not isinstance(error, UserError):

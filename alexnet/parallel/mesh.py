@@ -1,7 +1,7 @@
 """The devices that train one network together: replicas, each of one or two devices.
 
-A replica is the whole network: on one device, or its two columns on one device each. Replicas
-work on different parts of a batch. All that processes say to one another goes through a `Mesh`.
+A replica is the whole network: on one device, or with a column on each of two. Replicas work on
+different parts of a batch. Processes communicate through a `Mesh` alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.feed.share import Share
+from alexnet.feed.order import Share
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Mesh:
     Attributes:
         rank: number of this process, counted over all machines.
         columns: devices that a replica is spread over, 1 or 2.
-        replicas: how many parts a batch is worked on in.
+        replicas: into how many parts a batch is divided.
         on_this_machine: how many of the processes share this machine's cores.
     """
 
@@ -36,7 +36,7 @@ class Mesh:
     replicas: int = 1
     on_this_machine: int = 1
     _replica_group: dist.ProcessGroup | None = None
-    _words: dist.ProcessGroup | None = None
+    _control_group: dist.ProcessGroup | None = None
 
     @property
     def size(self) -> int:
@@ -80,6 +80,10 @@ class Mesh:
             request.wait()
         return received.to(mine.device)
 
+    def in_order(self, mine: Tensor, theirs: Tensor, dimension: int = 1) -> Tensor:
+        """Return both columns' tensors side by side, column 1's first."""
+        return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dimension)
+
     def add_gradients(self, parameters: Iterable[Tensor]) -> list[Any]:
         """Register that gradients are summed over replicas as soon as backward has made each.
 
@@ -97,17 +101,17 @@ class Mesh:
                 parameter.register_post_accumulate_grad_hook(add)
         return under_way
 
-    def total(self, values: list[float]) -> list[float]:
+    def sum_over_replicas(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all replicas, equal on every process."""
         return values if self.replicas == 1 else self._sum(values, self.column == 0)
 
-    def total_of_columns(self, values: list[float]) -> list[float]:
+    def sum_over_columns(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over a replica's columns, equal on every process."""
         return values if self.columns == 1 else self._sum(values, self.replica == 0)
 
     def _sum(self, values: list[float], counted: bool) -> list[float]:
         sums = torch.tensor(values if counted else [0.0] * len(values), dtype=torch.float64)
-        dist.all_reduce(sums, group=self._words)
+        dist.all_reduce(sums, group=self._control_group)
         return [float(value) for value in sums]
 
     def any(self, *asked: bool) -> list[bool]:
@@ -115,11 +119,11 @@ class Mesh:
         if self.size == 1:
             return list(asked)
         answers = torch.tensor(asked, dtype=torch.int32)
-        dist.all_reduce(answers, dist.ReduceOp.MAX, group=self._words)
+        dist.all_reduce(answers, dist.ReduceOp.MAX, group=self._control_group)
         return [bool(answer) for answer in answers]
 
     def wait_for_all(self) -> None:
-        """Go on when every process has come this far."""
+        """Return when every process has called this."""
         self.any(False)
 
     def from_leader(self, value: T) -> T:
@@ -127,7 +131,7 @@ class Mesh:
         if self.size == 1:
             return value
         values: list[Any] = [value]
-        dist.broadcast_object_list(values, 0, group=self._words)
+        dist.broadcast_object_list(values, 0, group=self._control_group)
         received: T = values[0]
         return received
 
@@ -136,7 +140,7 @@ class Mesh:
         if self.size == 1:
             return [value]
         values: list[Any] | None = [None] * self.size if self.leads else None
-        dist.gather_object(value, values, 0, group=self._words)
+        dist.gather_object(value, values, 0, group=self._control_group)
         return values
 
     def refuse_differences(self, **facts: Any) -> None:
@@ -148,7 +152,7 @@ class Mesh:
         if self.size == 1:
             return
         everyones: list[Any] = [None] * self.size
-        dist.all_gather_object(everyones, facts, group=self._words)
+        dist.all_gather_object(everyones, facts, group=self._control_group)
         for rank, found in enumerate(everyones):
             for name, value in found.items():
                 if value != everyones[0][name]:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 
 from alexnet.core.machine import Machine
-from alexnet.feed.loader import Batch, Loader, batch_of, open_loader
+from alexnet.feed.loader import Loader, open_loader
 from alexnet.feed.order import Epoch, batches
+from alexnet.feed.threads import batch_of
+from alexnet.model.input import Batch
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.records import Records
 
@@ -21,15 +23,8 @@ def open_replica_loader(
     Args:
         batch_size: of the whole batch, all replicas together.
     """
-    threads = max(1, machine.worker_count // mesh.on_this_machine)
     own = open_loader(
-        machine.loader,
-        records,
-        batch_size,
-        device,
-        threads,
-        share=mesh.own_share,
-        hardware_load=machine.hardware_decoder_load,
+        machine, records, batch_size, device, share=mesh.own_share, processes_here=mesh.on_this_machine
     )
     return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, mesh)
 
@@ -43,5 +38,4 @@ class _ReplicaLoader:
         for own, chosen in zip(self.own.batches(epoch, first), together, strict=True):
             mine = own.pixels
             theirs = self.mesh.swap(mine, (len(chosen) - len(mine), *mine.shape[1:]))
-            pixels = torch.cat([mine, theirs] if self.mesh.column == 0 else [theirs, mine])
-            yield batch_of(self.records, epoch, chosen, pixels)
+            yield batch_of(self.records, epoch, chosen, self.mesh.in_order(mine, theirs, 0))

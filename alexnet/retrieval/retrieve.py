@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
 from alexnet.core.machine import Machine
+from alexnet.core.sizes import PICTURE
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
-from alexnet.model import weights
-from alexnet.model.input import PICTURE
 from alexnet.model.network import AlexNet
+from alexnet.model.weights import load_network
 from alexnet.parallel.device import choose_device
 from alexnet.retrieval.codes import ROWS_AT_ONCE, train_encoder
-from alexnet.retrieval.features import features_of_centre
+from alexnet.retrieval.features import features_of_records
 from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import Hits, by_code, nearest, pack, random_signs, recall
@@ -38,39 +37,37 @@ CANDIDATES = (6, 12, 25, 50, 100, 200, 500, 1000)
 SHOWN_SEED = 2012
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Where the retrieve stage reads and writes."""
-
-    records: Path
-    weights: Path
-    library: Path
-    summary: Path
-
-
-def retrieve_pictures(settings: Retrieve, evaluate: Evaluate, machine: Machine, paths: Paths) -> None:
-    """Write the library of training pictures and ``retrieval.json``, what the report tells of it.
+def retrieve_pictures(
+    *,
+    settings: Retrieve,
+    evaluate: Evaluate,
+    machine: Machine,
+    records: Path,
+    weights: Path,
+    library: Path,
+    summary: Path,
+) -> None:
+    """Make the training pictures searchable: write the folder `library`, and measurements to `summary`.
 
     Raises:
-        UserError: an input is missing, or the disk too small.
+        UserError: an input is missing, or the disk is too small.
     """
-    network, classes = weights.load_network(paths.weights)
+    network, classes = load_network(weights)
     device = choose_device(machine)
     network.to(device)
-    training = open_records(paths.records, "train")
-    asked = open_records(paths.records, evaluate.split)
-    features = _open_features(paths.library / FEATURES, len(training), network.fc7.out_features)
+    training, asked = open_records(records, "train"), open_records(records, evaluate.split)
+    features = _open_features(library / FEATURES, len(training), network.fc7.out_features)
     _fill(network, training, np.arange(len(training)), features, machine, device)
 
     encoder = train_encoder(features, settings, device)
-    library = Library(features, encoder.codes(features), encoder, training.names, training.labels, classes)
-    save_library(paths.library, library, paths.weights)
+    found = Library(features, encoder.codes(features), encoder, training.names, training.labels, classes)
+    save_library(library, found, weights)
 
     chosen = _queries(len(asked), settings)
     queries = np.empty((len(chosen), features.shape[1]), np.float32)
     _fill(network, asked, chosen, queries, machine, device)
     own = chosen if evaluate.split == "train" else None
-    write_json(paths.summary, _measure(library, settings, asked, chosen, queries, own, device))
+    write_json(summary, _measure(found, settings, asked, chosen, queries, own, device))
 
 
 def _open_features(path: Path, pictures: int, dimensions: int) -> NDArray[np.float32]:
@@ -93,17 +90,8 @@ def _fill(
     machine: Machine,
     device: torch.device,
 ) -> None:
-    at_once = AT_ONCE[device.type]
-    loader = open_loader(
-        machine.loader,
-        pictures,
-        at_once,
-        device,
-        machine.worker_count,
-        side=PICTURE,
-        hardware_load=machine.hardware_decoder_load,
-    )
-    features_of_centre(network, loader, records, len(pictures), out, machine.progress)
+    loader = open_loader(machine, pictures, AT_ONCE[device.type], device, side=PICTURE)
+    features_of_records(network, loader, records, len(pictures), out, machine.progress)
 
 
 def _queries(pictures: int, settings: Retrieve) -> NDArray[np.int64]:

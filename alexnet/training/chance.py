@@ -1,4 +1,4 @@
-"""The plateau of a training that has learnt how frequent each class is, and nothing of the pictures."""
+"""The loss of a network that has learnt how frequent each class is, and nothing of the pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A loss within 2 % of the entropy of the class frequencies is taken to be on the plateau.
+# A loss within 2 % of the loss at chance is taken for it.
 TOLERANCE = 0.02
 
 
@@ -17,11 +17,11 @@ def loss_at_chance(labels: NDArray[np.integer[Any]]) -> float:
     return float(-(frequencies * np.log(frequencies)).sum())
 
 
-def is_at_chance(loss: float, entropy: float) -> bool:
-    """Return whether a training loss lies on the plateau, rather than above or below it."""
-    return abs(loss - entropy) < TOLERANCE * entropy
+def is_at_chance(loss: float, chance: float) -> bool:
+    """Return whether a training loss is that of chance, rather than above or below it."""
+    return abs(loss - chance) < TOLERANCE * chance
 
 
-def is_below_chance(loss: float, entropy: float) -> bool:
-    """Return whether a training loss has left the plateau downwards."""
-    return loss <= (1 - TOLERANCE) * entropy
+def is_below_chance(loss: float, chance: float) -> bool:
+    """Return whether a training loss is below that of chance."""
+    return loss <= (1 - TOLERANCE) * chance

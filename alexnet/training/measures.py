@@ -1,4 +1,4 @@
-"""What is added up while training, and what an epoch came to."""
+"""What is measured during training, and the results of an epoch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from alexnet.parallel.mesh import Mesh
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch came to; errors are fractions, losses mean cross-entropies in nats.
+    """The results of one epoch, a row of ``history.csv``; errors are fractions, losses are in nats.
 
-    The training figures are averages over the epoch as it went, with augmentation and dropout; the
-    validation figures are of one centre patch, after the epoch. A layer's gradient norm is that of its
-    weights and biases together, the root mean square over the epoch's updates.
+    The training figures are averages over the epoch, with augmentation and dropout on; the validation
+    figures are of the centre patch, after the epoch. The gradient norm of a layer is that of its weights
+    and biases together, the root mean square over the updates of the epoch.
     """
 
     epoch: int
@@ -96,11 +96,11 @@ class Meter:
 
     def collect(self, sums: Sums, mesh: Mesh) -> tuple[float, float]:
         """Move all into `sums`; return their loss and the seconds they took."""
-        loss, wrong = mesh.total([float(self.loss), float(self.wrong)])
+        loss, wrong = mesh.sum_over_replicas([float(self.loss), float(self.wrong)])
         seconds = time.monotonic() - self.since
         sums.loss += loss
         sums.wrong += wrong
-        squares = mesh.total_of_columns(self.squares.tolist())
+        squares = mesh.sum_over_columns(self.squares.tolist())
         for layer, value in zip(self.parameters, squares, strict=True):
             sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
         sums.updates += self.updates

@@ -3,75 +3,82 @@
 v ← momentum · v − decay · ε · w − ε · ∂L/∂w;  w ← w + v
 
 `torch.optim.SGD` keeps ε out of the velocity, so it differs whenever ε changes: here the velocity
-gathered at the old rate coasts on.
+gathered at the old rate keeps its size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from alexnet.model.network import AlexNet
 from alexnet.training.params import Train
-from alexnet.training.schedule import Rates
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Parameters with one rate and one decay."""
+class PrintedSGD(torch.optim.Optimizer):
+    """Stochastic gradient descent as printed; takes parameters or groups as any optimiser of torch does.
 
-    parameters: list[Tensor]
-    velocities: list[Tensor]
-    rate: float
-    decay: float
+    A group whose rate is 0 stands still: no decay, and no movement left from its velocity, as in the
+    2012 source.
 
-
-class PrintedSGD:
-    """Stochastic gradient descent as printed, with rates for weights, biases and conv1.
-
-    Attributes:
-        velocity: a tensor for each parameter's name.
+    Args:
+        params: parameters, or groups of them with ``lr``, ``momentum`` and ``weight_decay`` of their own.
+        lr: ε, the learning rate; a group's ``lr`` may be changed between steps.
     """
 
-    def __init__(self, network: AlexNet, settings: Train) -> None:
-        self.momentum = settings.momentum
-        self.decays = {"weight": settings.weight_decay, "bias": settings.bias_weight_decay}
-        self.parameters: dict[str, Tensor] = dict(network.named_parameters())
-        self.velocity = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+    def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, rates: Rates) -> None:
-        """Update every parameter from its gradient; a rate of 0 stops everything.
+    def step(self, closure: Any = None) -> Any:
+        """Update every parameter from its gradient; return what `closure` returned, if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["lr"] == 0 or not parameters:
+                continue
+            velocities = [self.velocity_of(parameter) for parameter in parameters]
+            gradients = [parameter.grad for parameter in parameters]
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, parameters, alpha=-group["weight_decay"] * group["lr"])
+            torch._foreach_add_(velocities, gradients, alpha=-group["lr"])
+            torch._foreach_add_(parameters, velocities)
+        return loss
 
-        At rate 0 there is no decay and no coasting on the velocity, as in the 2012 source.
-        """
-        for group in self._groups(rates):
-            gradients = [_gradient(parameter) for parameter in group.parameters]
-            torch._foreach_mul_(group.velocities, self.momentum)
-            torch._foreach_add_(group.velocities, group.parameters, alpha=-group.decay * group.rate)
-            torch._foreach_add_(group.velocities, gradients, alpha=-group.rate)
-            torch._foreach_add_(group.parameters, group.velocities)
+    def velocity_of(self, parameter: Tensor) -> Tensor:
+        """Return the velocity of a parameter, zero before its first update."""
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        velocity: Tensor = state["velocity"]
+        return velocity
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of the last step."""
-        for parameter in self.parameters.values():
-            parameter.grad = None
+    @property
+    def velocity(self) -> dict[str, Tensor]:
+        """The velocity of each parameter by its name, where the groups have names."""
+        return {
+            name: self.velocity_of(parameter)
+            for group in self.param_groups
+            for name, parameter in zip(group["param_names"], group["params"], strict=True)
+        }
 
-    def _groups(self, rates: Rates) -> list[_Group]:
-        names: dict[tuple[float, float], list[str]] = {}
-        for name in self.parameters:
-            layer, kind = name.rsplit(".", 1)
-            rate = rates.of(layer, kind)
-            if rate > 0:
-                names.setdefault((rate, self.decays[kind]), []).append(name)
-        return [
-            _Group([self.parameters[n] for n in group], [self.velocity[n] for n in group], rate, decay)
-            for (rate, decay), group in names.items()
-        ]
+    def set_rates(self, rates: Mapping[str, float]) -> None:
+        """Give every group the rate that its first parameter has in `rates`, by name."""
+        for group in self.param_groups:
+            group["lr"] = rates[group["param_names"][0]]
 
 
-def _gradient(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None, "step() comes after backward()"
-    return parameter.grad
+def printed_optimiser(network: nn.Module, settings: Train) -> PrintedSGD:
+    """Return the optimiser of `network`, in groups: weights, biases, and those of conv1 and of fc8."""
+    groups: dict[tuple[str, str], list[tuple[str, Tensor]]] = {}
+    for name, parameter in network.named_parameters():
+        layer, kind = name.rsplit(".", 1)
+        groups.setdefault((layer if layer in ("conv1", "fc8") else "", kind), []).append((name, parameter))
+    decays = {"weight": settings.weight_decay, "bias": settings.bias_weight_decay}
+    described = [{"params": named, "weight_decay": decays[kind]} for (_, kind), named in groups.items()]
+    return PrintedSGD(described, settings.learning_rate, settings.momentum)

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from alexnet.training.params import OwnRate, Train
 
 
-@dataclass(frozen=True)
-class Rates:
-    """The learning rates of one epoch; `fc8_weights` is None where they are the others'."""
-
-    weights: float
-    biases: float
-    conv1_weights: float
-    conv1_biases: float
-    fc8_weights: float | None = None
-
-    def of(self, layer: str, kind: str) -> float:
-        """Return the rate of a layer's ``weight`` or ``bias``."""
-        if layer == "conv1":
-            return self.conv1_weights if kind == "weight" else self.conv1_biases
-        if layer == "fc8" and self.fc8_weights is not None:
-            frozen = self.fc8_weights == 0
-            return self.fc8_weights if kind == "weight" or frozen else self.biases
-        return self.weights if kind == "weight" else self.biases
-
-
 class Schedule:
-    """Learning rates by epoch (from 1); depends on the past alone, never on the planned length.
+    """Learning rates by epoch (from 1), which depend on the past alone, never on the planned length.
 
     ``plateau``: ÷ `factor` once the validation error has not improved by more than
     `min_improvement` for `patience` epochs, at most `drops` times. ``diary``: ÷ `factor` from the
@@ -42,24 +22,38 @@ class Schedule:
         self.best_error = float("inf")
         self.epochs_without_improvement = 0
 
-    def rates(self, epoch: int) -> Rates:
-        """Return the rates that hold throughout `epoch`."""
+    def rates(self, epoch: int, names: Iterable[str]) -> dict[str, float]:
+        """Return the rate of each parameter throughout `epoch`.
+
+        Args:
+            names: of parameters, such as ``conv1.weight`` and ``conv1.bias``.
+        """
         settings, schedule = self.settings, self.settings.schedule
-        drops = {
-            "plateau": self.dropped,
-            "diary": sum(epoch >= drop for drop in schedule.drop_epochs),
-            "constant": 0,
-        }[schedule.kind]
-        fallen = schedule.factor**drops
+        fallen = schedule.factor ** self._drops(epoch)
         weights = settings.learning_rate / fallen
         biases = settings.bias_learning_rate / (fallen if schedule.biases_too else 1)
-        conv1 = _own_rate(schedule.conv1, epoch)
-        conv1_weights = weights if conv1 is None else conv1
-        conv1_biases = biases if conv1_weights > 0 else 0.0
-        return Rates(weights, biases, conv1_weights, conv1_biases, _own_rate(schedule.fc8, epoch))
+        own = {"conv1": _own_rate(schedule.conv1, epoch), "fc8": _own_rate(schedule.fc8, epoch)}
+        rates = {}
+        for name in names:
+            layer, kind = name.rsplit(".", 1)
+            own_rate = own.get(layer)
+            if own_rate == 0:
+                # In the 2012 source a rate of 0 freezes the layer, its biases included.
+                rates[name] = 0.0
+            elif kind == "bias":
+                rates[name] = biases
+            else:
+                rates[name] = weights if own_rate is None else own_rate
+        return rates
+
+    def _drops(self, epoch: int) -> int:
+        schedule = self.settings.schedule
+        if schedule.kind == "plateau":
+            return self.dropped
+        return sum(epoch >= drop for drop in schedule.drop_epochs) if schedule.kind == "diary" else 0
 
     def observe(self, validation_error: float) -> None:
-        """Take note of an epoch's validation error (a fraction)."""
+        """Take note of the validation error (a fraction) after an epoch."""
         schedule = self.settings.schedule
         if validation_error < self.best_error - schedule.min_improvement:
             self.best_error, self.epochs_without_improvement = validation_error, 0
@@ -78,13 +72,13 @@ class Schedule:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from an earlier `state`."""
+        """Go back to an earlier `state`."""
         self.dropped = state["dropped"]
         self.best_error = state["best_error"]
         self.epochs_without_improvement = state["epochs_without_improvement"]
 
 
 def _own_rate(changes: list[OwnRate], epoch: int) -> float | None:
-    """Return the last rate that a layer was given of its own by `epoch`, or None."""
+    """Return the last own rate that a layer was given by `epoch`, or None."""
     begun = [change.learning_rate for change in changes if epoch >= change.epoch]
     return begun[-1] if begun else None

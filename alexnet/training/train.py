@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,93 +14,80 @@ from alexnet.core.machine import Machine
 from alexnet.core.processes import stop_requests
 from alexnet.feed.loader import chosen_loader
 from alexnet.feed.params import Augment
-from alexnet.model import weights
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
+from alexnet.model.weights import save_network, start_from
 from alexnet.parallel.columns import keep_column, whole_of
 from alexnet.parallel.device import memory_format, should_compile
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
-from alexnet.store import index, statistics
+from alexnet.store.index import read_classes
 from alexnet.store.records import open_records, store_fingerprint
+from alexnet.store.statistics import read_statistics
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
+from alexnet.training.records import Run
 from alexnet.training.trainer import Setting, Trainer
 
-# A file of this name in the state folder ends the training after the epoch under way.
+# A file of this name in the state folder ends the training after the current epoch.
 FINISH = "finish"
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where the train stage reads and writes."""
-
-    index: Path
-    records: Path
-    statistics: Path
-    weights: Path
-    logs: Path
 
 
 def train_network(
     mesh: Mesh,
     device: torch.device,
+    *,
     model: Model,
     augment: Augment,
     train: Train,
     machine: Machine,
-    paths: Paths,
+    index: Path,
+    records: Path,
+    statistics: Path,
+    weights: Path,
+    logs: Path,
     state: Path = STATE,
 ) -> None:
-    """Train and write weights, ``history.csv``, curves and ``run.json``.
+    """Train on a store of records; write `weights`, and ``history.csv``, curves and ``run.json`` into `logs`.
 
     Args:
         mesh: the processes that train together, each of which calls this.
         device: where this process computes.
+        index, records, statistics: what the earlier stages wrote.
+        state: the folder of resumable states.
 
     Raises:
         UserError: an input is missing, another process trains the same, or the processes of `mesh` were
             given different things; `DivergedError`: the loss is no number.
-        KeyboardInterrupt: stopped from outside; the next call goes on.
+        KeyboardInterrupt: stopped from outside; the next call resumes.
     """
-    measured = statistics.read_statistics(paths.statistics)
-    training = open_records(paths.records, "train")
-    validation = open_records(paths.records, "val")
-    classes = index.read_classes(paths.index)
-    run = run_fingerprint(model, augment, train, paths)
-    mesh.refuse_differences(parameters_code_or_records=run, epochs=train.epochs, torch=torch.__version__)
-
+    measured = read_statistics(statistics)
+    training, validation = open_records(records, "train"), open_records(records, "val")
+    classes = read_classes(index)
+    key = fingerprint_of_training(model, augment, train, records, statistics)
+    mesh.refuse_differences(parameters_code_or_records=key, epochs=train.epochs, torch=torch.__version__)
     network = AlexNet(model, len(classes))
-    initialise(network, train.seed)
-    if train.initial_weights is not None:
-        start = weights.start_from(Path(train.initial_weights), network, list(classes["wnid"]))
-        if mesh.leads:
-            print(f"train: {train.initial_weights}: {start}", flush=True)
+    _begin(network, train, list(classes["wnid"]), mesh)
     network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
     keep_column(network, mesh)
     network.to(device)
     network.lay_out(memory_format(machine))
-
-    folder = state / "train" / run
-    finish = state / FINISH
-    loader = open_replica_loader(machine, training, train.batch_size, device, mesh)
-    logbook = Logbook(paths.logs)
-    alone = mesh.size == 1
+    folder, finish = state / "train" / key, state / FINISH
     with (
         sole_writer(folder, machine.timeout_seconds) if mesh.leads else nullcontext(),
-        # One of several processes is stopped by whoever started it.
-        stop_requests(*(() if alone else (signal.SIGTERM,))) as stop_asked,
+        # One of several processes is stopped by the process that started it.
+        stop_requests(*(() if mesh.size == 1 else (signal.SIGTERM,))) as stop_asked,
     ):
         if mesh.leads:
             finish.unlink(missing_ok=True)
         history = Trainer(
             Setting(
                 network=network,
-                training=loader,
+                training=open_replica_loader(machine, training, train.batch_size, device, mesh),
                 validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
                 labels=training.labels,
                 validation_pictures=len(validation),
@@ -116,7 +101,7 @@ def train_network(
                 mesh=mesh,
                 stop_asked=stop_asked,
                 finish_asked=finish.exists,
-                report_epoch=logbook.write,
+                report_epoch=Logbook(logs).write,
             )
         ).run()
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
@@ -125,51 +110,68 @@ def train_network(
     trained = AlexNet(model, len(classes))
     trained.load_state_dict(tensors)
     finish.unlink(missing_ok=True)
-    names = list(zip(classes["wnid"], classes["words"], strict=True))
-    weights.save_network(paths.weights, trained, names)
-    loader_name = chosen_loader(machine.loader, training.encoding)
-    write_json(paths.logs / "run.json", _about(trained, train, device, mesh, loader_name, history))
+    save_network(weights, trained, list(zip(classes["wnid"], classes["words"], strict=True)))
+    loader = chosen_loader(machine.loader, training.encoding)
+    run = _described(trained, augment, train, device, mesh, loader, history, sha256_of(weights))
+    write_json(logs / "run.json", run.model_dump())
 
 
-def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) -> str:
-    """Return what stands for all that changes the numbers, but for how many epochs are trained."""
+def _begin(network: AlexNet, train: Train, wnids: list[str], mesh: Mesh) -> None:
+    """Draw the weights, or take those of a file."""
+    initialise(network, train.seed)
+    if train.initial_weights is not None:
+        start = start_from(Path(train.initial_weights), network, wnids)
+        if mesh.leads:
+            print(f"train: {train.initial_weights}: {start}", flush=True)
+
+
+def fingerprint_of_training(
+    model: Model, augment: Augment, train: Train, records: Path, statistics: Path
+) -> str:
+    """Return what stands for all that changes the numbers of a training, except the number of epochs."""
     start = None if train.initial_weights is None else Path(train.initial_weights)
     return fingerprint(
         model=model.model_dump(),
         augment=augment.model_dump(),
         train=train.model_dump(exclude={"epochs"}),
-        records=store_fingerprint(paths.records),
-        statistics=sha256_of(paths.statistics),
-        # DVC knows the file's name alone.
+        records=store_fingerprint(records),
+        statistics=sha256_of(statistics),
+        # DVC knows only the name of this file.
         start=sha256_of(start) if start is not None and start.exists() else None,
         code=sha256_of_code("train"),
     )
 
 
-def _about(
+def _described(
     network: AlexNet,
+    augment: Augment,
     train: Train,
     device: torch.device,
     mesh: Mesh,
     loader: str,
     history: list[EpochRow],
-) -> dict[str, Any]:
+    weights: str,
+) -> Run:
+    model = network.model
+    sections = (augment, model, train)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return {
-        "recipe": _recipe(network.model),
-        "seed": train.seed,
-        "devices": _layout(mesh, name),
-        "loader": loader,
-        "precision": Precision(train.precision, device).name,
-        "epochs": len(history),
-        "batch_size": train.batch_size,
-        "parameters": sum(layer.parameters for layer in network.layers),
-        "columns": network.model.columns,
-        "class_count": network.classes,
-        "seconds": round(sum(row.seconds for row in history), 1),
-        "versions": versions(),
-        "git_commit": git_commit(),
-    }
+    return Run(
+        recipe=_recipe(model),
+        seed=train.seed,
+        devices=_layout(mesh, name),
+        loader=loader,
+        precision=Precision(train.precision, device).name,
+        epochs=len(history),
+        batch_size=train.batch_size,
+        parameter_count=sum(layer.parameters for layer in network.layers),
+        columns=model.columns,
+        class_count=network.classes,
+        seconds=round(sum(row.seconds for row in history), 1),
+        versions=versions(),
+        git_commit=git_commit(),
+        weights=weights,
+        parameters={section.key: section.model_dump() for section in sections},
+    )
 
 
 def _layout(mesh: Mesh, device: str) -> str:

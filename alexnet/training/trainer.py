@@ -16,11 +16,11 @@ from torch.nn import functional
 from alexnet.core.errors import DivergedError
 from alexnet.core.progress import Progress, Style, duration
 from alexnet.feed.colour import colour_shift
-from alexnet.feed.loader import Batch, Loader
+from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.model.dropout import picture_keys
-from alexnet.model.input import Patches
+from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
@@ -29,12 +29,12 @@ from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.measures import EpochRow, Meter, Sums
-from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from alexnet.training.schedule import Rates, Schedule
+from alexnet.training.schedule import Schedule
 
-# Looking at the loss waits for a GPU; once in so many steps costs nothing.
+# Reading the loss waits for a GPU; once in 25 steps it costs nothing.
 STEPS_BETWEEN_LOOKS = 25
 
 
@@ -47,13 +47,13 @@ class Setting:
             `mesh` spreads it over two devices.
         training, validation: loaders of this replica's share of the patches.
         labels: int64 (training pictures,).
-        validation_pictures: how many the validation split has.
+        validation_pictures: the number of pictures in the validation split.
         mesh: the processes that train together; this one alone by default.
-        stop_asked: asked between updates; True ends the training where it can go on later.
-        finish_asked: asked after epochs; True ends the training there, as if it were the last.
-        report_epoch: told the history after every epoch.
+        stop_asked: called between updates; True ends the training where it can be resumed.
+        finish_asked: called after each epoch; True makes that epoch the last.
+        report_epoch: called with the history after each epoch.
         compile: whether to compile the network with `torch.compile`.
-        checkpoint_minutes: how long a stop may throw back.
+        checkpoint_minutes: how much training a kill may cost.
     """
 
     network: AlexNet
@@ -75,7 +75,7 @@ class Setting:
 
 
 class Trainer:
-    """Trains `setting.network`, going on from the last state when there is one."""
+    """Trains `setting.network`, from the last saved state where there is one."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.mesh = setting, setting.mesh
@@ -86,7 +86,7 @@ class Trainer:
             self.forward = torch.compile(self.network)
         self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
-        self.optimiser = PrintedSGD(self.network, setting.train)
+        self.optimiser = printed_optimiser(self.network, setting.train)
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
         self.sums = Sums()
@@ -111,7 +111,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         setting, total = self.setting, len(self.setting.labels)
         plan = training_epoch(setting.train.seed, self.epoch, total, setting.augment)
-        rates = self.schedule.rates(self.epoch)
+        self.optimiser.set_rates(self._rates())
         self.network.train()
         saved = waiting_since = time.monotonic()
         label = f"epoch {self.epoch}/{setting.train.epochs}"
@@ -121,7 +121,7 @@ class Trainer:
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
                 count = min(setting.train.batch_size, total - self.consumed)
-                meter.add(*self._update(batch, rates, count), count)
+                meter.add(*self._update(batch, count), count)
                 self.consumed += count
                 due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
                 stop, due = self.mesh.any(setting.stop_asked(), due)
@@ -131,9 +131,9 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
                 if stop:
-                    # Who starts processes may end all when the first is gone: not before it has written.
+                    # A launcher may end all processes once one has left, but the state must be written.
                     self.mesh.wait_for_all()
-                    self._say(f"train: stopped in epoch {self.epoch}; dvc repro goes on from here")
+                    self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
                     raise KeyboardInterrupt
                 note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
                 progress.advance(count, note)
@@ -154,38 +154,39 @@ class Trainer:
                 " state is kept. Lower train.learning_rate, or raise model.input_divisor."
             )
 
-    def _update(self, batch: Batch, rates: Rates, count: int) -> tuple[Tensor, Tensor]:
-        """Learn from this replica's part of a batch of `count`; return the part's loss and errors."""
-        setting = self.setting
-        shift, divisor = colour_shift(batch.noise, setting.statistics, setting.augment, self.epoch)
+    def _rates(self) -> dict[str, float]:
+        return self.schedule.rates(self.epoch, self.optimiser.velocity)
+
+    def _update(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
+        """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
+        setting, batch = self.setting, batch.to(self.device)
+        shift, divisor = colour_shift(batch.noise.numpy(), setting.statistics, setting.augment, self.epoch)
         on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
-        inputs = self.network.input(patches_of(batch, self.device), on_device, divisor)
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
-        labels = batch.labels.to(self.device)
-        logits = self.precision.run(self.forward, inputs, keys)
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        logits = self.precision.run(self.forward, batch, keys, on_device, divisor)
+        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
         self.optimiser.zero_grad()
-        # The mean over the whole batch, whichever replica has how many of it.
+        # The mean over the whole batch, however it is shared among replicas.
         (loss / count).backward()
         while self.gradient_sums:
             self.gradient_sums.pop().wait()
-        self.optimiser.step(rates)
+        self.optimiser.step()
         self.step += 1
         with torch.no_grad():
-            wrong = (logits.argmax(1) != labels).sum()
+            wrong = (logits.argmax(1) != batch.labels).sum()
         return loss.detach(), wrong
 
     def _finish_epoch(self) -> None:
-        rates, sums = self.schedule.rates(self.epoch), self.sums
+        rates, sums = self._rates(), self.sums
         loss, top1, top5 = self.validate()
         row = EpochRow(
             epoch=self.epoch,
             pictures=sums.pictures,
-            learning_rate=rates.weights,
-            bias_learning_rate=rates.biases,
-            conv1_learning_rate=rates.conv1_weights,
-            fc8_learning_rate=rates.of("fc8", "weight"),
+            learning_rate=rates["conv2.weight"],
+            bias_learning_rate=rates["conv2.bias"],
+            conv1_learning_rate=rates["conv1.weight"],
+            fc8_learning_rate=rates["fc8.weight"],
             train_loss=sums.mean_loss,
             train_error=sums.wrong / sums.pictures,
             val_loss=loss,
@@ -214,20 +215,19 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float, float]:
-        """Return mean loss, top-1 and top-5 error (fractions) of one centre patch a picture."""
+        """Return mean loss, top-1 and top-5 error (fractions) of the centre patch of each picture."""
         self.network.eval()
         count = self.setting.validation_pictures
         loss, top1, top5 = 0.0, 0, 0
         for batch in self.setting.validation.batches(in_storage_order(count)):
-            inputs = self.network.input(patches_of(batch, self.device))
-            logits = self.precision.run(self.network, inputs)
-            labels = batch.labels.to(self.device)
+            batch = batch.to(self.device)
+            logits, labels = self.precision.run(self.network, batch), batch.labels
             loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
             # An epoch's last update is seen by no loss of the training.
             self._refuse_unless_finite(loss)
             top1 += int(top_k_wrong(logits, labels, 1).sum())
             top5 += int(top_k_wrong(logits, labels, 5).sum())
-        loss, wrong1, wrong5 = self.mesh.total([loss, top1, top5])
+        loss, wrong1, wrong5 = self.mesh.sum_over_replicas([loss, top1, top5])
         return loss / count, wrong1 / count, wrong5 / count
 
     def _say_what_it_needs(self, seconds: float) -> None:
@@ -240,16 +240,16 @@ class Trainer:
         )
 
     def _warn_when_flat(self) -> None:
-        entropy = loss_at_chance(self.setting.labels)
+        chance = loss_at_chance(self.setting.labels)
         row = self.history[-1]
-        if row.epoch >= 3 and is_at_chance(row.train_loss, entropy):
+        if row.epoch >= 3 and is_at_chance(row.train_loss, chance):
             self._say(
-                f"warning: the loss is still {entropy:.2f}, the entropy of the class frequencies: nothing is"
-                " learnt yet. The likely causes: a train.batch_size below the printed 128 at the printed"
-                " rate (the ReLUs fall silent for good and gradient norms are 0 but for fc8: lower"
-                " train.learning_rate); model.initial_weights: paper, which stays there longer than"
-                " source-2012; or the published weights with a model.width below 1 or an input_divisor"
-                " above it (their signal fades: take initial_weights: he with initial_biases: zero)."
+                f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
+                " frequencies and nothing of the pictures. Likely causes: (1) a train.batch_size below the"
+                " printed 128 at the printed rate, which silences the ReLUs for good (gradient norms are 0"
+                " except in fc8): lower train.learning_rate; (2) model.initial_weights: paper, which takes longer than source-2012;"
+                " (3) the published weights with a model.width below 1 or an input_divisor above 1, which let"
+                " the signal fade: take initial_weights: he with initial_biases: zero."
             )
 
     def _say(self, text: str) -> None:
@@ -259,7 +259,7 @@ class Trainer:
     def _save(self) -> None:
         if self.mesh.replica > 0:
             return
-        # Both columns take part in making wholes of their parts; a state knows of no layout.
+        # Both columns take part in putting tensors together; a state does not depend on the layout.
         weights = whole_of(self.network.state_dict(), self.network, self.mesh)
         velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
         if not self.mesh.leads:
@@ -279,7 +279,7 @@ class Trainer:
 
     @torch.no_grad()
     def _resume(self) -> None:
-        # Other machines may not see the leader's disk.
+        # Other machines may not see the disk of the leader.
         state = self.mesh.from_leader(
             self.setting.checkpoints.newest(self.setting.train.epochs) if self.mesh.leads else None
         )
@@ -292,13 +292,6 @@ class Trainer:
         self.epoch, self.consumed, self.step = state["epoch"], state["consumed"], state["step"]
         self.sums = Sums(**state["sums"])
         self.history = [EpochRow(**row) for row in state["history"]]
-        self._say(f"train: going on in epoch {self.epoch} after {self.consumed} pictures")
+        self._say(f"train: resuming in epoch {self.epoch} after {self.consumed} pictures")
         if self.mesh.leads:
             self.setting.report_epoch(self.history)
-
-
-def patches_of(batch: Batch, device: torch.device) -> Patches:
-    """Return what the network's input rule wants of a batch, on `device`."""
-    return Patches(
-        batch.pixels.to(device), batch.top.to(device), batch.left.to(device), batch.mirrored.to(device)
-    )

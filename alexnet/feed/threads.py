@@ -1,0 +1,99 @@
+"""Decoding and cutting in plain threads, and what both loaders make a batch of."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alexnet.core.sizes import PATCH
+from alexnet.feed.order import WHOLE, Epoch, Share, batches
+from alexnet.model.input import Batch
+from alexnet.store.records import Records, decoded
+
+# Batches that are being made at a time, the next one included.
+PREFETCHED = 3
+# Pictures that a thread takes at a time.
+AT_ONCE = 8
+
+
+class ThreadLoader:
+    """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
+
+    Threads, not the worker processes of torch's `DataLoader`: those are forked, and a fork of a process
+    in which DALI or OpenMP has threads can hang. Arguments as of
+    `alexnet.feed.loader.open_loader`.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        side: int = PATCH,
+        share: Share = WHOLE,
+    ) -> None:
+        self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
+        self.threads, self.share = threads, share
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        under_way: deque[tuple[NDArray[np.int64], Tensor, list[Future[None]]]] = deque()
+        with ThreadPoolExecutor(self.threads) as pool:
+            for chosen in batches(epoch, first, self.batch_size, self.share):
+                under_way.append((chosen, *self._begin(pool, epoch, chosen)))
+                if len(under_way) == PREFETCHED:
+                    yield self._finish(epoch, *under_way.popleft())
+            while under_way:
+                yield self._finish(epoch, *under_way.popleft())
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, epoch: Epoch, chosen: NDArray[np.int64]
+    ) -> tuple[Tensor, list[Future[None]]]:
+        shape = (len(chosen), self.side, self.side, 3)
+        # From pinned memory a GPU fetches by itself.
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        places = range(0, len(chosen), AT_ONCE)
+        return pixels, [pool.submit(self._fill, epoch, chosen, pixels.numpy(), first) for first in places]
+
+    def _fill(self, epoch: Epoch, chosen: NDArray[np.int64], pixels: NDArray[np.uint8], first: int) -> None:
+        for place, record in enumerate(chosen[first : first + AT_ONCE], first):
+            picture = decoded(self.records, record)
+            if self.side == PATCH:
+                top, left = epoch.top[record], epoch.left[record]
+                put(picture[top : top + PATCH, left : left + PATCH], epoch.mirrored[record], pixels[place])
+            else:
+                pixels[place] = picture
+
+    def _finish(
+        self, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
+    ) -> Batch:
+        for part in parts:
+            part.result()
+        return batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
+
+
+def put(patch: NDArray[np.uint8], mirrored: np.bool_, place: NDArray[np.uint8]) -> None:
+    """Copy `patch` to `place`, mirrored or not."""
+    if mirrored:
+        # Five times as fast as NumPy's copy of a reversed view.
+        cv2.flip(patch, 1, place)
+    else:
+        place[:] = patch
+
+
+def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
+    """Return the batch of the `chosen` records, whose pixels a loader has made."""
+    device = pixels.device
+    top, left, mirrored, labels = (
+        torch.from_numpy(values[chosen]).to(device)
+        for values in (epoch.top, epoch.left, epoch.mirrored, records.labels)
+    )
+    noise = torch.from_numpy(epoch.noise[chosen])
+    return Batch(pixels, top, left, mirrored, labels, torch.from_numpy(chosen), noise)
