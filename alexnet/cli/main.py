@@ -1,4 +1,4 @@
-"""The command `alexnet`; each subcommand has a file of its own in `alexnet/commands/`."""
+"""The command `alexnet`; each subcommand has a file of its own in `alexnet/cli/`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Describe a network, classify pictures, find similar ones, average and hand on networks.",
+    help="Describe networks, classify pictures, find similar ones, average, export and import networks.",
 )
 for command in (describe, ensemble, export, import_caffe, neighbors, predict):
     app.command()(shown_plainly(command))

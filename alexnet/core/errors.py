@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this", and how commands show it."""
+"""The one exception that means "the user can correct this", and how commands show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one line: what, found, allowed, and what to do."""
+    """A mistake in the input, described in one line: what, found, allowed, and what to do."""
 
 
 class DivergedError(UserError):

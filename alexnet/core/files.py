@@ -1,4 +1,4 @@
-"""Files that are whole or absent, folders with one writer, and names made of contents."""
+"""Files that are complete or absent, folders with one writer, and fingerprints of contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from alexnet.core.errors import UserError
 
 STATE = Path(".state")
-# So long no writer leaves its unfinished file alone.
+# A partial file that was not touched for so long belongs to no living writer.
 STALE_SECONDS = 3600
 
 
@@ -35,9 +35,9 @@ def sha256_of(path: Path) -> str:
 
 
 def partial_of(path: Path) -> Path:
-    """Return a name beside `path`, no other writer's, for a file or folder that is not whole yet.
+    """Return a name beside `path`, different for each writer, for a file or folder that is not complete yet.
 
-    What writers that were killed have left there goes.
+    Leftovers of writers that were killed are removed.
     """
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
         with contextlib.suppress(OSError):

@@ -41,7 +41,7 @@ class Machine(Strict):
 
 
 def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:
-    """Check that a network of so many columns can be spread over `devices`.
+    """Check that a network of `columns` columns can be distributed over `devices`.
 
     Raises:
         UserError: they are more than one and odd, and the network has two columns; names `name`.

@@ -30,7 +30,7 @@ class Section(Strict):
 S = TypeVar("S", bound=Strict)
 
 
-# A parameter file, or several sources of which each is laid over the ones before: see `load_parameters`.
+# A parameter file, or several sources, each of which overrides those before it: see `load_parameters`.
 Sources = str | Path | Sequence[str]
 
 

@@ -109,7 +109,7 @@ def executor(machine: Machine) -> Iterator[Executor]:
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole group; the parent alone decides what it means.
+    # Ctrl-C reaches all processes of the terminal; the parent alone reacts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_abruptly_with_parent()
 

@@ -20,7 +20,7 @@ class Progress:
         label: what is being done, e.g. ``"epoch 3/12"``.
         total: pictures in all.
         style: ``auto`` is a bar on a terminal and lines otherwise.
-        done: pictures already done when the work goes on after a stop; they don't count in the rate.
+        done: pictures done before a stop, where work is resumed; they do not count in the rate.
     """
 
     def __init__(self, label: str, total: int, style: Style = "auto", done: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Whether a network is as often right as it says: the reliability diagram and its error.
+"""Whether a network is right as often as its probabilities claim: reliability diagram and error.
 
 Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks", section 2.
 """

@@ -21,7 +21,7 @@ from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import UNKNOWN, Index, read_index
 from alexnet.store.records import Records, open_records
 
-# Ten times as many patches go through the network at once; on the CPU more no longer fit its caches.
+# Ten times as many patches pass through the network at once; on a CPU more would not fit its caches.
 PICTURES_AT_ONCE = {"cpu": 4, "cuda": 64}
 
 
@@ -46,7 +46,7 @@ def evaluate_network(
         index, records, skipped, weights: what the earlier stages wrote.
 
     Raises:
-        UserError: the split is missing or not whole, the weights are of other classes, or the
+        UserError: the split is missing or incomplete, the weights are of other classes, or the
             network's outputs hold NaN.
     """
     listed, pictures = read_index(index), open_records(records, settings.split)
@@ -113,7 +113,7 @@ def check_whole(records: Records, index: Index, split: str, left_out: Sequence[s
 
 
 def check_classes(found: Classes, expected: pd.DataFrame, path: Path) -> None:
-    """Check that the weights at `path` tell the index's classes apart, in its order.
+    """Check that the weights at `path` are for the classes of the index, in its order.
 
     Raises:
         UserError: they were trained for others.

@@ -43,7 +43,7 @@ def contact_sheet(
     epoch: int,
     pictures: int,
 ) -> Image.Image:
-    """Draw the first `pictures` of a training epoch, one a row, one column a step (paper, section 4.1).
+    """Draw the first `pictures` of a training epoch, one per row, one column per step (paper, section 4.1).
 
     The last column is what the loader gives the network in that epoch, with the noise `augment` asks
     for. Of the 2012 source's division by 1.1 the contrast remains, around the mean image.

@@ -110,10 +110,10 @@ class DaliLoader:
 
 
 def _decoding(on_gpu: bool, hardware_load: float) -> dict[str, Any]:
-    """Return what DALI's decoders are told."""
+    """Return the options of DALI's decoders."""
     if not on_gpu:
         return {"device": "cpu"}
-    # As libjpeg upsamples colour; on the CPU DALI does so either way, on a GPU only when told.
+    # Colour is upsampled as by libjpeg; on a CPU DALI always does so, on a GPU only if asked.
     return {"device": "mixed", "jpeg_fancy_upsampling": True, "hw_decoder_load": hardware_load}
 
 

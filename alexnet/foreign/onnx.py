@@ -68,7 +68,7 @@ def export_onnx(path: Path, network: AlexNet, classes: Classes, patches: int = 1
     if missing:
         raise UserError(f"{', '.join(missing)} not installed; install with: pip install 'alexnet[export]'")
     example = torch.zeros(2, PICTURE, PICTURE, 3, dtype=torch.uint8)
-    # The exporter tells of torchvision's operators, which no network here has.
+    # The exporter warns about torchvision's operators, which no network here uses.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -1,7 +1,7 @@
-"""Dropout as printed (paper, section 4.2), with masks that depend on meaning alone.
+"""Dropout as printed (paper, section 4.2), with masks that depend on neither device nor process.
 
-A mask is a function of the picture's key (made of seed, step and position in the global batch, see
-`picture_keys`), the layer and the neuron. So it is the same whichever device draws it.
+A mask is a function of the picture's key (made of the seed, the step and the position in the whole
+batch, see `picture_keys`), the layer and the neuron.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def picture_keys(seed: int, step: int, first: int, count: int, device: torch.dev
         seed: the training's seed.
         step: the number of the update, counted from the start of the training.
         first: position of the first of these pictures in the global batch.
-        count: how many pictures.
+        count: the number of pictures.
     """
     name = hashlib.sha256(f"dropout {seed} {step}".encode()).digest()
     base = int.from_bytes(name[:8], "little", signed=True)
@@ -40,8 +40,8 @@ class Dropout(nn.Module):
     ``inverted``: outputs ÷ (1 − rate) in training, nothing at test (as `torch.nn.Dropout`).
 
     Args:
-        layer: number that tells this layer's masks from other layers'.
-        neurons: how many neurons the layer has.
+        layer: a number, different for each layer, so that their masks differ.
+        neurons: the number of neurons of the layer.
     """
 
     places: Tensor
@@ -71,7 +71,7 @@ class Dropout(nn.Module):
     def mask(self, keys: Tensor) -> Tensor:
         """Return the mask, bool of shape (batch, neurons): True where a neuron stays."""
         draw = _mix(keys[:, None] + self.places[None, :])
-        # The top 31 bits, as a number that every device compares alike.
+        # The top 31 bits, as an integer: a comparison with the same result on every device.
         return ((draw >> 33) & 0x7FFFFFFF) >= int(self.rate * 2**31)
 
     def extra_repr(self) -> str:

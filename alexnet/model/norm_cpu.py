@@ -1,7 +1,7 @@
 """Response normalisation made fast for CPUs: the same numbers as `norm`, but for rounding.
 
 The work goes block by block, each small enough for a core's cache, and a block's window sums are one
-product with a band matrix: the same operations on whole tensors wait for memory. Where `torch.compile`
+product with a band matrix. The same operations on whole tensors are limited by memory. Where `torch.compile`
 fuses them, as on a GPU, whole tensors are faster.
 """
 

@@ -1,4 +1,4 @@
-"""Trained networks as safetensors files that carry all that is needed to use them."""
+"""Trained networks as safetensors files, with all that is needed to use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Classes = list[tuple[str, str]]
 def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
     """Write weights, mean image, the `model` section and `classes` (WNID, words) to `path`.
 
-    Equal networks give equal bytes: the header is one text, since several have no fixed order.
+    Equal networks give equal bytes: the header has one entry, as several would have no fixed order.
     """
     model = network.model.model_dump()
     # The side of the input stands among the model's facts, as no file is complete without it.
@@ -56,7 +56,7 @@ def load_network(path: Path) -> tuple[AlexNet, Classes]:
 
 @dataclass(frozen=True)
 class Start:
-    """Which layers of a network came from a file, which are freshly drawn, and which had no use."""
+    """Which layers of a network came from a file, which are freshly drawn, and which were not used."""
 
     loaded: list[str]
     fresh: list[str]
@@ -72,9 +72,9 @@ class Start:
 def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
     """Replace the weights of `network`, whose classes are `wnids`, by those in `path`, layer by layer.
 
-    Two differences are what fine-tuning is about (source files 146 and 146-2012-2011) and leave a layer
-    as it was drawn: fc8 for other classes, and a conv6 that only one of the two networks has. The
-    mean image stays that of the pictures to be trained on.
+    Fine-tuning needs two differences (source files 146 and 146-2012-2011), where a layer stays as it was
+    drawn: fc8 of other classes, and a conv6 that only one of the two networks has. The mean image stays
+    that of the pictures to be trained on.
 
     Raises:
         UserError: the file is missing or no such file, or a tensor is missing or of another shape.
@@ -100,7 +100,7 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
                 shape = "no such tensor" if tensor is None else str(tuple(tensor.shape))
                 raise UserError(
                     f"train.initial_weights: {path}: {layer.name}.{kind}: found {shape}; allowed:"
-                    f" {tuple(parameter.shape)}. Make `model` as it was there, but for classes and conv6."
+                    f" {tuple(parameter.shape)}. Make the `model` section as it was there, except for conv6."
                 )
             parameter.copy_(tensor)
         loaded.append(layer.name)

@@ -154,7 +154,7 @@ class _JoinedLogits(torch.autograd.Function):
 
 
 def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
-    """Return this process's part of tensors that are whole, by their names in the network."""
+    """Return this process's part of whole tensors, which are named as in the network."""
     parts = {}
     for name, value in whole.items():
         layer = _layer_of(name, network)
@@ -167,7 +167,7 @@ def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[s
 
 
 def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
-    """Return the whole of tensors of which each column has a part; the inverse of `part_of`."""
+    """Return whole tensors, of which each column has a part; the inverse of `part_of`."""
     if mesh.columns == 1:
         return dict(parts)
     whole = {}

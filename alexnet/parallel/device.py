@@ -26,7 +26,7 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
 
 
 def should_compile(machine: Machine, device: torch.device) -> bool:
-    """Return whether to use `torch.compile`: as told, or on a GPU; never where it does not work.
+    """Return whether to use `torch.compile`, where it works: as `machine` says, by default on a GPU.
 
     On the CPU compiling takes half a minute, and there is little left to gain.
     """
@@ -35,18 +35,21 @@ def should_compile(machine: Machine, device: torch.device) -> bool:
 
 
 def memory_format(machine: Machine) -> torch.memory_format:
-    """Return the order of maps in memory; channels_last unless told otherwise."""
+    """Return the order of maps in memory; channels_last by default."""
     return torch.contiguous_format if machine.memory_format == "contiguous" else torch.channels_last
 
 
 def _compiling_works(device: torch.device) -> bool:
     # Compilers, headers and drivers can be missing in many ways, and torch finds out at the first
-    # forward or, worse, at the first backward: a small one of each tells.
+    # forward or, worse, at the first backward pass: a small one of each shows it.
     try:
         values = torch.ones(8, device=device, requires_grad=True)
         torch.compile(lambda given: (given.sin() * given).sum())(values).backward()
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        print(f"torch.compile does not work here ({reason}): training goes on without, slower", flush=True)
+        print(
+            f"torch.compile does not work here ({reason}): training continues without it, more slowly",
+            flush=True,
+        )
         return False
     return True

@@ -26,9 +26,9 @@ class Mesh:
 
     Attributes:
         rank: number of this process, counted over all machines.
-        columns: devices that a replica is spread over, 1 or 2.
+        columns: the number of devices of a replica, 1 or 2.
         replicas: into how many parts a batch is divided.
-        on_this_machine: how many of the processes share this machine's cores.
+        on_this_machine: the number of these processes that share this machine's cores.
     """
 
     rank: int = 0
@@ -53,7 +53,7 @@ class Mesh:
 
     @property
     def leads(self) -> bool:
-        """Whether this process alone writes files and speaks to people."""
+        """Whether this is the process that writes files and prints messages."""
         return self.rank == 0
 
     @property
@@ -115,7 +115,7 @@ class Mesh:
         return [float(value) for value in sums]
 
     def any(self, *asked: bool) -> list[bool]:
-        """Return, for each question, whether any process says yes; equal on every process."""
+        """Return for each question whether any process answers yes; equal on every process."""
         if self.size == 1:
             return list(asked)
         answers = torch.tensor(asked, dtype=torch.int32)

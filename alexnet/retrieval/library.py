@@ -1,4 +1,4 @@
-"""What is searched: features, codes and names of the training pictures, in a folder.
+"""The folder that is searched: features, codes and names of the training pictures.
 
 - ``features.npy``: float32 (pictures, d), fc7's activations of the centre patch, in storage order;
 - ``codes.npy``: uint64 (pictures, words); ``encoder.safetensors``: what makes a code of features;
@@ -69,7 +69,7 @@ def load_library(folder: Path, weights: Path) -> Library:
     """Open the library that the retrieve stage made with `weights`.
 
     Raises:
-        UserError: it is missing, not whole, or made with other weights.
+        UserError: it is missing, incomplete, or made with other weights.
     """
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))

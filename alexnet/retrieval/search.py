@@ -17,7 +17,7 @@ from torch import Tensor
 # Of features in memory at once, and queries whose distances to a block are there at once.
 BLOCK_BYTES = 128 * 2**20
 QUERIES_AT_ONCE = 512
-# Products in float32 lose digits to cancellation: so many more than asked for are looked at in float64.
+# Products in float32 lose digits to cancellation: this many more candidates are compared in float64.
 SPARE = 32
 
 

@@ -1,4 +1,4 @@
-"""Resumable state on disk: whole or absent, the last two kept, named by how far it got."""
+"""Resumable states on disk: complete or absent, the last two kept, named by epoch and picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Checkpoints:
     """The states of one training, in a folder of their own.
 
     The folder is named by a fingerprint of all that changes the numbers but the number of epochs,
-    so that a longer run goes on from a shorter one.
+    so that a longer run can resume from a shorter one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,7 +25,7 @@ class Checkpoints:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two."""
-        # A killed write's leftover would stay, since states are written where time says; there is one writer.
+        # Each state has another name, so nothing else would remove what a killed write left.
         for leftover in self.folder.glob("epoch-*.partial"):
             leftover.unlink()
         name = f"epoch-{state['epoch']:05d}-{state['consumed']:09d}.pt"
@@ -38,7 +38,7 @@ class Checkpoints:
                 path.unlink()
 
     def newest(self, epochs: int) -> dict[str, Any] | None:
-        """Return the furthest state within `epochs` whole epochs, or None to begin anew.
+        """Return the furthest state within `epochs` whole epochs, or None to start from the beginning.
 
         A state beyond `epochs` belongs to a longer run and is no result of this one.
         """

@@ -1,4 +1,4 @@
-"""What a training leaves for people: a table of epochs, DVC's curves, and how the run went."""
+"""What a training writes for people: a table of epochs, the curves for DVC, versions and commit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
 class Logbook:
     """Writes ``history.csv`` and, through DVCLive, curves and last values, after every epoch.
 
-    Both are written anew from the whole history, so that a resumed run has no gap and no twin.
+    Both are written anew from the whole history, so that a resumed run has no gap and no repetition.
     """
 
     def __init__(self, folder: Path) -> None:

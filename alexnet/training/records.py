@@ -1,4 +1,4 @@
-"""How a training was run, as ``run.json`` tells it."""
+"""How a training was run: the content of ``run.json``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Run(Strict):
     """How the network was trained.
 
     Attributes:
-        epochs: how many were trained.
+        epochs: the number of epochs trained.
         seconds: of training, validation not counted.
         weights: SHA-256 of the weights file.
         parameters: the sections ``augment``, ``model`` and ``train`` that it was trained with.
