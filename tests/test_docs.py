@@ -8,13 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 from conftest import ROOT
 from documents import FILES, anchors, blocks, commands, text_of
-from dvc.cli.parser import get_main_parser
+from dvc.cli.parser import get_main_parser  # type: ignore[import-untyped]
 
 from alexnet.cli.main import app
 from alexnet.core.params import load_yaml
@@ -75,15 +75,16 @@ def test_the_tree_in_the_readme_is_that_of_the_project() -> None:
     assert [n for n in shown if not (ROOT / n).exists() and not (ROOT / "alexnet" / n).exists()] == []
 
 
-def _parse_typer(command: click.Command, name: str, arguments: list[str]) -> None:
-    while isinstance(command, click.Group):
+def _parse_typer(app: typer.Typer, arguments: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
         name, *arguments = arguments
         command = command.commands[name]
-    command.make_context(name, arguments)
+    command.make_context(command.name, arguments)
 
 
 def _parse_alexnet(arguments: list[str]) -> None:
-    _parse_typer(typer.main.get_command(app), "alexnet", arguments)
+    _parse_typer(app, arguments)
 
 
 def _parse_module(arguments: list[str]) -> None:
@@ -91,7 +92,7 @@ def _parse_module(arguments: list[str]) -> None:
     name, *options = arguments[arguments.index("-m") + 1 :]
     shown = typer.Typer()
     shown.command()(importlib.import_module(name).main)
-    _parse_typer(typer.main.get_command(shown), name, options)
+    _parse_typer(shown, options)
 
 
 def _parse_dvc(arguments: list[str]) -> None:
