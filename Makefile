@@ -6,19 +6,19 @@ PYTHON ?= python3
 
 .PHONY: repro test lint format bench compare clean
 
-repro: $(VENV)/installed  ## run the pipeline: the error table and where the report is come last
+repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	dvc repro && python -m stages.report --summary-only
 
-test: $(VENV)/installed  ## all tests, on the CPU, without any data
+test: $(VENV)/installed  ## run all tests, on the CPU; they need no data
 	python -m pytest
 
-lint: $(VENV)/installed  ## style, form and types
+lint: $(VENV)/installed  ## check style, format and types
 	ruff check . && ruff format --check . && mypy
 
-format: $(VENV)/installed  ## bring the code into form
+format: $(VENV)/installed  ## format the code
 	ruff check --fix . && ruff format .
 
-bench: $(VENV)/installed  ## ours against peers in one run, as ratios
+bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.train_step
 	python -m benchmarks.devices
 	python -m benchmarks.preprocess
@@ -27,7 +27,7 @@ bench: $(VENV)/installed  ## ours against peers in one run, as ratios
 	python -m benchmarks.load
 	python -m benchmarks.scale
 
-compare: $(VENV)/installed  ## the experiments, cut to the columns that differ
+compare: $(VENV)/installed  ## show DVC's experiments, cut to the columns that differ
 	dvc exp show --only-changed --no-pager --md --drop 'Created|State|Executor|data/.*|reports/.*|alexnet.*|stages.*|models.*|params.yaml'
 
 # A folder that is no Git repository (a source archive) needs DVC told so.
@@ -43,5 +43,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
 	touch $@
 
-clean:  ## remove what was installed and the resumable state, not the results
+clean:  ## remove the environment and the resumable state, but no results
 	rm -rf $(VENV) .state

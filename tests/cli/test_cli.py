@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, Project
+from documents import FILES, blocks, commands, text_of
 from typer.testing import CliRunner
 
 import alexnet
@@ -47,6 +50,26 @@ def test_predict_prints_the_likeliest_labels(project: Project, tmp_path: Path) -
 
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
+
+
+def test_what_the_documents_show_runs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("data", "models", "reports", "profiles", "params.yaml"):
+        (tmp_path / name).symlink_to(project.folder / name)
+    shutil.copytree(project.folder / "data/predictions", tmp_path / "second")
+    _write_picture(tmp_path / "cat.jpg")
+    monkeypatch.chdir(tmp_path)
+    shown = {shlex.join(command) for command in commands() if command[0] == "alexnet"}
+    shown |= {command for path in FILES for command in re.findall(r"`(alexnet [a-z][^`]*)`", text_of(path))}
+    for command in sorted(shown):
+        _, *arguments = shlex.split(command)
+        if arguments[0] != "import-caffe":  # its file comes from elsewhere
+            done = CliRunner().invoke(app, arguments)
+            assert done.exit_code == 0, f"{command}: {done.output}"
+    for path in FILES:
+        for block in blocks(path, "python"):
+            exec(compile(block, path.name, "exec"), {})
 
 
 def _write_picture(path: Path) -> None:

@@ -8,24 +8,28 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from ruamel.yaml import YAML
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, read_machine
-from alexnet.core.params import read
+from alexnet.core.params import flattened, load_yaml, read
 from alexnet.training.params import Train
 
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+PAPER = ROOT / "profiles/imagenet-2012-paper.yaml"
 # What any reader knows, and texts that explain themselves.
 UNEXPLAINED = {"enabled", "k", "beta", "alpha", "momentum", "title"}
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+def _values(path: Path) -> dict[str, Any]:
+    """Return the values of a parameter file under dotted keys."""
+    return flattened(load_yaml(path))
+
+
+def _named_in_head(path: Path) -> set[str]:
+    """Return the keys in the list that opens a parameter file: ``# - key, key: why``."""
+    head = path.read_text().partition("\nsample:")[0]
+    return {key for names in re.findall(r"^# - ([\w., ]+):", head, re.MULTILINE) for key in names.split(", ")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -33,16 +37,38 @@ def test_profile_is_valid_and_whole(path: Path, tmp_path: Path) -> None:
     place = tmp_path / "machine.yaml"
     place.write_text("data_root: /data\n")
     check(path, place)
-    yaml = YAML(typ="safe")
-    assert _flat(yaml.load(path.read_text())).keys() == _flat(yaml.load(FILES[0].read_text())).keys()
+    assert _values(path).keys() == _values(FILES[0]).keys()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_knob_is_explained(path: Path) -> None:
-    for line in path.read_text().splitlines():
-        knob = re.match(r" +(\w+): \S", line)
-        if knob and knob[1] not in UNEXPLAINED:
-            assert "#" in line, f"{path.name}: {knob[1]} has no comment"
+def test_every_key_is_explained_and_in_the_same_words_everywhere(path: Path) -> None:
+    explained, standard = (_comments(file) for file in (path, FILES[0]))
+    assert explained == standard
+    assert {key for key, comment in explained if not comment} <= UNEXPLAINED
+
+
+def _comments(path: Path) -> list[tuple[str, str]]:
+    """Return each key of a parameter file with its comment, all lines of it."""
+    found: list[tuple[str, str]] = []
+    for line in path.read_text().partition("\nsample:")[2].splitlines():
+        key, comment = re.match(r" +(\w+):", line), line.partition("#")[2]
+        if key:
+            found.append((key[1], comment))
+        elif comment and line.startswith(" "):
+            found[-1] = (found[-1][0], f"{found[-1][1]} {comment}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_head_names_what_differs_from_the_printed_recipe(path: Path) -> None:
+    own, printed, named = _values(path), _values(PAPER), _named_in_head(path)
+    if path == PAPER:
+        # Here the head names what the paper leaves open.
+        assert named
+        assert named <= own.keys()
+        return
+    sections = ("augment", "model", "train", "evaluate")
+    assert named == {key for key in own if key.startswith(sections) and own[key] != printed[key]}
 
 
 def test_profiles_differ_where_the_recipes_do() -> None:
@@ -55,10 +81,7 @@ def test_profiles_differ_where_the_recipes_do() -> None:
 
 @pytest.mark.parametrize("way", ["paper", "source"])
 def test_the_runs_on_2010_differ_from_those_on_2012_in_data_and_diary_alone(way: str) -> None:
-    yaml = YAML(typ="safe")
-    one, other = (
-        _flat(yaml.load((ROOT / f"profiles/imagenet-{year}-{way}.yaml").read_text())) for year in (2012, 2010)
-    )
+    one, other = (_values(ROOT / f"profiles/imagenet-{year}-{way}.yaml") for year in (2012, 2010))
     changed = {key: other[key] for key in one if one[key] != other[key]}
     assert changed.pop("report.title") != one["report.title"]
     expected: dict[str, Any] = {"data.layout": "ilsvrc-2010", "evaluate.split": "test"}

@@ -1,0 +1,43 @@
+"""The project's Markdown files, taken apart for the tests."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from conftest import ROOT
+
+NAMED = ("README.md", "CONTRIBUTING.md", "experiments/README.md")
+FILES = [
+    *(ROOT / name for name in NAMED if (ROOT / name).exists()),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a file that are in `language`."""
+    return [block for name, block in FENCED.findall(path.read_text()) if name == language]
+
+
+def text_of(path: Path) -> str:
+    """Return a file without its fenced blocks."""
+    return FENCED.sub("", path.read_text())
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a file's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return every command that stands after a ``$`` in a ``console`` block, as words, each once."""
+    found: dict[tuple[str, ...], None] = {}
+    for path in FILES:
+        for line in "".join(blocks(path, "console")).splitlines():
+            if line.startswith("$ "):
+                for part in line[2:].split(" && "):
+                    found[tuple(shlex.split(part, comments=True))] = None
+    return list(found)
