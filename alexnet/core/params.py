@@ -1,4 +1,4 @@
-"""Reading YAML into typed, validated sections; the only place of the project that reads YAML."""
+"""Parameters: YAML files, and what is laid over them, read into typed and validated sections."""
 
 from __future__ import annotations
 
