@@ -5,7 +5,7 @@ A folder of predictions holds
 - ``ten.npy``, ``one.npy``: float64 (pictures, classes), mean softmax of ten patches and softmax of
   the centre; float64, so that what is counted from the files is what was counted from the network;
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
-- ``about.json``: the split, and WNID, words and ILSVRC ID of the classes;
+- ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the weights' SHA-256;
 - ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with WNIDs, where the
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
@@ -48,6 +48,16 @@ class Part(NamedTuple):
     one: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Error rates as fractions: of ten patches averaged, and of the centre patch alone (Section 4.1)."""
+
+    top1: float
+    top5: float
+    top1_one_patch: float
+    top5_one_patch: float
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """The probabilities of every picture of a split, in storage order.
@@ -61,6 +71,7 @@ class Predictions:
         classes: WNID and words of each class, in label order.
         ids: the classes' numbers on the challenge's server; none where they are not known.
         skipped: names of the split's pictures that could not be read, and have no probabilities.
+        weights: the SHA-256 of the file of the weights that predicted; empty where it is not known.
     """
 
     ten: NDArray[np.float64]
@@ -71,6 +82,7 @@ class Predictions:
     classes: tuple[tuple[str, str], ...]
     ids: tuple[int, ...]
     skipped: tuple[str, ...] = ()
+    weights: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,14 +105,32 @@ class Predictions:
         """
         result: dict[str, float | int | str] = {}
         if self.labelled:
-            for suffix, scores in (("", self.ten), ("_one_patch", self.one)):
-                for k in (1, 5):
-                    result[f"top{k}_error{suffix}"] = float(self.wrong(k, share_ties, scores).mean())
-            truth = self.ten[np.arange(len(self)), self.labels]
-            result["loss"] = float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
+            rates = self.rates(share_ties)
             guesses, confidence = self.guesses(1)
-            result["calibration_error"] = reliability(confidence[:, 0], guesses[:, 0] == self.labels).error
+            result = {
+                "top1_error": rates.top1,
+                "top5_error": rates.top5,
+                "top1_error_one_patch": rates.top1_one_patch,
+                "top5_error_one_patch": rates.top5_one_patch,
+                "loss": self.loss(),
+                "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
+            }
         return result | {"images": len(self), "split": self.split}
+
+    def rates(self, share_ties: bool = False) -> Rates:
+        """Return the error rates of the split, whose labels must be known."""
+        return Rates(
+            *(
+                float(self.wrong(k, share_ties, scores).mean())
+                for scores in (self.ten, self.one)
+                for k in (1, 5)
+            )
+        )
+
+    def loss(self) -> float:
+        """Return the mean loss of the ten-patch probabilities in nats; the labels must be known."""
+        truth = self.ten[np.arange(len(self)), self.labels]
+        return float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
 
     def wrong(
         self, k: int, share_ties: bool = False, scores: NDArray[np.float64] | None = None
@@ -159,6 +189,8 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
         table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
         table.to_parquet(temporary, index=False)
     about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped")}
+    if predictions.weights:
+        about["weights"] = predictions.weights
     write_json(folder / "about.json", about)
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
     write_text(folder / predictions.guesses_file, lines)
@@ -179,6 +211,7 @@ def load_predictions(folder: Path) -> Predictions:
         labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()
         split, ids = str(about["split"]), tuple(int(number) for number in about["ids"])
         skipped = tuple(str(name) for name in about["skipped"])
+        weights = str(about.get("weights", ""))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run the evaluate stage first (dvc repro)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -190,7 +223,7 @@ def load_predictions(folder: Path) -> Predictions:
         )
     if any(np.isnan(rows).any() for scores in (ten, one) for _, rows in _blocks(scores)):
         raise UserError(f"{folder}: the probabilities hold NaN. Train and evaluate again.")
-    return Predictions(ten, one, labels, names, split, classes, ids, skipped)
+    return Predictions(ten, one, labels, names, split, classes, ids, skipped, weights)
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
@@ -230,7 +263,7 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
         sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
         for name in ("ten", "one")
     )
-    return replace(first, ten=ten, one=one)
+    return replace(first, ten=ten, one=one, weights="")
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from alexnet.core.files import write_json
+from alexnet.core.reading import Written, read_json
 from alexnet.core.stage import REPORTS
 from alexnet.report.page import Part, write_page
 
@@ -19,7 +18,7 @@ PAGES = Path("experiments/pages.json")
 FOLDER = REPORTS / "experiments"
 
 
-class Published(BaseModel):
+class Published(Written):
     """An experiment's page: the name of its files without a suffix, and what it found."""
 
     name: str
@@ -27,7 +26,7 @@ class Published(BaseModel):
     summary: str
 
 
-class PublishedPages(BaseModel):
+class PublishedPages(Written):
     """The content of `PAGES`, by name."""
 
     pages: list[Published]
@@ -40,14 +39,13 @@ def publish(out: Path, name: str, title: str, summary: str, parts: Sequence[Part
     """
     write_page(out / name, title, summary, parts)
     if out == FOLDER:
-        list_page(Published(name=name, title=title, summary=summary))
+        list_page(name, title, summary)
 
 
-def list_page(page: Published, pages: Path = PAGES) -> None:
-    """Enter `page` into the list `pages`, in place of an older one of its name."""
-    listed = PublishedPages(pages=[])
-    if pages.exists():
-        listed = PublishedPages.model_validate_json(pages.read_bytes())
-    entries = [*(other for other in listed.pages if other.name != page.name), page]
-    sorted_pages = PublishedPages(pages=sorted(entries, key=lambda entry: entry.name))
-    write_json(pages, sorted_pages.model_dump())
+def list_page(name: str, title: str, summary: str, pages: Path = PAGES) -> None:
+    """Enter the page of the experiment `name` into `pages`, in place of an older one."""
+    listed = read_json(pages, PublishedPages).pages if pages.exists() else []
+    others = [page for page in listed if page.name != name]
+    entries = [*others, Published(name=name, title=title, summary=summary)]
+    ordered = PublishedPages(pages=sorted(entries, key=lambda page: page.name))
+    write_json(pages, ordered.model_dump())
