@@ -9,12 +9,86 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.report.figures import LIGHT, Dress, one_axes
+from alexnet.report.canvas import DARK, LIGHT, Dress, one_axes
+from alexnet.report.facts import Facts
+from alexnet.report.markup import table
+from alexnet.report.page import Figure, Part
+from alexnet.report.params import Report
+from alexnet.report.text import percent
 
 KERNELS_PER_ROW = 16
 # Gaps in units of one weight: between kernels, and between the two columns.
 KERNEL_GAP = 1
 COLUMN_GAP = 4
+# Of weights drawn alike for three channels: two of three dimensions are colour.
+RANDOM = 2 / 3
+
+Shares = list[NDArray[np.float64]]
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return the kernels of conv1, column 1 above column 2, and how colourful each column is."""
+    count, _, height, width = facts.kernels.shape
+    columns = facts.run.columns
+    shares = [colour_specificity(column) for column in np.split(facts.kernels, columns)]
+    order = "column 1 above, column 2 below" if columns == 2 else "all of one column"
+    medians = " ".join(
+        f"Column {n}: median {percent(_median(column))}." for n, column in enumerate(shares, 1)
+    )
+    return [
+        "## First-layer kernels",
+        Figure(
+            "kernels",
+            kernels(facts.kernels, columns, settings.kernel_pixels),
+            f"The {count} kernels of the first convolution, drawn as small colour pictures.",
+            caption=f"The {count} kernels of conv1, {height} by {width} by 3 weights each, arranged as in the"
+            f" paper's Figure 3: {order}. Each is scaled by its own largest weight; zero is grey.",
+        ),
+        _finding(shares),
+        Figure(
+            "specificity",
+            specificity(shares, settings.figure_dpi, LIGHT),
+            f"Every kernel's share of colour, one row per column. {medians}",
+            dark=specificity(shares, settings.figure_dpi, DARK),
+            caption="Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
+            least=480,
+        ),
+        specificity_table(shares),
+    ]
+
+
+def _finding(shares: Shares) -> str:
+    measured = (
+        "The colour-specificity of a kernel is the share of its energy that no grey picture could excite: 0"
+        " for a kernel that sees only light and dark, 1 for one of opposed colours only, 2/3 for random"
+        " weights."
+    )
+    if len(shares) < 2:
+        return measured
+    one, other = (percent(_median(column)) for column in shares)
+    return (
+        f"{measured} In the paper one column became colour-agnostic and the other colour-specific, and which"
+        f" of them did changed from run to run. Here the medians of the two columns are {one} and {other}."
+    )
+
+
+def _median(column: NDArray[np.float64]) -> float:
+    return float(np.nanmedian(column)) if np.isfinite(column).any() else np.nan
+
+
+def specificity_table(shares: Shares) -> str:
+    """Return how colourful the kernels of each column are."""
+    rows = []
+    for number, column in enumerate(shares, 1):
+        known = column[np.isfinite(column)]
+        spread = (np.median(known), known.min(), known.max()) if len(known) else 3 * (np.nan,)
+        extremes = int((known < RANDOM / 2).sum()), int((known > RANDOM).sum())
+        rows.append((f"Column {number}", f"{len(column)}", *map(percent, spread), *map(str, extremes)))
+    return table(
+        ("", "Kernels", "Median", "Least", "Most", "Below 1/3", "Above 2/3"),
+        rows,
+        "Share of colour in the kernels' energy",
+    )
 
 
 def kernels(weights: NDArray[np.float32], columns: int, pixels: int) -> bytes:

@@ -1,23 +1,109 @@
-"""The confusion matrix, readable at ten classes and at a thousand."""
+"""Which classes the network gets wrong, and what it takes them for."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from alexnet.report.figures import DARK, LIGHT, Dress, canvas
+from alexnet.evaluation.confusion import confusion, most_confused, per_class
+from alexnet.report.canvas import DARK, LIGHT, Dress, canvas
+from alexnet.report.facts import Facts
+from alexnet.report.markup import fold, table, warning
+from alexnet.report.page import Figure, Part
+from alexnet.report.params import Report
+from alexnet.report.text import NOTHING, percent, printable, short
 
-# Up to so many classes every row is named, and up to so many every cell has its number.
+PAIRS = 20
+# Up to this many classes every row is named, and up to this many every cell has its number.
 NAMED = 40
 NUMBERED = 20
-# With more classes, so many rows in all are named.
+# With more classes, this many rows in all are named.
 MARKED = 28
 # What nothing is drawn as; the page's own colours.
-GROUND = {LIGHT: "#ffffff", DARK: "#15171b"}
+GROUND = {LIGHT: "#ffffff", DARK: DARK.paper}
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return the confusion matrix, the most confused pairs, and the error of every class."""
+    found = facts.predictions
+    if not found.labelled:
+        return ["## Classes", "Without labels no class has an error rate."]
+    guesses, _ = found.guesses(1)
+    matrix = confusion(found.labels, guesses[:, 0], len(found.classes))
+    parts: list[Part] = [
+        "## Classes",
+        _figure(matrix, [short(words) for _, words in found.classes], settings.figure_dpi),
+        confused_table(facts, matrix),
+        fold("The error rates of every class", class_table(per_class(found, facts.share_ties))),
+    ]
+    absent = [short(words) for (_, words), row in zip(found.classes, matrix, strict=True) if not row.any()]
+    if absent:
+        parts.append(
+            warning(
+                f"{len(absent):,} of the classes have no picture in this split, so they have no error rate:"
+                f" {', '.join(absent[:10])}{', …' if len(absent) > 10 else ''}."
+            )
+        )
+    return parts
+
+
+def _figure(matrix: NDArray[np.int64], names: list[str], dpi: int) -> Figure:
+    order = (
+        ""
+        if len(names) <= NAMED
+        else " Classes that are taken for one another stand next to each other; some of the rows are named,"
+        " and mistakes are drawn larger than their cells."
+    )
+    return Figure(
+        "confusion",
+        confusion_matrix(matrix, names, dpi, LIGHT),
+        f"Confusion matrix of {len(names):,} classes: {percent(float(np.trace(matrix) / matrix.sum()))} of"
+        f" {matrix.sum():,} pictures lie on the diagonal.",
+        dark=confusion_matrix(matrix, names, dpi, DARK),
+        caption="What each class was taken for. A row is a true class; the colours follow the square root of"
+        f" its shares, so that rare mistakes show.{order}",
+        least=560,
+    )
+
+
+def confused_table(facts: Facts, matrix: NDArray[np.int64]) -> str:
+    """Return the pairs of classes that are most often confused."""
+    words = [printable(words) for _, words in facts.predictions.classes]
+    pairs = most_confused(matrix, PAIRS)
+    return table(
+        ("True class", "Taken for", "Pictures", "Of the class"),
+        [(words[t], words[g], f"{count:,}", percent(count / matrix[t].sum())) for t, g, count in pairs],
+        "Most confused",
+        "" if pairs else "No picture's likeliest label was wrong.",
+        names=2,
+        sortable=True,
+    )
+
+
+def class_table(errors: pd.DataFrame) -> str:
+    """Return the error of every class, the worst first; `errors` as `per_class` returns them."""
+    worst_first = errors.sort_values(["top1_error", "top5_error"], ascending=False, kind="stable")
+    return table(
+        ("Class", "WNID", "Pictures", "Top-1", "Top-5"),
+        [
+            (
+                printable(row.words),
+                printable(row.wnid),
+                f"{row.images:,}",
+                *(percent(error) if row.images else NOTHING for error in (row.top1_error, row.top5_error)),
+            )
+            for row in worst_first.itertuples()
+        ],
+        "Error rates by class",
+        "Over ten patches. per_class.csv holds the same.",
+        names=2,
+        sortable=True,
+    )
 
 
 def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dress: Dress = LIGHT) -> bytes:
