@@ -70,16 +70,11 @@ class Facts:
         params: the text of the parameters file.
         seeds: by section.
         share_ties: whether equal scores share the credit.
-        rates: the error rates of the predictions, None if the split has no labels.
-        photographs: the records' pictures.
-        statistics: mean image and colours of the training pictures.
-        rgb_pca: the few numbers of them that people compare.
-        experiments: pages of the experiments.
-        ensemble: several networks averaged, None if `report.ensemble` names none.
+        rates: of the predictions; None if the split has no labels.
+        ensemble: None if `report.ensemble` names no other networks.
         durations: seconds of each stage, as last run in this folder.
         history: the epochs in order, at least one, numbered from 1.
-        kernels: weights of conv1, shape (kernels, 3, height, width); if the network has two columns the first
-            half of the kernels is column 1's.
+        kernels: weights of conv1, (kernels, 3, height, width), column 1's first.
     """
 
     params: str

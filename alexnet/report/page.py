@@ -16,7 +16,7 @@ from PIL import Image
 
 from alexnet.core.files import replacing, write_text
 from alexnet.report import markup
-from alexnet.report.html import as_html, data_uri
+from alexnet.report.html import as_html
 from alexnet.report.text import printable
 
 PAPER = "https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html"
@@ -181,9 +181,9 @@ def _figure_as_html(figure: Figure) -> str:
         style = f' style="min-width: {figure.least}px"'
     dark = ""
     if figure.dark:
-        source = data_uri(figure.dark, figure.kind)
+        source = _address(figure.dark, figure.kind)
         dark = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{source}">\n'
-    light = data_uri(figure.image, figure.kind)
+    light = _address(figure.image, figure.kind)
     picture = (
         f'<picture>\n{dark}<img src="{light}" alt="{escape(figure.alt)}" width="{width}" height="{height}"'
         f"{style}>\n</picture>\n"
@@ -191,6 +191,10 @@ def _figure_as_html(figure: Figure) -> str:
     if not figure.caption:
         return picture
     return f'<figure class="one">\n{picture}{_caption(figure.caption)}</figure>\n'
+
+
+def _address(image: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _caption(text: str) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.evaluation.calibration import BINS, Reliability, reliability
-from alexnet.report.canvas import DARK, LIGHT, Dress, canvas
+from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
 from alexnet.report.facts import Facts
-from alexnet.report.page import Figure, Part
+from alexnet.report.page import Part
 from alexnet.report.params import Report
 from alexnet.report.text import percent
 
@@ -29,13 +29,12 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         f" {percent(correct)} of the pictures: on the whole the network is {way}. The expected calibration"
         f" error is {percent(measured.error)}: how far the two lie apart within a bin, averaged over the"
         f" pictures ({BINS} bins of equal width; Guo et al. 2017).",
-        Figure(
+        drawn(
             "reliability",
-            reliability_diagram(measured, settings.figure_dpi, LIGHT),
+            lambda dress: reliability_diagram(measured, settings.figure_dpi, dress),
             f"Reliability diagram in {BINS} bins; expected calibration error {percent(measured.error)}.",
-            dark=reliability_diagram(measured, settings.figure_dpi, DARK),
-            caption="How often the likeliest label is right, by its probability, and how many pictures that"
-            " is. Bars below the line: surer than right.",
+            "How often the likeliest label is right, by its probability, and how many pictures that is. Bars"
+            " below the line: surer than right.",
             width=520,
         ),
     ]

@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from alexnet.evaluation.confusion import confusion, most_confused, per_class
-from alexnet.report.canvas import DARK, LIGHT, Dress, canvas
+from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Part
@@ -24,8 +24,6 @@ NAMED = 40
 NUMBERED = 20
 # With more classes, this many rows in all are named.
 MARKED = 28
-# What nothing is drawn as; the page's own colours.
-GROUND = {LIGHT: "#ffffff", DARK: DARK.paper}
 
 
 def topic(facts: Facts, settings: Report) -> list[Part]:
@@ -59,14 +57,13 @@ def _figure(matrix: NDArray[np.int64], names: list[str], dpi: int) -> Figure:
         else " Classes that are taken for one another stand next to each other; some of the rows are named,"
         " and mistakes are drawn larger than their cells."
     )
-    return Figure(
+    return drawn(
         "confusion",
-        confusion_matrix(matrix, names, dpi, LIGHT),
+        lambda dress: confusion_matrix(matrix, names, dpi, dress),
         f"Confusion matrix of {len(names):,} classes: {percent(float(np.trace(matrix) / matrix.sum()))} of"
         f" {matrix.sum():,} pictures lie on the diagonal.",
-        dark=confusion_matrix(matrix, names, dpi, DARK),
-        caption="What each class was taken for. A row is a true class; the colours follow the square root of"
-        f" its shares, so that rare mistakes show.{order}",
+        "What each class was taken for. A row is a true class; the colours follow the square root of its"
+        f" shares, so that rare mistakes show.{order}",
         least=560,
     )
 
@@ -144,7 +141,7 @@ def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dres
 
 def _stops(dress: Dress) -> list[tuple[float, str]]:
     # One picture of fifty is to be seen at once, hence the early step away from the ground.
-    return [(0.0, GROUND[dress]), (0.12, dress.tint), (0.5, dress.middle), (1.0, dress.top1)]
+    return [(0.0, dress.paper), (0.12, dress.tint), (0.5, dress.middle), (1.0, dress.top1)]
 
 
 def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -183,13 +180,5 @@ def _name_rows(axes: Axes, labels: list[str]) -> None:
 
 def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], dress: Dress) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        strong = shares[row, column] > 0.45
-        axes.text(
-            column,
-            row,
-            f"{matrix[row, column]}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color=GROUND[dress] if strong else dress.ink,
-        )
+        colour = dress.paper if shares[row, column] > 0.45 else dress.ink
+        axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8, color=colour)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.draws import generator
-from alexnet.report.canvas import DARK, LIGHT, Dress, canvas
+from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import warning
 from alexnet.report.page import Figure, Figures, Part
@@ -80,14 +82,14 @@ def _figures(facts: Facts, settings: Report, name: str, chosen: NDArray[np.int64
         # The network's five labels may have one short name; the description says all.
         said = ", ".join(f"{printable(words[guess])} {percent(share)}" for guess, share in likeliest)
         truth = f"true label {printable(words[label])}" if found.labelled else "true label unknown"
-        light, dark = (
-            with_guesses(
-                pixels, short(words[label]) if found.labelled else "", bars, settings.figure_dpi, dress
+        true = short(words[label]) if found.labelled else ""
+        figures.append(
+            drawn(
+                f"{name}-{len(figures) + 1}",
+                partial(with_guesses, pixels, true, bars, settings.figure_dpi),
+                f"{printable(str(found.names[picture]))}: {truth}; likeliest labels: {said}.",
             )
-            for dress in (LIGHT, DARK)
         )
-        alt = f"{printable(str(found.names[picture]))}: {truth}; likeliest labels: {said}."
-        figures.append(Figure(f"{name}-{len(figures) + 1}", light, alt, dark))
     return tuple(figures)
 
 
@@ -117,7 +119,7 @@ def with_guesses(
         below.barh(range(len(labels)), shares, 0.26, color=colours, align="edge")
         for place, (name, share, right) in enumerate(labels):
             # The name stands on its bar, the share at the right.
-            look = {"fontsize": 8, "va": "bottom"}
+            look: dict[str, Any] = {"fontsize": 8, "va": "bottom"}
             below.text(0, place - 0.05, name, weight="bold" if right else "normal", **look)
             below.text(1, place - 0.05, f"{share:.0%}", ha="right", color=dress.train, **look)
         below.set_xlim(0, 1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.report.canvas import DARK, LIGHT, Dress, one_axes
+from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Part
@@ -32,9 +31,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     columns = facts.run.columns
     shares = [colour_specificity(column) for column in np.split(facts.kernels, columns)]
     order = "column 1 above, column 2 below" if columns == 2 else "all of one column"
-    medians = " ".join(
-        f"Column {n}: median {percent(_median(column))}." for n, column in enumerate(shares, 1)
-    )
+    medians = [f"Column {n}: median {percent(_median(column))}." for n, column in enumerate(shares, 1)]
     return [
         "## First-layer kernels",
         Figure(
@@ -45,12 +42,11 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
             f" paper's Figure 3: {order}. Each is scaled by its own largest weight; zero is grey.",
         ),
         _finding(shares),
-        Figure(
+        drawn(
             "specificity",
-            specificity(shares, settings.figure_dpi, LIGHT),
-            f"Every kernel's share of colour, one row per column. {medians}",
-            dark=specificity(shares, settings.figure_dpi, DARK),
-            caption="Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
+            lambda dress: specificity(shares, settings.figure_dpi, dress),
+            f"Every kernel's share of colour, one row per column. {' '.join(medians)}",
+            "Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
             least=480,
         ),
         specificity_table(shares),
@@ -173,12 +169,10 @@ def _as_colours(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _tile(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay pictures of shape (n, height, width, 4) in rows with transparent gaps between them."""
-    count, height, width, _ = pictures.shape
+    count, height, width, channels = pictures.shape
     across = min(KERNELS_PER_ROW, count)
-    down = math.ceil(count / across)
-    step_y, step_x = height + KERNEL_GAP, width + KERNEL_GAP
-    sheet = np.zeros((down * step_y - KERNEL_GAP, across * step_x - KERNEL_GAP, 4), np.uint8)
-    for position, picture in enumerate(pictures):
-        y, x = position // across * step_y, position % across * step_x
-        sheet[y : y + height, x : x + width] = picture
-    return sheet
+    gaps = [(0, -count % across), (0, KERNEL_GAP), (0, KERNEL_GAP), (0, 0)]
+    grid = np.pad(pictures, gaps).reshape(-1, across, height + KERNEL_GAP, width + KERNEL_GAP, channels)
+    rows, _, step_y, step_x, _ = grid.shape
+    sheet = grid.swapaxes(1, 2).reshape(rows * step_y, across * step_x, channels)
+    return sheet[:-KERNEL_GAP, :-KERNEL_GAP]

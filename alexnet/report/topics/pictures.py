@@ -8,7 +8,7 @@ from PIL import Image
 from alexnet.core.draws import generator
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import training_epoch
-from alexnet.report.canvas import DARK, LIGHT, Dress, one_axes
+from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Figures, Part
@@ -43,13 +43,12 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         "The colour noise of training shifts a picture along these three directions. The authors' values,"
         " shipped with their cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
         components_table(facts),
-        Figure(
+        drawn(
             "rgb_components",
-            rgb_components(facts.rgb_pca, settings.figure_dpi, LIGHT),
+            lambda dress: rgb_components(facts.rgb_pca, settings.figure_dpi, dress),
             "Three strips of colour, one per component, from two standard deviations below the mean colour"
             " to two above.",
-            dark=rgb_components(facts.rgb_pca, settings.figure_dpi, DARK),
-            caption="The colours along each component, through the mean colour.",
+            "The colours along each component, through the mean colour.",
             width=480,
         ),
         table(
