@@ -20,7 +20,7 @@ TABLE = re.compile(
     r"<table>\n(?P<rows>(?s:.*?))</table>\n?(?:<p><em>(?P<note>.*)</em></p>\n)?"
 )
 NUMBERS = '<figure class="table numbers">'
-IN_A_ROW = re.compile(rf"(?:{NUMBERS}(?:(?!</figure>)[^\0])*</figure>\n){{2,}}")
+IN_A_ROW = re.compile(rf"(?:{NUMBERS}(?s:(?!</figure>).)*</figure>\n){{2,}}")
 
 
 def _let_through(content: str) -> str:

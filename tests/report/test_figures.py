@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.evaluation.calibration import reliability
-from alexnet.report.figures import DARK, LIGHT, Dress
-from alexnet.report.figures.calibration import reliability_diagram
-from alexnet.report.figures.confusion import by_likeness, confusion_matrix
-from alexnet.report.figures.curves import learning_rate_falls, loss_curves
-from alexnet.report.figures.kernels import colour_specificity, kernels, specificity
-from alexnet.report.figures.photographs import GAP, beside_six, guesses
-from alexnet.report.results import Epoch
+from alexnet.report.canvas import DARK, LIGHT, Dress
+from alexnet.report.photographs import GAP
+from alexnet.report.topics.calibration import reliability_diagram
+from alexnet.report.topics.classes import by_likeness, confusion_matrix
+from alexnet.report.topics.curves import charts, curves, learning_rate_falls
+from alexnet.report.topics.guesses import with_guesses
+from alexnet.report.topics.kernels import colour_specificity, kernels, specificity
+from alexnet.report.topics.neighbours import beside_six
 
-HISTORY = [Epoch(**epoch(number)) for number in range(1, 5)]
+HISTORY = [epoch(number) for number in range(1, 5)]
+LOSS, ERROR = charts(10)
 
 
 def pixels(image: bytes) -> NDArray[np.uint8]:
@@ -28,7 +30,7 @@ def pixels(image: bytes) -> NDArray[np.uint8]:
 
 
 def test_pngs_carry_no_version_or_date() -> None:
-    png = loss_curves(HISTORY, 10, 60)
+    png = curves(HISTORY, LOSS, 60)
     assert set(Image.open(io.BytesIO(png)).info) <= {"dpi"}
 
 
@@ -45,7 +47,7 @@ def test_a_chart_of_few_colours_looks_as_one_of_all(dress: Dress, monkeypatch: p
 
 
 def test_the_dark_figures_background_is_the_dark_pages() -> None:
-    style = (ROOT / "alexnet/report/report.css").read_text()
+    style = (ROOT / "alexnet/report/page.css").read_text()
     assert f"--paper: {DARK.paper};" in style[style.index("prefers-color-scheme: dark") :]
 
 
@@ -86,7 +88,7 @@ def test_learning_rate_falls() -> None:
 
 
 def test_one_epoch_is_drawn_as_points() -> None:
-    one = pixels(loss_curves(HISTORY[:1], 10, 60))
+    one = pixels(curves(HISTORY[:1], LOSS, 60))
     blue = (one[..., 2].astype(int) - one[..., 0]) > 60
     assert blue.any()
 
@@ -171,4 +173,4 @@ def test_six_neighbours_stand_in_two_rows_beside_the_query() -> None:
 def test_a_label_that_looks_like_mathematics_is_a_label() -> None:
     photograph = np.zeros((256, 256, 3), np.uint8)
     labels = [(r"$\frac{a}{0}$ & co", 0.5, True), ("_x^y", 0.25, False)]
-    assert guesses(photograph, "$$", labels, 60)[8:12] == b"WEBP"
+    assert with_guesses(photograph, "$$", labels, 60)[8:12] == b"WEBP"
