@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from alexnet.core.progress import duration
@@ -106,55 +106,43 @@ def _verdict(facts: Facts) -> str:
 
 def table_1(facts: Facts) -> str:
     """Return the paper's Table 1 with our rows added."""
-    published = [(row.model, _printed(row.top1), _printed(row.top5)) for row in paper.TABLE_1]
-    return _paper_table(
-        facts,
-        1,
+    rows = [(row.model, _printed(row.top1), _printed(row.top5)) for row in paper.TABLE_1]
+    ours = [(name, percent(top1), percent(top5)) for name, top1, top5 in _ours(facts, 1)]
+    note = f"One patch: from the paper's text, not its table.{_explained(_mark(facts, 1))}"
+    return table(
         ("Model", "Top-1", "Top-5"),
-        [row.by_others for row in paper.TABLE_1],
-        [*published, *((name, percent(top1), percent(top5)) for name, top1, top5 in _ours(facts, 1))],
+        [*rows, *ours],
         "The paper's Table 1: ILSVRC-2010 test set",
-        "One patch: from the paper's text, not its table.",
+        note,
+        ours=range(len(rows), len(rows) + len(ours)),
+        others=_by_others(paper.TABLE_1),
     )
 
 
 def table_2(facts: Facts) -> str:
     """Return the paper's Table 2 with our rows added."""
-    published = [
-        (row.model, *map(_printed, (row.top1_val, row.top5_val, row.top5_test))) for row in paper.TABLE_2
-    ]
+    rows = [(row.model, *map(_printed, (row.top1_val, row.top5_val, row.top5_test))) for row in paper.TABLE_2]
+    tested = facts.predictions.split == "test"
     ours = [
-        (name, NOTHING, NOTHING, percent(top5))
-        if facts.predictions.split == "test"
-        else (name, percent(top1), percent(top5), NOTHING)
+        (name, NOTHING, NOTHING, percent(top5)) if tested else (name, percent(top1), percent(top5), NOTHING)
         for name, top1, top5 in _ours(facts, 2)
     ]
-    return _paper_table(
-        facts,
-        2,
-        ("Model", "Top-1, val", "Top-5, val", "Top-5, test"),
-        [row.by_others for row in paper.TABLE_2],
-        [*published, *ours],
-        "The paper's Table 2: ILSVRC-2012",
+    note = (
         "* pre-trained on the ImageNet 2011 Fall release. The authors' logs give 40.66%, 18.21% for 1 CNN and"
-        " 38.99%, 16.62% for 1 CNN*.",
+        f" 38.99%, 16.62% for 1 CNN*.{_explained(_mark(facts, 2))}"
+    )
+    return table(
+        ("Model", "Top-1, val", "Top-5, val", "Top-5, test"),
+        [*rows, *ours],
+        "The paper's Table 2: ILSVRC-2012",
+        note,
+        ours=range(len(rows), len(rows) + len(ours)),
+        others=_by_others(paper.TABLE_2),
     )
 
 
-def _paper_table(
-    facts: Facts,
-    number: int,
-    header: tuple[str, ...],
-    by_others: list[bool],
-    rows: list[tuple[str, ...]],
-    caption: str,
-    note: str,
-) -> str:
-    if _mark(facts, number):
-        note += f" {OTHER_DATA} on other data than this table's: not comparable."
-    others = [place for place, other in enumerate(by_others) if other]
-    ours = range(len(by_others), len(rows))
-    return table(header, rows, caption, note, ours=ours, others=others)
+def _by_others(published: Sequence[paper.Table1Row | paper.Table2Row]) -> list[int]:
+    return [number for number, row in enumerate(published) if row.by_others]
 
 
 def _ours(facts: Facts, number: int) -> list[tuple[str, float, float]]:
@@ -170,6 +158,10 @@ def _ours(facts: Facts, number: int) -> list[tuple[str, float, float]]:
         together = facts.ensemble.together
         rows.append((f"{facts.ensemble.name}, averaged{mark}", together.top1, together.top5))
     return rows
+
+
+def _explained(mark: str) -> str:
+    return f"{mark} on other data than this table's: not comparable." if mark else ""
 
 
 def _mark(facts: Facts, number: int) -> str:
