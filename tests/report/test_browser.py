@@ -28,21 +28,16 @@ def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
     if binary is None:
         pytest.skip("no Chromium on the PATH")
+    switches = (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync enable-logging=stderr v=0"
+    )
     return subprocess.run(
         [
             binary,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
+            *(f"--{switch}" for switch in switches.split()),
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={tmp_path / 'browser'}",
-            "--enable-logging=stderr",
-            "--v=0",
             *arguments,
         ],
         capture_output=True,
