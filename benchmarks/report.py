@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,17 @@ from alexnet.core.files import write_json
 from alexnet.core.params import read
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.ingest.resize import encode
-from alexnet.report.page import write_report
+from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
-from alexnet.report.reading import ResultFiles, read_results
+from alexnet.report.publishing import PublishedPages
+from alexnet.report.report import write_report
 from alexnet.report.summary import terminal_summary
+from alexnet.retrieval.summary import RetrievalSummary
+from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.records import Record, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
+from alexnet.training.measures import EpochRow
+from alexnet.training.results import NORMS, Run
 
 PROMISED_SECONDS, PROMISED_BYTES = 120, 4e9
 PARAMS = Path("profiles/imagenet-2012-paper.yaml")
@@ -69,7 +75,6 @@ def synthetic(pictures: int, classes: int) -> Predictions:
 def write_rest(files: ResultFiles, found: Predictions) -> None:
     """Write what the other stages would have, so small that reading it costs nothing."""
     count, classes = len(found), len(found.classes)
-    files.metrics.parent.mkdir(parents=True)
     files.params.write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-8")
     picture = np.random.default_rng(2).integers(0, 255, (16, 16, 3), np.uint8).repeat(16, 0).repeat(16, 1)
     jpeg = encode(picture, 95, "4:2:0")
@@ -82,59 +87,42 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
     train = pd.concat([rows[0]] * 1000, ignore_index=True)
     write_tables(files.records, pd.concat([train, val], ignore_index=True))
     identity = np.eye(3)
-    write_statistics(
-        files.statistics,
-        Statistics(1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity),
+    statistics = Statistics(
+        1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity
     )
-    contents: dict[Path, Any] = {
-        files.metrics: found.metrics(),
-        files.data: {
-            "layout": "ilsvrc-2012",
-            "classes": classes,
-            "splits": {"train": {"pictures": 1000, "skipped": 0}, "val": {"pictures": count, "skipped": 0}},
-        },
-        files.rgb_pca: {
-            "images": 1000,
-            "channel_means": [127.0, 120.0, 105.0],
-            "standard_deviations": [122.0, 37.0, 20.0],
-            "eigenvalues_unit": [0.23, 0.02, 0.006],
-            "eigenvectors": identity.tolist(),
-        },
-        files.run: {
-            "recipe": "synthetic logits",
-            "seed": 1,
-            "devices": "none",
-            "loader": "none",
-            "precision": "float32",
-            "epochs": 1,
-            "batch_size": 128,
-            "parameters": 60_965_224,
-            "columns": 2,
-            "class_count": classes,
-            "seconds": 1.0,
-            "versions": {},
-            "git_commit": None,
-        },
-        files.retrieval: {
-            **dict.fromkeys(("pictures", "dimensions", "queries", "neighbours", "shortlist", "code_bits"), 1),
-            **dict.fromkeys(
-                ("exact_megabytes", "code_megabytes", "milliseconds_exact", "milliseconds_codes"), 0.0
-            ),
-            **dict.fromkeys(("same_class_exact", "same_class_codes"), None),
-            "candidates": [],
-            "examples": [],
-        },
-        files.pages: {"pages": []},
+    write_statistics(files.statistics, statistics)
+    write_json(files.rgb_pca, statistics.summary())
+    stored = {"train": SplitCounts(pictures=1000, skipped=0), "val": SplitCounts(pictures=count, skipped=0)}
+    ones = dict.fromkeys(("pictures", "dimensions", "queries", "neighbours", "shortlist", "code_bits"), 1)
+    sizes = ("exact_megabytes", "code_megabytes", "milliseconds_exact", "milliseconds_codes")
+    unknown = dict.fromkeys(("same_class_exact", "same_class_codes"))
+    contents = {
+        files.data: Counts(layout="ilsvrc-2012", classes=classes, splits=stored),
+        files.run: Run(
+            recipe="synthetic logits",
+            seed=1,
+            devices="none",
+            loader="none",
+            precision="float32",
+            epochs=1,
+            batch_size=128,
+            parameters=60_965_224,
+            columns=2,
+            class_count=classes,
+            seconds=1.0,
+            versions={},
+            git_commit=None,
+        ),
+        files.retrieval: RetrievalSummary.model_validate(
+            {**ones, **dict.fromkeys(sizes, 0.0), **unknown, "candidates": [], "examples": []}
+        ),
+        files.pages: PublishedPages(pages=[]),
     }
     for path, content in contents.items():
-        write_json(path, content)
+        write_json(path, content.model_dump())
     files.skipped.write_text("split,name,reason\n", encoding="utf-8")
-    numbers = "1,1000,0.01,0.01,7,0.99,6.9,0.99,0.99,1,0,1000"
-    files.history.write_text(
-        "epoch,pictures,learning_rate,bias_learning_rate,train_loss,train_error,val_loss,val_top1_error,"
-        f"val_top5_error,seconds,data_wait_seconds,pictures_per_second\n{numbers}\n",
-        encoding="utf-8",
-    )
+    columns = [field.name for field in fields(EpochRow) if field.name != NORMS]
+    files.history.write_text(f"{','.join(columns)}\n{','.join('1' for _ in columns)}\n", encoding="utf-8")
     files.model.parent.mkdir()
     save_file({"conv1.weight": np.zeros((96, 3, 11, 11), np.float32)}, files.model)
 
@@ -166,10 +154,10 @@ def main(
         write_rest(files, found)
         del found
         with timed("reading", total):
-            results = read_results(files)
+            facts = read_facts(files)
         with timed("report, figures and tables", total):
-            write_report(results, read(files.params, Report), out or folder / "out")
-        print(terminal_summary(results))
+            write_report(facts, read(files.params, Report), out or folder / "out")
+        print(terminal_summary(facts))
         size = ((out or folder / "out") / "report.html").stat().st_size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(

@@ -9,9 +9,9 @@ import typer
 
 from alexnet.core.params import read
 from alexnet.core.stage import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, run
-from alexnet.report.page import write_report
+from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
-from alexnet.report.reading import ResultFiles, read_results
+from alexnet.report.report import write_report
 from alexnet.report.summary import terminal_summary
 
 
@@ -25,7 +25,7 @@ def main(
     summary_only: Annotated[bool, typer.Option("--summary-only", help="print, write nothing")] = False,
 ) -> None:
     """Write report.html, report.md, figures/ and tables into `out`, and print the error table."""
-    results = read_results(
+    facts = read_facts(
         ResultFiles(
             params=params,
             model=weights,
@@ -35,8 +35,8 @@ def main(
         )
     )
     if not summary_only:
-        write_report(results, read(params, Report), out)
-    print(terminal_summary(results))
+        write_report(facts, read(params, Report), out)
+    print(terminal_summary(facts))
     print(f"\nThe report: {(out / 'report.html').resolve()}")
 
 

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet.core.errors import UserError
-from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
+from alexnet.evaluation.predictions import Predictions, Rates, average_predictions, load_predictions
 
 KEY = "report.ensemble"
 
 
-def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[str, Any]:
-    """Return the error rates of `own`, of each of `others` and of their averaged predictions.
+@dataclass(frozen=True)
+class Ensemble:
+    """Error rates of several networks, by the names of their folders, and of their averaged predictions."""
+
+    members: dict[str, Rates]
+    together: Rates
+
+    @property
+    def name(self) -> str:
+        """What the paper's Table 2 would call it: ``5 CNNs``."""
+        return f"{len(self.members)} CNNs"
+
+
+def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> Ensemble:
+    """Return the error rates of `own`, named ``This run``, of each of `others` and of their average.
 
     Raises:
         UserError: predictions are missing, of other pictures or classes, twice there, or without labels.
     """
     names = [str(own), *others]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(
+            f"{KEY}: {twice[0]} is named twice; allowed: folders of other runs' predictions, each once"
+        )
     try:
         several = [load_predictions(Path(name)) for name in names]
         together = average_predictions(several, names)
@@ -33,11 +50,8 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> dict[s
             f"{KEY}: the split {together.split} has no labels, so there is no error rate to show;"
             " allowed: []. `alexnet ensemble --save` writes the average for the server."
         )
-    members = [
-        {"name": name, **_rates(one, share_ties)}
-        for name, one in zip(("This run", *others), several, strict=True)
-    ]
-    return {"members": members, "together": {"name": f"{len(names)} CNNs", **_rates(together, share_ties)}}
+    members = {name: one.rates(share_ties) for name, one in zip(("This run", *others), several, strict=True)}
+    return Ensemble(members, together.rates(share_ties))
 
 
 def refuse_duplicates(several: Mapping[str, Predictions]) -> None:
@@ -52,11 +66,3 @@ def refuse_duplicates(several: Mapping[str, Predictions]) -> None:
                 f"{before} and {name} hold the same predictions, which would count twice;"
                 " allowed: folders of other runs' predictions, each once"
             )
-
-
-def _rates(found: Predictions, share_ties: bool) -> dict[str, float]:
-    return {
-        f"top{k}_error{suffix}": float(found.wrong(k, share_ties, scores).mean())
-        for suffix, scores in (("", found.ten), ("_one_patch", found.one))
-        for k in (1, 5)
-    }

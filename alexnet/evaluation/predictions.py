@@ -5,7 +5,7 @@ A folder of predictions holds
 - ``ten.npy``, ``one.npy``: float64 (pictures, classes), mean softmax of ten patches and softmax of
   the centre; float64, so that what is counted from the files is what was counted from the network;
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
-- ``about.json``: the split, and WNID, words and ILSVRC ID of the classes;
+- ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the weights' SHA-256;
 - ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with WNIDs, where the
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
@@ -46,6 +46,16 @@ class Part(NamedTuple):
     records: NDArray[np.int64]
     ten: NDArray[np.float64]
     one: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Error rates as fractions: of ten patches averaged, and of the centre patch alone (Section 4.1)."""
+
+    top1: float
+    top5: float
+    top1_one_patch: float
+    top5_one_patch: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +105,32 @@ class Predictions:
         """
         result: dict[str, float | int | str] = {}
         if self.labelled:
-            for suffix, scores in (("", self.ten), ("_one_patch", self.one)):
-                for k in (1, 5):
-                    result[f"top{k}_error{suffix}"] = float(self.wrong(k, share_ties, scores).mean())
-            truth = self.ten[np.arange(len(self)), self.labels]
-            result["loss"] = float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
+            rates = self.rates(share_ties)
             guesses, confidence = self.guesses(1)
-            result["calibration_error"] = reliability(confidence[:, 0], guesses[:, 0] == self.labels).error
+            result = {
+                "top1_error": rates.top1,
+                "top5_error": rates.top5,
+                "top1_error_one_patch": rates.top1_one_patch,
+                "top5_error_one_patch": rates.top5_one_patch,
+                "loss": self.loss(),
+                "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
+            }
         return result | {"images": len(self), "split": self.split}
+
+    def rates(self, share_ties: bool = False) -> Rates:
+        """Return the error rates of the split, whose labels must be known."""
+        return Rates(
+            *(
+                float(self.wrong(k, share_ties, scores).mean())
+                for scores in (self.ten, self.one)
+                for k in (1, 5)
+            )
+        )
+
+    def loss(self) -> float:
+        """Return the mean loss of the ten-patch probabilities in nats; the labels must be known."""
+        truth = self.ten[np.arange(len(self)), self.labels]
+        return float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
 
     def wrong(
         self, k: int, share_ties: bool = False, scores: NDArray[np.float64] | None = None
@@ -233,7 +261,7 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
         sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
         for name in ("ten", "one")
     )
-    return replace(first, ten=ten, one=one)
+    return replace(first, ten=ten, one=one, weights="")
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
 from alexnet.core.progress import Progress, Style
+from alexnet.core.reading import Positive, Written
 from alexnet.store.records import decoded, open_records
 
 # Work is handed out in ranges of so many records.
@@ -218,3 +219,17 @@ def read_statistics(path: Path) -> Statistics:
         raise UserError(f"{path}: missing; run the rgb_pca stage first (dvc repro rgb_pca)")
     with path.open("rb") as file, np.load(file) as arrays:
         return Statistics(**{**arrays, "images": int(arrays["images"])})
+
+
+class StatisticsSummary(Written):
+    """The few numbers that people compare: the content of ``rgb_pca.json``.
+
+    `channel_means` and `standard_deviations` (of the components, largest first) are in grey levels 0 to 255,
+    `eigenvalues_unit` for pixels in [0, 1]; a row of `eigenvectors` is one component's red, green and blue.
+    """
+
+    images: Positive
+    channel_means: tuple[float, float, float]
+    standard_deviations: tuple[float, float, float]
+    eigenvalues_unit: tuple[float, float, float]
+    eigenvectors: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]

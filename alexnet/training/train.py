@@ -30,7 +30,7 @@ from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from alexnet.training.records import Run
+from alexnet.training.results import Run
 from alexnet.training.trainer import Setting, Trainer
 
 # A file of this name in the state folder ends the training after the current epoch.

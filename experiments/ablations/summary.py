@@ -15,6 +15,10 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from alexnet.report.document import Picture, Table
+from alexnet.report.document import Row as Line
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.writing import Part
 from matplotlib.axes import Axes
 
 from alexnet.core import stage as options
@@ -23,11 +27,7 @@ from alexnet.core.files import replacing
 from alexnet.core.params import read
 from alexnet.core.stage import RECORDS, run
 from alexnet.evaluation.params import Evaluate
-from alexnet.report.document import Picture, Table
-from alexnet.report.document import Row as Line
-from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.report.text import NOTHING, enumerated, percent
-from alexnet.report.writing import Part
 from alexnet.store.records import open_records
 from alexnet.training.chance import is_below_chance, loss_at_chance
 from experiments.ablations.rows import FULL, HERE, PARAMS, Ablations, Claim, parameters

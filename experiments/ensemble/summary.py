@@ -14,6 +14,9 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from alexnet.report.document import Picture, Row, Table
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.writing import Part, table_of
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -25,11 +28,8 @@ from alexnet.core.stage import RECORDS, run
 from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
-from alexnet.report.document import Picture, Row, Table
-from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.report.paper import TABLE_2
 from alexnet.report.text import percent
-from alexnet.report.writing import Part, table_of
 from alexnet.store.records import open_records
 from experiments.ensemble.members import HERE, MEMBER, PARAMS, Ensemble, parameters
 from experiments.shared import pages

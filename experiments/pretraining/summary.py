@@ -14,6 +14,9 @@ from typing import Annotated, get_args
 import numpy as np
 import pandas as pd
 import typer
+from alexnet.report.document import Picture, Row, Table
+from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
+from alexnet.report.writing import Part
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core import stage as options
@@ -23,10 +26,7 @@ from alexnet.core.params import read
 from alexnet.core.stage import RECORDS, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions
-from alexnet.report.document import Picture, Row, Table
-from alexnet.report.figures import DARK, LIGHT, Dress, one_axes
 from alexnet.report.text import NOTHING, percent
-from alexnet.report.writing import Part
 from alexnet.store.records import open_records
 from experiments.ensemble.summary import PRINTED, read_members
 from experiments.pretraining.plans import (

@@ -19,14 +19,14 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from alexnet.report.document import Picture
+from alexnet.report.figures import DARK, LIGHT, Dress, canvas
+from alexnet.report.writing import Part, table_of
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.files import replacing
 from alexnet.core.params import read
 from alexnet.core.stage import RECORDS, run
-from alexnet.report.document import Picture
-from alexnet.report.figures import DARK, LIGHT, Dress, canvas
-from alexnet.report.writing import Part, table_of
 from alexnet.store.records import open_records
 from alexnet.training.chance import TOLERANCE, is_below_chance, loss_at_chance
 from experiments.recipe_walk.walk import HERE, PARAMS, RUNS, Walk, parameters

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from alexnet.evaluation.patches import CENTRE, classify, predict, share, ten_patches
 from numpy.typing import NDArray
 from reference import softmax
 from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import read
-from alexnet.evaluation.patches import CENTRE, classify, predict, share, ten_patches
 from alexnet.evaluation.predictions import merge_parts
 from alexnet.feed.loader import Batch
 from alexnet.feed.order import Epoch

@@ -21,9 +21,8 @@ from PIL import Image
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.feed.loader import HARDWARE_LOAD, Batch, Loader, TorchLoader, open_loader
-from alexnet.feed.order import Epoch, in_storage_order, training_epoch
+from alexnet.feed.order import Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
-from alexnet.feed.order import Share
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import preprocess
 from alexnet.ingest.selection import select_pictures

@@ -16,7 +16,7 @@ import pytest
 from conftest import Project, make_project, stages_run
 
 from alexnet.evaluation.predictions import load_predictions, save_predictions
-from alexnet.report.listed import PAGES, list_page
+from alexnet.report.publishing import PAGES, list_page
 
 REPORTS = ("metrics.json", "report.html", "report.md", "data.json", "rgb_pca.json", "skipped.csv")
 

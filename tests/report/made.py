@@ -5,21 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from conftest import ROOT
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from safetensors.numpy import save_file
 
+from alexnet.core.files import write_json, write_text
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.ingest.resize import encode
+from alexnet.report.facts import ResultFiles
 from alexnet.report.params import Report
-from alexnet.report.reading import ResultFiles
+from alexnet.report.publishing import Published, PublishedPages
+from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
+from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.records import Record, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
+from alexnet.training.measures import EpochRow
+from alexnet.training.results import NORM_COLUMN, NORMS, Run
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
 SETTINGS = Report(title="AlexNet on made numbers", ensemble=[], kernel_pixels=2, figure_dpi=60)
@@ -28,80 +37,76 @@ CLASSES = 10
 # Of the pictures evaluated: 72 wrong, 12 of them beyond the fifth.
 IMAGES, WRONG, WRONG5 = 200, 72, 12
 
-METRICS = {
-    "top1_error": WRONG / IMAGES,
-    "top5_error": WRONG5 / IMAGES,
-    "top1_error_one_patch": 0.4,
-    "top5_error_one_patch": 0.08,
-    "loss": 1.2,
-    "calibration_error": 0.25,
-    "images": IMAGES,
-    "split": "val",
-}
-DATA = {
-    "layout": "ilsvrc-2012",
-    "classes": CLASSES,
-    "splits": {"train": {"pictures": 12, "skipped": 1}, "val": {"pictures": IMAGES, "skipped": 0}},
-}
-RGB_PCA = {
-    "images": 12,
-    "channel_means": [120.0, 110.0, 100.0],
-    "standard_deviations": [113.8, 33.1, 16.5],
-    "eigenvalues_unit": [0.199, 0.0168, 0.0042],
-    "eigenvectors": [[0.6, 0.58, 0.56], [-0.7, 0.0, 0.7], [0.4, -0.8, 0.4]],
-}
-RUN = {
-    "recipe": "paper",
-    "seed": 7,
-    "devices": "1 x cpu",
-    "loader": "dali",
-    "precision": "float32",
-    "epochs": EPOCHS,
-    "batch_size": 32,
-    "parameters": 1234567,
-    "columns": 2,
-    "class_count": CLASSES,
-    "seconds": 200.0,
-    "versions": {"python": "3.11.9", "torch": "2.13.0"},
-    "git_commit": None,
-}
-RETRIEVAL = {
-    "pictures": 12,
-    "dimensions": 2048,
-    "queries": 50,
-    "neighbours": 6,
-    "shortlist": 12,
-    "code_bits": 32,
-    "exact_megabytes": 0.1,
-    "code_megabytes": 0.001,
-    "milliseconds_exact": 0.25,
-    "milliseconds_codes": 0.5,
-    "same_class_exact": 0.61,
-    "same_class_codes": 0.59,
-    "candidates": [{"candidates": 6, "learned": 0.43, "random": 0.31}],
-    "examples": [
-        {"query": query, "nearest": [5, 4, 3, 2, 1, 0], "distances": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+DATA = Counts(
+    layout="ilsvrc-2012",
+    classes=CLASSES,
+    splits={"train": SplitCounts(pictures=12, skipped=1), "val": SplitCounts(pictures=IMAGES, skipped=0)},
+)
+RUN = Run(
+    recipe="paper",
+    seed=7,
+    devices="1 x cpu",
+    loader="dali",
+    precision="float32",
+    epochs=EPOCHS,
+    batch_size=32,
+    parameters=1234567,
+    columns=2,
+    class_count=CLASSES,
+    seconds=200.0,
+    versions={"python": "3.11.9", "torch": "2.13.0"},
+    git_commit=None,
+)
+RETRIEVAL = RetrievalSummary(
+    pictures=12,
+    dimensions=2048,
+    queries=50,
+    neighbours=6,
+    shortlist=12,
+    code_bits=32,
+    exact_megabytes=0.1,
+    code_megabytes=0.001,
+    milliseconds_exact=0.25,
+    milliseconds_codes=0.5,
+    same_class_exact=0.61,
+    same_class_codes=0.59,
+    candidates=[CandidateRecall(candidates=6, learned=0.43, random=0.31)],
+    examples=[
+        Example(query=query, nearest=[5, 4, 3, 2, 1, 0], distances=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         for query in (7, 8)
     ],
-}
-PAGES = {"pages": [{"name": "relu", "title": f"ReLU {HOSTILE}", "summary": "One is *six* times sooner."}]}
+)
+PAGES = PublishedPages(
+    pages=[Published(name="relu", title=f"ReLU {HOSTILE}", summary="One is *six* times sooner.")]
+)
+STATISTICS = Statistics(
+    images=12,
+    mean_image=np.zeros((3, 256, 256), np.float32),
+    channel_means=np.array([120.0, 110.0, 100.0]),
+    covariance=np.eye(3),
+    eigenvalues=np.array([113.8, 33.1, 16.5]) ** 2,
+    eigenvectors=np.eye(3),
+)
 
 
-def epoch(number: int) -> dict[str, Any]:
-    return {
-        "epoch": number,
-        "pictures": 1000,
-        "learning_rate": 0.01 if number < 3 else 0.001,
-        "bias_learning_rate": 0.02,
-        "train_loss": 2.3 / number,
-        "train_error": 0.9 / number,
-        "val_loss": 2.4 / number,
-        "val_top1_error": 0.88 / number,
-        "val_top5_error": 0.4 / number,
-        "seconds": 50.0,
-        "data_wait_seconds": 5.0,
-        "pictures_per_second": 20.0,
-    }
+def epoch(number: int) -> EpochRow:
+    return EpochRow(
+        epoch=number,
+        pictures=1000,
+        learning_rate=0.01 if number < 3 else 0.001,
+        bias_learning_rate=0.02,
+        conv1_learning_rate=0.0125,
+        fc8_learning_rate=0.0375,
+        train_loss=2.3 / number,
+        train_error=0.9 / number,
+        val_loss=2.4 / number,
+        val_top1_error=0.88 / number,
+        val_top5_error=0.4 / number,
+        seconds=50.0,
+        data_wait_seconds=5.0,
+        pictures_per_second=20.0,
+        gradient_norms={"conv1": 0.5, "fc8": 2.0},
+    )
 
 
 def two_columns() -> NDArray[np.float32]:
@@ -112,7 +117,7 @@ def two_columns() -> NDArray[np.float32]:
 
 
 def made_predictions() -> Predictions:
-    """Return predictions of 20 pictures a class, as often wrong as the metrics say."""
+    """Return predictions of 20 pictures per class, `WRONG` and `WRONG5` of them wrong, by one patch too."""
     labels = np.arange(IMAGES) % CLASSES
     ten = np.full((IMAGES, CLASSES), 0.02)
     for picture, label in enumerate(labels):
@@ -129,17 +134,30 @@ def made_predictions() -> Predictions:
     return Predictions(ten, ten, labels, names, "val", (*classes, hostile), tuple(range(1, CLASSES + 1)))
 
 
-def write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 
 
-def write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+def write_history(path: Path, rows: Sequence[EpochRow], **changes_of_the_last: object) -> None:
+    flat = []
+    for row in rows:
+        cells = asdict(row)
+        norms = cells.pop(NORMS)
+        flat.append({**cells, **{f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()}})
+    flat[-1] |= changes_of_the_last
+    write_rows(path, flat)
+
+
+def write_model(path: Path, model: BaseModel, **changes: object) -> None:
+    write_json(path, {**model.model_dump(), **changes})
+
+
+def write_skipped(path: Path, names: Sequence[str]) -> None:
+    write_rows(path, [{"split": "train", "name": name, "reason": "cannot be decoded"} for name in names])
 
 
 def write_records(folder: Path, found: Predictions) -> None:
@@ -154,9 +172,13 @@ def write_records(folder: Path, found: Predictions) -> None:
     ]
     train = [Record(key, jpegs[key % 8], key % CLASSES, f"train/{key}.jpg") for key in range(12)]
     rows = [write_shard(folder, "train", 0, train), write_shard(folder, "val", 0, val)]
-    import pandas as pd
-
     write_tables(folder, pd.concat(rows, ignore_index=True))
+
+
+def write_weights(path: Path, kernels: NDArray[np.float32], model: Mapping[str, Any] | None = None) -> None:
+    path.parent.mkdir(exist_ok=True)
+    metadata = {} if model is None else {"alexnet": json.dumps({"model": model})}
+    save_file({"conv1.weight": kernels}, path, metadata)
 
 
 def write_results(folder: Path) -> ResultFiles:
@@ -167,34 +189,21 @@ def write_results(folder: Path) -> ResultFiles:
     for path in (files.printed, files.run_in_2012):
         shutil.copy(ROOT / "profiles" / path.name, path)
     text = files.printed.read_text(encoding="utf-8").replace(" learning_rate: 0.01 ", " learning_rate: 0.02 ")
-    files.params.write_text(text + "# ``` & <b>\n", encoding="utf-8")
+    write_text(files.params, text + "# ``` & <b>\n")
     found = made_predictions()
     save_predictions(files.predictions, found)
     write_records(files.records, found)
-    write_statistics(
-        files.statistics,
-        Statistics(
-            images=12,
-            mean_image=np.zeros((3, 256, 256), np.float32),
-            channel_means=np.array([120.0, 110.0, 100.0]),
-            covariance=np.eye(3),
-            eigenvalues=np.array([12000.0, 1000.0, 300.0]),
-            eigenvectors=np.eye(3),
-        ),
-    )
-    write_json(files.retrieval, RETRIEVAL)
-    write_json(files.pages, PAGES)
+    write_statistics(files.statistics, STATISTICS)
+    write_json(files.rgb_pca, STATISTICS.summary())
+    for path, model in (
+        (files.retrieval, RETRIEVAL),
+        (files.pages, PAGES),
+        (files.data, DATA),
+        (files.run, RUN),
+    ):
+        write_model(path, model)
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
-    write_json(files.metrics, METRICS)
-    write_json(files.data, DATA)
-    write_csv(
-        files.skipped,
-        ["split", "name", "reason"],
-        [{"split": "train", "name": HOSTILE, "reason": "cannot be decoded"}],
-    )
-    write_json(files.rgb_pca, RGB_PCA)
-    write_csv(files.history, list(epoch(1)), [epoch(n + 1) for n in range(EPOCHS)])
-    write_json(files.run, RUN)
-    files.model.parent.mkdir()
-    save_file({"conv1.weight": two_columns()}, files.model)
+    write_skipped(files.skipped, [HOSTILE])
+    write_history(files.history, [epoch(n + 1) for n in range(EPOCHS)])
+    write_weights(files.model, two_columns())
     return files

@@ -12,37 +12,32 @@ from pathlib import Path
 import pytest
 from made import SETTINGS, write_results
 
-from alexnet.report.html import render_html
-from alexnet.report.page import compose
-from alexnet.report.reading import read_results
+from alexnet.report.facts import read_facts
+from alexnet.report.page import page_as_html
+from alexnet.report.report import all_parts
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    results = read_results(write_results(tmp_path_factory.mktemp("results")))
+    facts = read_facts(write_results(tmp_path_factory.mktemp("results")))
     sharp = SETTINGS.model_copy(update={"kernel_pixels": 6, "figure_dpi": 120})
-    return render_html(compose(results, sharp))
+    return page_as_html(SETTINGS.title, "Made.", all_parts(facts, sharp))
 
 
 def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
     if binary is None:
         pytest.skip("no Chromium on the PATH")
+    switches = (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync enable-logging=stderr v=0"
+    )
     return subprocess.run(
         [
             binary,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
+            *(f"--{switch}" for switch in switches.split()),
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={tmp_path / 'browser'}",
-            "--enable-logging=stderr",
-            "--v=0",
             *arguments,
         ],
         capture_output=True,

@@ -1,12 +1,43 @@
-"""The reliability diagram."""
+"""Whether the network is as often right as it says: the reliability diagram."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from alexnet.evaluation.calibration import Reliability
-from alexnet.report.figures import LIGHT, Dress, canvas
+from alexnet.evaluation.calibration import BINS, Reliability, reliability
+from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.facts import Facts
+from alexnet.report.page import Part
+from alexnet.report.params import Report
+from alexnet.report.text import percent
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return the reliability diagram and its expected calibration error."""
+    found = facts.predictions
+    if not found.labelled:
+        return ["## Calibration", "Without labels there is no calibration."]
+    guesses, shares = found.guesses(1)
+    right = guesses[:, 0] == found.labels
+    measured = reliability(shares[:, 0], right)
+    sure, correct = float(shares.mean()), float(right.mean())
+    way = "surer than it is right" if sure > correct else "right more often than it is sure"
+    return [
+        "## Calibration",
+        f"The likeliest label has a probability of {percent(sure)} on average and is right for"
+        f" {percent(correct)} of the pictures: on the whole the network is {way}. The expected calibration"
+        f" error is {percent(measured.error)}: how far the two lie apart within a bin, averaged over the"
+        f" pictures ({BINS} bins of equal width; Guo et al. 2017).",
+        drawn(
+            "reliability",
+            lambda dress: reliability_diagram(measured, settings.figure_dpi, dress),
+            f"Reliability diagram in {BINS} bins; expected calibration error {percent(measured.error)}.",
+            "How often the likeliest label is right, by its probability, and how many pictures that is. Bars"
+            " below the line: surer than right.",
+            width=520,
+        ),
+    ]
 
 
 def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> bytes:

@@ -3,18 +3,88 @@
 from __future__ import annotations
 
 import io
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.report.figures import LIGHT, Dress, one_axes
+from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.facts import Facts
+from alexnet.report.markup import table
+from alexnet.report.page import Figure, Part
+from alexnet.report.params import Report
+from alexnet.report.text import percent
 
 KERNELS_PER_ROW = 16
 # Gaps in units of one weight: between kernels, and between the two columns.
 KERNEL_GAP = 1
 COLUMN_GAP = 4
+# Of weights drawn alike for three channels: two of three dimensions are colour.
+RANDOM = 2 / 3
+
+Shares = list[NDArray[np.float64]]
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return the kernels of conv1, column 1 above column 2, and how colourful each column is."""
+    count, _, height, width = facts.kernels.shape
+    columns = facts.run.columns
+    shares = [colour_specificity(column) for column in np.split(facts.kernels, columns)]
+    order = "column 1 above, column 2 below" if columns == 2 else "all of one column"
+    medians = [f"Column {n}: median {percent(_median(column))}." for n, column in enumerate(shares, 1)]
+    return [
+        "## First-layer kernels",
+        Figure(
+            "kernels",
+            kernels(facts.kernels, columns, settings.kernel_pixels),
+            f"The {count} kernels of the first convolution, drawn as small colour pictures.",
+            caption=f"The {count} kernels of conv1, {height} by {width} by 3 weights each, arranged as in the"
+            f" paper's Figure 3: {order}. Each is scaled by its own largest weight; zero is grey.",
+        ),
+        _finding(shares),
+        drawn(
+            "specificity",
+            lambda dress: specificity(shares, settings.figure_dpi, dress),
+            f"Every kernel's share of colour, one row per column. {' '.join(medians)}",
+            "Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
+            least=480,
+        ),
+        specificity_table(shares),
+    ]
+
+
+def _finding(shares: Shares) -> str:
+    measured = (
+        "The colour-specificity of a kernel is the share of its energy that no grey picture could excite: 0"
+        " for a kernel that sees only light and dark, 1 for one of opposed colours only, 2/3 for random"
+        " weights."
+    )
+    if len(shares) < 2:
+        return measured
+    one, other = (percent(_median(column)) for column in shares)
+    return (
+        f"{measured} In the paper one column became colour-agnostic and the other colour-specific, and which"
+        f" of them did changed from run to run. Here the medians of the two columns are {one} and {other}."
+    )
+
+
+def _median(column: NDArray[np.float64]) -> float:
+    return float(np.nanmedian(column)) if np.isfinite(column).any() else np.nan
+
+
+def specificity_table(shares: Shares) -> str:
+    """Return how colourful the kernels of each column are."""
+    rows = []
+    for number, column in enumerate(shares, 1):
+        known = column[np.isfinite(column)]
+        spread = (np.median(known), known.min(), known.max()) if len(known) else 3 * (np.nan,)
+        extremes = int((known < RANDOM / 2).sum()), int((known > RANDOM).sum())
+        rows.append((f"Column {number}", f"{len(column)}", *map(percent, spread), *map(str, extremes)))
+    return table(
+        ("", "Kernels", "Median", "Least", "Most", "Below 1/3", "Above 2/3"),
+        rows,
+        "Share of colour in the kernels' energy",
+    )
 
 
 def kernels(weights: NDArray[np.float32], columns: int, pixels: int) -> bytes:
@@ -99,12 +169,10 @@ def _as_colours(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _tile(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay pictures of shape (n, height, width, 4) in rows with transparent gaps between them."""
-    count, height, width, _ = pictures.shape
+    count, height, width, channels = pictures.shape
     across = min(KERNELS_PER_ROW, count)
-    down = math.ceil(count / across)
-    step_y, step_x = height + KERNEL_GAP, width + KERNEL_GAP
-    sheet = np.zeros((down * step_y - KERNEL_GAP, across * step_x - KERNEL_GAP, 4), np.uint8)
-    for position, picture in enumerate(pictures):
-        y, x = position // across * step_y, position % across * step_x
-        sheet[y : y + height, x : x + width] = picture
-    return sheet
+    gaps = [(0, -count % across), (0, KERNEL_GAP), (0, KERNEL_GAP), (0, 0)]
+    grid = np.pad(pictures, gaps).reshape(-1, across, height + KERNEL_GAP, width + KERNEL_GAP, channels)
+    rows, _, step_y, step_x, _ = grid.shape
+    sheet = grid.swapaxes(1, 2).reshape(rows * step_y, across * step_x, channels)
+    return sheet[:-KERNEL_GAP, :-KERNEL_GAP]

@@ -1,0 +1,182 @@
+"""Everything that the report shows: what the other stages wrote, read once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from alexnet.core import durations
+from alexnet.core import stage as places
+from alexnet.core.errors import UserError
+from alexnet.core.files import sha256_of
+from alexnet.core.params import flattened, load_yaml, read
+from alexnet.core.reading import REMEDY, read_json, read_rows
+from alexnet.evaluation.ensemble import Ensemble, count_ensemble
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import Predictions, Rates, load_predictions
+from alexnet.feed.params import Augment
+from alexnet.report.params import Report
+from alexnet.report.photographs import Photographs
+from alexnet.report.publishing import PAGES, Published, PublishedPages
+from alexnet.retrieval.summary import RetrievalSummary
+from alexnet.store.counts import Counts, Skipped
+from alexnet.store.statistics import Statistics, StatisticsSummary, read_statistics
+from alexnet.training.measures import EpochRow
+from alexnet.training.results import Run, read_history
+
+RECIPE_SECTIONS = ("augment", "model", "train")
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where the results lie."""
+
+    params: Path = places.PARAMS_FILE
+    printed: Path = Path("profiles/imagenet-2012-paper.yaml")
+    run_in_2012: Path = Path("profiles/imagenet-2012-source.yaml")
+    predictions: Path = places.PREDICTIONS
+    records: Path = places.RECORDS
+    statistics: Path = places.STATISTICS
+    retrieval: Path = places.REPORTS / "retrieval.json"
+    pages: Path = PAGES
+    durations: Path = durations.FOLDER
+    data: Path = places.REPORTS / "data.json"
+    skipped: Path = places.REPORTS / "skipped.csv"
+    rgb_pca: Path = places.REPORTS / "rgb_pca.json"
+    history: Path = places.REPORTS / "training/history.csv"
+    run: Path = places.REPORTS / "training/run.json"
+    model: Path = places.WEIGHTS
+
+
+class Recipes(NamedTuple):
+    """The recipe's parameters by dotted key: of this run, as the paper prints and as the authors ran."""
+
+    ours: dict[str, Any]
+    printed: dict[str, Any]
+    run_in_2012: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Everything that the report shows.
+
+    Attributes:
+        params: the text of the parameters file.
+        seeds: by section.
+        share_ties: whether equal scores share the credit.
+        rates: of the predictions; None if the split has no labels.
+        ensemble: None if `report.ensemble` names no other networks.
+        durations: seconds of each stage, as last run in this folder.
+        history: the epochs in order, at least one, numbered from 1.
+        kernels: weights of conv1, (kernels, 3, height, width), column 1's first.
+    """
+
+    params: str
+    recipes: Recipes
+    seeds: dict[str, int]
+    share_ties: bool
+    augment: Augment
+    predictions: Predictions
+    rates: Rates | None
+    photographs: Photographs
+    statistics: Statistics
+    rgb_pca: StatisticsSummary
+    retrieval: RetrievalSummary
+    experiments: tuple[Published, ...]
+    ensemble: Ensemble | None
+    durations: dict[str, float]
+    data: Counts
+    skipped: tuple[Skipped, ...]
+    history: tuple[EpochRow, ...]
+    run: Run
+    kernels: NDArray[np.float32]
+
+
+def read_facts(files: ResultFiles) -> Facts:
+    """Read all the result `files`.
+
+    Raises:
+        UserError: a file is missing or not what its stage writes, or files are of different runs; the message
+            names them.
+    """
+    run, found = read_json(files.run, Run), load_predictions(files.predictions)
+    params = load_yaml(files.params)
+    share_ties = read(files.params, Evaluate).ties == "fractional"
+    others = read(files.params, Report).ensemble
+    recipes = Recipes(
+        *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
+    )
+    kernels = _read_kernels(files.model, run.columns)
+    _refuse_other_weights(files, found, run)
+    _refuse_another_recipe(files, recipes.ours)
+    return Facts(
+        params=files.params.read_text(encoding="utf-8", errors="replace"),
+        recipes=recipes,
+        seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
+        share_ties=share_ties,
+        augment=read(files.params, Augment),
+        predictions=found,
+        rates=found.rates(share_ties) if found.labelled else None,
+        photographs=Photographs(files.records),
+        statistics=read_statistics(files.statistics),
+        rgb_pca=read_json(files.rgb_pca, StatisticsSummary),
+        retrieval=read_json(files.retrieval, RetrievalSummary),
+        experiments=tuple(read_json(files.pages, PublishedPages).pages),
+        ensemble=count_ensemble(files.predictions, others, share_ties) if others else None,
+        durations=durations.read_durations(files.durations),
+        data=read_json(files.data, Counts),
+        skipped=tuple(read_rows(files.skipped, Skipped, list(Skipped.model_fields))),
+        history=read_history(files.history),
+        run=run,
+        kernels=kernels,
+    )
+
+
+def recipe_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of the sections that make the recipe, dotted."""
+    return flattened({name: params.get(name, {}) for name in RECIPE_SECTIONS})
+
+
+def _refuse_other_weights(files: ResultFiles, found: Predictions, run: Run) -> None:
+    """Compare the weights that predicted and those that were trained with the weights at hand."""
+    at_hand = sha256_of(files.model)
+    for path, made_with in ((files.predictions / "about.json", found.weights), (files.run, run.weights)):
+        if made_with and made_with != at_hand:
+            raise UserError(
+                f"{path}: of the weights {made_with[:12]}…, but {files.model} has {at_hand[:12]}…:"
+                f" they are of different runs. {REMEDY}"
+            )
+
+
+def _refuse_another_recipe(files: ResultFiles, ours: dict[str, Any]) -> None:
+    """Compare what the weights say of their network with the parameters that the report names."""
+    with safe_open(files.model, framework="numpy") as tensors:
+        about = json.loads((tensors.metadata() or {}).get("alexnet", "{}"))
+    for key, value in recipe_of({"model": about.get("model", {})}).items():
+        if key in ours and ours[key] != value:
+            raise UserError(
+                f"{files.model}: trained with {key}: {value}, but {files.params} has {ours[key]}: they are of"
+                f" different recipes. {REMEDY}"
+            )
+
+
+def _read_kernels(path: Path, columns: int) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
+    if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
+        raise UserError(
+            f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
+            f"width) with kernels divisible by the {columns} columns. {REMEDY}"
+        )
+    return kernels

@@ -1,0 +1,51 @@
+"""The pages of the experiments: how one is written, and the list of those that the report links to.
+
+The list is in Git, and the report depends on it. The pages themselves are no dependency of the report, or DVC
+would run all of those pipelines first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alexnet.core.files import write_json
+from alexnet.core.reading import Written, read_json
+from alexnet.core.stage import REPORTS
+from alexnet.report.page import Part, write_page
+
+PAGES = Path("experiments/pages.json")
+FOLDER = REPORTS / "experiments"
+
+
+class Published(Written):
+    """An experiment's page: the name of its files without a suffix, and what it found."""
+
+    name: str
+    title: str
+    summary: str
+
+
+class PublishedPages(Written):
+    """The content of `PAGES`, by name."""
+
+    pages: list[Published]
+
+
+def publish(out: Path, name: str, title: str, summary: str, parts: Sequence[Part]) -> None:
+    """Write the page `name` into the folder `out`. If the report looks there, it lists the page from now on.
+
+    Arguments as of `write_page`.
+    """
+    write_page(out / name, title, summary, parts)
+    if out == FOLDER:
+        list_page(name, title, summary)
+
+
+def list_page(name: str, title: str, summary: str, pages: Path = PAGES) -> None:
+    """Enter the page of the experiment `name` into `pages`, in place of an older one."""
+    listed = read_json(pages, PublishedPages).pages if pages.exists() else []
+    others = [page for page in listed if page.name != name]
+    entries = [*others, Published(name=name, title=title, summary=summary)]
+    ordered = PublishedPages(pages=sorted(entries, key=lambda page: page.name))
+    write_json(pages, ordered.model_dump())

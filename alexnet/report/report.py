@@ -1,0 +1,75 @@
+"""The report: all topics on one page, and the tables beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alexnet.core.files import replacing
+from alexnet.evaluation.confusion import per_class
+from alexnet.report.facts import Facts
+from alexnet.report.page import Part, write_page
+from alexnet.report.params import Report
+from alexnet.report.text import short
+from alexnet.report.topics import (
+    calibration,
+    classes,
+    curves,
+    ensemble,
+    errors,
+    experiments,
+    guesses,
+    kernels,
+    neighbours,
+    pictures,
+    provenance,
+)
+
+TOPICS = (
+    errors,
+    ensemble,
+    guesses,
+    classes,
+    calibration,
+    neighbours,
+    curves,
+    kernels,
+    pictures,
+    experiments,
+    provenance,
+)
+
+
+def write_report(facts: Facts, settings: Report, folder: Path) -> None:
+    """Write all that people open into `folder`.
+
+    ``report.html`` and ``report.md`` with ``figures/``; ``per_class.csv`` with each class' errors; and
+    ``confusion.csv``, one row per picture, which DVC draws. The two tables are empty without labels. Equal
+    facts and settings give equal bytes.
+    """
+    for old in (folder / "figures").glob("*.*"):
+        old.unlink()
+    parts = all_parts(facts, settings)
+    write_page(folder / "report", settings.title, errors.summary(facts), parts, "figures")
+    _write_tables(facts, folder)
+
+
+def all_parts(facts: Facts, settings: Report) -> list[Part]:
+    """Return the parts of the page."""
+    return [part for topic in TOPICS for part in topic.topic(facts, settings)]
+
+
+def _write_tables(facts: Facts, folder: Path) -> None:
+    found = facts.predictions
+    wrong = pd.DataFrame(columns=["wnid", "words", "images", "top1_error", "top5_error"])
+    taken = pd.DataFrame(columns=["actual", "predicted"])
+    if found.labelled:
+        wrong = per_class(found, facts.share_ties)
+        likeliest, _ = found.guesses(1)
+        names = np.array([f"{short(words)} ({wnid})" for wnid, words in found.classes])
+        taken = pd.DataFrame({"actual": names[found.labels], "predicted": names[likeliest[:, 0]]})
+    for name, table in (("per_class", wrong), ("confusion", taken)):
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)

@@ -1,0 +1,184 @@
+"""Which classes the network gets wrong, and what it takes them for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from alexnet.evaluation.confusion import confusion, most_confused, per_class
+from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.facts import Facts
+from alexnet.report.markup import fold, table, warning
+from alexnet.report.page import Figure, Part
+from alexnet.report.params import Report
+from alexnet.report.text import NOTHING, percent, printable, short
+
+PAIRS = 20
+# Up to this many classes every row is named, and up to this many every cell has its number.
+NAMED = 40
+NUMBERED = 20
+# With more classes, this many rows in all are named.
+MARKED = 28
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return the confusion matrix, the most confused pairs, and the error of every class."""
+    found = facts.predictions
+    if not found.labelled:
+        return ["## Classes", "Without labels no class has an error rate."]
+    guesses, _ = found.guesses(1)
+    matrix = confusion(found.labels, guesses[:, 0], len(found.classes))
+    parts: list[Part] = [
+        "## Classes",
+        _figure(matrix, [short(words) for _, words in found.classes], settings.figure_dpi),
+        confused_table(facts, matrix),
+        fold("The error rates of every class", class_table(per_class(found, facts.share_ties))),
+    ]
+    absent = [short(words) for (_, words), row in zip(found.classes, matrix, strict=True) if not row.any()]
+    if absent:
+        parts.append(
+            warning(
+                f"{len(absent):,} of the classes have no picture in this split, so they have no error rate:"
+                f" {', '.join(absent[:10])}{', …' if len(absent) > 10 else ''}."
+            )
+        )
+    return parts
+
+
+def _figure(matrix: NDArray[np.int64], names: list[str], dpi: int) -> Figure:
+    order = (
+        ""
+        if len(names) <= NAMED
+        else " Classes that are taken for one another stand next to each other; some of the rows are named,"
+        " and mistakes are drawn larger than their cells."
+    )
+    return drawn(
+        "confusion",
+        lambda dress: confusion_matrix(matrix, names, dpi, dress),
+        f"Confusion matrix of {len(names):,} classes: {percent(float(np.trace(matrix) / matrix.sum()))} of"
+        f" {matrix.sum():,} pictures lie on the diagonal.",
+        "What each class was taken for. A row is a true class; the colours follow the square root of its"
+        f" shares, so that rare mistakes show.{order}",
+        least=560,
+    )
+
+
+def confused_table(facts: Facts, matrix: NDArray[np.int64]) -> str:
+    """Return the pairs of classes that are most often confused."""
+    words = [printable(words) for _, words in facts.predictions.classes]
+    pairs = most_confused(matrix, PAIRS)
+    return table(
+        ("True class", "Taken for", "Pictures", "Of the class"),
+        [(words[t], words[g], f"{count:,}", percent(count / matrix[t].sum())) for t, g, count in pairs],
+        "Most confused",
+        "" if pairs else "No picture's likeliest label was wrong.",
+        names=2,
+        sortable=True,
+    )
+
+
+def class_table(errors: pd.DataFrame) -> str:
+    """Return the error of every class, the worst first; `errors` as `per_class` returns them."""
+    worst_first = errors.sort_values(["top1_error", "top5_error"], ascending=False, kind="stable")
+    return table(
+        ("Class", "WNID", "Pictures", "Top-1", "Top-5"),
+        [
+            (
+                printable(row.words),
+                printable(row.wnid),
+                f"{row.images:,}",
+                *(percent(error) if row.images else NOTHING for error in (row.top1_error, row.top5_error)),
+            )
+            for row in worst_first.itertuples()
+        ],
+        "Error rates by class",
+        "Over ten patches. per_class.csv holds the same.",
+        names=2,
+        sortable=True,
+    )
+
+
+def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dress: Dress = LIGHT) -> bytes:
+    """Draw each true class' row: the shares of its pictures that were taken for each class.
+
+    The scale of colours is the square root, so that rare mistakes show. Beyond `NAMED` classes the
+    rows are ordered by `by_likeness` and some of them named, and a mistake is drawn larger than its
+    cell, which would be less than a pixel.
+
+    Args:
+        matrix: counts, (classes, classes), a true class a row.
+        names: of the classes, short.
+        dpi: pixels per inch; the figure is 7.4 inches wide.
+    """
+    count = len(matrix)
+    order = np.arange(count) if count <= NAMED else by_likeness(matrix)
+    with np.errstate(invalid="ignore"):
+        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))[np.ix_(order, order)]
+    labels = [names[place] for place in order]
+    colours = LinearSegmentedColormap.from_list("shares", _stops(dress))
+    with canvas(dress, dpi, 7.4, 6.3) as (figure, png):
+        axes = figure.add_subplot(facecolor="none")
+        shown = shares if count <= NAMED else _thickened(shares, max(1, count // 250))
+        image = axes.imshow(np.sqrt(shown), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+        _name_rows(axes, labels)
+        if count <= NUMBERED:
+            _number_cells(axes, matrix, shares, dress)
+        axes.set_xlabel("taken for")
+        axes.set_ylabel("true class")
+        bar = figure.colorbar(
+            image, ax=axes, shrink=0.6, ticks=np.sqrt([0, 0.01, 0.1, 0.25, 0.5, 1]), pad=0.01
+        )
+        bar.ax.yaxis.set_major_formatter(lambda root, _: f"{root**2:.0%}")
+        bar.outline.set_visible(False)
+        bar.set_label("of the true class' pictures")
+    return png.getvalue()
+
+
+def _stops(dress: Dress) -> list[tuple[float, str]]:
+    # One picture of fifty is to be seen at once, hence the early step away from the ground.
+    return [(0.0, dress.paper), (0.12, dress.tint), (0.5, dress.middle), (1.0, dress.top1)]
+
+
+def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return an order of the classes in which those that are taken for one another stand together.
+
+    The leaves of average linkage, the distance of two classes being 1 less the mean share of their
+    pictures that were taken for the other.
+    """
+    with np.errstate(invalid="ignore"):
+        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
+    distance = 1 - (shares + shares.T) / 2
+    np.fill_diagonal(distance, 0)
+    return np.asarray(leaves_list(linkage(squareform(distance, checks=False), "average")), np.int64)
+
+
+def _thickened(shares: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Let each cell show the largest share within `reach` of it."""
+    padded = np.pad(shares, reach)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(windows.max((2, 3)))
+
+
+def _name_rows(axes: Axes, labels: list[str]) -> None:
+    count = len(labels)
+    places = range(count) if count <= NAMED else np.linspace(0, count - 1, MARKED).round().astype(int)
+    names = [labels[place] for place in places]
+    size = 8.5 if count <= NUMBERED else 7
+    axes.set_yticks(list(places), names, fontsize=size)
+    if count <= NAMED:
+        axes.set_xticks(list(places), names, fontsize=size, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks([])
+    axes.tick_params(length=0 if count <= NAMED else 2)
+    axes.spines[:].set_visible(count > NAMED)
+
+
+def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], dress: Dress) -> None:
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        colour = dress.paper if shares[row, column] > 0.45 else dress.ink
+        axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8, color=colour)

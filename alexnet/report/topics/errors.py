@@ -1,0 +1,228 @@
+"""The error rates and how far to trust them, beside the paper's, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from alexnet.core.progress import duration
+from alexnet.report import paper
+from alexnet.report.facts import Facts
+from alexnet.report.markup import table, warning
+from alexnet.report.page import Part
+from alexnet.report.params import Report
+from alexnet.report.rates import comparable_table, describe_data, error_rates
+from alexnet.report.text import NOTHING, percent, printable
+
+OTHER_DATA = "\N{DAGGER}"
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return our error rates, the paper's tables with our rows, and what differs in data and recipe."""
+    return [
+        *opening(facts),
+        "## Beside the paper",
+        _verdict(facts),
+        table_1(facts),
+        table_2(facts),
+        differences(facts),
+        recipe_differences(facts),
+    ]
+
+
+def summary(facts: Facts) -> str:
+    """Return the report in a sentence or two."""
+    images, classes = len(facts.predictions), facts.data.classes
+    if facts.rates is None:
+        return (
+            f"Of {classes:,} classes, the network named the five likeliest for each of the {images:,}"
+            f" pictures of the split {facts.predictions.split}. Their labels are not known, so there is no"
+            " error rate."
+        )
+    return (
+        f"Of {images:,} pictures of {classes:,} classes, the network's likeliest label is wrong for"
+        f" {percent(facts.rates.top1)}; for {percent(facts.rates.top5)} the right label is not among its five"
+        " likeliest."
+    )
+
+
+def opening(facts: Facts) -> Iterator[str]:
+    """Yield the error rates and what must be known to read them."""
+    found = facts.predictions
+    if facts.rates is None:
+        form = ", in the format of the ILSVRC server," if found.ids else ""
+        yield warning(
+            "Without labels nothing can be counted. The guesses, five for each picture"
+            f"{form} are in data/predictions/{found.guesses_file}."
+        )
+        return
+    rates = error_rates(facts)
+    yield "<!-- headline -->"
+    yield table(
+        ("", "Error", "95% interval", "Guessing"),
+        [(rate.name, percent(rate.error), rate.interval, percent(rate.chance)) for rate in rates],
+        f"Error rates on {len(found):,} pictures",
+    )
+    top1, top5, *_ = rates
+    yield (
+        f"Guessing would be wrong for {percent(top1.chance)} (top-1) and {percent(top5.chance)} (top-5). The"
+        f" mean loss over ten patches is {found.loss():.2f} nats. Ten patches are the four corners and the"
+        " centre with their mirror images, and the outputs are averaged; one patch is the centre. The"
+        " intervals are exact binomial 95% intervals (Clopper and Pearson): they say how precisely this many"
+        " pictures measure the error rate of these weights, not what another seed would give."
+    )
+    if found.split == "train":
+        yield warning(
+            "These are the pictures that the network was trained on: the rates say how well it remembers"
+            " them, not how well it would do on others."
+        )
+    if top5.by_definition:
+        yield warning(
+            f"There are only {facts.data.classes} classes, so five guesses name every class: the top-5 error"
+            " is zero by definition and says nothing."
+        )
+    if top1.bounds[0] <= top1.chance <= top1.bounds[1]:
+        yield warning("The top-1 error cannot be told apart from guessing, which lies in its interval.")
+
+
+def _verdict(facts: Facts) -> str:
+    comparable = comparable_table(facts)
+    if facts.rates is None:
+        return warning("These pictures have no public labels, so the tables have no row of this run.")
+    if comparable:
+        return (
+            f"The pictures evaluated are the paper's own set (Table {comparable}), so these error rates may"
+            " be compared with those of its single CNN trained without other data. What else differs is"
+            " listed below the tables."
+        )
+    train = facts.data.splits.get("train")
+    trained = f" and {train.pictures:,} training pictures" if train else ""
+    return warning(
+        "These error rates cannot be compared with the paper's. This network was evaluated on"
+        f" {describe_data(facts)}, with {facts.data.classes:,} classes{trained}; the paper's had 1,000"
+        " classes and 1.2 million training pictures. A lower number here does not mean a better network."
+    )
+
+
+def table_1(facts: Facts) -> str:
+    """Return the paper's Table 1 with our rows added."""
+    rows = [(row.model, _printed(row.top1), _printed(row.top5)) for row in paper.TABLE_1]
+    ours = [(name, percent(top1), percent(top5)) for name, top1, top5 in _ours(facts, 1)]
+    note = f"One patch: from the paper's text, not its table.{_explained(_mark(facts, 1))}"
+    return table(
+        ("Model", "Top-1", "Top-5"),
+        [*rows, *ours],
+        "The paper's Table 1: ILSVRC-2010 test set",
+        note,
+        ours=range(len(rows), len(rows) + len(ours)),
+        others=_by_others(paper.TABLE_1),
+    )
+
+
+def table_2(facts: Facts) -> str:
+    """Return the paper's Table 2 with our rows added."""
+    rows = [(row.model, *map(_printed, (row.top1_val, row.top5_val, row.top5_test))) for row in paper.TABLE_2]
+    tested = facts.predictions.split == "test"
+    ours = [
+        (name, NOTHING, NOTHING, percent(top5)) if tested else (name, percent(top1), percent(top5), NOTHING)
+        for name, top1, top5 in _ours(facts, 2)
+    ]
+    note = (
+        "* pre-trained on the ImageNet 2011 Fall release. The authors' logs give 40.66%, 18.21% for 1 CNN and"
+        f" 38.99%, 16.62% for 1 CNN*.{_explained(_mark(facts, 2))}"
+    )
+    return table(
+        ("Model", "Top-1, val", "Top-5, val", "Top-5, test"),
+        [*rows, *ours],
+        "The paper's Table 2: ILSVRC-2012",
+        note,
+        ours=range(len(rows), len(rows) + len(ours)),
+        others=_by_others(paper.TABLE_2),
+    )
+
+
+def _by_others(published: Sequence[paper.Table1Row | paper.Table2Row]) -> list[int]:
+    return [number for number, row in enumerate(published) if row.by_others]
+
+
+def _ours(facts: Facts, number: int) -> list[tuple[str, float, float]]:
+    """Return name, top-1 and top-5 error of our rows in the paper's table of that number."""
+    if facts.rates is None:
+        return []
+    rates, mark = facts.rates, _mark(facts, number)
+    rows = [
+        (f"This run{mark}", rates.top1, rates.top5),
+        (f"This run, one patch{mark}", rates.top1_one_patch, rates.top5_one_patch),
+    ]
+    if facts.ensemble:
+        together = facts.ensemble.together
+        rows.append((f"{facts.ensemble.name}, averaged{mark}", together.top1, together.top5))
+    return rows
+
+
+def _explained(mark: str) -> str:
+    return f"{mark} on other data than this table's: not comparable." if mark else ""
+
+
+def _mark(facts: Facts, number: int) -> str:
+    return "" if facts.rates is None or comparable_table(facts) == number else f" {OTHER_DATA}"
+
+
+def _printed(error: float | None) -> str:
+    return NOTHING if error is None else f"{error:.1f}%"
+
+
+def differences(facts: Facts) -> str:
+    """Return what the error rates are measured on and with, in the paper and here (Sections 2 to 6)."""
+    data, run, found = facts.data, facts.run, facts.predictions
+    train = data.splits.get("train")
+    networks = f"one, or {len(facts.ensemble.members)}, as the rows say" if facts.ensemble else "one"
+    rows = (
+        ("Data set", paper.DATA_SET, describe_data(facts)),
+        ("Classes", f"{paper.CLASSES:,}", f"{data.classes:,}"),
+        ("Training pictures", paper.TRAINING_PICTURES, f"{train.pictures:,}" if train else NOTHING),
+        ("Pictures evaluated", paper.EVALUATED_PICTURES, f"{len(found):,} ({found.split})"),
+        ("Recipe", "as printed", run.recipe),
+        ("Epochs", paper.EPOCHS, f"{len(facts.history):,}"),
+        ("Batch size", paper.BATCH_SIZE, f"{run.batch_size:,}"),
+        ("Columns", paper.COLUMNS, f"{run.columns}"),
+        ("Parameters", paper.PARAMETERS, f"{run.parameters:,}"),
+        ("Patches averaged", "ten", "ten"),
+        ("Networks averaged", "one, five or seven, as the rows say", networks),
+        ("Weights evaluated", "not said", "those after the last epoch"),
+        ("Devices", paper.DEVICES, run.devices),
+        ("Training time", paper.TRAINING_TIME, duration(run.seconds)),
+    )
+    return table(("", "The paper", "This run"), rows, "What the numbers rest on", numeric=False)
+
+
+def recipe_differences(facts: Facts) -> str:
+    """Return the recipe's parameters in which this run departs from the paper."""
+    ours, printed, run_in_2012 = facts.recipes
+    rows = [
+        (key, _shown(printed.get(key)), _shown(run_in_2012.get(key)), _shown(value))
+        for key, value in ours.items()
+        if key != "train.seed" and value != printed.get(key)
+    ]
+    if not rows:
+        return "Every parameter of the recipe is the one that the paper prints."
+    return table(
+        ("Parameter", "As printed", "As run in 2012", "This run"),
+        rows,
+        "Where the recipe departs from the printed one",
+        "As printed and as run: what profiles/imagenet-2012-paper.yaml and"
+        " profiles/imagenet-2012-source.yaml set; if the paper gives no number, our choice.",
+        numeric=False,
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
+    return printable(str(value))

@@ -1,0 +1,112 @@
+"""Figure 4 of the paper, right: the nearest training pictures, and how well short codes find them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from alexnet.report.facts import Facts
+from alexnet.report.markup import table, warning
+from alexnet.report.page import Figure, Figures, Part
+from alexnet.report.params import Report
+from alexnet.report.photographs import GAP, Photograph, opaque, webp
+from alexnet.report.text import NOTHING, percent, printable, short
+from alexnet.retrieval.summary import Example
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return queries beside their nearest training pictures, and the table of codes against exact search."""
+    found = facts.retrieval
+    examples = [_example(facts, example, number) for number, example in enumerate(found.examples, 1)]
+    figures = tuple(figure for figure in examples if figure is not None)
+    return [
+        "## Nearest pictures",
+        f"Pictures that excite the {found.dimensions:,} neurons of fc7 alike are alike to the network"
+        " (Section 6 of the paper). The distance is the Euclidean one between the activations of the centre"
+        f" patches, and the search among {found.pictures:,} training pictures is exact.",
+        Figures(
+            figures,
+            f"Pictures of the split {facts.predictions.split}, drawn by a fixed seed (large), and the six"
+            " training pictures nearest to each, the nearest first, as in the paper's Figure 4.",
+            across=2,
+        )
+        if figures
+        else warning("None of these pictures could be read."),
+        _agreement(facts),
+        codes_table(facts),
+    ]
+
+
+def _example(facts: Facts, example: Example, number: int) -> Figure | None:
+    found, training = facts.predictions, facts.photographs.records("train")
+    query = facts.photographs.pixels(found.split, example.query)
+    others = {record: facts.photographs.pixels("train", record) for record in example.nearest}
+    readable = {record: other for record, other in others.items() if other is not None}
+    if query is None or training is None or not readable:
+        return None
+
+    def words(label: int) -> str:
+        return short(found.classes[label][1])
+
+    name = printable(str(found.names[example.query]))
+    true = words(int(found.labels[example.query])) if found.labelled else ""
+    names = [words(int(training.labels[record])) for record in readable]
+    grouped = ", ".join(f"{names.count(one)} × {one}" for one in dict.fromkeys(names))
+    distances = ", ".join(f"{distance:.1f}" for distance in example.distances)
+    return Figure(
+        f"neighbours-{number}",
+        beside_six(query, [*readable.values()]),
+        f"{f'{name}: {true}' if true else name}; nearest training pictures: {', '.join(names)}; distances"
+        f" {distances}.",
+        caption=f"{true or name}. Nearest: {grouped}",
+    )
+
+
+def beside_six(query: Photograph, others: Sequence[Photograph]) -> bytes:
+    """Set a photograph beside six others, half as large, in two rows of three (Figure 4, right)."""
+    half = (len(query) - GAP) // 2
+    sheet = np.zeros((len(query), len(query) + 3 * (GAP + half) + GAP, 4), np.uint8)
+    sheet[:, : len(query)] = opaque(query)
+    for place, other in enumerate(others[:6]):
+        small = np.asarray(Image.fromarray(other).resize((half, half), Image.Resampling.LANCZOS))
+        top, left = place // 3 * (half + GAP), len(query) + 2 * GAP + place % 3 * (half + GAP)
+        sheet[top : top + half, left : left + half] = opaque(small)
+    return webp(Image.fromarray(sheet))
+
+
+def _agreement(facts: Facts) -> str:
+    found = facts.retrieval
+    if found.same_class_exact is None or found.same_class_codes is None:
+        return "Whether neighbours show the same class cannot be said without labels."
+    return (
+        f"Of the {found.neighbours} nearest pictures, {percent(found.same_class_exact)} show the class of the"
+        f" query; of the {found.neighbours} that the short codes find (the nearest among the"
+        f" {found.shortlist} best by Hamming distance), {percent(found.same_class_codes)}. This was measured"
+        f" on {found.queries:,} queries."
+    )
+
+
+def codes_table(facts: Facts) -> str:
+    """Return how many of the exact neighbours are among the first by code, and what either search costs."""
+    found = facts.retrieval
+    return table(
+        ("First by code", "Auto-encoder", "Random signs", "Chance"),
+        [
+            (f"{row.candidates:,}", *map(percent, (row.learned, row.random, chance)))
+            for row in found.candidates
+            for chance in [min(1.0, row.candidates / found.pictures)]
+        ],
+        f"Recall of the {found.neighbours} nearest by codes of {found.code_bits} bits",
+        "The share of the exact nearest pictures that is among this many first by Hamming distance; random"
+        " signs are those of as many random projections. Exact search:"
+        f" {_cost(found.milliseconds_exact, found.exact_megabytes)}; by code:"
+        f" {_cost(found.milliseconds_codes, found.code_megabytes)}. Times as measured where this ran.",
+    )
+
+
+def _cost(milliseconds: float, megabytes: float) -> str:
+    if not milliseconds:
+        return NOTHING
+    return f"{milliseconds:.3g} ms per query, {megabytes:.3g} MB to search"

@@ -1,0 +1,177 @@
+"""What the network learnt from: the pictures, their colours, and the patches it was shown."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from alexnet.core.draws import generator
+from alexnet.feed.colour import colour_shift
+from alexnet.feed.order import training_epoch
+from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.facts import Facts
+from alexnet.report.markup import fold, table, warning
+from alexnet.report.page import Figure, Figures, Part
+from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
+from alexnet.report.params import Report
+from alexnet.report.photographs import GAP, Photograph, opaque, webp
+from alexnet.report.text import MINUS, percent, printable, short
+from alexnet.store.statistics import StatisticsSummary
+
+SKIPPED_SHOWN = 20
+AUGMENTED = 4
+EPOCHS_SHOWN = 5
+SEED = 2012
+PATCH = 224
+# A component is drawn this many standard deviations to either side of the mean colour.
+DEVIATIONS_SHOWN = 2
+
+
+def topic(facts: Facts, settings: Report) -> list[Part]:
+    """Return patches as training cut them, the components of RGB beside the authors', and the counts."""
+    patches = _augmented(facts)
+    return [
+        "## Patches and colours",
+        Figures(
+            patches,
+            f"Training pictures (first) and the patches that epochs 1 to {EPOCHS_SHOWN} cut from them: place,"
+            " mirroring and colour shift as drawn for this run (Section 4.1 of the paper). The colour shift"
+            " as printed is only a few grey levels.",
+        )
+        if patches
+        else warning("None of the training pictures could be read."),
+        "The colour noise of training shifts a picture along these three directions. The authors' values,"
+        " shipped with their cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
+        components_table(facts),
+        drawn(
+            "rgb_components",
+            lambda dress: rgb_components(facts.rgb_pca, settings.figure_dpi, dress),
+            "Three strips of colour, one per component, from two standard deviations below the mean colour"
+            " to two above.",
+            "The colours along each component, through the mean colour.",
+            width=480,
+        ),
+        table(
+            ("", "Red", "Green", "Blue"),
+            [
+                (name, *(f"{mean:.2f}" for mean in means))
+                for name, means in (("This run", facts.rgb_pca.channel_means), ("The authors", CHANNEL_MEANS))
+            ],
+            "Channel means, in grey levels",
+            ours=[0],
+        ),
+        "## Data",
+        table(
+            ("Split", "Pictures", "Skipped"),
+            [
+                (name, f"{split.pictures:,}", f"{split.skipped:,}")
+                for name, split in facts.data.splits.items()
+            ],
+            "Pictures",
+        ),
+        fold(f"Why {len(facts.skipped):,} could not be used", skipped_table(facts))
+        if facts.skipped
+        else "No picture was skipped.",
+    ]
+
+
+def _augmented(facts: Facts) -> tuple[Figure, ...]:
+    training, augment = facts.photographs.records("train"), facts.augment
+    if training is None:
+        return ()
+    count = len(training)
+    drawn = np.sort(generator(SEED, "augmented pictures shown").permutation(count)[:AUGMENTED])
+    whole = {int(record): facts.photographs.pixels("train", int(record)) for record in drawn}
+    readable = {record: pixels for record, pixels in whole.items() if pixels is not None}
+    rows = {record: [_in_a_patchs_size(pixels)] for record, pixels in readable.items()}
+    for number in range(1, EPOCHS_SHOWN + 1):
+        epoch = training_epoch(facts.seeds["train"], number, count, augment)
+        for record, pixels in readable.items():
+            noise = epoch.noise[record : record + 1]
+            shift, divisor = colour_shift(noise, facts.statistics, augment, number)
+            top, left = int(epoch.top[record]), int(epoch.left[record])
+            patch = pixels[top : top + PATCH, left : left + PATCH].astype(np.float64)
+            patch = patch[:, ::-1] if epoch.mirrored[record] else patch
+            # What is seen is relative to the mean image, so the source's divisor shrinks the contrast.
+            patch = (patch - 127.5 + (0 if shift is None else shift)) / divisor + 127.5
+            rows[record].append(np.rint(patch.clip(0, 255)).astype(np.uint8))
+    return tuple(
+        Figure(
+            f"patches-{number}",
+            _in_a_row(row),
+            f"{printable(str(training.names[record]))}, a picture of"
+            f" {short(facts.predictions.classes[int(training.labels[record])][1])}, and {EPOCHS_SHOWN}"
+            " patches of it.",
+        )
+        for number, (record, row) in enumerate(rows.items(), 1)
+    )
+
+
+def _in_a_patchs_size(pixels: Photograph) -> Photograph:
+    return np.asarray(Image.fromarray(pixels).resize((PATCH, PATCH), Image.Resampling.LANCZOS))
+
+
+def _in_a_row(photographs: list[Photograph]) -> bytes:
+    """Set photographs of equal size side by side, with transparent gaps."""
+    gap = np.zeros((photographs[0].shape[0], GAP, 4), np.uint8)
+    parts = [part for one in photographs for part in (gap, opaque(one))][1:]
+    return webp(Image.fromarray(np.concatenate(parts, 1)))
+
+
+def components_table(facts: Facts) -> str:
+    """Return the principal components of the RGB values beside the authors' (Section 4.1)."""
+    pca = facts.rgb_pca
+    variance = sum(pca.eigenvalues_unit)
+    components = zip(
+        pca.standard_deviations, RGB_STANDARD_DEVIATIONS, pca.eigenvalues_unit, pca.eigenvectors, strict=True
+    )
+    return table(
+        ("Component", "This run", "The authors", "Variance", "Red", "Green", "Blue"),
+        [
+            (
+                f"{number}",
+                f"{deviation:.2f}",
+                f"{theirs:.2f}",
+                percent(eigenvalue / variance if variance else 0.0),
+                *(f"{weight:+.3f}".replace("-", MINUS) for weight in vector),
+            )
+            for number, (deviation, theirs, eigenvalue, vector) in enumerate(components, 1)
+        ],
+        f"Principal components over {pca.images:,} training pictures",
+        "This run, the authors: standard deviations in grey levels, 0 to 255. The sign of a component is"
+        " arbitrary.",
+    )
+
+
+def rgb_components(pca: StatisticsSummary, dpi: int, dress: Dress = LIGHT) -> bytes:
+    """Draw the colours along each RGB component, two standard deviations either side of the mean.
+
+    Along these directions the colour noise (Section 4.1) shifts a picture, by far less. The figure is 4.4
+    by 1.5 inches.
+    """
+    reach = np.linspace(-DEVIATIONS_SHOWN, DEVIATIONS_SHOWN, 256)
+    shifts = np.array(pca.eigenvectors) * np.array(pca.standard_deviations)[:, np.newaxis]
+    colours = np.array(pca.channel_means) + reach[:, np.newaxis] * shifts[:, np.newaxis, :]
+    with one_axes(dress, dpi, height=1.5) as (axes, png):
+        for position, strip in enumerate(np.clip(colours, 0, 255).astype(np.uint8), start=1):
+            extent = (-DEVIATIONS_SHOWN, DEVIATIONS_SHOWN, position + 0.45, position - 0.45)
+            axes.imshow(strip[np.newaxis], aspect="auto", extent=extent, interpolation="nearest")
+        axes.set_ylim(3.5, 0.5)
+        axes.set_yticks([1, 2, 3])
+        axes.set_ylabel("component")
+        axes.set_xticks([-2, -1, 0, 1, 2])
+        axes.set_xlabel("standard deviations from the mean colour")
+        axes.spines[:].set_visible(False)
+    return png.getvalue()
+
+
+def skipped_table(facts: Facts) -> str:
+    """Return the first skipped pictures and why they were skipped."""
+    shown, total = facts.skipped[:SKIPPED_SHOWN], len(facts.skipped)
+    first = f", the first {len(shown)} of {total:,}" if total > len(shown) else ""
+    return table(
+        ("Split", "Picture", "Reason"),
+        [(row.split, printable(row.name), printable(row.reason)) for row in shown],
+        f"Skipped pictures{first}",
+        numeric=False,
+    )

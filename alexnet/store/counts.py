@@ -1,0 +1,28 @@
+"""How many pictures there are, and which were left out: ``data.json`` and ``skipped.csv``."""
+
+from __future__ import annotations
+
+from alexnet.core.reading import Count, Positive, Written
+
+
+class SplitCounts(Written):
+    """The pictures of a split that were stored, and those skipped because they could not be read."""
+
+    pictures: Count
+    skipped: Count
+
+
+class Counts(Written):
+    """The layout of the source, its classes, and the pictures of each split: the content of ``data.json``."""
+
+    layout: str
+    classes: Positive
+    splits: dict[str, SplitCounts]
+
+
+class Skipped(Written):
+    """A picture that was left out: a row of ``skipped.csv``."""
+
+    split: str
+    name: str
+    reason: str

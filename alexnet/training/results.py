@@ -1,0 +1,60 @@
+"""What a training leaves for the report: how it ran, and the table of its epochs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from alexnet.core.errors import UserError
+from alexnet.core.reading import REMEDY, Positive, Written, read_rows
+from alexnet.training.measures import EpochRow
+
+# The dictionary of an epoch, and what the names of its columns begin with.
+NORMS, NORM_COLUMN = "gradient_norms", "gradient_norm_"
+
+
+class Run(Written):
+    """How the network was trained: the content of ``run.json``.
+
+    Attributes:
+        recipe: the network in words.
+        parameter_count: the number of weights and biases of the network.
+        seconds: what all epochs took together.
+        git_commit: with ``+`` if tracked code was changed since; None without version control.
+        weights: the SHA-256 of the file of the weights.
+        parameters: the sections ``augment``, ``model`` and ``train`` that it was trained with.
+    """
+
+    recipe: str
+    seed: int
+    devices: str
+    loader: str
+    precision: str
+    epochs: Positive
+    batch_size: Positive
+    parameter_count: Positive
+    columns: Positive
+    class_count: Positive
+    seconds: float
+    versions: dict[str, str]
+    git_commit: str | None
+    weights: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_history(path: Path) -> tuple[EpochRow, ...]:
+    """Return the epochs of ``history.csv`` in order, at least one, numbered from 1.
+
+    Raises:
+        UserError: the file is missing or not such a one.
+    """
+    columns = [field.name for field in fields(EpochRow) if field.name != NORMS]
+    history = tuple(read_rows(path, EpochRow, columns, {NORMS: NORM_COLUMN}))
+    if not history:
+        raise UserError(f"{path}: holds no epoch. {REMEDY}")
+    if [row.epoch for row in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path}: the epochs are not numbered 1, 2, 3, ... {REMEDY}")
+    return history

@@ -1,0 +1,149 @@
+"""Reading what the other stages wrote, and naming what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import (
+    DATA,
+    EPOCHS,
+    IMAGES,
+    RETRIEVAL,
+    RUN,
+    SETTINGS,
+    WRONG,
+    epoch,
+    made_predictions,
+    two_columns,
+    write_history,
+    write_model,
+    write_results,
+    write_weights,
+)
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import sha256_of
+from alexnet.core.params import load_yaml
+from alexnet.evaluation.predictions import load_predictions, save_predictions
+from alexnet.report.facts import ResultFiles, read_facts
+from alexnet.report.topics import curves
+
+FOLDERS = ("predictions", "records", "durations")
+OF_USERS = ("params", "printed", "run_in_2012", "statistics")
+FILES = [field.name for field in fields(ResultFiles) if field.name not in FOLDERS]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ResultFiles:
+    return write_results(tmp_path)
+
+
+def refusal(files: ResultFiles) -> str:
+    with pytest.raises(UserError) as caught:
+        read_facts(files)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_and_malformed_files_are_named(files: ResultFiles, name: str) -> None:
+    path: Path = getattr(files, name)
+    path.unlink()
+    assert str(path) in refusal(files)
+    if name not in OF_USERS:
+        path.write_text("{not it", encoding="utf-8")
+        assert str(path) in refusal(files)
+
+
+def test_a_value_out_of_range_is_named_and_further_keys_are_ignored(files: ResultFiles) -> None:
+    write_model(files.data, DATA, another=1)
+    assert read_facts(files).data == DATA
+    write_model(files.data, DATA, classes=0)
+    assert f"{files.data}: classes: " in refusal(files)
+    write_model(files.retrieval, RETRIEVAL, same_class_exact=61.0)
+    write_model(files.data, DATA)
+    assert "same_class_exact" in refusal(files)
+
+
+def test_a_mistake_in_a_row_names_its_line(files: ResultFiles) -> None:
+    write_history(files.history, [epoch(1), epoch(2)], val_loss="none")
+    assert "line 3: val_loss" in refusal(files)
+    write_history(files.history, [epoch(1), epoch(2)], gradient_norm_fc8="much")
+    assert "line 3: gradient_norms.fc8" in refusal(files)
+    text = files.history.read_text(encoding="utf-8").rstrip()
+    files.history.write_text(text.rsplit(",", 3)[0], encoding="utf-8")
+    assert "line 3: not as many cells as columns" in refusal(files)
+    header, *rows = text.splitlines()
+    files.history.write_text("\n".join([header.replace("fc8_learning_rate", "x"), *rows]), encoding="utf-8")
+    assert "missing columns: fc8_learning_rate" in refusal(files)
+
+
+def test_the_history_must_be_whole(files: ResultFiles) -> None:
+    assert read_facts(files).history == tuple(epoch(number + 1) for number in range(EPOCHS))
+    write_history(files.history, [epoch(1), epoch(3)])
+    assert "not numbered" in refusal(files)
+    files.history.write_text(files.history.read_text().splitlines()[0], encoding="utf-8")
+    assert "holds no epoch" in refusal(files)
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 11, 11), (39, 3, 11, 11), (40, 363)])
+def test_kernels_of_another_shape_are_refused(files: ResultFiles, shape: tuple[int, ...]) -> None:
+    write_weights(files.model, np.zeros(shape, np.float32))
+    assert "conv1.weight: found shape" in refusal(files)
+
+
+def test_weights_of_another_recipe_are_refused(files: ResultFiles) -> None:
+    recipe = load_yaml(files.params)["model"]
+    write_weights(files.model, two_columns(), recipe)
+    read_facts(files)
+    write_weights(files.model, two_columns(), recipe | {"width": 0.25})
+    told = r"trained with model\.width: 0\.25, but \S+params\.yaml has 1\.0: .* recipes"
+    assert re.search(told, refusal(files))
+    norm = recipe["response_norm"] | {"k": 1.0}
+    write_weights(files.model, two_columns(), recipe | {"response_norm": norm})
+    assert "trained with model.response_norm.k: 1.0" in refusal(files)
+
+
+def test_results_of_other_weights_are_refused(files: ResultFiles) -> None:
+    here, other = sha256_of(files.model), "0" * 64
+    save_predictions(files.predictions, replace(made_predictions(), weights=here))
+    write_model(files.run, RUN, weights=here)
+    assert read_facts(files).predictions.weights == here
+    write_model(files.run, RUN, weights=other)
+    told = f"{files.run}: of the weights {other[:12]}…, but {files.model} has {here[:12]}…"
+    assert refusal(files).startswith(f"{told}: they are of different runs.")
+    write_model(files.run, RUN, weights=here)
+    save_predictions(files.predictions, replace(made_predictions(), weights=other))
+    assert refusal(files).startswith(f"{files.predictions / 'about.json'}: of the weights {other[:12]}…")
+    (files.predictions / "about.json").unlink()
+    assert "run the evaluate stage first" in refusal(files)
+
+
+def test_rates_are_counted_from_the_predictions(files: ResultFiles) -> None:
+    facts = read_facts(files)
+    assert facts.rates is not None
+    assert (facts.rates.top1, facts.rates.top1_one_patch) == (WRONG / IMAGES, WRONG / IMAGES)
+    about = json.loads((files.predictions / "about.json").read_text())
+    assert "weights" not in about
+    blind = replace(load_predictions(files.predictions), labels=np.full(IMAGES, -1), split="test")
+    save_predictions(files.predictions, blind)
+    assert read_facts(files).rates is None
+
+
+def test_a_diverged_loss_is_read_and_drawn(files: ResultFiles) -> None:
+    write_history(files.history, [epoch(1), epoch(2)], train_loss="nan", val_loss="inf")
+    facts = read_facts(files)
+    assert np.isnan(facts.history[-1].train_loss)
+    assert any("| nan |" in part for part in curves.topic(facts, SETTINGS) if isinstance(part, str))
+
+
+def test_durations_and_pictures_may_be_absent(files: ResultFiles) -> None:
+    (files.durations / "evaluate.json").write_text("{", encoding="utf-8")
+    for path in files.records.iterdir():
+        path.unlink()
+    assert read_facts(files).durations == {}

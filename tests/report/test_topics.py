@@ -1,0 +1,290 @@
+"""The numbers that the report shows, and when they may be compared with the paper's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import EPOCHS, HOSTILE, IMAGES, SETTINGS, WRONG, write_results, write_skipped
+
+from alexnet.evaluation.confusion import per_class
+from alexnet.evaluation.intervals import exact_interval
+from alexnet.report.facts import Facts, read_facts
+from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
+from alexnet.report.rates import comparable_table
+from alexnet.report.report import all_parts
+from alexnet.report.summary import terminal_summary
+from alexnet.report.text import enumerated, interval, percent, points, printable, short
+from alexnet.report.topics import (
+    calibration,
+    classes,
+    curves,
+    errors,
+    guesses,
+    kernels,
+    neighbours,
+    pictures,
+    provenance,
+)
+from alexnet.store.counts import SplitCounts
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    return read_facts(write_results(tmp_path_factory.mktemp("results")))
+
+
+def with_data(facts: Facts, **changes: object) -> Facts:
+    return replace(facts, data=facts.data.model_copy(update=changes))
+
+
+def with_predictions(facts: Facts, **changes: object) -> Facts:
+    found = replace(facts.predictions, **changes)  # type: ignore[arg-type]
+    return replace(facts, predictions=found, rates=found.rates() if found.labelled else None)
+
+
+def words(parts: Sequence[Part]) -> str:
+    """Return all text of some parts, without the backslashes of Markdown."""
+    return "\n".join(part for part in parts if isinstance(part, str)).replace("\\", "")
+
+
+def figures(parts: Sequence[Part]) -> list[Figure]:
+    return [
+        figure
+        for part in parts
+        if not isinstance(part, str)
+        for figure in (part.figures if isinstance(part, Figures) else (part,))
+    ]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of the body of every table in some Markdown."""
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| :---")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_both_forms_show_the_numbers(facts: Facts) -> None:
+    low, high = exact_interval(WRONG / IMAGES, IMAGES)
+    parts = all_parts(facts, SETTINGS)
+    for form in (page_as_html("t", "s", parts), page_as_markdown("t", "s", parts)):
+        text = form.replace("\\", "").replace("<wbr>", "")
+        for shown in (
+            "36.0%",
+            "6.0%",
+            f"{100 * low:.1f}% to {100 * high:.1f}%",
+            f"{facts.predictions.loss():.2f} nats",
+            "90.0%",  # guessing among ten classes
+            "37.5%",
+            "18.2%",
+            "121.78",
+            "113.80",
+            "1,234,567",
+            "3 min 20 s",
+            "1 min 15 s",  # of the evaluate stage
+            "not under version control",
+            "fell: to 0.001 at epoch 3",
+            f"those after epoch {EPOCHS}",
+            "61.0% show the class",
+            "codes of 32 bits",
+            "train.learning_rate",
+            "0.02",
+        ):
+            assert shown in text
+
+
+def test_terminal_summary_lists_ours_and_the_papers(facts: Facts) -> None:
+    lines = terminal_summary(facts).splitlines()
+    assert any(re.match(r"  ten patches +36\.0% \(29\.\d% to 43\.\d%\) +6\.0% \(", x) for x in lines)
+    assert "  CNN               37.5%                       17.0%" in lines
+    assert "cannot be compared" in lines[-1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_must_be_known_to_read_the_rates_is_said(facts: Facts) -> None:
+    at_random = np.random.default_rng(0).permutation(facts.predictions.labels)
+    for changed, sentence in (
+        (with_data(facts, classes=4), "zero by definition and says nothing"),
+        (with_predictions(facts, labels=at_random), "cannot be told apart from guessing"),
+        (with_predictions(facts, split="train"), "trained on: the rates"),
+    ):
+        assert sentence in words([*errors.opening(changed)])
+        assert sentence not in words([*errors.opening(facts)])
+    _, table, *_ = errors.opening(with_data(facts, classes=1))
+    assert {row[2] for row in rows(table)[1:]} == {"zero by definition"}
+
+
+WHOLE = {"test": SplitCounts(pictures=150_000, skipped=0), "val": SplitCounts(pictures=49_999, skipped=1)}
+
+
+@pytest.mark.parametrize(
+    ("layout", "count", "split", "table"),
+    [
+        ("ilsvrc-2012", 1000, "val", 2),
+        ("kaggle", 1000, "val", 2),
+        ("ilsvrc-2012", 10, "val", None),
+        ("ilsvrc-2012", 1000, "train", None),
+        ("ilsvrc-2010", 1000, "test", 1),
+        ("ilsvrc-2010", 1000, "val", None),
+        ("folders", 1000, "val", None),
+        ("ilsvrc-2012", 1000, "test", None),  # a part of it
+    ],
+)
+def test_only_the_papers_own_data_is_compared(
+    facts: Facts, layout: str, count: int, split: str, table: int | None
+) -> None:
+    other = with_data(with_predictions(facts, split=split), layout=layout, classes=count, splits=WHOLE)
+    assert comparable_table(other) == table
+    text = words(errors.topic(other, SETTINGS))
+    assert ("cannot be compared with the paper" in text) == (table is None)
+    assert text.count(f"This run {errors.OTHER_DATA}") == (2 if table is None else 1)
+
+
+def test_a_rate_stands_in_its_own_column(facts: Facts) -> None:
+    assert "| **This run †** | **36.0%** | **6.0%** | **—** |" in errors.table_2(facts)
+    tested = errors.table_2(with_predictions(facts, split="test"))
+    assert "| **This run †** | **—** | **—** | **6.0%** |" in tested
+
+
+def test_what_departs_from_the_printed_recipe_is_listed(facts: Facts) -> None:
+    table = errors.recipe_differences(facts).replace("\\", "")
+    assert rows(table)[1:] == [["train.learning_rate", "0.01", "0.01", "0.02"]]
+    same = replace(facts, recipes=facts.recipes._replace(ours=facts.recipes.printed))
+    assert "Every parameter of the recipe is the one" in words(errors.topic(same, SETTINGS))
+
+
+def test_a_split_without_labels_has_no_rate_anywhere(facts: Facts) -> None:
+    blind = with_predictions(facts, labels=np.full(IMAGES, -1))
+    parts = all_parts(blind, SETTINGS)
+    for text in (page_as_html("t", "s", parts), page_as_markdown("t", "s", parts)):
+        assert "no class has an error rate" in text
+        assert "This run, one patch" not in text
+        assert "36.0%" not in text
+    assert "no error rate" in errors.summary(blind)
+    assert "ilsvrc.txt" in words([*errors.opening(blind)])
+    assert "without labels: no error rates" in terminal_summary(blind)
+    # The guesses are shown all the same.
+    assert sum(figure.name.startswith("guesses") for figure in figures(parts)) == guesses.SHOWN
+
+
+def test_skipped_pictures_are_listed_but_no_more_than_twenty(facts: Facts, tmp_path: Path) -> None:
+    assert "1 could not be used" in words(pictures.topic(facts, SETTINGS))
+    assert "No picture was skipped." in words(pictures.topic(replace(facts, skipped=()), SETTINGS))
+    files = write_results(tmp_path)
+    write_skipped(files.skipped, [f"{HOSTILE} {n}" for n in range(30)])
+    table = pictures.skipped_table(read_facts(files))
+    assert table.startswith("**Skipped pictures, the first 20 of 30**")
+    assert len(table.splitlines()) == 2 + 2 + 20
+
+
+def test_the_worst_mistakes_are_the_surest(facts: Facts) -> None:
+    found = facts.predictions
+    worst = guesses.worst_mistakes(facts)
+    assert len(worst) == guesses.SHOWN
+    assert all(found.ten[picture].argmax() != found.labels[picture] for picture in worst)
+    ten = found.ten.copy()
+    ten[50] = np.eye(10)[(found.labels[50] + 3) % 10]
+    assert guesses.worst_mistakes(with_predictions(facts, ten=ten))[0] == 50
+    perfect = with_predictions(facts, ten=np.eye(10)[found.labels])
+    assert "never wrong" in words(guesses.topic(perfect, SETTINGS))
+
+
+def test_classes_are_listed_the_worst_first_and_those_without_pictures_last(facts: Facts) -> None:
+    assert "have no picture in this split" not in words(classes.topic(facts, SETTINGS))
+    _, *found = rows(classes.class_table(per_class(facts.predictions)).replace("\\|", ""))
+    assert sum(int(row[2]) for row in found) == IMAGES
+    rates = [float(row[3].rstrip("%")) for row in found]
+    assert rates == sorted(rates, reverse=True)
+    assert np.mean(rates) == pytest.approx(36.0)
+    labels = facts.predictions.labels
+    changed = with_predictions(facts, labels=np.where(labels == 3, 4, labels))
+    text = words(classes.topic(changed, SETTINGS))
+    assert "1 of the classes have no picture in this split, so they have no error rate: class 3" in text
+    assert "| class 3, another word | n00000003 | 0 | — | — |" in text
+
+
+def test_a_single_class_makes_a_page(facts: Facts) -> None:
+    found = facts.predictions
+    alone = replace(
+        found, ten=found.ten[:, :1], one=found.one[:, :1], labels=found.labels * 0, classes=found.classes[:1]
+    )
+    changed = with_data(replace(facts, predictions=alone), classes=1)
+    assert "No picture's likeliest label was wrong." in words(classes.topic(changed, SETTINGS))
+    assert figures(calibration.topic(changed, SETTINGS))
+    assert figures(guesses.topic(changed, SETTINGS))
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_named(facts: Facts, tmp_path: Path) -> None:
+    files = write_results(tmp_path)
+    records = read_facts(files).photographs.records("val")
+    assert records is not None
+    broken = int(guesses.worst_mistakes(facts)[0])
+    start, size = int(records._offset[broken]), int(records._size[broken])
+    tar = next(files.records.glob("val-*.tar"))
+    content = bytearray(tar.read_bytes())
+    content[start : start + size] = bytes(size)
+    tar.write_bytes(content)
+
+    changed = read_facts(files)
+    whole = figures(guesses.topic(facts, SETTINGS))
+    assert len(figures(guesses.topic(changed, SETTINGS))) < len(whole)
+    said = words(provenance.topic(changed, SETTINGS))
+    assert f"{broken:05d}.JPEG of val" in said
+    assert "The error rates do not depend on that." in said
+
+
+def test_no_picture_at_all_makes_a_page_that_says_so(tmp_path: Path) -> None:
+    files = write_results(tmp_path)
+    for path in files.records.iterdir():
+        path.unlink()
+    parts = all_parts(read_facts(files), SETTINGS)
+    assert words(parts).count("could be read") >= 3
+    assert "all of val and all of train" in words(parts)
+    assert not [figure for figure in figures(parts) if "guess" in figure.name]
+
+
+def test_neighbours_are_named_with_their_distances(facts: Facts) -> None:
+    first, second = figures(neighbours.topic(facts, SETTINGS))
+    assert first.caption.startswith("class 7. Nearest: 1 × class 5, 1 × class 4")
+    assert "distances 1.0, 2.0, 3.0" in first.alt
+    assert "class 8" in second.caption
+
+
+def test_the_curves_show_every_learning_rate(facts: Facts) -> None:
+    header, first, *_ = rows(words(curves.topic(facts, SETTINGS)))
+    assert header[1:5] == ["Rate", "Rate, biases", "Rate, conv1", "Rate, fc8"]
+    assert first[:7] == ["1", "0.01", "0.02", "0.0125", "0.0375", "2.300", "90.0%"]
+
+
+def test_colour_specificity_of_each_column_is_shown(facts: Facts) -> None:
+    # A red and a blue kernel lie alike far from grey: two thirds of their energy is colour.
+    table = kernels.specificity_table([np.array([0.0, 0.2, np.nan]), np.array([0.9, 1.0, 0.5])])
+    assert [row[1:] for row in rows(table)[1:]] == [
+        ["3", "10.0%", "0.0%", "20.0%", "2", "0"],
+        ["3", "90.0%", "50.0%", "100.0%", "0", "2"],
+    ]
+    assert "66.7% and 66.7%" in words(kernels.topic(facts, SETTINGS))
+
+
+def test_seeds_durations_and_ties_are_shown(facts: Facts) -> None:
+    said = words(provenance.topic(facts, SETTINGS))
+    shown = dict(row[:2] for row in rows(said))
+    assert shown["evaluate"] == "1 min 15 s"
+    assert shown["preprocess"] == "not run here"
+    assert {"sample", "data", "train", "retrieve"} <= set(shown)
+    assert "against the network" in said
+    assert "a share of an error" in words(provenance.topic(replace(facts, share_ties=True), SETTINGS))
+
+
+def test_words() -> None:
+    assert printable("a\x1b[31m\n\u202eb\u00e9") == "a\\x1b[31m\\n\\u202eb\u00e9"
+    assert short("tench, Tinca tinca") == "tench"
+    assert short("x" * 40) == "x" * 27 + "…"
+    assert percent(0.375) == "37.5%"
+    assert percent(np.nan) == interval(None) == "—"
+    assert interval((0.1, 0.25)) == "10.0% to 25.0%"
+    assert interval((-0.1, 0.25), points) == "−10.0 to +25.0"
+    assert [enumerated(list("abc"[:n])) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
