@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from alexnet.retrieval.features import features_of_records
 from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import Hits, by_code, nearest, pack, random_signs, recall
+from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
 from alexnet.store.records import Records, open_records
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
@@ -67,7 +67,8 @@ def retrieve_pictures(
     queries = np.empty((len(chosen), features.shape[1]), np.float32)
     _fill(network, asked, chosen, queries, machine, device)
     own = chosen if evaluate.split == "train" else None
-    write_json(summary, _measure(found, settings, asked, chosen, queries, own, device))
+    measured = _measure(found, settings, asked, chosen, queries, own, device)
+    write_json(summary, measured.model_dump())
 
 
 def _open_features(path: Path, pictures: int, dimensions: int) -> NDArray[np.float32]:
@@ -110,7 +111,7 @@ def _measure(
     queries: NDArray[np.float32],
     own: NDArray[np.int64] | None,
     device: torch.device,
-) -> dict[str, Any]:
+) -> RetrievalSummary:
     # A query that is itself a training picture is no answer to itself.
     wanted = NEIGHBOURS + (own is not None)
     start = time.perf_counter()
@@ -120,25 +121,25 @@ def _measure(
     quick = _without(library.neighbours_by_code(queries, wanted), own)
     seconds_codes = time.perf_counter() - start
     examples = [
-        {"query": int(query), "nearest": records.tolist(), "distances": distances.round(4).tolist()}
+        Example(query=int(query), nearest=records.tolist(), distances=distances.round(4).tolist())
         for query, records, distances in zip(chosen[:EXAMPLES], exact.records, exact.distances, strict=False)
     ]
-    return {
-        "pictures": len(library.features),
-        "dimensions": library.features.shape[1],
-        "queries": len(chosen),
-        "neighbours": exact.records.shape[1],
-        "shortlist": min(SHORTLIST, len(library.features)),
-        "code_bits": settings.code_bits,
-        "exact_megabytes": library.features.nbytes / 1e6,
-        "code_megabytes": library.codes.nbytes / 1e6,
-        "milliseconds_exact": round(1000 * seconds_exact / len(chosen), 4),
-        "milliseconds_codes": round(1000 * seconds_codes / len(chosen), 4),
-        "same_class_exact": _same_class(library, asked, chosen, exact),
-        "same_class_codes": _same_class(library, asked, chosen, quick),
-        "candidates": _recalls(library, settings, queries, exact),
-        "examples": examples,
-    }
+    return RetrievalSummary(
+        pictures=len(library.features),
+        dimensions=library.features.shape[1],
+        queries=len(chosen),
+        neighbours=exact.records.shape[1],
+        shortlist=min(SHORTLIST, len(library.features)),
+        code_bits=settings.code_bits,
+        exact_megabytes=library.features.nbytes / 1e6,
+        code_megabytes=library.codes.nbytes / 1e6,
+        milliseconds_exact=round(1000 * seconds_exact / len(chosen), 4),
+        milliseconds_codes=round(1000 * seconds_codes / len(chosen), 4),
+        same_class_exact=_same_class(library, asked, chosen, exact),
+        same_class_codes=_same_class(library, asked, chosen, quick),
+        candidates=_recalls(library, settings, queries, exact),
+        examples=examples,
+    )
 
 
 def _without(hits: Hits, own: NDArray[np.int64] | None) -> Hits:
@@ -160,33 +161,25 @@ def _same_class(library: Library, asked: Records, chosen: NDArray[np.int64], hit
 
 def _recalls(
     library: Library, settings: Retrieve, queries: NDArray[np.float32], exact: Hits
-) -> list[dict[str, float]]:
-    directions = random_signs(
-        queries.shape[1], settings.code_bits, generator(settings.seed, "random projections")
-    )
+) -> list[CandidateRecall]:
+    draw = generator(settings.seed, "random projections")
+    directions = random_signs(queries.shape[1], settings.code_bits, draw)
     mean = library.encoder.mean.cpu()
 
     def signs(features: NDArray[np.float32]) -> NDArray[np.uint64]:
-        parts = [
-            pack(
-                (
-                    (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) - mean) @ directions
-                    > 0
-                ).numpy()
-            )
-            for start in range(0, len(features), ROWS_AT_ONCE)
-        ]
-        return np.concatenate(parts)
+        starts = range(0, len(features), ROWS_AT_ONCE)
+        blocks = (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) for start in starts)
+        return np.concatenate([pack(((block - mean) @ directions > 0).numpy()) for block in blocks])
 
     most = min(CANDIDATES[-1], len(library.codes))
     learned = by_code(library.codes, library.encoder.codes(queries), most)
     random = by_code(signs(library.features), signs(queries), most)
     return [
-        {
-            "candidates": count,
-            "learned": recall(exact.records, learned[:, :count]),
-            "random": recall(exact.records, random[:, :count]),
-        }
+        CandidateRecall(
+            candidates=count,
+            learned=recall(exact.records, learned[:, :count]),
+            random=recall(exact.records, random[:, :count]),
+        )
         for count in CANDIDATES
         if count < len(library.codes)
     ]

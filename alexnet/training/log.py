@@ -5,17 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from dvclive import Live
 from scmrepo.exceptions import SCMError
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing
 from alexnet.training.measures import EpochRow
+from alexnet.training.results import write_history
 
 CURVES = (
     "train_loss",
@@ -45,8 +42,7 @@ class Logbook:
 
     def write(self, history: list[EpochRow]) -> None:
         """Write all of `history`."""
-        with replacing(self.folder / "history.csv") as temporary:
-            pd.DataFrame([_flat(row) for row in history]).to_csv(temporary, index=False)
+        write_history(self.folder / "history.csv", history)
         if self._live is None:
             self._live = _open_live(self.folder / "live")
         for row in history[self._logged :]:
@@ -57,12 +53,6 @@ class Logbook:
                 self._live.log_metric(f"gradient_norm/{layer}", norm)
             self._live.make_summary()
         self._logged = len(history)
-
-
-def _flat(row: EpochRow) -> dict[str, Any]:
-    values = asdict(row)
-    norms = values.pop("gradient_norms")
-    return {**values, **{f"gradient_norm_{layer}": norm for layer, norm in norms.items()}}
 
 
 def _open_live(folder: Path) -> Live:

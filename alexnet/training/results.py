@@ -1,14 +1,17 @@
-"""What a training leaves for the report: how it ran, and the table of its epochs."""
+"""What a training leaves beside its weights: the table of its epochs and how it was run."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import replacing
 from alexnet.core.reading import REMEDY, Positive, Written, read_rows
 from alexnet.training.measures import EpochRow
 
@@ -43,6 +46,17 @@ class Run(Written):
     git_commit: str | None
     weights: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def write_history(path: Path, history: Sequence[EpochRow]) -> None:
+    """Write ``history.csv``: one row per epoch, with a column for each layer's gradient norm."""
+    rows = []
+    for epoch in history:
+        row = asdict(epoch)
+        norms = row.pop(NORMS)
+        rows.append(row | {f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()})
+    with replacing(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
