@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json
+from alexnet.core.files import sha256_of, write_json
 from alexnet.core.machine import Machine
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.patches import predict, share
@@ -78,6 +78,7 @@ def evaluate_network(
         tuple(classes),
         ilsvrc_ids(index.classes),
         left_out,
+        sha256_of(paths.weights),
     )
     save_predictions(paths.predictions, result)
     write_json(paths.metrics, result.metrics(share_ties=settings.ties == "fractional"))

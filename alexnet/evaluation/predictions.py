@@ -61,6 +61,7 @@ class Predictions:
         classes: WNID and words of each class, in label order.
         ids: the classes' numbers on the challenge's server; none where they are not known.
         skipped: names of the split's pictures that could not be read, and have no probabilities.
+        weights: the SHA-256 of the network's file, in hexadecimal.
     """
 
     ten: NDArray[np.float64]
@@ -71,6 +72,7 @@ class Predictions:
     classes: tuple[tuple[str, str], ...]
     ids: tuple[int, ...]
     skipped: tuple[str, ...] = ()
+    weights: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -158,7 +160,7 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     with replacing(folder / "pictures.parquet") as temporary:
         table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
         table.to_parquet(temporary, index=False)
-    about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped")}
+    about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped", "weights")}
     write_json(folder / "about.json", about)
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
     write_text(folder / predictions.guesses_file, lines)
@@ -179,6 +181,7 @@ def load_predictions(folder: Path) -> Predictions:
         labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()
         split, ids = str(about["split"]), tuple(int(number) for number in about["ids"])
         skipped = tuple(str(name) for name in about["skipped"])
+        made_by = str(about["weights"])
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run the evaluate stage first (dvc repro)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -190,7 +193,7 @@ def load_predictions(folder: Path) -> Predictions:
         )
     if any(np.isnan(rows).any() for scores in (ten, one) for _, rows in _blocks(scores)):
         raise UserError(f"{folder}: the probabilities hold NaN. Train and evaluate again.")
-    return Predictions(ten, one, labels, names, split, classes, ids, skipped)
+    return Predictions(ten, one, labels, names, split, classes, ids, skipped, made_by)
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:

@@ -128,7 +128,9 @@ def train_network(
     names = list(zip(classes["wnid"], classes["words"], strict=True))
     weights.save_network(paths.weights, trained, names)
     loader_name = chosen_loader(machine.loader, training.encoding)
-    write_json(paths.logs / "run.json", _about(trained, train, device, mesh, loader_name, history))
+    about = _about(trained, train, device, mesh, loader_name, history)
+    sections = {section.key: section.model_dump() for section in (augment, model, train)}
+    write_json(paths.logs / "run.json", about | {"parameters": sections, "weights": sha256_of(paths.weights)})
 
 
 def run_fingerprint(model: Model, augment: Augment, train: Train, paths: Paths) -> str:
@@ -163,7 +165,7 @@ def _about(
         "precision": Precision(train.precision, device).name,
         "epochs": len(history),
         "batch_size": train.batch_size,
-        "parameters": sum(layer.parameters for layer in network.layers),
+        "parameter_count": sum(layer.parameters for layer in network.layers),
         "columns": network.model.columns,
         "class_count": network.classes,
         "seconds": round(sum(row.seconds for row in history), 1),
