@@ -1,83 +1,201 @@
-"""The report: one `Document`, written as a page and as Markdown, so that they tell one story."""
+"""Pages: a list of parts, written as one HTML file and as Markdown that GitHub shows."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
-import numpy as np
-import pandas as pd
+from PIL import Image
 
-from alexnet.core.files import replacing
-from alexnet.evaluation.confusion import per_class
-from alexnet.report.document import Document
-from alexnet.report.params import Report
-from alexnet.report.results import Results
-from alexnet.report.sections import (
-    calibration,
-    classes,
-    comparison,
-    curves,
-    ensemble,
-    experiments,
-    guesses,
-    kernels,
-    neighbours,
-    provenance,
-)
-from alexnet.report.sections.opening import headline, notes, summary
-from alexnet.report.sections.training_data import colours_section, data_section
-from alexnet.report.text import printable, short
-from alexnet.report.writing import write_files
+from alexnet.core.files import replacing, write_text
+from alexnet.report import markup
+from alexnet.report.html import as_html, data_uri
+from alexnet.report.text import printable
+
+PAPER = "https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html"
 
 
-def write_report(results: Results, settings: Report, folder: Path) -> None:
-    """Write all that people open into `folder`.
+@dataclass(frozen=True)
+class Figure:
+    """An image with its alternative text, and perhaps another for dark pages.
 
-    ``report.html`` and ``report.md`` with ``figures/``; ``per_class.csv`` with each class' errors; and
-    ``confusion.csv``, a row a picture, which DVC draws. The two tables are empty without labels.
-    Equal results and settings give equal bytes.
+    Attributes:
+        name: of its file, without the suffix.
+        image: the bytes of a PNG; of photographs, of a WebP, a tenth as large.
+        caption: what stands below this image alone; plain text.
+        width: pixels of the page, or 0: as much as there is room.
+        least: pixels below which it is scrolled sideways instead of shrunk.
     """
-    for old in (folder / "figures").glob("*.*"):
-        old.unlink()
-    write_files(compose(results, settings), folder / "report", "figures")
-    _write_tables(results, folder)
+
+    name: str
+    image: bytes
+    alt: str
+    dark: bytes | None = None
+    caption: str = ""
+    width: int = 0
+    least: int = 0
+
+    @property
+    def kind(self) -> str:
+        """``png`` or ``webp``: the suffix of its file."""
+        return "webp" if self.image[8:12] == b"WEBP" else "png"
 
 
-def compose(results: Results, settings: Report) -> Document:
-    """Return the report of `results`."""
-    sections = [
-        comparison.section(results),
-        *([ensemble.section(results, results.ensemble)] if results.ensemble else []),
-        guesses.section(results, settings),
-        classes.section(results, settings),
-        calibration.section(results, settings),
-        neighbours.section(results),
-        curves.section(results, settings),
-        kernels.section(results, settings),
-        colours_section(results, settings),
-        data_section(results),
-        *([experiments.section(results.experiments)] if results.experiments else []),
+@dataclass(frozen=True)
+class Figures:
+    """Figures side by side, as many as `across` where there is room, with one caption, plain text."""
+
+    figures: tuple[Figure, ...]
+    caption: str = ""
+    across: int = 1
+
+
+# A text is Markdown: paragraphs, lists, links, `## Heading`, and what `markup` makes.
+Part = str | Figures | Figure
+
+
+def write_page(path: Path, title: str, summary: str, parts: Sequence[Part], folder: str = "") -> None:
+    """Write `path`.html, which needs no other file, and `path`.md with its figures as files beside it.
+
+    Args:
+        path: without a suffix, e.g. ``reports/experiments/figure1``.
+        title, summary: plain text; what was found, in a sentence or two.
+        parts: in reading order.
+        folder: where the figures' files are put, relative to the page. If it is empty they lie beside the
+            page, and a figure's name must begin with the page's.
+
+    Raises:
+        ValueError: a figure has another page's name.
+        UserError: the files cannot be written.
+    """
+    groups = [part for part in map(_grouped, parts) if isinstance(part, Figures)]
+    figures = [figure for group in groups for figure in group.figures]
+    for figure in figures:
+        if not folder and not figure.name.startswith(path.name):
+            raise ValueError(f"a figure of {path.name} is named {figure.name}, as if of another page")
+    for figure in figures:
+        with replacing(path.parent / folder / f"{figure.name}.{figure.kind}") as temporary:
+            temporary.write_bytes(figure.image)
+    write_text(path.with_name(f"{path.name}.html"), page_as_html(title, summary, parts))
+    write_text(path.with_name(f"{path.name}.md"), page_as_markdown(title, summary, parts, folder))
+
+
+def page_as_markdown(title: str, summary: str, parts: Sequence[Part], folder: str = "") -> str:
+    """Return a page as Markdown; arguments as of `write_page`."""
+    texts = [
+        part.strip() if isinstance(part, str) else _figures_as_markdown(part, folder)
+        for part in map(_grouped, parts)
     ]
-    # Last, for it names the pictures that the others could not read.
-    sections.append(provenance.section(results))
-    return Document(
-        title=printable(settings.title),
-        summary=summary(results),
-        headline=headline(results),
-        notes=tuple(notes(results)),
-        sections=tuple(sections),
+    head = f"# {markup.escape(printable(title))}", markup.escape(printable(summary))
+    return "\n\n".join([*head, *texts]) + "\n"
+
+
+def page_as_html(title: str, summary: str, parts: Sequence[Part]) -> str:
+    """Return a page as HTML that needs no other file and no network; arguments as of `write_page`.
+
+    Browsers are told to run no script but the page's own, known by its hash. Equal parts give equal bytes.
+    """
+    anchors: dict[str, str] = {}
+    body = ""
+    # Texts in a row are one text, so that tables in a row are seen to be so.
+    for is_text, run in itertools.groupby(map(_grouped, parts), lambda part: isinstance(part, str)):
+        if is_text:
+            body += as_html("\n\n".join(map(str, run)), anchors)
+        else:
+            body += "".join(_figures_as_html(part) for part in run if isinstance(part, Figures))
+    here = Path(__file__).parent
+    style, script = (f"\n{(here / name).read_text(encoding='utf-8')}" for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    notes, section, sections = body.partition("<section")
+    items = "".join(f'<li><a href="#{name}">{heading}</a></li>\n' for name, heading in anchors.items())
+    nav = f'<nav aria-label="Sections">\n<ul>\n{items}</ul>\n</nav>\n' if anchors else ""
+    title, summary = escape(printable(title)), escape(printable(summary))
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return f"""<!DOCTYPE html>
+<html lang="en-GB">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<meta name="description" content="{summary}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<header>
+<p class="source">AlexNet, reproduced. After Krizhevsky, Sutskever, Hinton: <a href="{PAPER}"><cite>ImageNet \
+Classification with Deep Convolutional Neural Networks</cite></a>, NIPS 2012</p>
+<h1>{title}</h1>
+<p class="lede">{_typeset(summary)}</p>
+</header>
+<main>
+{notes}{nav}{section}{sections}{"</section>" if anchors else ""}
+</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _grouped(part: Part) -> str | Figures:
+    if isinstance(part, Figure):
+        return Figures((replace(part, caption=""),), part.caption)
+    return part
+
+
+def _figures_as_markdown(group: Figures, folder: str) -> str:
+    lines = []
+    for figure in group.figures:
+        address = quote("/".join(filter(None, (folder, f"{figure.name}.{figure.kind}"))))
+        lines.append(f"![{markup.escape(figure.alt)}]({address})")
+        if figure.caption:
+            lines.append(f"\n{markup.escape(figure.caption)}\n")
+    return "\n".join([*lines, "", markup.escape(group.caption)]).strip()
+
+
+def _figures_as_html(group: Figures) -> str:
+    scrolled = group.figures[0].least
+    region = f' role="region" aria-label="{group.figures[0].name}" tabindex="0"' if scrolled else ""
+    return (
+        f'<figure class="pictures">\n<div class="side-by-side across-{group.across}"{region}>\n'
+        f"{''.join(map(_figure_as_html, group.figures))}</div>\n{_caption(group.caption)}</figure>\n"
     )
 
 
-def _write_tables(results: Results, folder: Path) -> None:
-    found = results.predictions
-    errors = pd.DataFrame(columns=["wnid", "words", "images", "top1_error", "top5_error"])
-    taken = pd.DataFrame(columns=["actual", "predicted"])
-    if found.labelled:
-        errors = per_class(found, results.share_ties)
-        guesses, _ = found.guesses(1)
-        names = np.array([f"{short(words)} ({wnid})" for wnid, words in found.classes])
-        taken = pd.DataFrame({"actual": names[found.labels], "predicted": names[guesses[:, 0]]})
-    for name, table in (("per_class", errors), ("confusion", taken)):
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+def _figure_as_html(figure: Figure) -> str:
+    with Image.open(io.BytesIO(figure.image)) as image:
+        width, height = image.size
+    style = ""
+    if figure.width:
+        style = f' style="width: {figure.width}px"'
+    elif figure.least:
+        style = f' style="min-width: {figure.least}px"'
+    dark = ""
+    if figure.dark:
+        source = data_uri(figure.dark, figure.kind)
+        dark = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{source}">\n'
+    light = data_uri(figure.image, figure.kind)
+    picture = (
+        f'<picture>\n{dark}<img src="{light}" alt="{escape(figure.alt)}" width="{width}" height="{height}"'
+        f"{style}>\n</picture>\n"
+    )
+    if not figure.caption:
+        return picture
+    return f'<figure class="one">\n{picture}{_caption(figure.caption)}</figure>\n'
+
+
+def _caption(text: str) -> str:
+    return f"<figcaption>{_typeset(escape(text))}</figcaption>\n" if text else ""
+
+
+def _typeset(text: str) -> str:
+    return text.replace("&#x27;", "\N{RIGHT SINGLE QUOTATION MARK}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 NOTHING = "\N{EM DASH}"
@@ -10,8 +12,18 @@ LONGEST_NAME = 28
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as the paper prints error rates: ``37.5%``; nothing for NaN."""
+    """Return a fraction as the paper prints error rates: ``37.5%``; a dash for NaN."""
     return NOTHING if np.isnan(fraction) else f"{100 * fraction:.1f}%"
+
+
+def points(fraction: float) -> str:
+    """Return a difference of error rates in percentage points, with its sign: ``+1.7``."""
+    return f"{100 * fraction:+.1f}".replace("-", MINUS)
+
+
+def interval(bounds: tuple[float, float] | None, wording: Callable[[float], str] = percent) -> str:
+    """Return the bounds of an interval, each in the given wording: ``34.2% to 40.9%``; a dash for None."""
+    return NOTHING if bounds is None else " to ".join(map(wording, bounds))
 
 
 def decimal(value: float) -> str:
@@ -30,6 +42,6 @@ def short(words: str, longest: int = LONGEST_NAME) -> str:
     return first if len(first) <= longest else first[: longest - 1].rstrip() + "…"
 
 
-def enumerated(names: list[str]) -> str:
+def enumerated(names: Sequence[str]) -> str:
     """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
