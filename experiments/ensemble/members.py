@@ -16,7 +16,8 @@ from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import load_predictions
 from alexnet.store.index import UNKNOWN, Index, read_index
 from alexnet.store.records import Records, open_records
-from experiments.shared.plans import EACH_ONCE, RECIPE, Seeds, Values, of_seeds, planned, write_checked
+from experiments.shared.keys import EACH_ONCE, Seeds
+from experiments.shared.plans import RECIPE, Values, of_seeds, planned, write_checked
 
 PARAMS = Path("experiments/ensemble/params.yaml")
 
@@ -43,9 +44,7 @@ def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ensemble, dict[st
     return ensemble, of_seeds({"member": planned([recipe, f"{params}:ensemble.alike"])}, ensemble.seeds)
 
 
-def refuse_unfit(
-    others: Sequence[str], index: Index, here: Records, split: str, path: Path = PARAMS
-) -> None:
+def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str, path: Path = PARAMS) -> None:
     """Check that predictions made elsewhere are of the pictures that will be evaluated here.
 
     Args:

@@ -17,17 +17,8 @@ from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.sample.params import Sample
-from experiments.shared.plans import (
-    EACH_ONCE,
-    RECIPE,
-    RUNS,
-    Seed,
-    Seeds,
-    Values,
-    checked,
-    planned,
-    write_checked,
-)
+from experiments.shared.keys import EACH_ONCE, Seed, Seeds
+from experiments.shared.plans import RECIPE, RUNS, Values, checked, planned, write_checked
 
 PARAMS = Path("experiments/pretraining/params.yaml")
 HERE = RUNS / "pretraining"
@@ -81,7 +72,9 @@ class Plan:
         self._conv6 = [*self._plain, "model.conv6=true"]
         self.plain, self.scratch = planned(self._plain), planned(self._conv6)
         self.larger = planned([*self._conv6, f"{params}:pretraining.pretrain"])
-        self.larger_data = checked([recipe, f"{params}:pretraining.larger"], Sample, Data, Preprocess, Evaluate)
+        self.larger_data = checked(
+            [recipe, f"{params}:pretraining.larger"], Sample, Data, Preprocess, Evaluate
+        )
         for arm in TUNED:
             for rate in self.settings.rates:
                 at_rate = [f"{key}={json.dumps(value)}" for key, value in self.at_rate(arm, rate).items()]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from alexnet.core.files import replacing
 from alexnet.core.machine import read_machine
-from alexnet.core.params import read
 from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, run
 from alexnet.feed.loader import TorchLoader
 from alexnet.feed.order import in_storage_order

@@ -11,7 +11,8 @@ from pydantic import Field
 from alexnet.core.errors import UserError
 from alexnet.core.params import Section, Strict, read
 from alexnet.core.stage import run
-from experiments.shared.plans import EACH_ONCE, Seeds, Values, differing, planned, write_checked
+from experiments.shared.keys import EACH_ONCE, Seeds
+from experiments.shared.plans import Values, differing, planned, write_checked
 
 PARAMS = Path("experiments/recipe_walk/params.yaml")
 

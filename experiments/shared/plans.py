@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, Field
+from typing import Any
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_text
@@ -17,18 +15,8 @@ from alexnet.model.network import HALVED_IN_ONE_COLUMN, KERNELS
 from alexnet.model.params import Model
 from alexnet.training.params import Train
 
-def _each_once(names: list[Any]) -> list[Any]:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"found {name} twice; allowed: each once")
-    return names
-
-
 # Parameters under dotted keys.
 Values = dict[str, Any]
-EACH_ONCE = AfterValidator(_each_once)
-Seed = Annotated[int, Field(ge=0)]
-Seeds = Annotated[list[Seed], Field(min_length=1), EACH_ONCE]
 
 RECIPE = str(PARAMS_FILE)
 # A folder for each experiment, and in it one for each run.
