@@ -20,7 +20,7 @@ FULL = "full"
 class Claim(Strict):
     """What the paper says of leaving something out: error added, in percent, and in words."""
 
-    words: str
+    words: str = ""
     top1: float | None = None
     top5: float | None = None
 
@@ -30,7 +30,7 @@ class Row(Strict):
 
     without: str
     values: Values
-    claim: Claim | None = None
+    claim: Claim = Claim()
 
 
 class Ablations(Section):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,23 +33,20 @@ NAME, TITLE = "ensemble", "What averaging several networks gains"
 MOST_DRAWN = 7
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How much less the average of networks errs than they do one by one.
+class Gain(NamedTuple):
+    """Mean error (fraction) of the single networks, and of their average.
 
-    Attributes:
-        single: mean error of the single networks, fraction.
-        averaged: error of their average.
-        over_pictures: 95 % interval of the gain for other pictures and these networks.
+    `interval` is the 95 % interval of the difference for other pictures and these networks.
     """
 
     single: float
     averaged: float
-    over_pictures: Interval
+    interval: Interval
 
     @property
-    def gain(self) -> float:
-        return self.single - self.averaged
+    def points(self) -> str:
+        """The difference in percentage points."""
+        return points(self.single - self.averaged)
 
 
 def gain(members: Sequence[Predictions], k: int, share_ties: bool) -> Gain:
@@ -99,8 +96,8 @@ def as_page(
     means = ", ".join(f"of {size} {percent(pages.mean(errors))}" for size, errors in enumerate(sizes, 1))
     found = (
         f"The average of {len(several)} networks errs {percent(gains[0].averaged)} where one alone errs"
-        f" {percent(gains[0].single)}: a gain of {points(gains[0].gain)} points"
-        f" ({pages.interval(gains[0].over_pictures)}), {pages.beyond_noise(gains[0].over_pictures)} noise of"
+        f" {percent(gains[0].single)}: a gain of {gains[0].points} points"
+        f" ({pages.interval(gains[0].interval)}), {pages.beyond_noise(gains[0].interval)} noise of"
         f" the pictures; the paper's is {points((PRINTED['1 CNN'] - PRINTED['5 CNNs'])[0])}."
     )
     return found, [
@@ -141,8 +138,8 @@ def as_table_2(gains: Sequence[Gain], count: int) -> str:
         ("gain, paper", *map(points, one - five)),
         (f"1 CNN, mean of {count}", *(percent(found.single) for found in gains)),
         (f"{count} CNNs", *(percent(found.averaged) for found in gains)),
-        ("gain", *(points(found.gain) for found in gains)),
-        ("95% interval of the gain", *(pages.interval(found.over_pictures) for found in gains)),
+        ("gain", *(found.points for found in gains)),
+        ("95% interval of the gain", *(pages.interval(found.interval) for found in gains)),
     ]
     return table(
         ("", "top-1", "top-5"),
@@ -156,20 +153,10 @@ def as_table_2(gains: Sequence[Gain], count: int) -> str:
 
 def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd.DataFrame:
     """Return a line per network."""
-    lines = [
-        (
-            name,
-            *(
-                float(wrong.mean())
-                for wrong in (
-                    one.wrong(1, share_ties),
-                    one.wrong(5, share_ties),
-                    one.wrong(1, share_ties, one.one),
-                )
-            ),
-        )
-        for name, one in members.items()
-    ]
+    lines = []
+    for name, one in members.items():
+        wrong = one.wrong(1, share_ties), one.wrong(5, share_ties), one.wrong(1, share_ties, one.one)
+        lines.append((name, *(float(errors.mean()) for errors in wrong)))
     return pd.DataFrame(lines, columns=["network", "top-1", "top-5", "top-1, one patch"])
 
 

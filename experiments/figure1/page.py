@@ -106,7 +106,7 @@ def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -
     logs, bounded = [], False
     for seed in settings.seeds:
         one, relu = results.runs.get((activation, seed)), results.runs.get(("relu", seed))
-        base = relu and epochs_to(relu.errors, settings.goal)
+        base = epochs_to(relu.errors, settings.goal) if relu else None
         if one is None or base is None:
             continue
         end = epochs_to(one.errors, settings.goal)

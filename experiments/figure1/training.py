@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,7 +88,7 @@ class Result(Strict):
     made_with: dict[str, Any]
     learning_rate: float
     errors: list[float]
-    swept: dict[str, list[float]] = {}
+    swept: dict[str, list[float]] = Field(default={})
     test_error: float = math.nan
     tested: int = 0
 

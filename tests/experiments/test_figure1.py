@@ -13,6 +13,10 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, Project, make_project, stages_run
+from experiments.figure1.arrays import Pictures
+from experiments.figure1.loading import Data
+from experiments.figure1.networks import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
+from experiments.shared.values import write_made_with
 from imports import OWN, code_of
 from ruamel.yaml import YAML
 from torch import nn
@@ -24,13 +28,9 @@ from alexnet.core.params import read, validate
 from alexnet.report.document import Picture
 from alexnet.training.precision import Precision
 from experiments.figure1 import norm, summary, sweep
-from experiments.figure1.arrays import Pictures
-from experiments.figure1.loading import Data
-from experiments.figure1.networks import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
 from experiments.figure1.pictures import shrink
 from experiments.figure1.settings import PARAMS, Activation, Figure1
 from experiments.figure1.training import Training, epochs_to
-from experiments.shared.values import write_made_with
 
 PIPELINE = "experiments/figure1/dvc.yaml"
 CPU = torch.device("cpu")
