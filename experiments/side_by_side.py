@@ -2,10 +2,10 @@
 
     python -m experiments.side_by_side experiments/ablations/dvc.yaml
 
-The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPUs of this
-machine, or cores where `workers` is auto. What comes before them (the pictures, the check) and after them (the
-page) runs alone. A second call goes on where the first was stopped. It is for pipelines whose runs need
-nothing of each other: ablations and ensemble.
+The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPU of this
+machine, and its own cores where `workers` is auto. What comes before them (the pictures, the check) and after
+them (the page) runs alone. A second call goes on where the first was stopped. It is for pipelines whose runs
+need nothing of each other: ablations and ensemble.
 """
 
 from __future__ import annotations

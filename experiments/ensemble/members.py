@@ -70,8 +70,8 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str,
             wrong = f"of the split {found.split}; allowed: {split} (evaluate.split)"
         elif wnids != own:
             wrong = (
-                f"of {len(wnids)} classes ({', '.join(wnids[:3])}, …); allowed: the {len(own)} of the pictures"
-                f" here ({', '.join(own[:3])}, …)"
+                f"of {len(wnids)} classes ({', '.join(wnids[:3])}, …); allowed: the {len(own)} of the"
+                f" pictures here ({', '.join(own[:3])}, …)"
             )
         elif strange:
             wrong = f"{strange[0]} is no picture of {split} here"

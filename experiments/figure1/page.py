@@ -144,18 +144,18 @@ def as_page(
     found = "; ".join(told) or "no runs of ReLU and another activation are finished yet"
     planned = len(settings.activations) * len(settings.seeds)
     return f"To {goal:.0%} training error, {found}. The paper says about {PAPER_RATIO} for tanh.", [
-        f"{pages.count(pictures, 'training picture')} of {settings.side}×{settings.side} in {classes} classes,"
-        f" batches of {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision},"
+        f"{pages.count(pictures, 'training picture')} of {settings.side}×{settings.side} in {classes}"
+        f" classes, batches of {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision},"
         f" {pages.count(len(settings.seeds), 'seed')}: {len(results.runs)} of {planned} runs are finished. No"
-        " weight decay, no dropout, no crops or mirrors. The training error is the share of an epoch's pictures"
-        " that was classified wrongly as they came by. The paper does not say how its networks began; ours begin"
-        f" alike for all activations, {BEGINNINGS[settings.beginning]}.",
+        " weight decay, no dropout, no crops or mirrors. The training error is the share of an epoch's"
+        " pictures that was classified wrongly as they came by. The paper does not say how its networks"
+        f" began; ours begin alike for all activations, {BEGINNINGS[settings.beginning]}.",
         epochs_table(settings, results, ratios),
         pages.figure(
             name,
             lambda dress: draw(settings, results, dress),
-            f"Training error against epochs for {', '.join(NAMES[one] for one in settings.activations)}, down to"
-            f" {goal:.0%}.",
+            f"Training error against epochs for {', '.join(NAMES[one] for one in settings.activations)}, down"
+            f" to {goal:.0%}.",
             "Training error, a line per seed, as in the paper's Figure 1.",
         ),
         "## How the learning rates were chosen\n\nAll rates train with a seed of their own; after"
@@ -163,9 +163,9 @@ def as_page(
         sweep_table(settings, results),
         "## Response normalisation\n\ncuda-convnet's net of two convolutions, two locally connected layers"
         f" and a full one, {norm.epochs} epochs with the rate divided by 10 at the start of epochs"
-        f" {enumerated([*map(str, norm.drop_epochs)]) or 'none'}, patches of {norm.crop}×{norm.crop} and mirrors;"
-        " tested once, at the end, on ten patches a picture. The authors trained about 520 epochs of CIFAR-10:"
-        " what can be compared is the difference, not the errors.",
+        f" {enumerated([*map(str, norm.drop_epochs)]) or 'none'}, patches of {norm.crop}×{norm.crop} and"
+        " mirrors; tested once, at the end, on ten patches a picture. The authors trained about 520 epochs of"
+        " CIFAR-10: what can be compared is the difference, not the errors.",
         norm_table(results),
         normalisation_gain(results),
         *pages.how_it_was_made(NAME, name, pages.settings("Settings", settings.model_dump(mode="json"))),
@@ -187,8 +187,8 @@ def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation
         ("activation", "learning rate", f"epochs to {settings.goal:.0%}, by seed", "times ReLU's", "paper"),
         rows,
         f"Epochs to {settings.goal:.0%} training error.",
-        "Parts of an epoch by a straight line between two epochs' errors. Times ReLU's: geometric mean over seeds"
-        " paired with ReLU's (95 % interval by Student's t of the logarithms).",
+        "Parts of an epoch by a straight line between two epochs' errors. Times ReLU's: geometric mean over"
+        " seeds paired with ReLU's (95 % interval by Student's t of the logarithms).",
         numeric=False,
     )
 

@@ -1,7 +1,7 @@
 """What each network trains with, checked before anything trains: python -m experiments.pretraining.arms
 
-The networks are those of the larger class set, LARGER-SEED; those that are trained from scratch or fine-tuned, at
-the rate that `tune` chooses; and the plain ones, without conv6.
+The networks are those of the larger class set; those that are trained from scratch or fine-tuned, at the rate
+that `tune` chooses; and the plain ones, without conv6.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Plan:
         return {"train.learning_rate": rate, "train.bias_learning_rate": biases / own * rate}
 
     def tuned(self, arm: Tuned, seed: int, rate: float) -> Values:
-        """Return what a network trains with; fine-tuning in the sweep begins with the first seed's network."""
+        """Return what a network trains with; fine-tuning in the sweep begins with the first seed's."""
         values = {**self.scratch, **self.at_rate(arm, rate), "train.seed": seed}
         if arm == "finetuned":
             first = self.settings.seeds[0] if seed == self.settings.tuning_seed else seed

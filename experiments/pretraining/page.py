@@ -129,7 +129,8 @@ def arms_table(arms: Arms, target: float) -> str:
 
 def tuning_table(arms: Arms, target: float) -> str:
     """Return how each rate did in the sweep."""
-    rows, ours, edges = [], [], []
+    rows: list[tuple[str, ...]] = []
+    ours, edges = [], []
     for arm, found in arms.items():
         rates = [tried.rate for tried in found.chosen.tried]
         if len(rates) > 1 and found.chosen.rate in (min(rates), max(rates)):
@@ -153,9 +154,8 @@ def as_table_2(plain: Sequence[Predictions], tuned: Sequence[Predictions], share
     """Return the paper's rows of one, five, one* and seven* networks, and ours."""
 
     def errors(several: Sequence[Predictions]) -> list[str]:
-        return [
-            percent(pages.mean([float(one.wrong(k, share_ties).mean()) for one in several])) for k in (1, 5)
-        ]
+        wrong = [[float(one.wrong(k, share_ties).mean()) for one in several] for k in (1, 5)]
+        return [percent(pages.mean(rates)) for rates in wrong]
 
     five, seven = average_predictions(plain), average_predictions([*tuned, *plain])
     ours = {
@@ -169,8 +169,9 @@ def as_table_2(plain: Sequence[Predictions], tuned: Sequence[Predictions], share
         ("", "paper: top-1", "top-5", "here", "top-1", "top-5"),
         [(name, *map(percent, PRINTED[name]), *found) for name, found in ours.items()],
         "Errors with ten patches",
-        f"The pre-trained ones take {points(float(change.mean()))} points of top-1 error off the plain networks'"
-        f" average, 95% over the pictures {pages.interval(over_pictures(change))}; in the paper +1.4.",
+        f"The pre-trained ones take {points(float(change.mean()))} points of top-1 error off the plain"
+        f" networks' average, 95% over the pictures {pages.interval(over_pictures(change))}; in the paper"
+        " +1.4.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Choose the learning rate of one arm with a seed of its own: python -m experiments.pretraining.tune finetuned
+"""Choose an arm's learning rate with a seed of its own: python -m experiments.pretraining.tune finetuned
 
 A killed sweep goes on where it was, as the train stage does.
 """
@@ -74,8 +74,8 @@ def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float
     ended = [one for one in tried if not one.diverged]
     if not ended:
         raise UserError(
-            f"{path}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each the"
-            " loss ends as no number; allowed: at least one that trains. Add lower ones, or raise"
+            f"{path}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
+            " the loss ends as no number; allowed: at least one that trains. Add lower ones, or raise"
             " model.input_divisor in pretraining.alike."
         )
     best = min(ended, key=lambda one: (first_epoch_at(one.errors, target) or float("inf"), one.errors[-1]))

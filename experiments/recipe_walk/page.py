@@ -1,7 +1,7 @@
-"""How long each row of the walk stays at chance, and which knob ends it: python -m experiments.recipe_walk.page
+"""How long each row of the walk stays at chance: python -m experiments.recipe_walk.page
 
-Chance is the loss of a network that knows how frequent each class is: the entropy of the class frequencies. Runs that
-are not finished are left out.
+Chance is the loss of a network that knows how frequent each class is: the entropy of the class frequencies.
+Runs that are not finished are left out.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ def as_page(
     )
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`, one knob at a time, and on."
-        f" {pages.count(pictures, 'training picture')}, {epochs} epochs, {pages.count(len(walk.seeds), 'seed')}"
-        f" a row: {done} of {len(rows) * len(walk.seeds)} runs are finished.",
+        f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
+        f" {pages.count(len(walk.seeds), 'seed')} a row: {done} of {len(rows) * len(walk.seeds)} runs are"
+        " finished.",
         "A network that knows how frequent each class is, and nothing else, has a loss of"
         f" {chance:.3f}: it is at chance. A run leaves chance in the first epoch whose mean training loss is"
         f" {TOLERANCE:.0%} below. The signal is how far fc8's outputs differ between pictures before training"
@@ -126,7 +127,7 @@ def as_page(
 
 def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame) -> pd.DataFrame:
     """Return what each row changes, and what came of it."""
-    lines = []
+    lines: list[dict[str, str]] = []
     for name, own in runs.items():
         before = row_before(name, rows) if lines else None
         changes = pages.listed(differing(rows[name], rows[before])) if before else "as printed"

@@ -53,7 +53,7 @@ def read_history(folder: Path, planned: Values) -> pd.DataFrame | None:
 
 
 def read_predictions(folder: Path, planned: Values) -> Predictions | None:
-    """Return the predictions of the run in `folder`; None unless it is evaluated as trained with `planned`."""
+    """Return the predictions of the run in `folder`; None unless trained with `planned`, and evaluated."""
     about = _about(folder, planned)
     # The last file that an evaluation writes.
     if about is None or not (folder / "metrics.json").exists():

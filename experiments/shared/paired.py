@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether there are more errors or fewer; unclear where other seeds or other pictures may explain it."""
+        """Whether there are more errors or fewer; unclear if other seeds or pictures may explain it."""
         if self.over_seeds is None:
             return "one seed" if len(self.by_seed) == 1 else "no spread"
         if any(low <= 0 <= high for low, high in (self.over_seeds, self.over_pictures)):

@@ -56,11 +56,11 @@ def row(name: str, values: dict[str, Any]) -> dict[str, Any]:
     [
         (
             row("thin", {"model.width": 0.1}),
-            r"rows\.thin\.values: model\.width: found 0\.1 with model\.columns: 2, where conv1 has 9\.6 kernels",
+            r"thin\.values: model\.width: found 0\.1 with model\.columns: 2, where conv1 has 9\.6 kernels",
         ),
         (
             {"alike": {"model.width": 0.0625}},
-            r"one-column\.values: model\.width: found 0\.0625 with model\.columns: 1, where conv1 has 3 kernels",
+            r"column\.values: model\.width: found 0\.0625 with model\.columns: 1, where conv1 has 3 ker",
         ),
         (
             row("tanh", {"model.activation": "relu"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -129,7 +130,7 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     assert "from scratch in epoch 7, 8, 8; pre-trained, fine-tuned in epoch 3, 4, 3" in found
     assert "saves 4.3 epochs (95% over seeds 2.9 to 5.8), larger than noise." in found
     assert "At the edge of the sweep, so that a wider one might find better: pre-trained, fine-tuned." in text
-    averaged = sum(one.ten for one in members.values())
+    averaged = np.sum([one.ten for one in members.values()], 0)
     wrong = (averaged.argmax(1) != members["plain-1"].labels).mean()
     line = next(line for line in text.splitlines() if line.startswith("| 7 CNNs"))
     assert f"36.7% | 15.4% | 2 and 5 CNNs | {wrong:.1%} |" in line

@@ -68,7 +68,7 @@ def test_a_walk_that_is_wrong_is_refused_before_it_begins(tmp_path: Path, change
 def walk_with(
     histories: dict[str, list[list[float]]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Walk, dict[str, Values], page.Runs]:
-    """Plan three rows with two seeds, and write the training losses of each row's runs, in the order of seeds."""
+    """Plan three rows with two seeds, and write the training losses of each row's runs, by seed."""
     walk, rows = plan(params_with(folder, "recipe_walk", run=["paper", "bias-rate", "he"], seeds=[1, 2]))
     monkeypatch.setattr(page, "RUNS", folder)
     for name, seeds in histories.items():
