@@ -229,16 +229,10 @@ def draw(arms: Arms, target: float, dress: Dress) -> bytes:
         axes.axhline(100 * target, color=dress.faint, linestyle=":", linewidth=1.2, zorder=0)
         for arm, (colour, line) in styles.items():
             for number, errors in enumerate(arms[arm].runs.values()):
+                epochs, label = range(1, len(errors) + 1), None if number else WORDS[arm]
                 # A lone epoch is a point: a line would not show.
-                marker, label = "o" if len(errors) == 1 else "", None if number else WORDS[arm]
-                axes.plot(
-                    range(1, len(errors) + 1),
-                    [100 * error for error in errors],
-                    color=colour,
-                    linestyle=line,
-                    marker=marker,
-                    label=label,
-                )
+                marker, percents = "o" if len(errors) == 1 else "", [100 * error for error in errors]
+                axes.plot(epochs, percents, line, color=colour, marker=marker, label=label)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")

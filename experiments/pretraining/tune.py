@@ -100,16 +100,10 @@ def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tri
     """Train a network with `values` in `folder`."""
     sections = nested(values)
     model = Model.model_validate(sections["model"])
+    augment, train = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
     paths = Paths(INDEX, RECORDS, STATISTICS, folder / "alexnet.safetensors", folder / "training")
-    arguments = (
-        model,
-        Augment.model_validate(sections["augment"]),
-        Train.model_validate(sections["train"]),
-        machine,
-        paths,
-    )
     (folder / DIVERGED).unlink(missing_ok=True)
-    on_devices(train_or_note_divergence, arguments, machine, model.columns)
+    on_devices(train_or_note_divergence, (model, augment, train, machine, paths), machine, model.columns)
     # A run that diverged in its first epoch has no history.
     history = paths.logs / "history.csv"
     errors = pd.read_csv(history)["val_top1_error"].tolist() if history.exists() else []
