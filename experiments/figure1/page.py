@@ -25,7 +25,7 @@ from experiments.figure1.pictures import read_pictures
 from experiments.figure1.settings import HERE, PARAMS, Activation, Beginning, Figure1
 from experiments.figure1.training import Result, read_result
 from experiments.shared import pages
-from experiments.shared.paired import Interval, over_seeds
+from experiments.shared.paired import over_seeds
 
 NAME = "figure1"
 NAMES: dict[Activation, str] = {"relu": "ReLU", "tanh": "tanh", "abs_tanh": "|tanh|"}
@@ -81,42 +81,26 @@ def epochs_to(errors: Sequence[float], goal: float) -> float | None:
     return None
 
 
-class Ratio(NamedTuple):
-    """Epochs to the goal against ReLU's: geometric mean over paired seeds, 95 % interval of it.
+def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -> str:
+    """Return how much longer `activation` takes, from the seeds with which ReLU came to the goal; or nothing.
 
-    `bounded` tells that with some seeds the goal was not reached: the ratio is at least this large.
-    """
-
-    mean: float
-    interval: Interval | None
-    bounded: bool
-
-    def __str__(self) -> str:
-        at_least = "at least " if self.bounded else ""
-        return f"{at_least}{self.mean:.1f}" + (
-            f" ({interval(self.interval, '{:.1f}'.format)})" if self.interval else ""
-        )
-
-
-def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -> Ratio | None:
-    """Return how much longer `activation` takes, from the seeds with which ReLU came to the goal.
-
-    A seed that did not reach the goal within the epochs counts with all of them. None: no such seed.
+    It is the geometric mean of epochs to the goal over ReLU's, with its 95 % interval over the seeds. A seed
+    that did not reach the goal counts with all epochs: the ratio is at least this large.
     """
     logs, bounded = [], False
     for seed in settings.seeds:
         one, relu = results.runs.get((activation, seed)), results.runs.get(("relu", seed))
         base = epochs_to(relu.errors, settings.goal) if relu else None
-        if one is None or base is None:
-            continue
-        end = epochs_to(one.errors, settings.goal)
-        bounded |= end is None
-        logs.append(math.log((end or settings.epochs) / base))
+        if one is not None and base is not None:
+            end = epochs_to(one.errors, settings.goal)
+            bounded |= end is None
+            logs.append(math.log((end or settings.epochs) / base))
     if not logs:
-        return None
-    between = None if bounded else over_seeds(logs)
-    exact = between and (math.exp(between[0]), math.exp(between[1]))
-    return Ratio(math.exp(pages.mean(logs)), exact, bounded)
+        return ""
+    mean, between = f"{math.exp(pages.mean(logs)):.1f}", over_seeds(logs)
+    if bounded:
+        return f"at least {mean}"
+    return mean + (f" ({math.exp(between[0]):.1f} to {math.exp(between[1]):.1f})" if between else "")
 
 
 def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
@@ -171,7 +155,7 @@ def as_page(
     ]
 
 
-def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation, Ratio | None]) -> str:
+def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation, str]) -> str:
     """Return when each run came to the goal."""
     rows = []
     for activation, ratio in ratios.items():
@@ -181,7 +165,7 @@ def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation
             _told(results.runs.get((activation, seed)), settings.goal) for seed in settings.seeds
         )
         paper = f"about {PAPER_RATIO}" if activation == "tanh" else ""
-        rows.append((NAMES[activation], rate, told, "1" if activation == "relu" else str(ratio or ""), paper))
+        rows.append((NAMES[activation], rate, told, "1" if activation == "relu" else ratio, paper))
     return table(
         ("activation", "learning rate", f"epochs to {settings.goal:.0%}, by seed", "times ReLU's", "paper"),
         rows,
