@@ -2,10 +2,10 @@
 
     python -m experiments.side_by_side experiments/ablations/dvc.yaml
 
-The runs of the experiment are shared out between so many `dvc repro --single-item`, each with its share
-of this machine's GPUs, or cores where `workers` is auto. What is before them (the pictures, the rows) and
-after them (the summary) runs alone. A second call goes on where the first was stopped. It is for pipelines
-whose runs need nothing of each other: ablations and ensemble.
+The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPU of this
+machine, and its own cores where `workers` is auto. What comes before them (the pictures, the check) and after
+them (the page) runs alone. A second call goes on where the first was stopped. It is for pipelines whose runs
+need nothing of each other: ablations and ensemble.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from alexnet.core.errors import UserError
 from alexnet.core.processes import end_abruptly_with_parent
 from alexnet.core.stage import run
 
-# All that the runs need: the pictures with their statistics, and complete parameters.
+# All that the runs need: the pictures with their statistics, and checked parameters.
 PICTURES = "rgb_pca"
-ROWS = "rows"
+CHECK = "check"
 # What a pipeline consists of whose runs can be dealt out.
-STAGES = (ROWS, "train", "evaluate", "summary")
+STAGES = (CHECK, "train", "evaluate", "page")
 
 
 def shares(stages: list[str], count: int) -> list[list[str]]:
@@ -51,7 +51,7 @@ def shares(stages: list[str], count: int) -> list[list[str]]:
 def places(count: int) -> Iterator[tuple[list[int], dict[str, str]]]:
     """Yield the cores and the environment of each of `count` processes."""
     cores, gpus = sorted(os.sched_getaffinity(0)), torch.cuda.device_count()
-    # Whoever started this may have left it but some of the GPUs, by number or by name.
+    # Whoever started this may have left it only some of the GPUs, by number or by name.
     left = os.environ.get("CUDA_VISIBLE_DEVICES")
     named = list(map(str, range(gpus))) if left is None else left.split(",")
     for number in range(count):
@@ -85,7 +85,7 @@ def main(
     )
     names = [line.rpartition(":")[2] for line in listed.stdout.split()]
     refuse_other_shapes(names, pipeline)
-    _refuse_failure(subprocess.run(["dvc", "repro", PICTURES, f"{pipeline}:{ROWS}"]))
+    _refuse_failure(subprocess.run(["dvc", "repro", PICTURES, f"{pipeline}:{CHECK}"]))
     running = []
     for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):
         addresses = [f"{pipeline}:{name}" for name in share]

@@ -5,57 +5,19 @@ python -m experiments.figure1.norm with 1
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
-
-import numpy as np
-import pandas as pd
 import torch
-import typer
-from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.core.draws import generator
-from alexnet.core.files import replacing, write_json
+from alexnet.core.files import write_json
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.core.stage import MACHINE, run
 from alexnet.parallel.device import choose_device
-from alexnet.training.precision import Precision
-from experiments.figure1.arrays import Pictures, read_pictures
-from experiments.figure1.loading import Data, load
-from experiments.figure1.networks import LOCAL_NET_WEIGHTS, LocalNet, initialise
-from experiments.figure1.settings import PARAMS, PICTURES, RUNS, Figure1, Norm
-from experiments.figure1.training import Training
-from experiments.shared.values import write_made_with
+from experiments.figure1.pictures import Pictures, read_pictures
+from experiments.figure1.settings import HERE, PARAMS, Figure1
+from experiments.figure1.training import Arm, Result, Training, begin_local_net, load
 
-Arm = Literal["with", "without"]
-# Layers whose weights decay; the convolutions' do not (layer-params-conv-local-13pct.cfg).
-DECAYING = ("local3", "local4", "fc")
 TEST_BATCH = 500
-
-
-class Augmented:
-    """Random patches and mirrors, as functions of (seed, epoch, picture)."""
-
-    def __init__(self, crop: int, side: int, pictures: int, seed: int) -> None:
-        self.crop, self.side, self.pictures, self.seed = crop, side, pictures, seed
-        self._epoch = 0
-        self._draws: NDArray[np.int64] = np.zeros((3, 0), np.int64)
-
-    def __call__(self, batch: Tensor, epoch: int, numbers: NDArray[np.int64]) -> Tensor:
-        """Return patches (batch, 3, crop, crop) of `batch`, whose pictures have these `numbers`."""
-        if epoch != self._epoch:
-            draw = generator(self.seed, "figure 1, crops and mirrors", epoch)
-            highest = np.array([self.side - self.crop + 1, self.side - self.crop + 1, 2])[:, None]
-            self._draws, self._epoch = draw.integers(0, highest, (3, self.pictures)), epoch
-        top, left, mirrored = torch.from_numpy(self._draws[:, numbers]).to(batch.device)
-        along = torch.arange(self.crop, device=batch.device)
-        rows = top[:, None] + along
-        columns = left[:, None] + torch.where(mirrored[:, None] == 1, along.flip(0), along)
-        one = torch.arange(len(batch), device=batch.device)[:, None, None, None]
-        maps = torch.arange(batch.shape[1], device=batch.device)[:, None, None]
-        return batch[one, maps, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def ten_patches(pictures: Tensor, crop: int) -> list[Tensor]:
@@ -84,65 +46,24 @@ def error_rate(training: Training, test: Pictures, crop: int) -> float:
     return wrong / len(test.labels)
 
 
-def begin(settings: Figure1, arm: Arm, seed: int, data: Data) -> Training:
-    """Return the training of one network, begun or gone on with."""
-    norm = settings.norm
-    network = LocalNet(norm if arm == "with" else None, norm.crop, int(data.labels.max()) + 1)
-    initialise(network, LOCAL_NET_WEIGHTS, seed)
-    device = data.labels.device
-    network.to(device)
-    return Training(
-        network,
-        parameter_groups(network, norm),
-        data,
-        settings.batch_size,
-        settings.momentum,
-        seed,
-        Precision(settings.precision, device),
-        {"arm": arm, "side": settings.side, "norm": norm.model_dump(exclude={"seeds", "epochs"})},
-        Augmented(norm.crop, settings.side, len(data.labels), seed),
-        epochs=norm.epochs,
-    )
-
-
-def parameter_groups(network: LocalNet, norm: Norm) -> list[dict[str, object]]:
-    """Return what has one rate and one decay each."""
-    groups: list[dict[str, object]] = []
-    for layer, module in network.named_children():
-        for kind, parameter in module.named_parameters():
-            bias = kind == "bias"
-            decay = norm.weight_decay if layer in DECAYING and not bias else 0.0
-            rate = norm.learning_rate * (2 if bias else 1)
-            groups.append({"params": [parameter], "full_rate": rate, "weight_decay": decay})
-    return groups
-
-
-def main(
-    arm: Arm,
-    seed: int,
-    params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
-    machine: MachineFile = MACHINE,
-    pictures: Path = PICTURES,
-    out: Path = RUNS,
-) -> None:
+def main(arm: Arm, seed: int) -> None:
     """Train, test once at the end, and write both."""
-    settings, where = read(params, Figure1), read_machine(machine)
-    norm = settings.norm
-    training = begin(settings, arm, seed, load(pictures, choose_device(where), unit_deviation=False))
+    settings, machine = read(PARAMS, Figure1), read_machine(MACHINE)
+    norm, label = settings.norm, f"{arm} norm, seed {seed}"
+    training = begin_local_net(settings, arm, seed, load(choose_device(machine), unit_deviation=False))
     while len(training.errors) < norm.epochs:
-        epoch = len(training.errors) + 1
-        divisor = 10.0 ** sum(drop <= epoch for drop in norm.drop_epochs)
-        error = training.train_epoch(f"{arm} norm, seed {seed}", where.progress, divisor)
-        print(f"{arm} norm, seed {seed}: epoch {epoch}: training error {error:.1%}", flush=True)
-    test = read_pictures(pictures, "test")
-    error = error_rate(training, test, norm.crop)
-    folder = out / f"norm-{arm}-{seed}"
-    with replacing(folder / "history.csv") as temporary:
-        rows = list(enumerate(training.errors, 1))
-        pd.DataFrame(rows, columns=["epoch", "train_error"]).to_csv(temporary, index=False)
-    write_json(folder / "test.json", {"test_error": error, "pictures": len(test.labels)})
-    write_made_with(folder, settings.of_norm())
-    print(f"{arm} norm, seed {seed}: test error {error:.2%} of {len(test.labels):,} with ten patches")
+        error = training.train_epoch(label, machine.progress)
+        print(f"{label}: epoch {len(training.errors)}: training error {error:.1%}", flush=True)
+    test = read_pictures("test")
+    result = Result(
+        made_with=settings.of_norm(),
+        learning_rate=norm.learning_rate,
+        errors=training.errors,
+        test_error=error_rate(training, test, norm.crop),
+        tested=len(test.labels),
+    )
+    write_json(HERE / f"norm-{arm}-{seed}.json", result.model_dump())
+    print(f"{label}: test error {result.test_error:.2%} of {result.tested:,} with ten patches")
 
 
 if __name__ == "__main__":

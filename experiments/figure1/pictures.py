@@ -1,36 +1,60 @@
-"""The pictures of the index as arrays, small enough to stay in memory.
-
-python -m experiments.figure1.pictures
-"""
+"""The pictures of the index as arrays that fit into memory: python -m experiments.figure1.pictures"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
 import pandas as pd
-import typer
+from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
 from alexnet.core.processes import executor
-from alexnet.core.stage import MACHINE, MachineFile, run
+from alexnet.core.stage import MACHINE, run
 from alexnet.ingest.raw import Place, read_picture
 from alexnet.ingest.resize import BadPictureError, Picture
 from alexnet.store.index import read_index
-from experiments.figure1.settings import HERE, PARAMS, PICTURES, Figure1
+from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1
 
+FOLDER = HERE / "pictures"
 SPLITS = {"train": "train", "test": "val"}
 CHUNK = 256
 # More than a few undecodable pictures mean that something else is wrong.
 MAX_BAD_FRACTION = 0.01
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A split in memory.
+
+    Attributes:
+        pixels: uint8 (pictures, 3, side, side).
+        labels: int64 (pictures,).
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def read_pictures(split: str, folder: Path = FOLDER) -> Pictures:
+    """Read what this stage wrote for ``train`` or ``test``.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = folder / f"{split}.npz"
+    if not path.exists():
+        raise UserError(f"{path}: missing; run the stage first (dvc repro {PIPELINE}:pictures)")
+    with np.load(path) as arrays:
+        return Pictures(arrays["pixels"], arrays["labels"])
 
 
 def shrink(picture: Picture, side: int) -> Picture:
@@ -63,16 +87,11 @@ def _all(pool: Executor, root: Path, side: int, table: pd.DataFrame) -> Iterator
         yield from pictures
 
 
-def main(
-    params: Annotated[Path, typer.Option(help="the experiment")] = PARAMS,
-    machine: MachineFile = MACHINE,
-    listed: Annotated[Path, typer.Option("--index", help="the pictures")] = HERE / "index",
-    out: Path = PICTURES,
-) -> None:
+def main() -> None:
     """Decode every picture; those that cannot be decoded are left out, and counted."""
-    settings, where = read(params, Figure1), read_machine(machine)
+    settings, where = read(PARAMS, Figure1), read_machine(MACHINE)
     root = Path(where.data_root).expanduser()
-    table = read_index(listed).pictures
+    table = read_index(HERE / "index").pictures
     with executor(where) as pool:
         for name, split in SPLITS.items():
             rows = table[table["split"] == split]
@@ -86,7 +105,7 @@ def main(
                 )
             there = [picture is not None for picture in found]
             labels = rows["label"].to_numpy(np.int64)[there]
-            with replacing(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
+            with replacing(FOLDER / f"{name}.npz") as temporary, temporary.open("wb") as file:
                 np.savez(file, pixels=np.stack(good), labels=labels)
             left_out = f", {bad} left out" if bad else ""
             print(f"pictures: {len(good):,} {name}, {settings.side}×{settings.side}{left_out}")

@@ -8,18 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from alexnet.core.params import Section, Strict
+from experiments.shared.keys import EACH_ONCE, Seed, Seeds
 
-HERE = Path("experiments/figure1")
-PARAMS = HERE / "params.yaml"
-PICTURES = HERE / "pictures"
-SWEEPS = HERE / "sweeps"
-RUNS = HERE / "runs"
+PIPELINE = "experiments/figure1/dvc.yaml"
+PARAMS = Path("experiments/figure1/params.yaml")
+HERE = Path("data/experiments/figure1")
 
 Activation = Literal["relu", "tanh", "abs_tanh"]
 Beginning = Literal["unit-gain", "cuda-convnet"]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
 
 
 class Sweep(Strict):
@@ -39,7 +37,7 @@ class Sweep(Strict):
 class Norm(Strict):
     """The net of cuda-convnet's CIFAR-10 examples at 13 % and 11 %."""
 
-    seeds: list[Seed] = Field(min_length=1)
+    seeds: Seeds
     crop: Count
     epochs: Count
     drop_epochs: list[Count]
@@ -62,8 +60,8 @@ class Figure1(Section):
     batch_size: Count
     momentum: Annotated[float, Field(ge=0, lt=1)]
     beginning: Beginning
-    activations: list[Activation] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
+    activations: Annotated[list[Activation], Field(min_length=1), EACH_ONCE]
+    seeds: Seeds
     goal: Annotated[float, Field(gt=0, lt=1)]
     epochs: Count
     sweep: Sweep
@@ -73,6 +71,10 @@ class Figure1(Section):
         """Return what all trainings of the four-layer network have in common, as JSON has it."""
         shared = {"side", "precision", "batch_size", "momentum", "beginning"}
         return self.model_dump(mode="json", include=shared)
+
+    def of_sweep(self) -> dict[str, Any]:
+        """Return what decides a sweep, as JSON has it."""
+        return self.of_training() | self.sweep.model_dump(mode="json")
 
     def of_norm(self) -> dict[str, Any]:
         """Return what all trainings of the other network have in common, as JSON has it."""

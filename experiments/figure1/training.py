@@ -1,28 +1,102 @@
-"""Training of a small network on pictures in memory, resumable after every epoch."""
+"""Training of a small network on pictures in memory, resumable after every epoch.
+
+All that decides the numbers of a training is here and in the files that this one imports: how long it is, is
+decided by those that call it.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.files import STATE, fingerprint, sha256_of
+from alexnet.core.params import Strict
 from alexnet.core.progress import Progress, Style
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision
-from experiments.figure1.loading import Data
+from experiments.figure1.network import (
+    FOUR_LAYERS_WEIGHTS,
+    LOCAL_NET_WEIGHTS,
+    FourLayers,
+    LocalNet,
+    initialise,
+    unit_gain,
+)
+from experiments.figure1.pictures import FOLDER, read_pictures
+from experiments.figure1.settings import PIPELINE, Activation, Figure1, Norm
 
+Arm = Literal["with", "without"]
 # Turns (a batch, the epoch's number, the pictures' numbers) into what the network sees.
 Augment = Callable[[Tensor, int, NDArray[np.int64]], Tensor]
+# Layers whose weights decay; the convolutions' do not (layer-params-conv-local-13pct.cfg).
+DECAYING = ("local3", "local4", "fc")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training pictures on the device.
+
+    Attributes:
+        pixels: uint8 (pictures, 3, side, side).
+        labels: int64 (pictures,).
+        prepare: makes float pictures of uint8 ones.
+        store: the file they came from.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    prepare: Callable[[Tensor], Tensor]
+    store: Path
+
+
+def load(device: torch.device, unit_deviation: bool, folder: Path = FOLDER) -> Data:
+    """Return the training pictures less the mean picture; in grey levels, or of deviation 1."""
+    pictures = read_pictures("train", folder)
+    mean = torch.from_numpy(pictures.pixels.mean(0, dtype="float64")).float().to(device)
+    divisor = float(pictures.pixels.std(dtype="float64")) if unit_deviation else 1.0
+    return Data(
+        torch.from_numpy(pictures.pixels).to(device),
+        torch.from_numpy(pictures.labels).to(device),
+        lambda batch: (batch.float() - mean) / divisor,
+        folder / "train.npz",
+    )
+
+
+class Result(Strict):
+    """What a training left, or a sweep.
+
+    Attributes:
+        made_with: the settings that decided it.
+        errors: the training error (fraction) of each epoch; of a sweep, at the chosen rate.
+        swept: the same at each rate of a sweep.
+        test_error, tested: fraction of so many test pictures, where it was tested.
+    """
+
+    made_with: dict[str, Any]
+    learning_rate: float
+    errors: list[float]
+    swept: dict[str, list[float]] = Field(default={})
+    test_error: float = math.nan
+    tested: int = 0
+
+
+def read_result(path: Path, made_with: dict[str, Any]) -> Result | None:
+    """Return what is at `path`; None unless it is there and was made with the settings as they are now."""
+    result = Result.model_validate(json.loads(path.read_text())) if path.exists() else None
+    return result if result is not None and result.made_with == made_with else None
 
 
 class Training:
@@ -32,8 +106,9 @@ class Training:
         network: as it begins; moved to where `data` is.
         groups: parameter groups of `torch.optim.SGD` with ``params``, ``full_rate`` and ``weight_decay``.
         facts: all that decides the numbers beside data and code; names the resumable state.
-        epochs: how many a state may have behind it to be gone on from, where the network at the end
-            counts and not just the errors on its way.
+        drop_epochs: at the start of these all rates are divided by 10.
+        epochs: a state after more than these is not resumed, where the network at the end counts and not only
+            the errors on its way.
 
     Attributes:
         errors: the training error (fraction) of each epoch done: the share of its pictures that was
@@ -45,35 +120,37 @@ class Training:
         network: nn.Module,
         groups: list[dict[str, Any]],
         data: Data,
-        batch_size: int,
-        momentum: float,
+        settings: Figure1,
         seed: int,
-        precision: Precision,
         facts: dict[str, Any],
         augment: Augment | None = None,
-        state: Path = STATE,
+        drop_epochs: Sequence[int] = (),
         epochs: int | None = None,
+        state: Path = STATE,
     ) -> None:
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.SGD(groups, lr=0.0, momentum=momentum, foreach=True)
-        self.data, self.batch_size, self.seed = data, batch_size, seed
-        self.precision, self.augment = precision, augment
+        device = data.labels.device
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, foreach=True)
+        self.data, self.batch_size, self.seed = data, settings.batch_size, seed
+        self.precision = Precision(settings.precision, device)
+        self.augment, self.drop_epochs = augment, drop_epochs
         self.errors: list[float] = []
         name = fingerprint(
             facts=facts,
-            batch_size=batch_size,
-            momentum=momentum,
+            batch_size=settings.batch_size,
+            momentum=settings.momentum,
             seed=seed,
-            precision=precision.name,
+            precision=self.precision.name,
             pictures=sha256_of(data.store),
-            code=sha256_of_code("train", "experiments/figure1/dvc.yaml"),
+            code=sha256_of_code("train", PIPELINE),
         )
         self.checkpoints = Checkpoints(state / "figure1" / name)
-        self._go_on(epochs)
+        self._resume(epochs)
 
-    def train_epoch(self, label: str, style: Style = "auto", divisor: float = 1.0) -> float:
-        """Train one more epoch at the rates ÷ `divisor`, keep its state, and return its training error."""
+    def train_epoch(self, label: str, style: Style = "auto") -> float:
+        """Train one more epoch, keep its state, and return its training error."""
         epoch = len(self.errors) + 1
+        divisor = 10.0 ** sum(drop <= epoch for drop in self.drop_epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] / divisor
         order = generator(self.seed, "figure 1, order", epoch).permutation(len(self.data.labels))
@@ -110,7 +187,7 @@ class Training:
         self.optimiser.step()
         return (logits.argmax(1) != labels).sum()
 
-    def _go_on(self, epochs: int | None) -> None:
+    def _resume(self, epochs: int | None) -> None:
         # These states are named by the epochs behind them, not by the one they are in.
         kept = self.checkpoints.newest(10**9 if epochs is None else epochs - 1)
         if kept is None:
@@ -121,14 +198,66 @@ class Training:
         self.errors = list(kept["errors"])
 
 
-def epochs_to(errors: list[float], goal: float) -> float | None:
-    """Return when `errors`, one an epoch, fell to `goal`, or None when they did not.
+def begin_four_layers(
+    settings: Figure1, activation: Activation, rate: float, seed: int, data: Data
+) -> Training:
+    """Return the training of the four-layer network, begun or resumed."""
+    network = FourLayers(activation, settings.side, int(data.labels.max()) + 1)
+    unit = settings.beginning == "unit-gain"
+    initialise(network, unit_gain(network) if unit else FOUR_LAYERS_WEIGHTS, seed)
+    groups = [{"params": list(network.parameters()), "full_rate": rate, "weight_decay": 0.0}]
+    facts = {"activation": activation, "rate": rate, "side": settings.side, "beginning": settings.beginning}
+    return Training(network, groups, data, settings, seed, facts)
 
-    Between two epochs' ends the error is taken as a straight line; before the first it is unknown, so
-    the first epoch counts whole.
-    """
-    for epoch, error in enumerate(errors, 1):
-        if error <= goal:
-            before = errors[epoch - 2] if epoch > 1 else math.nan
-            return epoch - (goal - error) / (before - error) if before > goal else float(epoch)
-    return None
+
+def begin_local_net(settings: Figure1, arm: Arm, seed: int, data: Data) -> Training:
+    """Return the training of the net with or without normalisation, begun or resumed."""
+    norm = settings.norm
+    network = LocalNet(norm if arm == "with" else None, norm.crop, int(data.labels.max()) + 1)
+    initialise(network, LOCAL_NET_WEIGHTS, seed)
+    return Training(
+        network,
+        parameter_groups(network, norm),
+        data,
+        settings,
+        seed,
+        {"arm": arm, "side": settings.side, "norm": norm.model_dump(exclude={"seeds", "epochs"})},
+        Augmented(norm.crop, settings.side, len(data.labels), seed),
+        norm.drop_epochs,
+        norm.epochs,
+    )
+
+
+def parameter_groups(network: LocalNet, norm: Norm) -> list[dict[str, object]]:
+    """Return what has one rate and one decay each."""
+    groups: list[dict[str, object]] = []
+    for layer, module in network.named_children():
+        for kind, parameter in module.named_parameters():
+            bias = kind == "bias"
+            decay = norm.weight_decay if layer in DECAYING and not bias else 0.0
+            rate = norm.learning_rate * (2 if bias else 1)
+            groups.append({"params": [parameter], "full_rate": rate, "weight_decay": decay})
+    return groups
+
+
+class Augmented:
+    """Random patches and mirrors, as functions of (seed, epoch, picture)."""
+
+    def __init__(self, crop: int, side: int, pictures: int, seed: int) -> None:
+        self.crop, self.side, self.pictures, self.seed = crop, side, pictures, seed
+        self._epoch = 0
+        self._draws: NDArray[np.int64] = np.zeros((3, 0), np.int64)
+
+    def __call__(self, batch: Tensor, epoch: int, numbers: NDArray[np.int64]) -> Tensor:
+        """Return patches (batch, 3, crop, crop) of `batch`, whose pictures have these `numbers`."""
+        if epoch != self._epoch:
+            draw = generator(self.seed, "figure 1, crops and mirrors", epoch)
+            highest = np.array([self.side - self.crop + 1, self.side - self.crop + 1, 2])[:, None]
+            self._draws, self._epoch = draw.integers(0, highest, (3, self.pictures)), epoch
+        top, left, mirrored = torch.from_numpy(self._draws[:, numbers]).to(batch.device)
+        along = torch.arange(self.crop, device=batch.device)
+        rows = top[:, None] + along
+        columns = left[:, None] + torch.where(mirrored[:, None] == 1, along.flip(0), along)
+        one = torch.arange(len(batch), device=batch.device)[:, None, None, None]
+        maps = torch.arange(batch.shape[1], device=batch.device)[:, None, None]
+        return batch[one, maps, rows[:, None, :, None], columns[:, None, None, :]]

@@ -1,6 +1,4 @@
-"""How much of a picture reaches the outputs before any training, row by row.
-
-    python -m experiments.recipe_walk.signal
+"""How much of a picture reaches the outputs before any training: python -m experiments.recipe_walk.signal
 
 The measure is how far fc8's outputs differ between training pictures: their standard deviation, averaged
 over the outputs. It is taken at the walk's width and at width 1, where the published weights are as
@@ -9,70 +7,57 @@ published, so it also says whether the narrow networks start as the full ones do
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import pandas as pd
 import torch
-import typer
 from torch import Tensor
 
 from alexnet.core.files import replacing
 from alexnet.core.machine import read_machine
-from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, MachineFile, run
-from alexnet.feed.loader import TorchLoader
+from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, run
+from alexnet.feed.loader import open_loader
 from alexnet.feed.order import in_storage_order
 from alexnet.model.initial import initialise
-from alexnet.model.input import Patches
+from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.store.records import open_records
 from alexnet.store.statistics import read_statistics
-from experiments.recipe_walk.walk import HERE, PARAMS, Walk, parameters
-from experiments.shared.values import nested
+from experiments.recipe_walk.walk import plan
+from experiments.shared.plans import RUNS, Values, nested
 
+OUT = RUNS / "recipe_walk/signal.csv"
 PICTURES = 64
 CPU = torch.device("cpu")
 
 
 @torch.no_grad()
-def signal(model: Model, seed: int, mean_image: Tensor, pictures: Patches, classes: int) -> float:
+def signal(model: Model, seed: int, mean_image: Tensor, pictures: Batch, classes: int) -> float:
     """Return the deviation of fc8's outputs between `pictures` in a freshly drawn network."""
     network = AlexNet(model, classes).eval()
     initialise(network, seed)
     network.input.mean_image.copy_(mean_image)
-    return float(network(network.input(pictures)).std(0).mean())
+    return float(network(pictures).std(0).mean())
 
 
-def main(
-    params: Annotated[Path, typer.Option(help="the walk")] = PARAMS,
-    machine: MachineFile = MACHINE,
-    records: Path = RECORDS,
-    statistics: Path = STATISTICS,
-    out: Path = HERE / "signal.csv",
-) -> None:
+def main() -> None:
     """Write each row's deviation at both widths."""
-    walk = read(params, Walk)
-    training = open_records(records, "train")
-    mean_image = torch.from_numpy(read_statistics(statistics).mean_image)
+    walk, rows = plan()
+    training = open_records(RECORDS, "train")
+    mean_image = torch.from_numpy(read_statistics(STATISTICS).mean_image)
     classes = int(training.labels.max()) + 1
-    loader = TorchLoader(training, PICTURES, CPU, read_machine(machine).worker_count, 224)
-    batch = next(loader.batches(in_storage_order(len(training))))
-    pictures = Patches(batch.pixels, batch.top, batch.left, batch.mirrored)
-    found = []
-    measured_before: dict[str, float] = {}
-    for name, values in parameters(walk, params).items():
-        signals = []
-        for width in (values["model.width"], 1.0):
-            model = Model.model_validate(nested({**values, "model.width": width})["model"])
-            # Rows that differ in how they are trained begin alike.
-            if (key := model.model_dump_json()) not in measured_before:
-                measured_before[key] = signal(model, walk.seeds[0], mean_image, pictures, classes)
-            signals.append(measured_before[key])
-        found.append((name, *signals))
-        print(f"{name}: {signals[0]:.2g} at width {values['model.width']:g}, {signals[1]:.2g} at 1")
-    with replacing(out) as temporary:
+    loader = open_loader(read_machine(MACHINE), training, PICTURES, CPU)
+    pictures = next(iter(loader.batches(in_storage_order(len(training)))))
+    measured: dict[str, float] = {}
+
+    def measure(values: Values, width: float) -> float:
+        model = Model.model_validate(nested({**values, "model.width": width})["model"])
+        # Rows that differ in how they are trained begin alike.
+        if (key := model.model_dump_json()) not in measured:
+            measured[key] = signal(model, walk.seeds[0], mean_image, pictures, classes)
+        return measured[key]
+
+    found = [(name, measure(row, row["model.width"]), measure(row, 1.0)) for name, row in rows.items()]
+    with replacing(OUT) as temporary:
         pd.DataFrame(found, columns=["row", "signal", "signal_at_width_1"]).to_csv(temporary, index=False)
 
 

@@ -1,38 +1,27 @@
-"""The rows of the walk: complete parameters for each, checked before anything runs.
-
-    python -m experiments.recipe_walk.walk
-
-writes ``rows/ROW-SEED.yaml``, which the train stage reads. The knobs come from comparing the two
-profiles: a key in which they differ and that no row changes is an error, and so is a misspelt one.
-"""
+"""The rows of the walk, checked before anything trains: python -m experiments.recipe_walk.walk"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import typer
 from pydantic import Field
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import Section, Strict, read
 from alexnet.core.stage import run
-from experiments.shared.settings import flat, refuse_unknown, refuse_what_is_wrong, write_runs
-from experiments.shared.values import Values
+from experiments.shared.keys import EACH_ONCE, Seeds
+from experiments.shared.plans import Values, differing, planned, write_checked
 
-HERE = Path("experiments/recipe_walk")
-PARAMS = HERE / "params.yaml"
-ROWS = HERE / "rows"
-RUNS = HERE / "runs"
+PARAMS = Path("experiments/recipe_walk/params.yaml")
 
 
-class Row(Strict):
-    """One step of the walk."""
+class Goal(Strict):
+    """The row that comes to a profile, but for what all rows have alike."""
 
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    after: str | None = None
-    goal: list[str] = Field(default=[])
-    values: Values = Field(default={})
+    row: str
+    profile: str
 
 
 class Walk(Section):
@@ -41,52 +30,51 @@ class Walk(Section):
     key: ClassVar[str] = "walk"
 
     start: str
-    goal: str
-    seeds: list[int] = Field(min_length=1)
+    goal: Goal
+    seeds: Seeds
     alike: Values
-    rows: list[Row] = Field(min_length=1)
+    run: Annotated[list[str], Field(min_length=1), EACH_ONCE]
+    rows: dict[str, Values]
 
 
-def parameters(walk: Walk, path: Path = PARAMS) -> dict[str, Values]:
-    """Return what each row trains with: sections with dotted keys, by the row's name.
+def plan(params: Path = PARAMS) -> tuple[Walk, dict[str, Values]]:
+    """Return the walk in `params`, and what each row that runs trains with, but for the seed.
 
     Raises:
-        UserError: a key is unknown or out of range, a row's name is not its own or follows none, or a
-            difference between start and goal is in no row or in two.
+        UserError: a row is unknown or changes nothing, a key of it is unknown or out of range, or the goal's
+            row does not have all that its profile has.
     """
-    start, goal = flat(Path(walk.start)), flat(Path(walk.goal))
-    differing = [key for key in start if start[key] != goal[key] and key not in walk.alike]
-    taken = [key for row in walk.rows for key in row.goal]
-    for key in {*differing, *taken}:
-        if taken.count(key) != 1 or key not in differing:
-            raise UserError(
-                f"{path}: walk.rows: {key}: found in the goal of {taken.count(key)} rows; allowed: each"
-                f" difference of {walk.start} and {walk.goal} in one row: {', '.join(differing)}"
-            )
-    rows: dict[str, Values] = {}
-    before = {**start, **walk.alike}
-    for row in walk.rows:
-        where = f"walk.rows: {row.name}"
-        if row.name in rows:
-            raise UserError(f"{path}: {where}: found twice; allowed: a name of its own for each row")
-        if row.after is not None and row.after not in rows:
-            known = ", ".join(rows)
-            raise UserError(f"{path}: {where}: after: found {row.after}; allowed: a row above: {known}")
-        changed = {**{key: goal[key] for key in row.goal}, **row.values}
-        before = {**(rows[row.after] if row.after else before), **changed}
-        refuse_unknown({**walk.alike, **row.values}, start, path, where, walk.start)
-        refuse_what_is_wrong(before, path, where)
-        rows[row.name] = before
-    return rows
-
-
-def main(
-    params: Annotated[Path, typer.Option(help="the walk")] = PARAMS,
-    out: Annotated[Path, typer.Option(help="folder for the rows' parameters")] = ROWS,
-) -> None:
-    """Write the parameters of every run."""
     walk = read(params, Walk)
-    write_runs(out, parameters(walk, params), walk.seeds)
+    for name in (*walk.run, walk.goal.row):
+        if name not in walk.rows:
+            raise UserError(f"{params}: walk: found the row {name}; allowed: {', '.join(walk.rows)}")
+    alike = f"{params}:walk.alike"
+    rows = {name: planned([walk.start, alike, f"{params}:walk.rows.{name}"]) for name in walk.rows}
+    there, found = planned([walk.goal.profile, alike]), rows[walk.goal.row]
+    for key in differing(there, found):
+        raise UserError(
+            f"{params}: walk.rows.{walk.goal.row}: {key}: found {found[key]}; allowed: {there[key]}, as"
+            f" {walk.goal.profile} has it. Add the key to a row on the way, or to walk.alike."
+        )
+    rows = {name: rows[name] for name in walk.run}
+    for name in walk.run[1:]:
+        if not differing(rows[name], rows[row_before(name, rows)]):
+            raise UserError(
+                f"{params}: walk.rows.{name}: found what {row_before(name, rows)} has; allowed: what differs"
+            )
+    return walk, rows
+
+
+def row_before(name: str, rows: Mapping[str, Values]) -> str:
+    """Return the row above from which the row `name` differs in the fewest keys; of several, the last."""
+    above = list(rows)[: list(rows).index(name)]
+    return min(reversed(above), key=lambda other: len(differing(rows[name], rows[other])))
+
+
+def main() -> None:
+    """Check every row before any trains."""
+    plan()
+    write_checked("recipe_walk")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the experiments share: rows, outcomes, intervals, pages."""
+"""What the experiments share: planned runs, what finished ones left, intervals, parts of pages."""

@@ -1,28 +1,33 @@
-"""What finished runs left: their predictions and how their training went."""
+"""What finished runs left: how their training went, and their predictions.
+
+A run is finished when what it was made with is what is planned now. Where parameters have changed, DVC leaves
+what was made with the former ones until a stage's turn comes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.evaluation import predictions
-from alexnet.evaluation.predictions import Predictions
-from experiments.shared.histories import read_history
-from experiments.shared.values import Values, is_made_with
+from alexnet.core.params import flattened
+from alexnet.evaluation.predictions import Predictions, load_predictions, what_differs
+from experiments.shared.plans import Values
 
-PREDICTIONS = "predictions"
-# An error of which kind: among how many guesses, by ten patches or by the centre.
+# A kind of error: among how many guesses, by ten patches or by the centre patch.
 KINDS = ("top1_error", "top5_error", "top1_error_one_patch", "top5_error_one_patch")
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One finished run.
+    """A run that is trained and evaluated.
 
     Attributes:
         wrong: each picture's share of an error, (pictures,), for each of `KINDS`.
@@ -42,69 +47,94 @@ class Outcome:
         return float(self.wrong[kind].mean())
 
 
-def read_outcome(run: Path, evaluated: Path, planned: Values, share_ties: bool) -> Outcome | None:
-    """Read a run from where it was trained and where it was evaluated.
+def read_history(folder: Path, planned: Values) -> pd.DataFrame | None:
+    """Return the epochs of the training in `folder`; None unless it is finished with `planned`."""
+    return None if _about(folder, planned) is None else pd.read_csv(folder / "training/history.csv")
 
-    Args:
-        planned: the parameters of the run, with dotted keys.
 
-    Returns:
-        None if either is not finished, or was made with other parameters.
-
-    Raises:
-        UserError: the pictures have no labels.
-    """
-    if not is_made_with(run, planned) or not is_made_with(evaluated, planned):
+def read_predictions(folder: Path, planned: Values) -> Predictions | None:
+    """Return the predictions of the run in `folder`; None unless trained with `planned`, and evaluated."""
+    about = _about(folder, planned)
+    # The last file that an evaluation writes.
+    if about is None or not (folder / "metrics.json").exists():
         return None
-    history = read_history(run)
-    # The last that an evaluation writes.
-    if history.empty or not (evaluated / "metrics.json").exists():
-        return None
-    found = predictions.load_predictions(evaluated / PREDICTIONS)
-    if not found.labelled:
-        raise UserError(
-            f"evaluate.split: found {found.split}, which has no labels, and so no error rates; allowed:"
-            " a split with labels"
-        )
-    wrong = {
-        kind: found.wrong(
-            5 if "top5" in kind else 1, share_ties, found.one if kind.endswith("one_patch") else found.ten
-        )
-        for kind in KINDS
-    }
-    last = history.iloc[-1]
-    return Outcome(found, wrong, float(last["train_loss"]), float(last["train_error"]), len(history))
+    found = load_predictions(folder / "predictions")
+    return found if found.weights == about["weights"] else None
 
 
-def read_outcomes(
-    planned: Mapping[str, Values], runs: Path, evaluated: Path, share_ties: bool
-) -> dict[str, Outcome]:
-    """Read the finished ones among the planned runs: their parameters, with dotted keys, by name.
+def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -> dict[str, Outcome]:
+    """Return the finished ones of the `planned` runs, by the name of their folder in `runs`.
 
     Raises:
         UserError: one is of other pictures or classes than the first, or of pictures without labels.
     """
-    read = {
-        name: read_outcome(runs / name, evaluated / name, values, share_ties)
-        for name, values in planned.items()
-    }
-    found = {name: outcome for name, outcome in read.items() if outcome is not None}
-    refuse_other_pictures({str(evaluated / name): outcome.predictions for name, outcome in found.items()})
-    return found
+    read = {name: read_predictions(runs / name, values) for name, values in planned.items()}
+    found = {name: predictions for name, predictions in read.items() if predictions is not None}
+    refuse_incomparable({str(runs / name): predictions for name, predictions in found.items()})
+    outcomes = {}
+    for name, predictions in found.items():
+        history = pd.read_csv(runs / name / "training/history.csv")
+        last = history.iloc[-1]
+        wrong = {kind: _wrong(predictions, kind, share_ties) for kind in KINDS}
+        outcomes[name] = Outcome(
+            predictions, wrong, float(last["train_loss"]), float(last["train_error"]), len(history)
+        )
+    return outcomes
 
 
-def refuse_other_pictures(several: Mapping[str, Predictions]) -> None:
-    """Refuse predictions, by name, that are not of the first's pictures and classes.
+def read_members(planned: Mapping[str, Values], runs: Path) -> dict[str, Predictions]:
+    """Return the predictions of all `planned` runs, by the name of their folder in `runs`.
+
+    Raises:
+        UserError: one is not finished.
+    """
+    members = {}
+    for name, values in planned.items():
+        found = read_predictions(runs / name, values)
+        if found is None:
+            raise not_finished(runs / name)
+        members[name] = found
+    return members
+
+
+def not_finished(folder: Path) -> UserError:
+    """Return the error that the run in `folder` is missing, or was made with former parameters."""
+    return UserError(f"{folder}: not finished with the parameters as they are now; dvc repro makes it")
+
+
+def refuse_incomparable(several: Mapping[str, Predictions]) -> None:
+    """Refuse predictions, by name, without labels, or of other pictures or classes than the first.
 
     Raises:
         UserError: names the two and what differs.
     """
-    if not several:
-        return
-    (first_name, first), *others = several.items()
-    for name, other in others:
-        if what := predictions.what_differs(first, other):
+    first_name, first = next(iter(several.items()), ("", None))
+    for name, other in several.items():
+        if not other.labelled:
             raise UserError(
-                f"{name}: of other {what} than {first_name}; compared and averaged can be what"
-                " networks say of the same pictures. Evaluate both on the same ones."
+                f"evaluate.split: found {other.split}, which has no labels, and so no error rates; allowed:"
+                " a split with labels"
             )
+        if first is not None and (what := what_differs(first, other)):
+            raise UserError(
+                f"{name}: of other {what} than {first_name}; only predictions of the same pictures can be"
+                " compared and averaged. Evaluate both on the same ones."
+            )
+
+
+def first_epoch_at(errors: Sequence[float], target: float) -> int | None:
+    """Return the first epoch (from 1) whose error is at most `target`, or None."""
+    return next((epoch for epoch, error in enumerate(errors, 1) if error <= target), None)
+
+
+def _about(folder: Path, planned: Values) -> dict[str, Any] | None:
+    try:
+        about: dict[str, Any] = json.loads((folder / "training/run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about if flattened(about["parameters"]) == planned else None
+
+
+def _wrong(predictions: Predictions, kind: str, share_ties: bool) -> NDArray[np.float64]:
+    scores = predictions.one if kind.endswith("one_patch") else predictions.ten
+    return predictions.wrong(5 if kind.startswith("top5") else 1, share_ties, scores)

@@ -1,15 +1,64 @@
-"""How the experiments' pages word differences, intervals and parameters."""
+"""What the experiments' pages have in common."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from alexnet.core.files import replacing
 from alexnet.report import text
+from alexnet.report.canvas import DARK, LIGHT, Dress
 from alexnet.report.markup import code, fold
+from alexnet.report.page import Figure, Part
+from alexnet.report.paper import TABLE_2
+from alexnet.report.publishing import FOLDER, publish
 from alexnet.report.text import points
 from experiments.shared.paired import Interval
-from experiments.shared.values import Values
+from experiments.shared.plans import Values
+
+DPI = 150
+# Top-1 and top-5 errors on ILSVRC-2012's validation pictures, fractions.
+PRINTED = {row.model: np.array([row.top1_val, row.top5_val], np.float64) / 100 for row in TABLE_2}
+
+
+def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.DataFrame) -> None:
+    """Write the page `name`, and beside it the table of its `runs`; print what was found."""
+    publish(FOLDER, name, title, found, parts)
+    with replacing(FOLDER / f"{name}.csv") as temporary:
+        runs.to_csv(temporary, index=False)
+    print(found)
+
+
+def figure(name: str, draw: Callable[[Dress], bytes], alt: str, caption: str) -> Figure:
+    """Return a figure that is drawn for light pages and for dark ones."""
+    return Figure(name, draw(LIGHT), alt, dark=draw(DARK), caption=caption, least=400)
+
+
+def how_it_was_made(experiment: str, page: str, *folds: str) -> list[str]:
+    """Return the last section of a page; its table of runs is named as the page."""
+    return [
+        f"## How it was made\n\n`dvc repro --keep-going experiments/{experiment}/dvc.yaml`; what is planned"
+        f" is in `experiments/{experiment}/params.yaml`, the figures of each run in `{page}.csv`.",
+        *folds,
+    ]
+
+
+def settings(summary: str, values: Values) -> str:
+    """Return parameters, whose keys are dotted, for the reader to open."""
+    return fold(summary, code(listed(values, "\n") or "{}"))
+
+
+def listed(values: Values, between: str = ", ") -> str:
+    """Return parameters as YAML has them."""
+    return between.join(f"{key}: {_shown(value)}" for key, value in values.items())
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def interval(found: Interval | None) -> str:
@@ -17,16 +66,16 @@ def interval(found: Interval | None) -> str:
     return text.interval(found, points)
 
 
-def settings(summary: str, values: Values) -> str:
-    """Return parameters, whose keys are dotted, for the reader to open."""
-    return fold(summary, code("\n".join(f"{key}: {shown(value)}" for key, value in values.items())))
-
-
-def shown(value: Any) -> str:
-    """Return a parameter's value as YAML has it."""
-    return value if isinstance(value, str) else json.dumps(value)
+def beyond_noise(found: Interval) -> str:
+    """Return whether an interval leaves out 0, in words."""
+    return "not told from" if found[0] <= 0 <= found[1] else "larger than"
 
 
 def count(number: int, what: str) -> str:
     """Return ``1 seed``, ``3 seeds``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, NaN of none."""
+    return float(np.mean(values)) if values else float("nan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from alexnet.evaluation.intervals import CONFIDENCE
 RESAMPLES = 10_000
 
 Interval = tuple[float, float]
+Verdict = Literal["more", "fewer", "unclear", "one seed", "no spread"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Difference:
     over_pictures: Interval
 
     @property
-    def is_clear(self) -> bool:
-        """Whether both intervals leave out 0: neither other seeds nor other pictures explain it."""
-        return self.over_seeds is not None and not any(
-            low <= 0 <= high for low, high in (self.over_seeds, self.over_pictures)
-        )
+    def verdict(self) -> Verdict:
+        """Whether there are more errors or fewer; unclear if other seeds or pictures may explain it."""
+        if self.over_seeds is None:
+            return "one seed" if len(self.by_seed) == 1 else "no spread"
+        if any(low <= 0 <= high for low, high in (self.over_seeds, self.over_pictures)):
+            return "unclear"
+        return "more" if self.mean > 0 else "fewer"
 
 
 def difference(one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> Difference:

@@ -9,59 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from made import PICTURES, RECIPE, member, params_with, write_run
 
 from alexnet.core.errors import UserError
-from alexnet.core.params import read
-from alexnet.evaluation.predictions import Predictions, average_predictions, save_predictions
-from alexnet.report.markdown import render_markdown
-from alexnet.report.writing import compose
+from alexnet.evaluation.predictions import average_predictions, save_predictions
+from alexnet.report.page import page_as_markdown
 from alexnet.store.index import UNKNOWN, Index
 from alexnet.store.records import Records
-from experiments.ensemble import summary
-from experiments.ensemble.members import (
-    MEMBER,
-    PARAMS,
-    Ensemble,
-    parameters,
-    refuse_strangers,
-    refuse_unlabelled,
-)
-from experiments.shared.settings import runs_of
-from experiments.shared.values import write_made_with
-
-RECIPE = Path("params.yaml")
-PICTURES, CLASSES = 200, 4
-
-
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-
-
-def ensemble_of(**changes: Any) -> Ensemble:
-    return Ensemble.model_validate({**read(PARAMS, Ensemble).model_dump(), **changes})
-
-
-def member(
-    draw: np.random.Generator,
-    classes: int = CLASSES,
-    split: str = "val",
-    pictures: int = PICTURES,
-    shift: int = 0,
-) -> Predictions:
-    """What a network says that is right on average but noisy."""
-    labels = np.arange(pictures) % classes
-    scores = np.exp(np.eye(classes)[labels] + draw.normal(size=(pictures, classes)))
-    scores /= scores.sum(1, keepdims=True)
-    names = np.roll([f"{number}.jpg" for number in range(pictures)], shift)
-    known = tuple((f"n{number}", f"class {number}") for number in range(classes))
-    return Predictions(scores, scores, labels, names, split, known, tuple(range(1, classes + 1)))
+from experiments.ensemble import page
+from experiments.ensemble.members import plan, refuse_unfit
 
 
 def store() -> tuple[Index, Records]:
     """The pictures that `member` speaks of, as they are evaluated here."""
-    own = member(np.random.default_rng(1))
+    own = member(1)
     pictures = pd.DataFrame({"split": "val", "name": own.names, "label": own.labels})
     nothing = np.zeros(PICTURES, np.int64)
     records = Records(own.labels, own.names, "raw", [], nothing, nothing, nothing)
@@ -71,16 +32,18 @@ def store() -> tuple[Index, Records]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": [1, 2, 1]}, "seeds: found 1 twice; allowed: each network once"),
+        ({"seeds": [1, 2, 1]}, "seeds: found 1 twice; allowed: each once"),
         ({"others": ["a", "a"]}, "others: found a twice"),
         ({"seeds": [1]}, "found one network; allowed: two or more"),
         ({"alike": {"train.epoch": 3}}, r"ensemble\.alike: train\.epoch: unknown key"),
-        ({"alike": {"model.width": 0.1}}, r"ensemble: model\.width: found 0\.1"),
+        ({"alike": {"model.width": 0.1}}, r"ensemble\.alike: model\.width: found 0\.1"),
     ],
 )
-def test_an_ensemble_that_is_wrong_is_refused_before_training(changes: Any, message: str) -> None:
+def test_an_ensemble_that_is_wrong_is_refused_before_training(
+    tmp_path: Path, changes: Any, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        parameters(ensemble_of(**changes), RECIPE)
+        plan(params_with(tmp_path, "ensemble", **changes), RECIPE)
     assert "\n" not in str(caught.value)
 
 
@@ -97,86 +60,64 @@ def test_an_ensemble_that_is_wrong_is_refused_before_training(changes: Any, mess
 )
 def test_other_networks_are_refused_by_name_before_training(tmp_path: Path, made: Any, message: str) -> None:
     if made is not None:
-        save_predictions(tmp_path / "other", member(np.random.default_rng(0), **made))
+        save_predictions(tmp_path / "other", member(0, **made))
     with pytest.raises(UserError, match=message) as told:
-        refuse_strangers([str(tmp_path / "other")], *store(), "val")
+        refuse_unfit([str(tmp_path / "other")], *store(), "val")
     assert "\n" not in str(told.value)
 
 
 def test_a_split_without_labels_is_refused_before_training() -> None:
-    _, here = store()
-    refuse_unlabelled(here, "val")
+    index, here = store()
+    refuse_unfit([], index, here, "val")
     with pytest.raises(UserError, match=r"evaluate\.split: found test, which has no labels"):
-        refuse_unlabelled(replace(here, labels=np.full(PICTURES, UNKNOWN)), "test")
+        refuse_unfit([], index, replace(here, labels=np.full(PICTURES, UNKNOWN)), "test")
 
 
 def test_networks_that_pass_before_training_pass_after_it(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    own, other = member(draw), member(draw)
+    own, other = member(0), member(1)
     # Another release of the same classes words them otherwise.
     worded = tuple((wnid, f"{words}, or so") for wnid, words in other.classes)
-    save_predictions(tmp_path / "own", own)
-    save_predictions(tmp_path / "other", replace(other, classes=worded))
-    refuse_strangers([str(tmp_path / "other")], *store(), "val")
-    folders = {name: tmp_path / name for name in ("own", "other")}
-    members = summary.read_members(folders, {})
-    averaged = average_predictions([*members.values()])
+    folders = [str(tmp_path / name) for name in ("own", "other")]
+    for folder, found in zip(folders, (own, replace(other, classes=worded)), strict=True):
+        save_predictions(Path(folder), found)
+    refuse_unfit(folders, *store(), "val")
+    averaged = average_predictions([*page.all_members({}, folders, tmp_path).values()])
     assert averaged.classes == own.classes
     np.testing.assert_allclose(averaged.ten, (own.ten + other.ten) / 2)
-
-
-def test_a_network_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    twin = member(np.random.default_rng(0))
-    folders = {name: tmp_path / name for name in ("one", "two")}
-    for folder in folders.values():
-        save_predictions(folder, twin)
-    with pytest.raises(UserError, match=r"one and .*two hold the same predictions"):
-        refuse_strangers(list(map(str, folders.values())), *store(), "val")
-    with pytest.raises(UserError, match=r"one and .*two hold the same predictions"):
-        summary.read_members(folders, {})
+    save_predictions(tmp_path / "other", own)
+    for refuse in (
+        lambda: refuse_unfit(folders, *store(), "val"),
+        lambda: page.all_members({}, folders, tmp_path),
+    ):
+        with pytest.raises(UserError, match=r"own and .*other hold the same predictions"):
+            refuse()
 
 
 def test_the_page_says_what_averaging_gains(tmp_path: Path) -> None:
-    draw = np.random.default_rng(5)
-    folders = {f"member-{seed}": tmp_path / f"member-{seed}" for seed in (1, 2, 3)}
-    for folder in folders.values():
-        save_predictions(folder, member(draw))
-    members = summary.read_members(folders, {})
-    ensemble = ensemble_of(seeds=[1, 2, 3])
-    found, parts = summary.as_page(members, False, ensemble, parameters(ensemble, RECIPE), 1000)
-    page = render_markdown(compose(summary.TITLE, found, parts), "")
+    settings, planned = plan(params_with(tmp_path, "ensemble", seeds=[1, 2, 3]), RECIPE)
+    for seed, (name, values) in enumerate(planned.items(), 5):
+        write_run(tmp_path / name, values, member(seed), train_loss=[1.0])
+    members = page.all_members(planned, [], tmp_path)
+    text = page_as_markdown("", *page.as_page(members, False, settings, planned["member-1"], 1000))
     several = list(members.values())
     wrong = np.array([one.ten.argmax(1) != one.labels for one in several]).mean()
     together = (np.mean([one.ten for one in several], 0).argmax(1) != several[0].labels).mean()
-    assert f"errs {together:.1%} where one alone errs {wrong:.1%}: a gain of" in page
-    assert "larger than noise of the pictures; the paper's is +2.6" in page
-    assert summary.table_of_members(members, False)["network"].tolist() == list(folders)
-    assert "| gain, paper | +2.6 | +1.8 |" in page
-    sizes = summary.errors_by_size(several, False)
+    assert f"errs {together:.1%} where one alone errs {wrong:.1%}: a gain of" in text
+    assert "larger than noise of the pictures; the paper's is +2.6" in text
+    assert page.table_of_members(members, False)["network"].tolist() == list(planned)
+    assert "| gain, paper | +2.6 | +1.8 |" in text
+    sizes = page.errors_by_size(several, False)
     assert list(map(len, sizes)) == [3, 3, 1]
     assert np.mean(sizes[0]) == pytest.approx(wrong)
     assert sizes[2] == [pytest.approx(together)]
 
 
 def test_a_missing_or_strange_member_is_named(tmp_path: Path) -> None:
-    draw = np.random.default_rng(6)
-    save_predictions(tmp_path / "member-1", member(draw))
-    folders = {name: tmp_path / name for name in ("member-1", "member-2")}
-    with pytest.raises(UserError, match="member-2: this network's predictions are missing"):
-        summary.read_members(folders, {})
-    save_predictions(tmp_path / "member-2", member(draw, classes=3))
+    _, planned = plan(params_with(tmp_path, "ensemble", seeds=[1, 2]), RECIPE)
+    write_run(tmp_path / "member-1", planned["member-1"], member(1), train_loss=[1.0])
+    write_run(tmp_path / "member-2", {**planned["member-2"], "train.epochs": 3}, member(2), train_loss=[1.0])
+    with pytest.raises(UserError, match=r"member-2: not finished with the parameters as they are now"):
+        page.all_members(planned, [], tmp_path)
+    write_run(tmp_path / "member-2", planned["member-2"], member(2, classes=3), train_loss=[1.0])
     with pytest.raises(UserError, match=r"member-2: of other classes than .*member-1"):
-        summary.read_members(folders, {})
-
-
-def test_a_member_made_with_former_parameters_is_named(tmp_path: Path) -> None:
-    ensemble = ensemble_of(seeds=[1, 2])
-    planned = runs_of({MEMBER: parameters(ensemble, RECIPE)}, ensemble.seeds)
-    folders = {name: tmp_path / name / "predictions" for name in planned}
-    for seed, (name, folder) in enumerate(folders.items()):
-        save_predictions(folder, member(np.random.default_rng(seed)))
-        write_made_with(folder.parent, planned[name])
-    assert list(summary.read_members(folders, planned)) == ["member-1", "member-2"]
-    write_made_with(tmp_path / "member-2", {**planned["member-2"], "train.epochs": 3})
-    with pytest.raises(UserError, match=r"member-2/predictions: this network was not made with the param"):
-        summary.read_members(folders, planned)
+        page.all_members(planned, [], tmp_path)

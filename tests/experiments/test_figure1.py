@@ -1,38 +1,38 @@
-"""Figure 1: its networks, its training, its sweep, its page, and its graph at toy size."""
+"""Figure 1: its networks, its training, its sweep, and its page."""
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Project, make_project, stages_run
-from imports import OWN, code_of
-from ruamel.yaml import YAML
+from conftest import ROOT
 from torch import nn
 from torch.nn import functional
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
 from alexnet.core.params import read, validate
-from alexnet.report.document import Picture
-from alexnet.training.precision import Precision
-from experiments.figure1 import norm, summary, sweep
-from experiments.figure1.arrays import Pictures
-from experiments.figure1.loading import Data
-from experiments.figure1.networks import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
-from experiments.figure1.pictures import shrink
+from alexnet.report.canvas import LIGHT
+from alexnet.report.page import page_as_markdown
+from experiments.figure1 import norm, page, sweep
+from experiments.figure1.network import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
+from experiments.figure1.pictures import Pictures, shrink
 from experiments.figure1.settings import PARAMS, Activation, Figure1
-from experiments.figure1.training import Training, epochs_to
-from experiments.shared.values import write_made_with
+from experiments.figure1.training import (
+    Augmented,
+    Data,
+    Result,
+    Training,
+    begin_four_layers,
+    begin_local_net,
+    load,
+)
 
-PIPELINE = "experiments/figure1/dvc.yaml"
 CPU = torch.device("cpu")
 
 
@@ -146,9 +146,9 @@ def test_all_activations_begin_with_the_same_weights() -> None:
 def test_patches_are_functions_of_seed_epoch_and_picture() -> None:
     side, crop = 8, 5
     pictures = torch.arange(6 * 3 * side * side, dtype=torch.float32).reshape(6, 3, side, side)
-    augment = norm.Augmented(crop, side, 6, 1)
+    augment = Augmented(crop, side, 6, 1)
     whole = augment(pictures, 2, np.arange(6))
-    parts = [norm.Augmented(crop, side, 6, 1)(pictures[[n]], 2, np.array([n])) for n in range(6)]
+    parts = [Augmented(crop, side, 6, 1)(pictures[[n]], 2, np.array([n])) for n in range(6)]
     assert torch.equal(whole, torch.cat(parts))
     assert not torch.equal(whole, augment(pictures, 3, np.arange(6)))
     seen = set()
@@ -186,15 +186,15 @@ TOY = {"side": 8, "batch_size": 10, "norm__crop": 6}
 def test_a_stopped_training_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, data = settings_of(**TOY), toy_data(tmp_path)
+    settings, data = settings_of(**TOY, norm__drop_epochs=[3]), toy_data(tmp_path)
     weights = []
     for name, stops in (("whole", 1), ("stopped", 4)):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         for _ in range(stops):
-            training = norm.begin(settings, "with", 1, data)
+            training = begin_local_net(settings, "with", 1, data)
             for _ in range(4 // stops):
-                training.train_epoch("test", "none", divisor=10.0 if len(training.errors) >= 2 else 1.0)
+                training.train_epoch("test", "none")
         assert len(training.errors) == 4
         weights.append(training.network.state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -205,12 +205,12 @@ def test_fewer_epochs_do_not_take_over_a_longer_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = toy_data(tmp_path)
-    longer = norm.begin(settings_of(**TOY, norm__epochs=4), "with", 1, data)
+    longer = begin_local_net(settings_of(**TOY, norm__epochs=4), "with", 1, data)
     for _ in range(4):
         longer.train_epoch("test", "none")
-    assert len(norm.begin(settings_of(**TOY, norm__epochs=4), "with", 1, data).errors) == 4
-    assert norm.begin(settings_of(**TOY, norm__epochs=2), "with", 1, data).errors == []
-    assert len(norm.begin(settings_of(**TOY, norm__epochs=3), "with", 1, data).errors) == 3
+    assert len(begin_local_net(settings_of(**TOY, norm__epochs=4), "with", 1, data).errors) == 4
+    assert begin_local_net(settings_of(**TOY, norm__epochs=2), "with", 1, data).errors == []
+    assert len(begin_local_net(settings_of(**TOY, norm__epochs=3), "with", 1, data).errors) == 3
 
 
 def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
@@ -218,7 +218,7 @@ def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings, data = settings_of(**TOY), toy_data(tmp_path)
-    training = norm.begin(settings, "without", 1, data)
+    training = begin_local_net(settings, "without", 1, data)
     before = {name: value.clone() for name, value in training.network.named_parameters()}
     for group in training.optimiser.param_groups:
         group["lr"] = group["full_rate"]
@@ -239,13 +239,13 @@ def test_networks_begin_as_cuda_convnets_do_where_told(
     toy_data(tmp_path)
     for beginning, first, deviation in (("unit-gain", 1 / math.sqrt(75), 1.0), ("cuda-convnet", 1e-4, None)):
         settings = settings_of(**TOY, beginning=beginning)
-        data = sweep.load_for(settings, tmp_path, CPU)
+        data = load(CPU, beginning == "unit-gain", tmp_path)
         pixels = data.pixels.double()
         assert float(data.prepare(data.pixels).mean()) == pytest.approx(0, abs=1e-4)
         ratio = (pixels[0] - pixels[1]) / (data.prepare(data.pixels[:1]) - data.prepare(data.pixels[1:2]))[0]
         expected = 1.0 if deviation is None else float(pixels.std(correction=0)) / deviation
         assert float(ratio.nanmedian()) == pytest.approx(expected, rel=1e-4)
-        training = sweep.begin(settings, "tanh", 0.01, 1, data)
+        training = begin_four_layers(settings, "tanh", 0.01, 1, data)
         weights = dict(training.network.named_parameters())
         assert float(weights["conv1.weight"].detach().std()) == pytest.approx(first, rel=0.05)
 
@@ -277,9 +277,7 @@ def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Pat
 
     network = Brightness()
     group = {"params": list(network.parameters()), "full_rate": 0.0, "weight_decay": 0.0}
-    training = Training(
-        network, [group], data, 5, 0.9, 1, Precision("float32", CPU), {}, state=tmp_path / ".state"
-    )
+    training = Training(network, [group], data, settings_of(), 1, {}, state=tmp_path / ".state")
     test = Pictures(data.pixels.numpy(), data.labels.numpy())
     assert norm.error_rate(training, test, 6) == 0
     wrong = Pictures(test.pixels, np.where(np.arange(23) < 6, (test.labels + 1) % 3, test.labels))
@@ -298,115 +296,77 @@ def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Pat
     ],
 )
 def test_epochs_to_the_goal(errors: list[float], expected: float | None) -> None:
-    found = epochs_to(errors, 0.25)
+    found = page.epochs_to(errors, 0.25)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def run_of(activation: Activation, seed: int, *errors: float) -> summary.Run:
-    return summary.Run(activation, seed, list(errors))
+def results_of(runs: dict[Activation, list[list[float]]], norms: dict[str, list[float]]) -> page.Results:
+    """Return trainings by activation, and test errors by arm; in both the seeds are 1, 2, …"""
+
+    def result(errors: list[float], test_error: float = math.nan) -> Result:
+        rates = {"0.003": [0.6], "0.3": [math.nan]}
+        return Result(
+            made_with={}, learning_rate=0.3, errors=errors, swept=rates, test_error=test_error, tested=1000
+        )
+
+    found = page.Results({activation: result([0.5]) for activation in runs}, {}, {})
+    for activation, several in runs.items():
+        found.runs.update({(activation, seed): result(errors) for seed, errors in enumerate(several, 1)})
+    for arm, tested in norms.items():
+        found.norms.update({(arm, seed): result([0.1], error) for seed, error in enumerate(tested, 1)})
+    return found
 
 
 def test_the_ratio_is_paired_by_seed() -> None:
     settings = settings_of(epochs=8, seeds=[1, 2])
-    runs = [
-        run_of("relu", 1, 0.5, 0.25),
-        run_of("relu", 2, 0.25),
-        run_of("tanh", 1, 0.5, 0.5, 0.5, 0.25),
-        run_of("tanh", 2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25),
-    ]
-    ratio = summary.ratio_to_relu(runs, "tanh", settings)
-    assert ratio is not None
-    assert ratio.mean == pytest.approx(4)
-    assert ratio.interval is not None
+    relu, tanh = [[0.5, 0.25], [0.25]], [[0.5] * 3 + [0.25], [0.5] * 7 + [0.25]]
     # By hand: logs 2, 8 → mean log 4, deviation ln 4 / √2, t of one degree of freedom 12.706.
-    assert math.log(ratio.interval[1] / 4) == pytest.approx(
-        12.7062 * math.log(4) / math.sqrt(2) / math.sqrt(2), rel=1e-4
-    )
-    never = [*runs[:3], run_of("tanh", 2, *[0.5] * 8)]
-    assert str(summary.ratio_to_relu(never, "tanh", settings)) == "at least 4.0"
-    assert summary.ratio_to_relu(runs[2:], "tanh", settings) is None
+    reach = 12.7062047362 * math.log(4) / math.sqrt(2) / math.sqrt(2)
+    both = results_of({"relu": relu, "tanh": tanh}, {})
+    expected = f"4.0 ({4 / math.exp(reach):.1f} to {4 * math.exp(reach):.1f})"
+    assert page.ratio_to_relu(both, "tanh", settings) == expected
+    never = results_of({"relu": relu, "tanh": [tanh[0], [0.5] * 8]}, {})
+    assert page.ratio_to_relu(never, "tanh", settings) == "at least 4.0"
+    assert page.ratio_to_relu(results_of({"tanh": tanh}, {}), "tanh", settings) == ""
 
 
 def test_the_page_tells_what_was_not_reached() -> None:
-    settings = settings_of(epochs=3, seeds=[1, 2])
-    runs = [
-        run_of("relu", 1, 0.5, 0.2),
-        run_of("relu", 2, 0.2),
-        run_of("tanh", 1, 0.6, 0.5, 0.4),
-        run_of("tanh", 2, 0.6, math.nan),
-        run_of("abs_tanh", 1),
-        run_of("abs_tanh", 2, 0.6),
-    ]
-    arms = [summary.Arm("with", 1, 0.1, 0.12, 1000), summary.Arm("without", 1, 0.1, 0.15, 1000)]
-    rates = {"relu": 0.03, "tanh": 0.3, "abs_tanh": None}
-    found, parts = summary.as_page(settings, runs, arms, rates, pd.DataFrame(), 50_000, 10)  # type: ignore[arg-type]
-    text = "\n".join(str(part) for part in parts)
-    assert "not reached in 3 epochs, diverged in epoch 2" in text
-    assert "not run, not reached in 1 epochs (unfinished)" in text
-    assert "4 of 6 runs have ended" in text
-    assert "tanh chose an end of the range" in text
-    assert "changes by +3.0 points (1 seed); the paper has +2.0. One seed does not tell" in text
-    assert "at least" in found
+    settings = settings_of(epochs=3, seeds=[1, 2], sweep__learning_rates=[0.003, 0.3])
+    runs: dict[Activation, list[list[float]]] = {"relu": [[0.5, 0.2], [0.2]], "abs_tanh": [[0.6, 0.5, 0.4]]}
+    runs["tanh"] = [[0.6, 0.5, 0.4], [0.6, math.nan]]
+    results = results_of(runs, {"with": [0.12], "without": [0.15]})
+    text = page_as_markdown("", *page.as_page(settings, results, 50_000, 10, "other"))
+    assert "| not reached in 3 epochs, diverged in epoch 2 |" in text
+    assert "| not reached in 3 epochs, not finished |" in text
+    assert "5 of 6 runs are finished" in text
+    assert "a wider one might find better: ReLU, |tanh| and tanh" in text.replace("\\", "")
+    assert "| 60.0% (1) | diverged (1) |" in text
+    assert "changes by +3.0 points (1 seed, no verdict); the paper has +2.0." in text
+    assert "tanh takes at least" in text
     assert "with weights of deviation 1/√inputs" in text
-    other = settings_of(beginning="cuda-convnet", epochs=3, seeds=[1, 2])
-    _, parts = summary.as_page(other, runs, arms, rates, pd.DataFrame(), 50_000, 10, "other")  # type: ignore[arg-type]
-    assert [part.name for part in parts if isinstance(part, Picture)] == ["other"]
-    assert "with the small weights of cuda-convnet's example" in str(parts[0])
-    assert summary.as_figure(settings, runs) == summary.as_figure(settings, runs)
+    assert "(other.png)" in text
+    other = settings.model_copy(update={"beginning": "cuda-convnet"})
+    assert "with the small weights of cuda-convnet" in str(page.as_page(other, results, 9, 9)[1][0])
+    assert page.draw(settings, results, LIGHT) == page.draw(settings, results, LIGHT)
 
 
-def test_runs_of_other_settings_are_not_shown(tmp_path: Path) -> None:
-    settings = settings_of(activations=["relu"], seeds=[1, 2], norm__seeds=[1])
-    for seed in (1, 2):
-        folder = tmp_path / f"relu-{seed}"
-        folder.mkdir()
-        pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
-        made_with = settings if seed == 1 else settings_of(beginning="cuda-convnet")
-        write_made_with(folder, made_with.of_training() | {"learning_rate": 0.03})
-    runs = summary.read_runs(settings, {"relu": 0.03}, tmp_path)
-    assert [run.errors for run in runs] == [[0.5], []]
-    assert [run.errors for run in summary.read_runs(settings, {"relu": 0.1}, tmp_path)] == [[], []]
-    for arm, epochs in (("with", settings.norm.epochs), ("without", 3)):
-        folder = tmp_path / f"norm-{arm}-1"
-        folder.mkdir()
-        pd.DataFrame({"epoch": [1], "train_error": [0.5]}).to_csv(folder / "history.csv")
-        write_json(folder / "test.json", {"test_error": 0.5, "pictures": 10})
-        write_made_with(folder, settings_of(norm__epochs=epochs).of_norm())
-    assert [arm.arm for arm in summary.read_arms(settings, tmp_path)] == ["with"]
+def test_what_other_settings_made_is_not_shown(tmp_path: Path) -> None:
+    settings = settings_of(activations=["relu"], seeds=[1, 2, 3], norm__seeds=[1])
+    other = settings_of(beginning="cuda-convnet", norm__epochs=3)
 
+    def write(name: str, made_with: dict[str, Any], rate: float = 0.03) -> None:
+        write_json(
+            tmp_path / f"{name}.json",
+            Result(made_with=made_with, learning_rate=rate, errors=[0.5]).model_dump(),
+        )
 
-def change(project: Project, **values: Any) -> None:
-    for key, value in values.items():
-        project.set(f"figure1.{key.replace('__', '.')}", value, str(PARAMS))
-
-
-def test_the_graph_at_toy_size(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
-    change(project, side=8, batch_size=8, activations=["relu"], seeds=[1], epochs=2, goal=0.001)
-    change(project, sweep__learning_rates=[0.01, 0.03], sweep__rungs=[1, 2])
-    change(project, norm__crop=6, norm__epochs=1, norm__drop_epochs=[], norm__seeds=[1])
-    first = [name.split(":")[-1] for name in stages_run(project.repro("--keep-going", PIPELINE))]
-    assert {name for name in first if "@" in name} == {
-        *("sweep@relu", "train@1-relu", "norm@1-with", "norm@1-without")
-    }
-    page = (project.folder / "reports/experiments/figure1.md").read_text()
-    assert "1 of 1 runs have ended" in page
-    assert len(pd.read_csv(project.folder / "reports/experiments/figure1.csv")) == 2
-    # Another seed runs alone, and nothing of what was done before.
-    change(project, seeds=[1, 2], norm__epochs=1)
-    again = [name.split(":")[-1] for name in stages_run(project.repro("--keep-going", PIPELINE))]
-    assert {name for name in again if "@" in name} == {"train@2-relu"}
-    shutil.rmtree(project.folder)
-
-
-def test_stages_depend_on_the_code_they_import() -> None:
-    stages = YAML(typ="safe").load((ROOT / PIPELINE).read_text())["stages"]
-    for name, stage in stages.items():
-        module = stage["cmd"].split("-m ")[1].split()[0]
-        declared = [dep for dep in stage["deps"] if dep.startswith(OWN)]
-        needed = code_of(module, ROOT)
-        for file in needed:
-            assert any(file == dep or file.startswith(f"{dep}/") for dep in declared), (name, file)
-        for dep in declared:
-            made = dep.startswith("experiments/") and not dep.endswith(".py")
-            assert made or any(file == dep or file.startswith(f"{dep}/") for file in needed), (name, dep)
+    write("sweep-relu", settings.of_sweep())
+    write("relu-1", settings.of_training())
+    write("relu-2", other.of_training())
+    write("relu-3", settings.of_training(), rate=0.1)
+    write("norm-with-1", settings.of_norm())
+    write("norm-without-1", other.of_norm())
+    results = page.read_results(settings, tmp_path)
+    assert (list(results.runs), list(results.norms)) == ([("relu", 1)], [("with", 1)])
+    write("sweep-relu", other.of_sweep())
+    assert page.read_results(settings, tmp_path).runs == {}

@@ -27,7 +27,7 @@ def test_the_same_difference_with_every_seed_has_no_interval_and_no_verdict(chan
     alike = [(np.arange(10) < 3).astype(float)] * 3
     found = difference(alike, [np.zeros(10)] * 3)
     assert found.over_seeds is None
-    assert not found.is_clear
+    assert found.verdict == "no spread"
 
 
 def test_the_pictures_interval_is_the_bootstraps() -> None:
@@ -45,19 +45,24 @@ def test_pairs_are_of_equal_seeds_and_pictures() -> None:
     found = difference(one, other)
     assert found.by_seed == pytest.approx([a.mean() - b.mean() for a, b in zip(one, other, strict=True)])
     assert found.mean == pytest.approx(np.mean(found.by_seed))
-    assert found.is_clear
+    assert found.verdict == "more"
     # Unpaired, the pictures' own difficulty would hide so small a difference.
     assert found.over_pictures[0] > 0
 
 
 @pytest.mark.parametrize(
-    ("by_seed", "clear"), [((0.0, 0.1, 0.2), False), ((0.1, 0.101, 0.102), True), ((-0.2, -0.201), True)]
+    ("by_seed", "verdict"),
+    [
+        ((0.0, 0.1, 0.2), "unclear"),
+        ((0.1, 0.101, 0.102), "more"),
+        ((-0.2, -0.201), "fewer"),
+        ((0.1,), "one seed"),
+    ],
 )
-def test_a_difference_is_clear_when_neither_interval_holds_0(by_seed: tuple[float, ...], clear: bool) -> None:
+def test_a_difference_is_clear_when_neither_interval_holds_0(
+    by_seed: tuple[float, ...], verdict: str
+) -> None:
     pictures = 1000
-    one = [np.arange(pictures) < round(abs(change) * pictures) for change in by_seed]
-    nothing = [np.zeros(pictures)] * len(by_seed)
-    arms = ([array.astype(float) for array in one], nothing)
-    found = difference(*(arms if by_seed[-1] > 0 else arms[::-1]))
-    assert found.is_clear == clear
-    assert not difference(arms[0][:1], arms[1][:1]).is_clear
+    one = [(np.arange(pictures) < round(abs(change) * pictures)).astype(float) for change in by_seed]
+    arms = [one, [np.zeros(pictures)] * len(by_seed)]
+    assert difference(*(arms if by_seed[-1] > 0 else arms[::-1])).verdict == verdict

@@ -1,4 +1,4 @@
-"""Pre-training: the source's fine-tuning schedule, what is refused, and its page."""
+"""Pre-training: the source's fine-tuning schedule, what is refused, the choice of a rate, and the page."""
 
 from __future__ import annotations
 
@@ -9,54 +9,42 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from test_ensemble import member
+from made import RECIPE, member, params_with, write_run
 
 from alexnet.core.errors import DivergedError, UserError
 from alexnet.core.files import write_json
-from alexnet.core.params import read
-from alexnet.report.markdown import render_markdown
-from alexnet.report.writing import compose
+from alexnet.core.params import load_yaml
+from alexnet.report.page import page_as_markdown
 from alexnet.training.params import Train
 from alexnet.training.schedule import Schedule
 from alexnet.training.train import Paths
-from experiments.pretraining import arm, summary
-from experiments.pretraining.arm import best_rate
-from experiments.pretraining.plans import (
-    PARAMS,
-    Arm,
-    Pretraining,
-    check,
-    finetuning,
-    larger_data,
-    made_with,
-    of_arm,
-    pretrained,
-)
-from experiments.shared.values import nested, write_made_with
+from experiments.pretraining import page, tune
+from experiments.pretraining.arms import PARAMS, TUNED, Plan, Tuned, finetuning
+from experiments.pretraining.tune import Chosen, Tried, best_of, read_chosen
+from experiments.shared.plans import differing, nested
 
-RECIPE = Path("params.yaml")
+ALIKE = load_yaml(ROOT / PARAMS)["pretraining"]["alike"]
 
 
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def plan_with(folder: Path, **changes: Any) -> Plan:
+    return Plan(params_with(folder, "pretraining", **changes), RECIPE)
 
 
-def plan_of(**changes: Any) -> Pretraining:
-    return Pretraining.model_validate({**read(PARAMS, Pretraining).model_dump(), **changes})
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return Plan(ROOT / PARAMS, RECIPE)
 
 
-def rates_of(epochs: int) -> dict[str, list[float]]:
+def rates_over(epochs: int, plan: Plan) -> dict[str, list[float]]:
     """Return conv1's, the middle layers' and fc8's rate in each epoch of fine-tuning at 0.01."""
-    plan = plan_of(alike={**read(PARAMS, Pretraining).alike, "train.epochs": epochs})
-    settings = nested(of_arm("finetuned", plan, 1, 0.01, RECIPE))["train"]
-    schedule = Schedule(Train.model_validate(settings))
+    values = {**plan.scratch, **finetuning(epochs, 0.01, 0.01), "train.epochs": epochs}
+    schedule = Schedule(Train.model_validate(nested(values)["train"]))
     every = [schedule.rates(epoch) for epoch in range(1, epochs + 1)]
     return {layer: [now.of(layer, "weight") for now in every] for layer in ("conv1", "fc7", "fc8")}
 
 
-def test_over_54_epochs_fine_tuning_is_the_sources() -> None:
-    rates = rates_of(54)
+def test_over_54_epochs_fine_tuning_is_the_sources(plan: Plan) -> None:
+    rates = rates_over(54, plan)
     # Layer file 146-2012-2011; epochs count from 1.
     assert rates["conv1"] == [1e-4] * 4 + [1e-5] * 2 + [0.0] * 48
     assert rates["fc7"] == pytest.approx([1e-3] * 21 + [1e-4] * 20 + [1e-5] * 13)
@@ -65,8 +53,8 @@ def test_over_54_epochs_fine_tuning_is_the_sources() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 5, 10, 27])
-def test_fewer_epochs_keep_the_order(epochs: int) -> None:
-    rates = rates_of(epochs)
+def test_fewer_epochs_keep_the_order(epochs: int, plan: Plan) -> None:
+    rates = rates_over(epochs, plan)
     for layer in rates.values():
         assert layer == sorted(layer, reverse=True)
     if epochs >= 5:
@@ -75,153 +63,134 @@ def test_fewer_epochs_keep_the_order(epochs: int) -> None:
         assert rates["fc7"][0] == pytest.approx(100 * rates["fc7"][-1])
 
 
-def test_the_arms_differ_by_where_they_begin_and_by_the_schedule() -> None:
-    plan = read(PARAMS, Pretraining)
-    arms: tuple[Arm, ...] = ("scratch", "finetuned", "plain")
-    scratch, tuned, plain = (of_arm(arm, plan, 2, 0.02, RECIPE) for arm in arms)
-    changed = {key for key in scratch if scratch[key] != tuned[key]}
-    schedule = {key for key in changed if key.startswith("train.schedule.")}
-    assert changed - schedule == {
-        "train.initial_weights",
-        "train.learning_rate",
-        "train.bias_learning_rate",
-        "augment.colour_noise_last_epoch",
-    }
-    assert tuned["train.initial_weights"] == "experiments/pretraining/pretrained/2/alexnet.safetensors"
-    assert {key for key in scratch if scratch[key] != plain[key]} == {"model.conv6"}
-    assert pretrained(plan, RECIPE)["model.conv6"] is True
-    assert larger_data(plan, RECIPE)["sample.first_class"] == 10
+def test_the_arms_differ_by_where_they_begin_and_by_the_schedule(plan: Plan) -> None:
+    scratch, tuned = (plan.tuned(arm, 2, 0.02) for arm in TUNED)
+    changed = {key for key in differing(tuned, scratch) if not key.startswith("train.schedule.")}
+    rates = {"train.learning_rate", "train.bias_learning_rate"}
+    assert changed == {"train.initial_weights", "augment.colour_noise_last_epoch", *rates}
+    assert tuned["train.initial_weights"] == "data/experiments/pretraining/larger-2/alexnet.safetensors"
+    assert "larger-1/" in plan.tuned("finetuned", plan.settings.tuning_seed, 0.02)["train.initial_weights"]
+    assert differing(plan.plain, plan.scratch) == {"model.conv6": False}
+    assert plan.larger["model.conv6"] is True
+    assert plan.larger_data["sample.first_class"] == 10
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"average": [{"arm": "finetuned", "seed": 9}, {"arm": "plain", "seed": 1}]},
-            "seed 9; allowed: of the",
-        ),
-        ({"average": [{"arm": "plain", "seed": 1}] * 2}, "plain network of seed 1 twice"),
-        (
-            {"average": [{"arm": "plain", "seed": 1}, {"arm": "plain", "seed": 2}]},
-            "found one kind of network",
-        ),
+        ({"average": ["finetuned-9", "plain-1"]}, r"average: found finetuned-9; allowed: finetuned-1, fine"),
+        ({"average": ["plain-1", "plain-1"]}, r"average: found plain-1 twice"),
+        ({"average": ["plain-1", "plain-2"]}, "average: found one kind of network"),
+        ({"tuning_seed": 2}, r"tuning_seed: found 2; allowed: none of seeds"),
         ({"alike": {"model.width": 0.1}}, r"pretraining\.alike: model\.width: found 0\.1"),
         ({"pretrain": {"train.epoch": 1}}, r"pretraining\.pretrain: train\.epoch: unknown key"),
         ({"larger": {"sample.first_clas": 1}}, r"pretraining\.larger: sample\.first_clas: unknown key"),
         ({"larger": {"sample.first_class": 15}}, r"pretraining\.larger: sample"),
     ],
 )
-def test_what_is_wrong_is_refused_before_training(changes: Any, message: str) -> None:
+def test_what_is_wrong_is_refused_before_training(tmp_path: Path, changes: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        check(plan_of(**changes), RECIPE)
+        plan_with(tmp_path, **changes)
     assert "\n" not in str(caught.value)
 
 
-def test_the_rate_that_comes_first_is_taken_alike(tmp_path: Path) -> None:
-    histories = {0.01: [0.9, 0.5, 0.3, 0.1], 0.02: [0.9, 0.3, 0.5, 0.4], 0.04: [0.9, 0.9, 0.2, 0.05]}
-    folders = {}
-    for rate, errors in histories.items():
-        folders[rate] = tmp_path / f"{rate:g}"
-        (folders[rate] / "training").mkdir(parents=True)
-        pd.DataFrame({"val_top1_error": errors}).to_csv(folders[rate] / "training/history.csv", index=False)
-    assert best_rate(folders, 0.3) == 0.02
+def tried(rate: float, errors: list[float], diverged: bool = False) -> Tried:
+    return Tried(rate=rate, made_with={}, errors=errors, diverged=diverged)
+
+
+def test_the_rate_that_comes_first_is_taken() -> None:
+    several = [
+        tried(0.01, [0.9, 0.5, 0.3, 0.1]),
+        tried(0.02, [0.9, 0.3, 0.5, 0.4]),
+        tried(0.04, [0.9, 0.9, 0.2, 0.05]),
+    ]
+    assert best_of(several, 0.3) == 0.02
     # Two come as soon: the one that errs less at the end. None does: likewise.
-    assert best_rate({rate: folders[rate] for rate in (0.01, 0.04)}, 0.3) == 0.04
-    assert best_rate(folders, 0.01) == 0.04
+    assert best_of(several[::2], 0.3) == 0.04
+    assert best_of(several, 0.01) == 0.04
+    assert best_of([tried(0.08, [0.1], diverged=True), *several], 0.3) == 0.02
 
 
-def curves_of(scratch: list[int], tuned: list[int]) -> dict[Arm, summary.Curves]:
+def arms_of(scratch: list[int], tuned: list[int]) -> page.Arms:
     """Return arms whose runs come to 30 % in the given epochs of ten; 0: never."""
 
-    def errors(epoch: int) -> list[float]:
-        return [0.2 if epoch and now >= epoch else 0.8 for now in range(1, 11)]
+    def arm(rate: float, epochs: list[int], *sweep: Tried) -> page.Arm:
+        errors = [[0.2 if end and now >= end else 0.8 for now in range(1, 11)] for end in epochs]
+        chosen = Chosen(target_error=0.3, tried=[*sweep, tried(rate, errors[0])], rate=rate, values={})
+        return page.Arm(chosen, dict(enumerate(errors, 1)))
 
-    return {
-        "scratch": summary.Curves(0.01, {0.01: errors(scratch[0])}, dict(enumerate(map(errors, scratch), 1))),
-        "finetuned": summary.Curves(
-            0.04,
-            {0.01: errors(0), 0.04: errors(tuned[0])},
-            dict(enumerate(map(errors, tuned), 1)),
-        ),
-    }
+    return {"scratch": arm(0.01, scratch), "finetuned": arm(0.04, tuned, tried(0.01, [0.8] * 10))}
 
 
-def test_the_page_says_how_many_epochs_are_saved() -> None:
-    draw = np.random.default_rng(7)
-    members: dict[Arm, list[Any]] = {
-        "plain": [member(draw) for _ in range(5)],
-        "finetuned": [member(draw) for _ in range(2)],
-        "scratch": [],
-    }
-    plan, curves = read(PARAMS, Pretraining), curves_of([7, 8, 8], [3, 4, 3])
-    found, parts = summary.as_page(plan, curves, members, False, RECIPE, (2000, 1000))
-    page = render_markdown(compose(summary.TITLE, found, parts), "")
+def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
+    members = {name: member(seed) for seed, name in enumerate(plan.settings.average)}
+    arms = arms_of([7, 8, 8], [3, 4, 3])
+    found, parts = page.as_page(plan, arms, members, False, (2000, 1000))
+    text = page_as_markdown("", found, parts)
     assert "from scratch in epoch 7, 8, 8; pre-trained, fine-tuned in epoch 3, 4, 3" in found
     assert "saves 4.3 epochs (95% over seeds 2.9 to 5.8), larger than noise." in found
-    assert "At the edge of the sweep, so that a wider one might find better: pre-trained, fine-tuned." in page
-    averaged = np.mean([one.ten for one in (*members["plain"], *members["finetuned"])], 0)
-    wrong = (averaged.argmax(1) != members["plain"][0].labels).mean()
-    line = next(line for line in page.splitlines() if line.startswith("| 7 CNNs"))
-    assert "36.7% | 15.4% | 2 and 5 CNNs |" in line
-    assert f"| {wrong:.1%} |" in line
-    assert summary.as_table(plan, curves)["epoch"].max() == 10
+    assert "At the edge of the sweep, so that a wider one might find better: pre-trained, fine-tuned." in text
+    averaged = np.sum([one.ten for one in members.values()], 0)
+    wrong = (averaged.argmax(1) != members["plain-1"].labels).mean()
+    line = next(line for line in text.splitlines() if line.startswith("| 7 CNNs"))
+    assert f"36.7% | 15.4% | 2 and 5 CNNs | {wrong:.1%} |" in line
+    runs = page.table_of_runs(arms, 0)
+    assert runs.groupby("kind")["seed"].unique().map(list).to_dict() == {"chosen": [1, 2, 3], "tuning": [0]}
 
 
 @pytest.mark.parametrize(
-    ("epochs", "message"),
+    ("scratch", "tuned", "message"),
     [
-        (([8, 8, 8], [5, 5, 5]), "saves 3.0 epochs; with each of 3 seeds as many, so there is no interval"),
-        (([8], [5]), "saves 3.0 epochs; of a single seed nothing can be said of noise."),
+        ([8, 8, 8], [5, 5, 5], "saves 3.0 epochs; with every seed the same number, so there is no verdict."),
+        ([8], [5], "saves 3.0 epochs; of a single seed, so there is no verdict."),
+        ([7, 0, 8], [3, 4, 3], "from scratch in epoch 7, not within 10, 8"),
+        ([7, 0, 8], [3, 4, 3], "Not all runs reach it, so the epochs saved have no mean."),
     ],
 )
-def test_without_spread_nothing_is_said_of_noise(epochs: tuple[list[int], list[int]], message: str) -> None:
-    found = summary.finding(curves_of(*epochs), 0.3)
+def test_without_spread_there_is_no_verdict(scratch: list[int], tuned: list[int], message: str) -> None:
+    found = page.finding(arms_of(scratch, tuned), 0.3)
     assert message in found
     assert "larger than" not in found
 
 
-def test_a_run_that_does_not_get_there_is_told() -> None:
-    found = summary.finding(curves_of([7, 0, 8], [3, 4, 3]), 0.3)
-    assert "from scratch in epoch 7, not within 10, 8" in found
-    assert "Not all runs reach it, so the epochs saved have no mean." in found
-
-
-def write_arm(folder: Path, arm: Arm, plan: Pretraining, rate: float) -> None:
-    """Write what an arm leaves: the tuning with the first seed, the choice, and every seed."""
-    runs = [(folder / "tuning" / f"{each:g}", plan.seeds[0], each) for each in plan.rates]
-    runs += [(folder / str(seed), seed, rate) for seed in plan.seeds]
-    for where, seed, each in runs:
-        (where / "training").mkdir(parents=True, exist_ok=True)
-        history = pd.DataFrame({"val_top1_error": [0.9, each]})
-        history.to_csv(where / "training" / "history.csv", index=False)
-        write_made_with(where, made_with(arm, plan, seed, each, RECIPE))
-    write_json(folder / "chosen.json", {"rate": rate, "target_error": plan.target_error})
+def write_arm(folder: Path, arm: Tuned, plan: Plan, rate: float) -> None:
+    """Write what is left of an arm: the choice, every seed, and what they began from."""
+    seed, rates = plan.settings.tuning_seed, plan.settings.rates
+    several = [
+        Tried(rate=one, made_with=plan.tuned(arm, seed, one), errors=[one], diverged=False) for one in rates
+    ]
+    chosen = Chosen(target_error=plan.settings.target_error, tried=several, rate=rate, values={})
+    write_json(folder / f"chosen/{arm}.yaml", chosen.model_dump())
+    for seed in plan.settings.seeds:
+        errors = [0.9, rate]
+        write_run(folder / f"{arm}-{seed}", plan.tuned(arm, seed, rate), val_top1_error=errors)
+        write_run(folder / f"larger-{seed}", {**plan.larger, "train.seed": seed}, val_top1_error=errors)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"alike": {**read(PARAMS, Pretraining).alike, "train.epochs": 20}}, r"tuning/0\.01: not made with"),
-        ({"pretrain": {"train.epochs": 20}}, r"tuning/0\.01: not made with"),
-        ({"larger": {"sample.first_class": 9}}, r"tuning/0\.01: not made with"),
-        ({"rates": [0.01, 0.02, 0.04, 0.08]}, r"tuning/0\.08: not made with"),
-        ({"seeds": [1, 2, 3, 4]}, r"arm/4: not made with"),
-        ({"target_error": 0.4}, r"chosen\.json: not made with"),
+        ({"alike": {**ALIKE, "train.epochs": 20}}, r"chosen/finetuned\.yaml: not finished with"),
+        ({"rates": [0.01, 0.02, 0.04, 0.08]}, r"chosen/finetuned\.yaml: not finished with"),
+        ({"target_error": 0.4}, r"chosen/finetuned\.yaml: not finished with"),
+        ({"pretrain": {"train.epochs": 20}}, r"larger-1: not finished with"),
+        ({"seeds": [1, 2, 3, 4]}, r"larger-4: not finished with"),
     ],
 )
-def test_an_arm_made_with_former_parameters_is_refused(tmp_path: Path, changes: Any, message: str) -> None:
-    plan = read(PARAMS, Pretraining)
-    write_arm(tmp_path / "arm", "finetuned", plan, 0.02)
-    found = summary.read_curves("finetuned", plan, tmp_path / "arm", RECIPE)
-    assert (found.rate, found.runs[3], found.tuning[0.04]) == (0.02, [0.9, 0.02], [0.9, 0.04])
-    with pytest.raises(UserError, match=message):
-        summary.read_curves("finetuned", plan_of(**changes), tmp_path / "arm", RECIPE)
-
-
-def tune(
-    monkeypatch: pytest.MonkeyPatch, out: Path, highest: float, error: type[UserError] = DivergedError
+def test_an_arm_made_with_former_parameters_is_refused(
+    tmp_path: Path, plan: Plan, changes: Any, message: str
 ) -> None:
-    """Run the arm from scratch; rates above `highest` end in an error, from 0.04 on in the first epoch."""
+    write_arm(tmp_path, "finetuned", plan, 0.02)
+    found = page.read_arm("finetuned", plan, tmp_path)
+    assert (found.chosen.rate, found.runs[3]) == (0.02, [0.9, 0.02])
+    with pytest.raises(UserError, match=message):
+        page.read_arm("finetuned", plan_with(tmp_path, **changes), tmp_path)
+
+
+def run_sweep(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, highest: float, error: type[UserError] = DivergedError
+) -> None:
+    """Tune from scratch; rates above `highest` end in an error, from 0.04 on in the first epoch."""
 
     def train(*arguments: Any) -> None:
         settings: Train = arguments[4]
@@ -236,41 +205,38 @@ def tune(
         if rate > highest:
             raise error(f"the loss is nan in epoch {len(errors) + 1}. Lower train.learning_rate.")
 
-    monkeypatch.setattr(arm, "train_and_record", train)
-    machine = out.parent / "machine.yaml"
+    monkeypatch.setattr(tune, "train_network", train)
+    monkeypatch.setattr(tune, "HERE", folder)
+    monkeypatch.chdir(ROOT)
+    machine = folder / "machine.yaml"
     machine.write_text("devices: 1\n")
-    arm.main("scratch", machine=machine, out=out)
+    monkeypatch.setattr(tune, "MACHINE", machine)
+    tune.main("scratch")
 
 
 def test_a_rate_that_diverges_is_ranked_last_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Plan
 ) -> None:
-    tune(monkeypatch, tmp_path / "scratch", highest=0.015)
-    plan = read(PARAMS, Pretraining)
-    found = summary.read_curves("scratch", plan, tmp_path / "scratch", RECIPE)
-    assert (found.rate, found.diverged) == (0.01, (0.02, 0.04))
-    assert found.tuning == {0.01: [0.9, 0.79, 0.69], 0.02: [0.9], 0.04: []}
-    assert list(found.runs) == plan.seeds
-    table = summary.tuning_table({"scratch": found}, 0.3)
-    assert [row.cells[2] for row in table.rows] == [
-        "not within 3",
-        "diverged in epoch 2",
-        "diverged in epoch 1",
-    ]
-    assert summary.as_table(plan, {"scratch": found})["kind"].tolist().count("tuning") == 4
+    run_sweep(monkeypatch, tmp_path, highest=0.015)
+    chosen = read_chosen("scratch", plan, tmp_path)
+    assert (chosen.rate, chosen.values) == (0.01, plan.at_rate("scratch", 0.01))
+    assert [one.errors for one in chosen.tried] == [[0.9, 0.79, 0.69], [0.9], []]
+    table = page.tuning_table({"scratch": page.Arm(chosen, {})}, 0.3)
+    for told in ("| not within 3 |", "| diverged in epoch 2 |", "| diverged in epoch 1 |"):
+        assert told in table.replace("**", "")
 
 
-def test_rates_that_all_diverge_are_refused_by_their_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DivergedError, r"params\.yaml: pretraining\.rates: found 0\.01, 0\.02, 0\.04, and with each"),
+        (UserError, "^the loss is nan"),
+    ],
+)
+def test_rates_that_all_diverge_and_other_errors_end_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[UserError], message: str
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"params\.yaml: pretraining\.rates: found 0\.01, 0\.02, 0\.04, and with each"
-    ) as told:
-        tune(monkeypatch, tmp_path / "scratch", highest=0)
+    with pytest.raises(UserError, match=message) as told:
+        run_sweep(monkeypatch, tmp_path, highest=0, error=error)
     assert "\n" not in str(told.value)
-    assert not (tmp_path / "scratch" / "1").exists()
-
-
-def test_another_error_in_tuning_ends_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="the loss is nan"):
-        tune(monkeypatch, tmp_path / "scratch", highest=0, error=UserError)
+    assert not (tmp_path / "chosen").exists()

@@ -122,7 +122,7 @@ def initialise(network: nn.Module, deviations: dict[str, float], seed: int) -> N
 
 
 def pooled(side: int, times: int) -> int:
-    """Return `side` after so many poolings of 3×3 with stride 2 that see every pixel."""
+    """Return `side` after this number of poolings of 3×3 with stride 2 that see every pixel."""
     for _ in range(times):
         side = max(1, math.ceil((side - 3) / 2) + 1)
     return side

@@ -1,0 +1,232 @@
+"""What each thing taken away adds to the error: python -m experiments.ablations.page
+
+Runs that are not finished are left out, so that the page shows at any time what is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.core.params import read
+from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.evaluation.params import Evaluate
+from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.markup import table_of
+from alexnet.report.page import Part
+from alexnet.report.text import NOTHING, enumerated, percent, points
+from alexnet.store.records import open_records
+from alexnet.training.chance import is_below_chance, loss_at_chance
+from experiments.ablations.rows import FULL, Ablations, plan
+from experiments.shared import pages
+from experiments.shared.outcomes import KINDS, Outcome, read_outcomes
+from experiments.shared.paired import Difference, Verdict, difference
+from experiments.shared.plans import RUNS, Values
+
+NAME, TITLE = "ablations", "What each part of the recipe is worth"
+TOP1, TOP5, ONE_PATCH, _ = KINDS
+SENTENCES: dict[Verdict, str] = {
+    "more": "Larger than noise: taking away {} adds errors.",
+    "fewer": "Larger than noise, the other way: without {} there are fewer errors.",
+    "unclear": "Not told from noise by this number of seeds and pictures: {}.",
+    "one seed": "Of a single seed, so there is no verdict: {}.",
+    "no spread": "The same difference with every seed, so there is no interval and no verdict: {}.",
+}
+CLEAR: dict[Verdict, str] = {"more": "yes", "fewer": "yes", "unclear": "no"}
+# Of a row and a kind of error: what the row has more of than the full recipe.
+Added = Mapping[tuple[str, str], Difference]
+
+
+def table_of_runs(settings: Ablations, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Return a line per finished run."""
+    lines = [
+        (name, seed, *map(one.error, KINDS), one.train_error, one.train_loss, one.epochs)
+        for name in settings.run
+        for seed in settings.seeds
+        if (one := outcomes.get(f"{name}-{seed}"))
+    ]
+    return pd.DataFrame(lines, columns=["row", "seed", *KINDS, "train_error", "train_loss", "epochs"])
+
+
+def compare(settings: Ablations, outcomes: Mapping[str, Outcome]) -> Added:
+    """Compare the rows with the full recipe over the seeds that both have finished; without any, not."""
+    added = {}
+    for name in settings.run:
+        seeds = [seed for seed in settings.seeds if {f"{name}-{seed}", f"{FULL}-{seed}"} <= outcomes.keys()]
+        for kind in KINDS if seeds and name != FULL else ():
+            one, full = ([outcomes[f"{row}-{seed}"].wrong[kind] for seed in seeds] for row in (name, FULL))
+            added[name, kind] = difference(one, full)
+    return added
+
+
+def as_page(
+    settings: Ablations, outcomes: Mapping[str, Outcome], full: Values, chance: float, pictures: int
+) -> tuple[str, list[Part]]:
+    """Return what was found in short, and the page's parts.
+
+    Args:
+        full: the full recipe's parameters, with dotted keys.
+        chance: the loss, in nats, of guessing by class frequency.
+        pictures: how many were trained on.
+
+    Raises:
+        UserError: no run is finished.
+    """
+    if not outcomes:
+        raise UserError(
+            f"{RUNS / NAME}: no run is finished yet; run dvc repro --keep-going experiments/{NAME}/dvc.yaml"
+        )
+    evaluated = next(iter(outcomes.values())).predictions
+    runs, added = table_of_runs(settings, outcomes), compare(settings, outcomes)
+    found, rows = reading(settings, runs, added, chance), table_of_rows(settings, runs, added)
+    planned = len(settings.run) * len(settings.seeds)
+    return " ".join(sentence for sentence in found if sentence.startswith("Larger")) or found[0], [
+        f"{pages.count(pictures, 'training picture')} of {len(evaluated.classes)} classes,"
+        f" {full['train.epochs']} epochs at width {full['model.width']:g}, errors on the {len(evaluated):,}"
+        f" pictures of {evaluated.split}; {pages.count(len(settings.seeds), 'seed')} a row. {len(outcomes)}"
+        f" of {planned} runs are finished.",
+        "\n".join(f"- {sentence}" for sentence in found),
+        "## Error added by taking it away",
+        table_of(
+            rows[["taken away", "paper", "error", "added", "over seeds", "over pictures", "clear"]],
+            "Top-1 error with ten patches; added: percentage points more than the full recipe",
+            note="95% intervals. Over seeds: Student's t of the paired differences, for other seeds and these"
+            " pictures. Over pictures: paired bootstrap of the mean over seeds, for other pictures and these"
+            " networks. Clear: 0 is in neither. The paper's are ImageNet's, at full width and length.",
+        ),
+        pages.figure(
+            NAME,
+            lambda dress: draw(settings, added, dress),
+            f"Top-1 error added in percentage points: {', '.join(rows['taken away'] + ' ' + rows['added'])}.",
+            "Top-1 error added, in percentage points.",
+        ),
+        "## Top-5, one patch, and the training itself",
+        table_of(
+            rows[["taken away", *rows.columns[7:14]]],
+            "Means over seeds; added: percentage points, in brackets the 95% interval over seeds",
+            note="Training error: of the last epoch's patches, while learning, with dropout on. By seed:"
+            " top-1 with ten patches, in the order of the seeds.",
+        ),
+        "## What the paper says",
+        table_of(
+            rows[["taken away", "paper's words", "keys"]], "The paper's words, and the keys", numeric=False
+        ),
+        *pages.how_it_was_made(
+            NAME,
+            NAME,
+            pages.settings("What all rows have alike, instead of params.yaml", settings.alike),
+            pages.settings("The full recipe", full),
+        ),
+    ]
+
+
+def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
+    """Say which differences are larger than noise."""
+    names = {name: settings.rows[name].without for name in settings.run}
+    verdicts = {names[row]: one.verdict for (row, kind), one in added.items() if kind == TOP1}
+    notes = [
+        sentence.format(enumerated(those))
+        for verdict, sentence in SENTENCES.items()
+        if (those := [name for name, own in verdicts.items() if own == verdict])
+    ]
+    if not verdicts:
+        notes.append("No row can be compared with the full recipe yet: no seed of both is finished.")
+    full = runs[runs["row"] == FULL].mean(numeric_only=True)
+    if not math.isnan(full[TOP1]):
+        notes.append(
+            f"The full recipe ends with {percent(full['train_error'])} errors on the patches it learns from,"
+            f" with dropout on, and {percent(full[TOP1])} on the evaluated pictures."
+        )
+    if judged := sum(verdict in ("more", "fewer", "unclear") for verdict in verdicts.values()):
+        notes.append(
+            "A difference is called larger than noise when 0 lies outside both its 95% intervals. Each misses"
+            f" once in twenty, so a false verdict is possible among {pages.count(judged, 'row')}."
+        )
+    flat = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
+        sort=False
+    )
+    if len(flat):
+        told = [f"{names[row]} ({pages.count(number, 'run')})" for row, number in flat.items()]
+        notes.append(f"At chance, the loss of guessing by class frequency, at the end: {enumerated(told)}.")
+    return notes
+
+
+def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.DataFrame:
+    """Return for each row what the paper says and what came of it here, worded."""
+    means, lines = runs.groupby("row").mean(numeric_only=True).reindex(settings.run), []
+    for name in settings.run:
+        row, found = settings.rows[name], added.get((name, TOP1))
+        lines.append(
+            {
+                "taken away": row.without,
+                "paper": _paper(row.claim.top1),
+                "error": percent(means[TOP1][name]),
+                "added": points(found.mean) if found else NOTHING,
+                "over seeds": pages.interval(found.over_seeds if found else None),
+                "over pictures": pages.interval(found.over_pictures if found else None),
+                "clear": CLEAR.get(found.verdict) if found else None,
+                "top-5": percent(means[TOP5][name]),
+                "top-5, paper": _paper(row.claim.top5),
+                "top-5 added": _added(added.get((name, TOP5))),
+                "one patch": percent(means[ONE_PATCH][name]),
+                "one patch added": _added(added.get((name, ONE_PATCH))),
+                "training error": percent(means["train_error"][name]),
+                "by seed": ", ".join(map(percent, runs[runs["row"] == name][TOP1])),
+                "paper's words": row.claim.words,
+                "keys": pages.listed(row.values),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _paper(added: float | None) -> str:
+    return NOTHING if added is None else f"+{added:.1f}"
+
+
+def _added(found: Difference | None) -> str:
+    if found is None:
+        return NOTHING
+    return points(found.mean) + (f" ({pages.interval(found.over_seeds)})" if found.over_seeds else "")
+
+
+def draw(settings: Ablations, added: Added, dress: Dress) -> bytes:
+    """Draw a line per row: the mean with its interval over seeds, each seed, and the paper's number."""
+    drawn = {row: found for (row, kind), found in added.items() if kind == TOP1}
+    with one_axes(dress, pages.DPI, 6.4, 0.9 + 0.34 * max(1, len(drawn))) as (axes, png):
+        axes.axvline(0, color=dress.faint, linewidth=1, zorder=0)
+        for place, found in enumerate(drawn.values()):
+            if found.over_seeds:
+                bounds = [100 * bound for bound in found.over_seeds]
+                axes.plot(bounds, [place] * 2, color=dress.middle, linewidth=2.2, zorder=1)
+        seeds = [(100 * one, place) for place, found in enumerate(drawn.values()) for one in found.by_seed]
+        means = [(100 * found.mean, place) for place, found in enumerate(drawn.values())]
+        claims = [(settings.rows[row].claim.top1, place) for place, row in enumerate(drawn)]
+        for dots, marker, colour, size, label in (
+            (seeds, "|", dress.ink, 7, "a pair of equal seeds"),
+            (means, "o", dress.top1, 5, "mean, 95% interval over seeds"),
+            ([(x, y) for x, y in claims if x is not None], "d", dress.top5, 5, "paper, ImageNet"),
+        ):
+            across, down = [x for x, _ in dots], [y for _, y in dots]
+            axes.plot(across, down, marker, color=colour, markersize=size, label=label)
+        axes.set_yticks(range(len(drawn)), [settings.rows[row].without for row in drawn])
+        axes.set_ylim(len(drawn) - 0.4, -0.6)
+        axes.set_xlabel("top-1 error added, percentage points")
+        axes.figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handletextpad=0.4)
+    return png.getvalue()
+
+
+def main() -> None:
+    """Write the results of the runs that are finished."""
+    settings, planned = plan()
+    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).ties == "fractional")
+    labels = open_records(RECORDS, "train").labels
+    full = planned[f"{FULL}-{settings.seeds[0]}"]
+    found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels))
+    pages.write(NAME, TITLE, found, parts, table_of_runs(settings, outcomes))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,188 @@
+"""What averaging several networks gains, as in the paper's table 2: python -m experiments.ensemble.page"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from alexnet.core.params import read
+from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.evaluation.ensemble import refuse_duplicates
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
+from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.markup import table, table_of
+from alexnet.report.page import Part
+from alexnet.report.text import percent, points
+from alexnet.store.records import open_records
+from experiments.ensemble.members import Ensemble, plan
+from experiments.shared import pages
+from experiments.shared.outcomes import read_members, refuse_incomparable
+from experiments.shared.pages import PRINTED
+from experiments.shared.paired import Interval, over_pictures
+from experiments.shared.plans import RUNS, Values
+
+NAME, TITLE = "ensemble", "What averaging several networks gains"
+# Of more networks there are too many subsets to go through, and the curve has said what it can.
+MOST_DRAWN = 7
+
+
+class Gain(NamedTuple):
+    """Mean error (fraction) of the single networks, and of their average.
+
+    `interval` is the 95 % interval of the difference for other pictures and these networks.
+    """
+
+    single: float
+    averaged: float
+    interval: Interval
+
+    @property
+    def points(self) -> str:
+        """The difference in percentage points."""
+        return points(self.single - self.averaged)
+
+
+def gain(members: Sequence[Predictions], k: int, share_ties: bool) -> Gain:
+    """Return the gain in top-k error."""
+    single = np.mean([member.wrong(k, share_ties) for member in members], 0)
+    averaged = average_predictions(members).wrong(k, share_ties)
+    return Gain(float(single.mean()), float(averaged.mean()), over_pictures(single - averaged))
+
+
+def all_members(planned: Mapping[str, Values], others: Sequence[str], runs: Path) -> dict[str, Predictions]:
+    """Return the predictions of the networks that were trained here, and of the others, by name.
+
+    Raises:
+        UserError: one is not finished, twice there, or of other pictures or classes; names its folder.
+    """
+    members = read_members(planned, runs) | {name: load_predictions(Path(name)) for name in others}
+    named = {str(runs / name) if name in planned else name: found for name, found in members.items()}
+    refuse_incomparable(named)
+    refuse_duplicates(named)
+    return members
+
+
+def errors_by_size(members: Sequence[Predictions], share_ties: bool) -> list[list[float]]:
+    """Return the top-1 errors of the averages of every subset, for subsets of 1, 2, … networks."""
+    drawn = members[:MOST_DRAWN]
+    return [
+        [
+            float(average_predictions(subset).wrong(1, share_ties).mean())
+            for subset in itertools.combinations(drawn, size)
+        ]
+        for size in range(1, len(drawn) + 1)
+    ]
+
+
+def as_page(
+    members: Mapping[str, Predictions], share_ties: bool, settings: Ensemble, values: Values, pictures: int
+) -> tuple[str, list[Part]]:
+    """Return what was found in short, and the page's parts.
+
+    Args:
+        values: parameters of the networks, with dotted keys.
+        pictures: how many were trained on.
+    """
+    several = list(members.values())
+    first, gains = several[0], [gain(several, k, share_ties) for k in (1, 5)]
+    sizes = errors_by_size(several, share_ties)
+    means = ", ".join(f"of {size} {percent(pages.mean(errors))}" for size, errors in enumerate(sizes, 1))
+    found = (
+        f"The average of {len(several)} networks errs {percent(gains[0].averaged)} where one alone errs"
+        f" {percent(gains[0].single)}: a gain of {gains[0].points} points"
+        f" ({pages.interval(gains[0].interval)}), {pages.beyond_noise(gains[0].interval)} noise of"
+        f" the pictures; the paper's is {points((PRINTED['1 CNN'] - PRINTED['5 CNNs'])[0])}."
+    )
+    return found, [
+        f"{pages.count(len(several), 'network')}, which differ by their seed alone."
+        f" {pages.count(pictures, 'training picture')} of {len(first.classes)} classes,"
+        f" {values['train.epochs']} epochs at width {values['model.width']:g}, errors with ten patches on the"
+        f" {len(first):,} pictures of {first.split}. The average is that of their class probabilities.",
+        "## Beside table 2",
+        as_table_2(gains, len(several)),
+        "## More and more networks",
+        pages.figure(
+            NAME,
+            lambda dress: draw(sizes, dress),
+            f"Top-1 error of averages: {means}.",
+            "Top-1 error of averages by the number of networks: every choice among them, and the mean.",
+        ),
+        "## Each network",
+        table_of(
+            table_of_members(members, share_ties),
+            "Errors of each network",
+            dict.fromkeys(["top-1", "top-5", "top-1, one patch"], ".1%"),
+        ),
+        *pages.how_it_was_made(
+            NAME,
+            NAME,
+            pages.settings("What the networks have instead of params.yaml", settings.alike),
+            pages.settings("Their parameters", values),
+        ),
+    ]
+
+
+def as_table_2(gains: Sequence[Gain], count: int) -> str:
+    """Return the paper's rows of one and five networks, and ours."""
+    one, five = PRINTED["1 CNN"], PRINTED["5 CNNs"]
+    rows = [
+        ("1 CNN, paper", *map(percent, one)),
+        ("5 CNNs, paper", *map(percent, five)),
+        ("gain, paper", *map(points, one - five)),
+        (f"1 CNN, mean of {count}", *(percent(found.single) for found in gains)),
+        (f"{count} CNNs", *(percent(found.averaged) for found in gains)),
+        ("gain", *(found.points for found in gains)),
+        ("95% interval of the gain", *(pages.interval(found.interval) for found in gains)),
+    ]
+    return table(
+        ("", "top-1", "top-5"),
+        rows,
+        "Errors with ten patches; gains in percentage points",
+        "The interval is the paired bootstrap's over the pictures: for other pictures of the kind and these"
+        " networks. The paper's rows are of ILSVRC-2012's validation set.",
+        ours=range(3, len(rows)),
+    )
+
+
+def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd.DataFrame:
+    """Return a line per network."""
+    lines = []
+    for name, one in members.items():
+        wrong = one.wrong(1, share_ties), one.wrong(5, share_ties), one.wrong(1, share_ties, one.one)
+        lines.append((name, *(float(errors.mean()) for errors in wrong)))
+    return pd.DataFrame(lines, columns=["network", "top-1", "top-5", "top-1, one patch"])
+
+
+def draw(sizes: Sequence[Sequence[float]], dress: Dress) -> bytes:
+    """Draw the errors of all subsets by their size, and their mean."""
+    with one_axes(dress, pages.DPI) as (axes, png):
+        for size, errors in enumerate(sizes, 1):
+            axes.plot([size] * len(errors), [100 * e for e in errors], "o", color=dress.middle, markersize=3)
+        means = [100 * pages.mean(errors) for errors in sizes]
+        axes.plot(range(1, len(sizes) + 1), means, "o-", color=dress.top1, linewidth=1.6, markersize=4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("networks averaged")
+        axes.set_ylabel("top-1 error, %")
+    return png.getvalue()
+
+
+def main() -> None:
+    """Average the stored predictions and write the results."""
+    settings, planned = plan()
+    share_ties = read(PARAMS_FILE, Evaluate).ties == "fractional"
+    members = all_members(planned, settings.others, RUNS / NAME)
+    values = next(iter(planned.values()))
+    pictures = len(open_records(RECORDS, "train"))
+    found, parts = as_page(members, share_ties, settings, values, pictures)
+    pages.write(NAME, TITLE, found, parts, table_of_members(members, share_ties))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,270 @@
+"""How much sooner rectified linear units learn, and what response normalisation is worth.
+
+python -m experiments.figure1.page
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import pandas as pd
+import typer
+from matplotlib.ticker import PercentFormatter
+
+from alexnet.core.params import read
+from alexnet.core.stage import run
+from alexnet.evaluation.intervals import exact_interval
+from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.markup import table
+from alexnet.report.page import Part
+from alexnet.report.text import enumerated, interval, percent, points
+from experiments.figure1.pictures import read_pictures
+from experiments.figure1.settings import HERE, PARAMS, Activation, Beginning, Figure1
+from experiments.figure1.training import Result, read_result
+from experiments.shared import pages
+from experiments.shared.paired import over_seeds
+
+NAME = "figure1"
+NAMES: dict[Activation, str] = {"relu": "ReLU", "tanh": "tanh", "abs_tanh": "|tanh|"}
+STYLES: dict[Activation, str] = {"relu": "-", "tanh": "--", "abs_tanh": ":"}
+TITLES: dict[Beginning, str] = {
+    "unit-gain": "Figure 1: rectified linear units against tanh",
+    "cuda-convnet": "Figure 1: rectified linear units against tanh, begun as in cuda-convnet",
+}
+BEGINNINGS: dict[Beginning, str] = {
+    "unit-gain": "with weights of deviation 1/√inputs and pictures of deviation 1",
+    "cuda-convnet": "with the small weights of cuda-convnet's example with 18 % error, on grey levels",
+}
+# What the paper says (sections 3.1 and 3.3).
+PAPER_RATIO = 6
+PAPER_ERRORS = {"without": 0.13, "with": 0.11}
+
+
+class Results(NamedTuple):
+    """What is finished with the settings as they are now: sweeps by activation, trainings by both."""
+
+    sweeps: dict[Activation, Result]
+    runs: dict[tuple[Activation, int], Result]
+    norms: dict[tuple[str, int], Result]
+
+
+def read_results(settings: Figure1, folder: Path = HERE) -> Results:
+    """Return what is finished; a training at another rate than its sweep chose is not."""
+    found = Results({}, {}, {})
+    for activation in settings.activations:
+        if sweep := read_result(folder / f"sweep-{activation}.json", settings.of_sweep()):
+            found.sweeps[activation] = sweep
+            for seed in settings.seeds:
+                trained = read_result(folder / f"{activation}-{seed}.json", settings.of_training())
+                if trained and trained.learning_rate == sweep.learning_rate:
+                    found.runs[activation, seed] = trained
+    for arm in PAPER_ERRORS:
+        for seed in settings.norm.seeds:
+            if tested := read_result(folder / f"norm-{arm}-{seed}.json", settings.of_norm()):
+                found.norms[arm, seed] = tested
+    return found
+
+
+def epochs_to(errors: Sequence[float], goal: float) -> float | None:
+    """Return when `errors`, one per epoch, fell to `goal`, or None when they did not.
+
+    Between two epochs' ends the error is taken as a straight line; before the first it is unknown, so
+    the first epoch counts whole.
+    """
+    for epoch, error in enumerate(errors, 1):
+        if error <= goal:
+            before = errors[epoch - 2] if epoch > 1 else math.nan
+            return epoch - (goal - error) / (before - error) if before > goal else float(epoch)
+    return None
+
+
+def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -> str:
+    """Return how much longer `activation` takes, from the seeds with which ReLU came to the goal; or nothing.
+
+    It is the geometric mean of epochs to the goal over ReLU's, with its 95 % interval over the seeds. A seed
+    that did not reach the goal counts with all epochs: the ratio is at least this large.
+    """
+    logs, bounded = [], False
+    for seed in settings.seeds:
+        one, relu = results.runs.get((activation, seed)), results.runs.get(("relu", seed))
+        base = epochs_to(relu.errors, settings.goal) if relu else None
+        if one is not None and base is not None:
+            end = epochs_to(one.errors, settings.goal)
+            bounded |= end is None
+            logs.append(math.log((end or settings.epochs) / base))
+    if not logs:
+        return ""
+    mean, between = f"{math.exp(pages.mean(logs)):.1f}", over_seeds(logs)
+    if bounded:
+        return f"at least {mean}"
+    return mean + (f" ({math.exp(between[0]):.1f} to {math.exp(between[1]):.1f})" if between else "")
+
+
+def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
+    """Return a line per epoch of every training."""
+    lines = [
+        (*run, found.learning_rate, epoch, error, epochs_to(found.errors, goal))
+        for run, found in results.runs.items()
+        for epoch, error in enumerate(found.errors, 1)
+    ]
+    columns = ["activation", "seed", "learning_rate", "epoch", "train_error", "epochs_to_goal"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def as_page(
+    settings: Figure1, results: Results, pictures: int, classes: int, name: str = NAME
+) -> tuple[str, list[Part]]:
+    """Return what was found in a sentence or two, and the parts of the page `name`."""
+    goal, norm = settings.goal, settings.norm
+    ratios = {activation: ratio_to_relu(results, activation, settings) for activation in settings.activations}
+    told = [
+        f"{NAMES[activation]} takes {ratio} times the epochs of ReLU"
+        for activation, ratio in ratios.items()
+        if activation != "relu" and ratio
+    ]
+    found = "; ".join(told) or "no runs of ReLU and another activation are finished yet"
+    planned = len(settings.activations) * len(settings.seeds)
+    return f"To {goal:.0%} training error, {found}. The paper says about {PAPER_RATIO} for tanh.", [
+        f"{pages.count(pictures, 'training picture')} of {settings.side}×{settings.side} in {classes}"
+        f" classes, batches of {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision},"
+        f" {pages.count(len(settings.seeds), 'seed')}: {len(results.runs)} of {planned} runs are finished. No"
+        " weight decay, no dropout, no crops or mirrors. The training error is the share of an epoch's"
+        " pictures that was classified wrongly as they came by. The paper does not say how its networks"
+        f" began; ours begin alike for all activations, {BEGINNINGS[settings.beginning]}.",
+        epochs_table(settings, results, ratios),
+        pages.figure(
+            name,
+            lambda dress: draw(settings, results, dress),
+            f"Training error against epochs for {', '.join(NAMES[one] for one in settings.activations)}, down"
+            f" to {goal:.0%}.",
+            "Training error, a line per seed, as in the paper's Figure 1.",
+        ),
+        "## How the learning rates were chosen\n\nAll rates train with a seed of their own; after"
+        f" {enumerated([*map(str, settings.sweep.rungs)])} epochs the worse half is dropped.",
+        sweep_table(settings, results),
+        "## Response normalisation\n\ncuda-convnet's net of two convolutions, two locally connected layers"
+        f" and a full one, {norm.epochs} epochs with the rate divided by 10 at the start of epochs"
+        f" {enumerated([*map(str, norm.drop_epochs)]) or 'none'}, patches of {norm.crop}×{norm.crop} and"
+        " mirrors; tested once, at the end, on ten patches a picture. The authors trained about 520 epochs of"
+        " CIFAR-10: what can be compared is the difference, not the errors.",
+        norm_table(results),
+        *pages.how_it_was_made(NAME, name, pages.settings("Settings", settings.model_dump(mode="json"))),
+    ]
+
+
+def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation, str]) -> str:
+    """Return when each run came to the goal."""
+    rows = []
+    for activation, ratio in ratios.items():
+        sweep = results.sweeps.get(activation)
+        rate = f"{sweep.learning_rate:g}" if sweep else ""
+        told = ", ".join(
+            _told(results.runs.get((activation, seed)), settings.goal) for seed in settings.seeds
+        )
+        paper = f"about {PAPER_RATIO}" if activation == "tanh" else ""
+        rows.append((NAMES[activation], rate, told, "1" if activation == "relu" else ratio, paper))
+    return table(
+        ("activation", "learning rate", f"epochs to {settings.goal:.0%}, by seed", "times ReLU's", "paper"),
+        rows,
+        f"Epochs to {settings.goal:.0%} training error.",
+        "Parts of an epoch by a straight line between two epochs' errors. Times ReLU's: geometric mean over"
+        " seeds paired with ReLU's (95 % interval by Student's t of the logarithms).",
+        numeric=False,
+    )
+
+
+def _told(found: Result | None, goal: float) -> str:
+    if found is None:
+        return "not finished"
+    if math.isnan(found.errors[-1]):
+        return f"diverged in epoch {len(found.errors)}"
+    end = epochs_to(found.errors, goal)
+    return f"not reached in {len(found.errors)} epochs" if end is None else f"{end:.1f}"
+
+
+def sweep_table(settings: Figure1, results: Results) -> str:
+    """Return each activation's last training error at each rate, and after how many epochs."""
+    rates = [f"{rate:g}" for rate in settings.sweep.learning_rates]
+    ends = {min(settings.sweep.learning_rates), max(settings.sweep.learning_rates)}
+    rows = []
+    for activation, found in results.sweeps.items():
+        lasts = [(found.swept[rate][-1], len(found.swept[rate])) for rate in rates]
+        told = [
+            f"{'diverged' if math.isnan(error) else percent(error)} ({epochs})" for error, epochs in lasts
+        ]
+        rows.append((NAMES[activation], *told))
+    edges = [NAMES[activation] for activation, found in results.sweeps.items() if found.learning_rate in ends]
+    return table(
+        ("activation", *rates),
+        rows,
+        "Training error at each learning rate (after this number of epochs).",
+        f"At an end of the range, so that a wider one might find better: {enumerated(edges) or 'none'}.",
+        numeric=False,
+    )
+
+
+def norm_table(results: Results) -> str:
+    """Return the test errors, and the difference over the seeds with which both nets are finished."""
+    rows = []
+    for (arm, seed), found in results.norms.items():
+        bounds = interval(exact_interval(found.test_error, found.tested))
+        errors = (
+            percent(found.errors[-1]),
+            f"{percent(found.test_error)} ({bounds})",
+            f"{PAPER_ERRORS[arm]:.0%}",
+        )
+        rows.append((f"{arm} normalisation", str(seed), *errors))
+    note = "Not finished yet."
+    seeds = [seed for arm, seed in results.norms if arm == "without" and ("with", seed) in results.norms]
+    without, with_norm = ([results.norms[arm, seed].test_error for seed in seeds] for arm in PAPER_ERRORS)
+    if changes := [one - other for one, other in zip(without, with_norm, strict=True)]:
+        between = over_seeds(changes)
+        note = (
+            f"Without normalisation the test error changes by {points(pages.mean(changes))} points"
+            f" ({pages.count(len(changes), 'seed')},"
+            f" {f'95 % over seeds {pages.interval(between)}' if between else 'no verdict'}); the paper has"
+            f" {points(PAPER_ERRORS['without'] - PAPER_ERRORS['with'])}."
+        )
+    return table(
+        ("net", "seed", "training error, last epoch", "test error", "paper"),
+        rows,
+        "Test error with and without normalisation across maps (exact binomial 95 % interval).",
+        note,
+        numeric=False,
+    )
+
+
+def draw(settings: Figure1, results: Results, dress: Dress) -> bytes:
+    """Draw the training error of every run: solid ReLU, dashed tanh, dotted |tanh|."""
+    colours: dict[Activation, str] = {"relu": dress.top1, "tanh": dress.train, "abs_tanh": dress.top5}
+    labels = dict(NAMES)
+    with one_axes(dress, pages.DPI, 7.0, 4.2) as (axes, png):
+        axes.axhline(settings.goal, color=dress.train, linewidth=0.5)
+        for (activation, _), found in results.runs.items():
+            epochs, label = range(1, len(found.errors) + 1), labels.pop(activation, None)
+            line, marker = STYLES[activation], "o" if len(epochs) == 1 else ""
+            axes.plot(epochs, found.errors, line, color=colours[activation], label=label, marker=marker)
+        axes.set_ylim(0, 0.8)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("epochs")
+        axes.set_ylabel("training error rate")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if results.runs:
+            axes.legend()
+    return png.getvalue()
+
+
+def main(name: Annotated[str, typer.Option(help="what page, figure and table are called")] = NAME) -> None:
+    """Write the results of the runs that are finished."""
+    settings = read(PARAMS, Figure1)
+    results = read_results(settings)
+    labels = read_pictures("train").labels
+    found, parts = as_page(settings, results, len(labels), int(labels.max()) + 1, name)
+    pages.write(name, TITLES[settings.beginning], found, parts, table_of_runs(results, settings.goal))
+
+
+if __name__ == "__main__":
+    run(main)

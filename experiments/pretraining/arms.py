@@ -1,0 +1,134 @@
+"""What each network trains with, checked before anything trains: python -m experiments.pretraining.arms
+
+The networks are those of the larger class set; those that are trained from scratch or fine-tuned, at the rate
+that `tune` chooses; and the plain ones, without conv6.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from alexnet.core.params import Section, read
+from alexnet.core.stage import run
+from alexnet.evaluation.params import Evaluate
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.sample.params import Sample
+from experiments.shared.keys import EACH_ONCE, Seed, Seeds
+from experiments.shared.plans import RECIPE, RUNS, Values, checked, planned, write_checked
+
+PARAMS = Path("experiments/pretraining/params.yaml")
+HERE = RUNS / "pretraining"
+Tuned = Literal["scratch", "finetuned"]
+TUNED: tuple[Tuned, ...] = ("scratch", "finetuned")
+
+# Layer file 146-2012-2011: 54 epochs, in which fc8 keeps the pre-training's rate for 8, conv1 is slowed and
+# frozen, and all rates fall at 22 and 42; the colour noise ends with epoch 37.
+SOURCE_EPOCHS = 54
+FC8_OWN_UNTIL, CONV1_SLOWED, CONV1_FROZEN, FALLS, LAST_NOISE = 9, 5, 7, (22, 42), 37
+
+
+class Pretraining(Section):
+    """The arms, how two of them are tuned, and whose predictions are averaged."""
+
+    key: ClassVar[str] = "pretraining"
+
+    seeds: Seeds
+    plain_seeds: Seeds
+    tuning_seed: Seed
+    average: Annotated[list[str], EACH_ONCE]
+    target_error: float = Field(gt=0, lt=1)
+    rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), EACH_ONCE]
+    larger: Values
+    alike: Values
+    pretrain: Values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tuning_seed in self.seeds:
+            raise ValueError(f"tuning_seed: found {self.tuning_seed}; allowed: none of seeds, {self.seeds}")
+        known = [f"finetuned-{seed}" for seed in self.seeds] + [f"plain-{seed}" for seed in self.plain_seeds]
+        for name in self.average:
+            if name not in known:
+                raise ValueError(f"average: found {name}; allowed: {', '.join(known)}")
+        if len({name.partition("-")[0] for name in self.average}) < 2:
+            raise ValueError("average: found one kind of network; allowed: both finetuned and plain ones")
+        return self
+
+
+class Plan:
+    """What is planned with the parameters in two files.
+
+    Raises:
+        UserError: a key is unknown or out of range, or one is averaged that is not trained, or twice.
+    """
+
+    def __init__(self, params: Path = PARAMS, recipe: str = RECIPE) -> None:
+        self.settings = read(params, Pretraining)
+        self._plain = [recipe, f"{params}:pretraining.alike"]
+        self._conv6 = [*self._plain, "model.conv6=true"]
+        self.plain, self.scratch = planned(self._plain), planned(self._conv6)
+        self.larger = planned([*self._conv6, f"{params}:pretraining.pretrain"])
+        self.larger_data = checked(
+            [recipe, f"{params}:pretraining.larger"], Sample, Data, Preprocess, Evaluate
+        )
+        for arm in TUNED:
+            for rate in self.settings.rates:
+                at_rate = [f"{key}={json.dumps(value)}" for key, value in self.at_rate(arm, rate).items()]
+                planned([*self._conv6, *at_rate])
+
+    def at_rate(self, arm: Tuned, rate: float) -> Values:
+        """Return what an arm has instead of `scratch`: the `rate` of all layers, in fine-tuning of fc8."""
+        own, biases = self.scratch["train.learning_rate"], self.scratch["train.bias_learning_rate"]
+        if arm == "finetuned":
+            return finetuning(self.scratch["train.epochs"], rate, biases / own * rate)
+        return {"train.learning_rate": rate, "train.bias_learning_rate": biases / own * rate}
+
+    def tuned(self, arm: Tuned, seed: int, rate: float) -> Values:
+        """Return what a network trains with; fine-tuning in the sweep begins with the first seed's."""
+        values = {**self.scratch, **self.at_rate(arm, rate), "train.seed": seed}
+        if arm == "finetuned":
+            first = self.settings.seeds[0] if seed == self.settings.tuning_seed else seed
+            values["train.initial_weights"] = f"{HERE}/larger-{first}/alexnet.safetensors"
+        return values
+
+
+def finetuning(epochs: int, rate: float, bias_rate: float) -> Values:
+    """Return the schedule of the source's fine-tuning, fitted into `epochs`.
+
+    fc8, which is new, begins at `rate`, the others at a tenth, conv1 at a hundredth of it.
+    """
+
+    def fitted(epoch: int) -> int:
+        return 1 + round((epoch - 1) * epochs / SOURCE_EPOCHS)
+
+    def at(changes: list[tuple[int, float]]) -> list[dict[str, float]]:
+        # Where few epochs put two changes into one, the later one holds.
+        return [{"epoch": epoch, "learning_rate": found} for epoch, found in dict(changes).items()]
+
+    fc8 = [(1, rate), (fitted(FC8_OWN_UNTIL), rate / 10)]
+    fc8 += [(fitted(epoch), rate / 10 ** (number + 2)) for number, epoch in enumerate(FALLS)]
+    conv1 = [(1, rate / 100), (fitted(CONV1_SLOWED), rate / 1000), (fitted(CONV1_FROZEN), 0.0)]
+    return {
+        "train.learning_rate": rate / 10,
+        "train.bias_learning_rate": bias_rate / 10,
+        "train.schedule.kind": "diary",
+        "train.schedule.factor": 10.0,
+        "train.schedule.drop_epochs": sorted({fitted(epoch) for epoch in FALLS}),
+        "train.schedule.conv1": at(conv1),
+        "train.schedule.fc8": at(fc8),
+        "augment.colour_noise_last_epoch": max(1, round(LAST_NOISE * epochs / SOURCE_EPOCHS)),
+    }
+
+
+def main() -> None:
+    """Check every network and the larger class set's parameters before anything runs."""
+    Plan()
+    write_checked("pretraining")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,270 @@
+"""How much sooner and better pre-trained networks learn, and the shape of the paper's table 2.
+
+python -m experiments.pretraining.page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from alexnet.core.params import read
+from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import Predictions, average_predictions
+from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.markup import table
+from alexnet.report.page import Part
+from alexnet.report.text import NOTHING, percent, points
+from alexnet.store.records import open_records
+from experiments.pretraining.arms import HERE, TUNED, Plan, Tuned
+from experiments.pretraining.tune import Chosen, read_chosen
+from experiments.shared import pages
+from experiments.shared.outcomes import (
+    first_epoch_at,
+    not_finished,
+    read_history,
+    read_members,
+    refuse_incomparable,
+)
+from experiments.shared.pages import PRINTED
+from experiments.shared.paired import over_pictures, over_seeds
+from experiments.shared.plans import Values
+
+NAME, TITLE = "pretraining", "What pre-training on more classes gains"
+WORDS: dict[Tuned, str] = {"scratch": "from scratch", "finetuned": "pre-trained, fine-tuned"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What the sweep chose, and the validation errors (fractions, centre patch) of each seed by epoch."""
+
+    chosen: Chosen
+    runs: dict[int, list[float]]
+
+    def reached(self, target: float) -> list[int | None]:
+        """Return for each seed the first epoch with at most the `target` error."""
+        return [first_epoch_at(errors, target) for errors in self.runs.values()]
+
+
+Arms = Mapping[Tuned, Arm]
+
+
+def read_errors(folder: Path, values: Values) -> list[float]:
+    """Return the validation error of each epoch of a run.
+
+    Raises:
+        UserError: it is not finished with `values`.
+    """
+    history = read_history(folder, values)
+    if history is None:
+        raise not_finished(folder)
+    return [float(error) for error in history["val_top1_error"]]
+
+
+def read_arm(arm: Tuned, plan: Plan, folder: Path = HERE) -> Arm:
+    """Return what is in `folder` of an arm.
+
+    Raises:
+        UserError: a run, or one of those that it began from, is not finished with what is planned now.
+    """
+    chosen = read_chosen(arm, plan, folder)
+    if arm == "finetuned":
+        for seed in plan.settings.seeds:
+            read_errors(folder / f"larger-{seed}", {**plan.larger, "train.seed": seed})
+    runs = {
+        seed: read_errors(folder / f"{arm}-{seed}", plan.tuned(arm, seed, chosen.rate))
+        for seed in plan.settings.seeds
+    }
+    return Arm(chosen, runs)
+
+
+def finding(arms: Arms, target: float) -> str:
+    """Say in which epochs the arms come to the target, and what the difference is worth."""
+    reached = {arm: found.reached(target) for arm, found in arms.items()}
+    told = "; ".join(f"{WORDS[arm]} in epoch {_epochs(found, target)}" for arm, found in arms.items())
+    text = f"A validation error of {target:.0%} is reached {told} (by seed)."
+    pairs = zip(reached["scratch"], reached["finetuned"], strict=True)
+    saved = [then - now for then, now in pairs if now is not None and then is not None]
+    if len(saved) < len(reached["scratch"]):
+        return f"{text} Not all runs reach it, so the epochs saved have no mean."
+    text += f" Pre-training saves {np.mean(saved):.1f} epochs"
+    interval = over_seeds(saved)
+    if interval is None:
+        why = "of a single seed" if len(saved) == 1 else "with every seed the same number"
+        return f"{text}; {why}, so there is no verdict."
+    bounds = " to ".join(f"{bound:.1f}" for bound in interval)
+    return f"{text} (95% over seeds {bounds}), {pages.beyond_noise(interval)} noise."
+
+
+def _epochs(arm: Arm, target: float) -> str:
+    return ", ".join(_epoch(errors, target) for errors in arm.runs.values())
+
+
+def _epoch(errors: Sequence[float], target: float) -> str:
+    return str(first_epoch_at(errors, target) or f"not within {len(errors)}")
+
+
+def arms_table(arms: Arms, target: float) -> str:
+    """Return both arms: chosen rate, epochs to the target, errors at the end."""
+    rows = []
+    for arm, found in arms.items():
+        first, last = zip(*((errors[0], errors[-1]) for errors in found.runs.values()), strict=True)
+        means = map(percent, (pages.mean(first), pages.mean(last)))
+        by_seed = ", ".join(map(percent, last))
+        rows.append((WORDS[arm], f"{found.chosen.rate:g}", _epochs(found, target), *means, by_seed))
+    return table(
+        ("", "rate", f"epochs to {target:.0%}", "epoch 1", "last", "last, by seed"),
+        rows,
+        "Both arms: the same network with conv6, the same epochs on the same pictures",
+        "Epochs by seed; errors after the first and the last epoch, of the centre patch on the validation"
+        " pictures: means over seeds.",
+    )
+
+
+def tuning_table(arms: Arms, target: float) -> str:
+    """Return how each rate did in the sweep."""
+    rows: list[tuple[str, ...]] = []
+    ours, edges = [], []
+    for arm, found in arms.items():
+        rates = [tried.rate for tried in found.chosen.tried]
+        if len(rates) > 1 and found.chosen.rate in (min(rates), max(rates)):
+            edges.append(WORDS[arm])
+        for tried in found.chosen.tried:
+            told = _epoch(tried.errors, target), percent(tried.errors[-1]) if tried.errors else NOTHING
+            if tried.diverged:
+                told = f"diverged in epoch {len(tried.errors) + 1}", NOTHING
+            ours += [len(rows)] if tried.rate == found.chosen.rate else []
+            rows.append((WORDS[arm], f"{tried.rate:g}", *told))
+    return table(
+        ("arm", "rate", f"epochs to {target:.0%}", "error at the end"),
+        rows,
+        "The sweep; chosen rates stand out",
+        f"At the edge of the sweep, so that a wider one might find better: {' and '.join(edges) or 'none'}.",
+        ours=ours,
+    )
+
+
+def as_table_2(plain: Sequence[Predictions], tuned: Sequence[Predictions], share_ties: bool) -> str:
+    """Return the paper's rows of one, five, one* and seven* networks, and ours."""
+
+    def errors(several: Sequence[Predictions]) -> list[str]:
+        wrong = [[float(one.wrong(k, share_ties).mean()) for one in several] for k in (1, 5)]
+        return [percent(pages.mean(rates)) for rates in wrong]
+
+    five, seven = average_predictions(plain), average_predictions([*tuned, *plain])
+    ours = {
+        "1 CNN": (f"mean of {len(plain)}", *errors(plain)),
+        "5 CNNs": (f"{len(plain)} CNNs", *errors([five])),
+        "1 CNN*": (f"mean of {len(tuned)}, with conv6", *errors(tuned)),
+        "7 CNNs*": (f"{len(tuned)} and {len(plain)} CNNs", *errors([seven])),
+    }
+    change = five.wrong(1, share_ties) - seven.wrong(1, share_ties)
+    return table(
+        ("", "paper: top-1", "top-5", "here", "top-1", "top-5"),
+        [(name, *map(percent, PRINTED[name]), *found) for name, found in ours.items()],
+        "Errors with ten patches",
+        f"The pre-trained ones take {points(float(change.mean()))} points of top-1 error off the plain"
+        f" networks' average, 95% over the pictures {pages.interval(over_pictures(change))}; in the paper"
+        " +1.4.",
+    )
+
+
+def as_page(
+    plan: Plan, arms: Arms, members: Mapping[str, Predictions], share_ties: bool, pictures: tuple[int, int]
+) -> tuple[str, list[Part]]:
+    """Return what was found in short, and the page's parts.
+
+    Args:
+        members: the networks that are averaged, by name.
+        pictures: how many of the larger class set and of the project's own were trained on.
+    """
+    settings = plan.settings
+    found, target = finding(arms, settings.target_error), settings.target_error
+    tuned = plan.tuned("finetuned", settings.seeds[0], arms["finetuned"].chosen.rate)
+    plain, starred = (
+        [one for name, one in members.items() if name.startswith(kind)] for kind in ("plain", "finetuned")
+    )
+    return found, [
+        f"The network with conv6, first trained on {pages.count(pictures[0], 'picture')} of other classes for"
+        f" {plan.larger['train.epochs']} epochs, then on {pages.count(pictures[1], 'picture')} of"
+        f" {len(plain[0].classes)} classes for {tuned['train.epochs']} by the source's fine-tuning schedule"
+        " fitted into them; and the same network from scratch for as long, at width"
+        f" {tuned['model.width']:g}. {pages.count(len(settings.seeds), 'seed')}, each with a pre-trained"
+        " network of its own. What pre-training itself cost is not counted.",
+        "## Fine-tuning against training from scratch",
+        arms_table(arms, target),
+        pages.figure(
+            NAME,
+            lambda dress: draw(arms, target, dress),
+            f"Validation error by epoch. {found}",
+            "Validation error by epoch, a line per seed; dotted: the target.",
+        ),
+        "## How both were tuned\n\nThe same rates were tried in each arm with a seed of its own"
+        f" ({settings.tuning_seed}), and the one that came to the target first was taken for all seeds."
+        " Fine-tuning began there with the pre-trained network of the first seed. The validation pictures"
+        " decided, for both alike.",
+        tuning_table(arms, target),
+        "## Beside table 2",
+        as_table_2(plain, starred, share_ties),
+        *pages.how_it_was_made(
+            NAME,
+            NAME,
+            pages.settings("The larger class set", plan.larger_data),
+            pages.settings("Pre-training", plan.larger),
+            pages.settings("Fine-tuning", tuned),
+        ),
+    ]
+
+
+def draw(arms: Arms, target: float, dress: Dress) -> bytes:
+    """Draw the validation error of every run by epoch."""
+    styles: dict[Tuned, tuple[str, str]] = {"scratch": (dress.train, "--"), "finetuned": (dress.top1, "-")}
+    with one_axes(dress, pages.DPI) as (axes, png):
+        axes.axhline(100 * target, color=dress.faint, linestyle=":", linewidth=1.2, zorder=0)
+        for arm, (colour, line) in styles.items():
+            for number, errors in enumerate(arms[arm].runs.values()):
+                epochs, label = range(1, len(errors) + 1), None if number else WORDS[arm]
+                # A lone epoch is a point: a line would not show.
+                marker, percents = "o" if len(errors) == 1 else "", [100 * error for error in errors]
+                axes.plot(epochs, percents, line, color=colour, marker=marker, label=label)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("validation error, %")
+        axes.figure.legend(loc="outside upper left", ncols=2, columnspacing=1, handletextpad=0.5)
+    return png.getvalue()
+
+
+def table_of_runs(arms: Arms, tuning_seed: int) -> pd.DataFrame:
+    """Return a line per run and epoch."""
+    lines = []
+    for arm, found in arms.items():
+        runs = [("tuning", tried.rate, tuning_seed, tried.errors) for tried in found.chosen.tried]
+        runs += [("chosen", found.chosen.rate, seed, errors) for seed, errors in found.runs.items()]
+        for *about, errors in runs:
+            lines += [(arm, *about, epoch, error) for epoch, error in enumerate(errors, 1)]
+    return pd.DataFrame(lines, columns=["arm", "kind", "rate", "seed", "epoch", "val_top1_error"])
+
+
+def main() -> None:
+    """Compare the arms, average the networks and write the results."""
+    plan, share_ties = Plan(), read(PARAMS_FILE, Evaluate).ties == "fractional"
+    arms = {arm: read_arm(arm, plan) for arm in TUNED}
+    planned = {f"plain-{seed}": {**plan.plain, "train.seed": seed} for seed in plan.settings.plain_seeds}
+    for seed in plan.settings.seeds:
+        planned[f"finetuned-{seed}"] = plan.tuned("finetuned", seed, arms["finetuned"].chosen.rate)
+    members = read_members({name: planned[name] for name in plan.settings.average}, HERE)
+    refuse_incomparable(members)
+    pictures = len(open_records(HERE / "larger/records", "train")), len(open_records(RECORDS, "train"))
+    found, parts = as_page(plan, arms, members, share_ties, pictures)
+    pages.write(NAME, TITLE, found, parts, table_of_runs(arms, plan.settings.tuning_seed))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,139 @@
+"""Choose an arm's learning rate with a seed of its own: python -m experiments.pretraining.tune finetuned
+
+A killed sweep goes on where it was, as the train stage does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from alexnet.core.errors import DivergedError, UserError
+from alexnet.core.files import write_json, write_text
+from alexnet.core.machine import Machine, read_machine
+from alexnet.core.params import Strict, load_yaml
+from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, run
+from alexnet.feed.params import Augment
+from alexnet.model.params import Model
+from alexnet.parallel.launch import on_devices
+from alexnet.parallel.mesh import Mesh
+from alexnet.training.params import Train
+from alexnet.training.train import train_network
+from experiments.pretraining.arms import HERE, PARAMS, Plan, Tuned
+from experiments.shared.outcomes import first_epoch_at, not_finished
+from experiments.shared.plans import Values, nested
+
+# In the folder of a run whose loss was no number any more: why it ended.
+DIVERGED = "diverged.txt"
+
+
+class Tried(Strict):
+    """A rate of the sweep: what its run was made with, and its validation error after each epoch."""
+
+    rate: float
+    made_with: Values
+    errors: list[float]
+    diverged: bool
+
+
+class Chosen(Strict):
+    """What was chosen and from what; `values` is the overlay with which the arm's networks train."""
+
+    target_error: float
+    tried: list[Tried]
+    rate: float
+    values: Values
+
+
+def read_chosen(arm: Tuned, plan: Plan, folder: Path = HERE) -> Chosen:
+    """Return what the sweep of `arm` chose.
+
+    Raises:
+        UserError: it has not ended with what is planned now.
+    """
+    path = folder / f"chosen/{arm}.yaml"
+    if not path.exists():
+        raise not_finished(path)
+    chosen = Chosen.model_validate(load_yaml(path))
+    wanted = [plan.tuned(arm, plan.settings.tuning_seed, rate) for rate in plan.settings.rates]
+    same_target = chosen.target_error == plan.settings.target_error
+    if not same_target or [tried.made_with for tried in chosen.tried] != wanted:
+        raise not_finished(path)
+    return chosen
+
+
+def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float:
+    """Return the rate that comes to the `target` error first; if several or none do, errs least at the end.
+
+    Raises:
+        UserError: all diverged.
+    """
+    ended = [one for one in tried if not one.diverged]
+    if not ended:
+        raise UserError(
+            f"{path}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
+            " the loss ends as no number; allowed: at least one that trains. Add lower ones, or raise"
+            " model.input_divisor in pretraining.alike."
+        )
+    best = min(ended, key=lambda one: (first_epoch_at(one.errors, target) or float("inf"), one.errors[-1]))
+    return best.rate
+
+
+def main(arm: Tuned) -> None:
+    """Train with every rate, and write the overlay of the best."""
+    plan, machine, tried = Plan(), read_machine(MACHINE), []
+    for rate in plan.settings.rates:
+        print(f"{arm}: rate {rate:g}", flush=True)
+        values = plan.tuned(arm, plan.settings.tuning_seed, rate)
+        tried.append(try_rate(rate, values, machine, HERE / "tuning" / arm / f"{rate:g}"))
+    rate = best_of(tried, plan.settings.target_error)
+    chosen = Chosen(
+        target_error=plan.settings.target_error, tried=tried, rate=rate, values=plan.at_rate(arm, rate)
+    )
+    write_json(HERE / f"chosen/{arm}.yaml", chosen.model_dump())
+
+
+def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tried:
+    """Train a network with `values` in `folder`."""
+    sections = nested(values)
+    model = Model.model_validate(sections["model"])
+    augment, train = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
+    (folder / DIVERGED).unlink(missing_ok=True)
+    work = partial(
+        train_or_note_divergence,
+        folder / DIVERGED,
+        model=model,
+        augment=augment,
+        train=train,
+        machine=machine,
+        index=INDEX,
+        records=RECORDS,
+        statistics=STATISTICS,
+        weights=folder / "alexnet.safetensors",
+        logs=folder / "training",
+    )
+    on_devices(work, machine, model.columns)
+    # A run that diverged in its first epoch has no history.
+    history = folder / "training/history.csv"
+    errors = pd.read_csv(history)["val_top1_error"].tolist() if history.exists() else []
+    return Tried(rate=rate, made_with=values, errors=errors, diverged=(folder / DIVERGED).exists())
+
+
+def train_or_note_divergence(note: Path, mesh: Mesh, device: torch.device, **settings: Any) -> None:
+    """Train as `train_network` does, but where the loss is no number any more, write a note and no error."""
+    try:
+        train_network(mesh, device, **settings)
+    except DivergedError as error:
+        # All processes share their sums, so all of them come here.
+        if mesh.leads:
+            print(f"this rate is out: {error}", flush=True)
+            write_text(note, f"{error}\n")
+
+
+if __name__ == "__main__":
+    run(main)
