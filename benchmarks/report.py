@@ -106,7 +106,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
             precision="float32",
             epochs=1,
             batch_size=128,
-            parameters=60_965_224,
+            parameter_count=60_965_224,
             columns=2,
             class_count=classes,
             seconds=1.0,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from made import RECIPE, params_with, write_run, wrong_by
+from finished import RECIPE, params_with, write_run, wrong_by
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json

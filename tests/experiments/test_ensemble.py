@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made import PICTURES, RECIPE, member, params_with, write_run
+from finished import PICTURES, RECIPE, member, params_with, write_run
 
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predictions import average_predictions, save_predictions

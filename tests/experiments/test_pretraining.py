@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from made import RECIPE, member, params_with, write_run
+from finished import RECIPE, member, params_with, write_run
 
 from alexnet.core.errors import DivergedError, UserError
 from alexnet.core.files import write_json

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import ROOT
-from made import params_with, write_run
+from finished import params_with, write_run
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import load_yaml
