@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from alexnet.core.machine import read_machine
@@ -37,7 +38,8 @@ def main(
     place = read_machine(machine)
     paths = Paths(index, records, skipped, weights, predictions, metrics)
     # Each device holds the whole network here: patches of other pictures need no word of one another.
-    on_devices(evaluate_network, (read(params, Evaluate), place, paths), place, columns=1)
+    work = partial(evaluate_network, settings=read(params, Evaluate), machine=place, paths=paths)
+    on_devices(work, place, columns=1)
 
 
 if __name__ == "__main__":

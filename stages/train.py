@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from alexnet.core.machine import read_machine
@@ -37,8 +38,15 @@ def main(
     """Train, and write weights, curves and how the run went."""
     model, place = read(params, Model), read_machine(machine)
     paths = Paths(index, records, statistics, weights, logs)
-    arguments = (model, read(params, Augment), read(params, Train), place, paths)
-    on_devices(train_network, arguments, place, model.columns)
+    work = partial(
+        train_network,
+        model=model,
+        augment=read(params, Augment),
+        train=read(params, Train),
+        machine=place,
+        paths=paths,
+    )
+    on_devices(work, place, model.columns)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ work on different parts of a batch. All that processes say to one another goes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +19,22 @@ from alexnet.core.errors import UserError
 from alexnet.feed.share import Share
 
 T = TypeVar("T")
+
+
+class LostError(UserError):
+    """Another process has ended, or did not answer in time."""
+
+
+@contextmanager
+def exchange() -> Iterator[None]:
+    """Turn an error of an exchange with other processes into a `LostError`.
+
+    gloo raises a plain RuntimeError for a lost or silent process, and nccl a class derived from it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostError(str(error).splitlines()[0][:120]) from None
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,7 @@ class Mesh:
         first = self.replica * self.columns
         return Share(first, first + self.columns, self.size)
 
+    @exchange()
     def swap(self, mine: Tensor, theirs: tuple[int, ...]) -> Tensor:
         """Send `mine` to the process with the other column; return its tensor of shape `theirs`."""
         peer = self.rank ^ 1
@@ -80,22 +98,28 @@ class Mesh:
             request.wait()
         return received.to(mine.device)
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> list[Any]:
+    def add_gradients(self, parameters: Iterable[Tensor]) -> Callable[[], None]:
         """Register that gradients are summed over replicas as soon as backward has made each.
 
         Returns:
-            The sums under way: to be waited for, and cleared, after every backward.
+            What waits for the sums under way: to be called after every backward.
         """
         under_way: list[Any] = []
 
+        @exchange()
         def add(parameter: Tensor) -> None:
             assert parameter.grad is not None
             under_way.append(dist.all_reduce(parameter.grad, group=self._replica_group, async_op=True))
 
+        @exchange()
+        def wait() -> None:
+            while under_way:
+                under_way.pop().wait()
+
         if self.replicas > 1:
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(add)
-        return under_way
+        return wait
 
     def total(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all replicas, equal on every process."""
@@ -105,11 +129,13 @@ class Mesh:
         """Return the sums of `values` over a replica's columns, equal on every process."""
         return values if self.columns == 1 else self._sum(values, self.replica == 0)
 
+    @exchange()
     def _sum(self, values: list[float], counted: bool) -> list[float]:
         sums = torch.tensor(values if counted else [0.0] * len(values), dtype=torch.float64)
         dist.all_reduce(sums, group=self._words)
         return [float(value) for value in sums]
 
+    @exchange()
     def any(self, *asked: bool) -> list[bool]:
         """Return, for each question, whether any process says yes; equal on every process."""
         if self.size == 1:
@@ -122,6 +148,7 @@ class Mesh:
         """Go on when every process has come this far."""
         self.any(False)
 
+    @exchange()
     def from_leader(self, value: T) -> T:
         """Return the leader's `value` (anything that pickles) on every process."""
         if self.size == 1:
@@ -131,6 +158,7 @@ class Mesh:
         received: T = values[0]
         return received
 
+    @exchange()
     def to_leader(self, value: T) -> list[T] | None:
         """Return every process's `value` (anything that pickles) on the leader, by rank; None elsewhere."""
         if self.size == 1:
@@ -139,6 +167,7 @@ class Mesh:
         dist.gather_object(value, values, 0, group=self._words)
         return values
 
+    @exchange()
     def refuse_differences(self, **facts: Any) -> None:
         """Check that every process was given the same `facts`.
 

@@ -7,6 +7,8 @@ A killed arm goes on where it was: what is trained is known by its fingerprint, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ from alexnet.core.params import read
 from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, MachineFile, run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
-from alexnet.parallel.launch import Work, on_devices
+from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from alexnet.training.params import Train
 from alexnet.training.train import Paths, train_network
@@ -80,7 +82,7 @@ def main(
     folder = out or HERE / "runs" / arm
     first, *_ = seeds = plan.seeds_of(arm)
 
-    def train(seed: int, rate: float | None, where: Path, work: Work = train_network) -> None:
+    def train(seed: int, rate: float | None, where: Path, work: Callable[..., None] = train_network) -> None:
         print(f"{arm}: seed {seed}{'' if rate is None else f', rate {rate:g}'}", flush=True)
         values = of_arm(arm, plan, seed, rate, recipe, params)
         paths = Paths(index, records, statistics, where / WEIGHTS, where / "training")
@@ -105,12 +107,12 @@ def train_or_note_divergence(
     model: Model,
     augment: Augment,
     train: Train,
-    place: Machine,
+    machine: Machine,
     paths: Paths,
 ) -> None:
     """Train as `train_and_record` does; that the loss is no number any more is noted, and no error."""
     try:
-        train_network(mesh, device, model, augment, train, place, paths)
+        train_network(mesh, device, model, augment, train, machine, paths)
     except DivergedError as error:
         # All processes share their sums, so all of them come here.
         if mesh.leads:
@@ -118,11 +120,12 @@ def train_or_note_divergence(
             write_text(paths.weights.parent / DIVERGED, f"{error}\n")
 
 
-def _train(work: Work, values: Values, place: Machine, paths: Paths) -> None:
+def _train(work: Callable[..., None], values: Values, machine: Machine, paths: Paths) -> None:
     sections = nested(values)
     model = Model.model_validate(sections["model"])
-    augment, settings = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
-    on_devices(work, (model, augment, settings, place, paths), place, model.columns)
+    augment, train = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
+    one = partial(work, model=model, augment=augment, train=train, machine=machine, paths=paths)
+    on_devices(one, machine, model.columns)
 
 
 if __name__ == "__main__":
