@@ -1,9 +1,9 @@
 """Running a stage's work on one device, on several of this machine, or under torchrun.
 
-torch has a launcher for several processes, torch.distributed.elastic, which torchrun uses too. Tried with
-torch 2.13 it did not keep what is promised here. It reports only one failed process, the first that it looks
-at: four times out of six it named the survivor and not the killed process, and it never names a silent one.
-On Ctrl-C it kills after 30 seconds what is still writing its state.
+torch's own launcher, torch.distributed.elastic, was tried with torch 2.13 and does not keep what is promised
+here. It reports only one failed process, the first that it looks at: in four of six trials it named the
+survivor and not the killed process, and it never names a silent one. It passes Ctrl-C on as SIGINT, which the
+terminal has already sent to every process, and kills after 30 seconds whatever has not ended.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from multiprocessing.queues import SimpleQueue
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
@@ -42,13 +44,13 @@ Work = Callable[[Mesh, torch.device], None]
 
 @dataclass(frozen=True)
 class Member:
-    """One of several processes: which one, on which of its machine's places, and where all meet."""
+    """One of several processes: where all meet, which of all it is, and which of those on this machine."""
 
+    meeting: str
     rank: int
     count: int
     local_rank: int
     on_this_machine: int
-    meeting: str
 
 
 def on_devices(work: Work, machine: Machine, columns: int) -> None:
@@ -67,7 +69,7 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        member = Member(*(int(os.environ[name]) for name in names), meeting="env://")
+        member = Member("env://", *(int(os.environ[name]) for name in names))
         refuse_unless_shareable(member.count, columns, "torchrun: processes in all")
         _take_part(member, work, machine, columns)
         return
@@ -82,7 +84,7 @@ def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> Non
     context = multiprocessing.get_context("spawn")
     errors: SimpleQueue[UserError] = context.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="alexnet-") as folder, stop_requests() as stop_asked:
-        members = [Member(rank, count, rank, count, f"file://{folder}/meeting") for rank in range(count)]
+        members = [Member(f"file://{folder}/meeting", rank, count, rank, count) for rank in range(count)]
         processes = [
             context.Process(target=_in_process, args=(errors, member, work, machine, columns))
             for member in members
@@ -169,7 +171,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
     # Who started the processes decides what Ctrl-C means, and sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     device = choose_device(machine, member.local_rank, member.on_this_machine)
-    store, _, _ = next(dist.rendezvous(member.meeting, member.rank, member.count))
+    store, _, _ = next(rendezvous(member.meeting, member.rank, member.count))
     try:
         with _joined(store, member, columns if member.count > 1 else 1, device, machine) as mesh:
             work(mesh, device)
@@ -184,7 +186,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
 
 @contextmanager
 def _joined(
-    store: dist.Store, member: Member, columns: int, device: torch.device, machine: Machine
+    store: Store, member: Member, columns: int, device: torch.device, machine: Machine
 ) -> Iterator[Mesh]:
     """Meet the other processes; the block's end is where they part."""
     timeout = timedelta(seconds=machine.timeout_seconds)
@@ -201,7 +203,7 @@ def _joined(
     dist.destroy_process_group()
 
 
-def _first_to_fail(store: dist.Store) -> bool:
+def _first_to_fail(store: Store) -> bool:
     try:
         return bool(store.add("failed", 1) == 1)
     except RuntimeError:

@@ -38,11 +38,6 @@ def fail_on_one(mesh: Mesh, device: torch.device) -> None:
     mesh.wait_for_all()
 
 
-def fail_on_all(mesh: Mesh, device: torch.device) -> None:
-    mesh.wait_for_all()
-    raise UserError("everyone found this fault")
-
-
 def be_given_other_things(mesh: Mesh, device: torch.device) -> None:
     mesh.refuse_differences(parameters="this" if mesh.rank == 0 else "that")
 
@@ -107,7 +102,6 @@ def test_one_device_needs_no_other_process(tmp_path: Path) -> None:
     ("work", "found"),
     [
         (fail_on_one, "^this process found a fault$"),
-        (fail_on_all, "^everyone found this fault$"),
         (be_given_other_things, r"^process 1 has other parameters than process 0 \(that, this\)"),
     ],
 )
@@ -163,12 +157,9 @@ def test_all_end_with_their_parent(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("devices", "columns"), [(3, 2), (5, 2)])
-def test_columns_want_pairs(devices: int, columns: int) -> None:
-    with pytest.raises(
-        UserError, match=rf"machine.yaml: devices: found {devices}; allowed: 1 or an even number"
-    ):
-        device_count(place(devices), columns)
+def test_columns_want_pairs() -> None:
+    with pytest.raises(UserError, match=r"machine.yaml: devices: found 3; allowed: 1 or an even number"):
+        device_count(place(3), 2)
 
 
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
