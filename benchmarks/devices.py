@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,8 @@ def main(
         result = Path(folder) / "seconds"
         for _ in range(rounds):
             for devices, found in turns.items():
-                on_devices(measure, (width, batch, steps, result), Machine(devices=devices), columns=2)
+                work = partial(measure, width=width, batch=batch, steps=steps, result=result)
+                on_devices(work, Machine(devices=devices), columns=2)
                 found.append(json.loads(result.read_text()))
     gpus = torch.cuda.device_count() >= 2
     print(

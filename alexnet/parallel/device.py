@@ -1,14 +1,33 @@
-"""Which device a process computes on."""
+"""Which devices there are to compute on, and which of them a process takes."""
 
 from __future__ import annotations
 
 import torch
 
-from alexnet.core.machine import Machine
+from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import keep_freed_memory
 
 # More than any array of a training step. Keeping them made a step of width 0.5 a quarter to a third faster.
 LARGEST_OF_A_STEP = 2**30
+
+
+def device_count(machine: Machine, columns: int) -> int:
+    """Return how many devices of this machine to use; ``auto``: all GPUs that fit, or one CPU process.
+
+    Raises:
+        UserError: more than there are, or a number that columns cannot share.
+    """
+    gpus = torch.cuda.device_count()
+    if machine.devices == "auto":
+        return 1 if gpus < 2 else gpus - gpus % columns
+    refuse_unless_shareable(machine.devices, columns, "machine.yaml: devices")
+    if gpus and machine.backend != "gloo" and machine.devices > gpus:
+        raise UserError(
+            f"machine.yaml: devices: found {machine.devices}; allowed: 1 to {gpus}, the GPUs of this machine"
+            " (backend: gloo lets processes share one, for a trial)"
+        )
+    return machine.devices
 
 
 def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.device:

@@ -6,7 +6,8 @@ different parts of a batch. Processes communicate through a `Mesh` alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +19,22 @@ from alexnet.core.errors import UserError
 from alexnet.feed.order import Share
 
 T = TypeVar("T")
+
+
+class LostError(UserError):
+    """Another process has ended, or did not answer in time."""
+
+
+@contextmanager
+def exchange() -> Iterator[None]:
+    """Turn an error of an exchange with other processes into a `LostError`.
+
+    gloo raises a plain RuntimeError for a lost or silent process, and nccl a class derived from it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostError(str(error).splitlines()[0][:120]) from None
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,7 @@ class Mesh:
         first = self.replica * self.columns
         return Share(first, first + self.columns, self.size)
 
+    @exchange()
     def swap(self, mine: Tensor, theirs: tuple[int, ...]) -> Tensor:
         """Send `mine` to the process with the other column; return its tensor of shape `theirs`."""
         peer = self.rank ^ 1
@@ -84,22 +102,28 @@ class Mesh:
         """Return both columns' tensors side by side, column 1's first."""
         return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dimension)
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> list[Any]:
+    def add_gradients(self, parameters: Iterable[Tensor]) -> Callable[[], None]:
         """Register that gradients are summed over replicas as soon as backward has made each.
 
         Returns:
-            The sums under way: to be waited for, and cleared, after every backward.
+            What waits for the sums under way: to be called after every backward.
         """
         under_way: list[Any] = []
 
+        @exchange()
         def add(parameter: Tensor) -> None:
             assert parameter.grad is not None
             under_way.append(dist.all_reduce(parameter.grad, group=self._replica_group, async_op=True))
 
+        @exchange()
+        def wait() -> None:
+            while under_way:
+                under_way.pop().wait()
+
         if self.replicas > 1:
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(add)
-        return under_way
+        return wait
 
     def sum_over_replicas(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all replicas, equal on every process."""
@@ -109,11 +133,13 @@ class Mesh:
         """Return the sums of `values` over a replica's columns, equal on every process."""
         return values if self.columns == 1 else self._sum(values, self.replica == 0)
 
+    @exchange()
     def _sum(self, values: list[float], counted: bool) -> list[float]:
         sums = torch.tensor(values if counted else [0.0] * len(values), dtype=torch.float64)
         dist.all_reduce(sums, group=self._control_group)
         return [float(value) for value in sums]
 
+    @exchange()
     def any(self, *asked: bool) -> list[bool]:
         """Return for each question whether any process answers yes; equal on every process."""
         if self.size == 1:
@@ -126,6 +152,7 @@ class Mesh:
         """Return when every process has called this."""
         self.any(False)
 
+    @exchange()
     def from_leader(self, value: T) -> T:
         """Return the leader's `value` (anything that pickles) on every process."""
         if self.size == 1:
@@ -135,6 +162,7 @@ class Mesh:
         received: T = values[0]
         return received
 
+    @exchange()
     def to_leader(self, value: T) -> list[T] | None:
         """Return every process's `value` (anything that pickles) on the leader, by rank; None elsewhere."""
         if self.size == 1:
@@ -143,6 +171,7 @@ class Mesh:
         dist.gather_object(value, values, 0, group=self._control_group)
         return values
 
+    @exchange()
     def refuse_differences(self, **facts: Any) -> None:
         """Check that every process was given the same `facts`.
 

@@ -84,7 +84,7 @@ class Trainer:
         self.forward: Callable[..., Tensor] = self.network
         if setting.compile:
             self.forward = torch.compile(self.network)
-        self.gradient_sums = self.mesh.add_gradients(self.network.parameters())
+        self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
         self.schedule = Schedule(setting.train)
@@ -169,8 +169,7 @@ class Trainer:
         self.optimiser.zero_grad()
         # The mean over the whole batch, however it is shared among replicas.
         (loss / count).backward()
-        while self.gradient_sums:
-            self.gradient_sums.pop().wait()
+        self.wait_for_sums()
         self.optimiser.step()
         self.step += 1
         with torch.no_grad():

@@ -8,28 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 
 from alexnet.core.errors import DivergedError, UserError
-from alexnet.core.files import write_json, write_text
+from alexnet.core.files import write_json
 from alexnet.core.machine import Machine, read_machine
 from alexnet.core.params import Strict, load_yaml
 from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices
-from alexnet.parallel.mesh import Mesh
 from alexnet.training.params import Train
 from alexnet.training.train import train_network
 from experiments.pretraining.arms import HERE, PARAMS, Plan, Tuned
 from experiments.shared.outcomes import first_epoch_at, not_finished
 from experiments.shared.plans import Values, nested
-
-# In the folder of a run whose loss was no number any more: why it ended.
-DIVERGED = "diverged.txt"
 
 
 class Tried(Strict):
@@ -103,10 +97,8 @@ def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tri
     sections = nested(values)
     model = Model.model_validate(sections["model"])
     augment, train = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
-    (folder / DIVERGED).unlink(missing_ok=True)
     work = partial(
-        train_or_note_divergence,
-        folder / DIVERGED,
+        train_network,
         model=model,
         augment=augment,
         train=train,
@@ -117,22 +109,16 @@ def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tri
         weights=folder / "alexnet.safetensors",
         logs=folder / "training",
     )
-    on_devices(work, machine, model.columns)
+    diverged = False
+    try:
+        on_devices(work, machine, model.columns)
+    except DivergedError as error:
+        diverged = True
+        print(f"this rate is out: {error}", flush=True)
     # A run that diverged in its first epoch has no history.
     history = folder / "training/history.csv"
     errors = pd.read_csv(history)["val_top1_error"].tolist() if history.exists() else []
-    return Tried(rate=rate, made_with=values, errors=errors, diverged=(folder / DIVERGED).exists())
-
-
-def train_or_note_divergence(note: Path, mesh: Mesh, device: torch.device, **settings: Any) -> None:
-    """Train as `train_network` does, but where the loss is no number any more, write a note and no error."""
-    try:
-        train_network(mesh, device, **settings)
-    except DivergedError as error:
-        # All processes share their sums, so all of them come here.
-        if mesh.leads:
-            print(f"this rate is out: {error}", flush=True)
-            write_text(note, f"{error}\n")
+    return Tried(rate=rate, made_with=values, errors=errors, diverged=diverged)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -177,9 +178,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
     store_in(folder)
     for devices in (1, 2, 4):
-        on_devices(train_cases, (folder, TWO_COLUMNS), world_of(devices), 2)
+        on_devices(partial(train_cases, folder=folder, names=TWO_COLUMNS), world_of(devices), 2)
     for devices in (1, 3):
-        on_devices(train_cases, (folder, ["one column"]), world_of(devices), 1)
+        on_devices(partial(train_cases, folder=folder, names=["one column"]), world_of(devices), 1)
     return folder
 
 
@@ -225,7 +226,7 @@ def test_dropout_was_on(folder: Path) -> None:
 def test_any_number_of_processes_goes_on_from_any_others_state(folder: Path) -> None:
     # Six updates make the two epochs.
     for devices in (2, 4):
-        on_devices(train_some, (folder,), world_of(devices), 2)
+        on_devices(partial(train_some, folder=folder), world_of(devices), 2)
     alone = Mesh()
     relay = trainer_of(CASES["paper"], alone, torch.device("cpu"), folder, "relay")
     assert (relay.epoch, relay.consumed) == (2, BATCH)
