@@ -23,12 +23,11 @@ from safetensors.numpy import save_file
 from alexnet.core.files import write_json
 from alexnet.core.params import read
 from alexnet.evaluation.predictions import Predictions, save_predictions
-from alexnet.ingest.resize import encode
 from alexnet.report.page import write_report
 from alexnet.report.params import Report
 from alexnet.report.reading import ResultFiles, read_results
 from alexnet.report.summary import terminal_summary
-from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.store.records import Record, encode, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
 
 PROMISED_SECONDS, PROMISED_BYTES = 120, 4e9
@@ -74,7 +73,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
     picture = np.random.default_rng(2).integers(0, 255, (16, 16, 3), np.uint8).repeat(16, 0).repeat(16, 1)
     jpeg = encode(picture, 95, "4:2:0")
     rows = [
-        write_shard(files.records, split, 0, [Record(0, jpeg, 0, f"{split}.JPEG")])
+        write_shard(files.records, split, 0, [Record(0, f"{split}.JPEG", jpeg)])
         for split in ("train", "val")
     ]
     # All pictures of a split lie in one place.

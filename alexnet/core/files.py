@@ -13,9 +13,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexnet.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATE = Path(".state")
 # So long no writer leaves its unfinished file alone.
@@ -79,6 +82,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as indented JSON, at once or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all."""
+    with replacing(path) as temporary:
+        write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
+        write(temporary, index=False)
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ class Entry:
     kind: Kind
 
 
-def generate(root: Path, settings: Sample, progress_style: Style = "auto", workers: int = 1) -> None:
+def generate(root: Path, settings: Sample, style: Style = "auto", workers: int = 1) -> None:
     """Write the sample that `settings` ask for as ILSVRC-2012's official files into `root`.
 
     Without classes `root` gets a README.txt only. The folder appears under its name when all is
@@ -92,7 +92,7 @@ def generate(root: Path, settings: Sample, progress_style: Style = "auto", worke
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if settings.classes:
-        _write_archives(partial, settings, progress_style, workers)
+        _write_archives(partial, settings, style, workers)
     else:
         (partial / "README.txt").write_text("No sample was asked for: sample.classes is 0.\n")
     partial.replace(root)

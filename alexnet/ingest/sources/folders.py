@@ -25,7 +25,7 @@ from alexnet.ingest.sources.archives import scan_zip
 from alexnet.ingest.sources.listing import (
     COLUMNS,
     PICTURE_SUFFIXES,
-    UNKNOWN,
+    NO_CLASS,
     Listing,
     Scan,
     as_text,
@@ -128,7 +128,7 @@ def list_folders(tree: Tree, layout: str) -> Listing:
             f" picture of it ({len(absent)} such classes)"
         )
     for split, found in pictures.groupby("split")["wnid"]:
-        strangers = sorted(set(found.unique()) - {*wnids, UNKNOWN})
+        strangers = sorted(set(found.unique()) - {*wnids, NO_CLASS})
         if strangers:
             raise UserError(
                 f"data_root {tree.where}: {split}/{strangers[0]} has no training pictures in train/"
@@ -171,7 +171,7 @@ def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
         ((text, place) for place in places if (text := tree.text(place)) is not None), (None, "")
     )
     if content is None and split == "test":
-        return [UNKNOWN] * len(names)
+        return [NO_CLASS] * len(names)
     if content is None:
         raise UserError(
             f"data_root {tree.where}: {split}/ holds {len(names)} pictures and no folder per class;"

@@ -15,7 +15,7 @@ from scipy.io import loadmat
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_tar
-from alexnet.ingest.sources.listing import UNKNOWN, Listing, Scan, as_pictures, refuse_duplicates
+from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _numbered(
             " another release."
         )
     if ids is None:
-        return as_pictures(members, split, path.name, UNKNOWN)
+        return as_pictures(members, split, path.name, NO_CLASS)
     wnid_of_id = devkit.synsets["wnid"].tolist()
     wnids = pd.Series([wnid_of_id[ids[number - 1] - 1] for number in found], dtype=object)
     return as_pictures(members, split, path.name, wnids)
