@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,12 @@ from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import STATE, fingerprint, sole_writer, write_json, write_table
-from alexnet.core.machine import Machine, Shuffle
+from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
 from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
-from alexnet.ingest.scatter import Run, gather_bucket, make_run, plan_buckets, plan_runs
+from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
     SPLITS,
     Shard,
@@ -47,18 +47,8 @@ NEEDED = ("train", "val")
 TRIAL_PICTURES = 48
 
 
-class Unit(Protocol):
-    """What one worker makes at once: a shard, a run or a bucket."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def pictures(self) -> pd.DataFrame: ...
-    @property
-    def finished(self) -> bool: ...
-
-
-AnyUnit = TypeVar("AnyUnit", bound=Unit)
+# What one worker makes at once.
+Unit = TypeVar("Unit", Shard, Run, Bucket)
 
 
 @dataclass(frozen=True)
@@ -77,63 +67,37 @@ class Outcome:
 def prepare_index(
     settings: Preprocess, machine: Machine, index: Path, records: Path, counts: Path, skipped: Path
 ) -> None:
-    """Write the store of the index in the folder `index`, and what was stored and skipped.
-
-    Raises:
-        UserError: see `prepare`.
-    """
+    """Write the store of the index in the folder `index`, and what was stored and skipped; see `prepare`."""
     found = read_index(index)
     with executor(machine) as pool:
-        outcome = prepare(
-            Path(machine.data_root).expanduser(),
-            found,
-            settings,
-            records,
-            STATE / "preprocess",
-            pool,
-            style=machine.progress,
-            timeout_seconds=machine.timeout_seconds,
-            workers=machine.worker_count,
-            shuffle=machine.shuffle,
-        )
+        outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
     write_json(counts, {"layout": found.layout, "classes": len(found.classes), "splits": outcome.counts})
     write_table(skipped, outcome.skipped)
 
 
 def prepare(
-    root: Path,
-    index: Index,
-    settings: Preprocess,
-    records: Path,
-    state: Path,
-    pool: Executor,
-    style: Style = "auto",
-    timeout_seconds: float = 600.0,
-    workers: int = 1,
-    shuffle: Shuffle = "seek",
+    index: Index, settings: Preprocess, machine: Machine, records: Path, state: Path, pool: Executor
 ) -> Outcome:
     """Write the store of all pictures of `index` into the folder `records`.
 
     Finished work is kept below `state` until all is there, then moved; a restart resumes it.
 
-    Args:
-        workers: how many `pool` has; it serves the estimate of the time alone.
-
     Raises:
         UserError: more than `max_bad_fraction` of the pictures are bad, none of a split or class
             is left, the disk is too small or cannot be written, or another process does the same work.
     """
+    root, style = Path(machine.data_root).expanduser(), machine.progress
     key = fingerprint(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
-        shuffle=shuffle,
+        shuffle=machine.shuffle,
         code=sha256_of_code("preprocess"),
     )
     folder = state / key
-    with sole_writer(folder, timeout_seconds):
+    with sole_writer(folder, machine.timeout_seconds):
         shards = plan_shards(folder, root, index.pictures, settings)
-        runs = plan_runs(shards) if shuffle == "scatter" else []
-        _say_what_it_needs(root, index, settings, folder, runs or shards, workers)
+        runs = plan_runs(shards) if machine.shuffle == "scatter" else []
+        _say_what_it_needs(root, index, settings, folder, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
             _make(pool, make_run, runs, "preprocess, reading", style, ledger.add)
@@ -150,8 +114,8 @@ def prepare(
 
 def _make(
     pool: Executor,
-    make: Callable[[AnyUnit], int],
-    units: Sequence[AnyUnit],
+    make: Callable[[Unit], int],
+    units: Sequence[Unit],
     label: str,
     style: Style,
     finished: Callable[[str], None] = lambda _: None,
@@ -180,23 +144,28 @@ def _make(
 
 
 def _say_what_it_needs(
-    root: Path, index: Index, settings: Preprocess, folder: Path, units: Sequence[Unit], workers: int
+    root: Path,
+    index: Index,
+    settings: Preprocess,
+    folder: Path,
+    shards: list[Shard],
+    runs: list[Run],
+    workers: int,
 ) -> None:
     """Print disk and time of the work ahead, from a trial on a few pictures.
 
     Raises:
         UserError: the disk is too small.
     """
-    pictures = sum(len(unit.pictures) for unit in units if not unit.finished)
+    pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
     trial = _trial(root, index, settings) if pictures > TRIAL_PICTURES else None
     if trial is None:
         return
     seconds, needed = trial[0] * pictures / workers, trial[1] * pictures
     how = "one seek a picture; on a spinning disk rather shuffle: scatter"
-    last = units[-1]
-    if isinstance(last, Run):
+    if runs:
         # While a bucket is gathered it is there twice.
-        needed *= 1 + 1 / (1 + int(last.pictures["bucket"].max()))
+        needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
         how = "in the order of the source"
     print(
         f"preprocess: {pictures:,} pictures need about {_gigabytes(needed)} of disk and"
@@ -257,7 +226,6 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
     # A shard whose pictures were all skipped stays behind: the store's tables do not know it.
     stored = rows.loc[rows["reason"] == "", ["split", "shard"]].drop_duplicates()
-    row: Any
     names = [f"{shard_name(row.split, row.shard)}.tar" for row in stored.itertuples()]
     try:
         records.mkdir(parents=True, exist_ok=True)

@@ -29,35 +29,27 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
         UserError: there is no store, or one of its tables cannot be read.
     """
     table, shards = read_table(records), read_shards(records)
-    found = list(_strangers(records, shards))
+    listed = {f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
+    strange = sorted(path.name for path in records.glob("*.tar") if path.name not in listed)
+    found = [f"{name}: not listed in {SHARDS}" for name in strange]
     with Progress("verify", len(table), style) as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
-            listed = shards[(shards["split"] == split) & (shards["shard"] == number)]
-            found += _shard_problems(records, str(split), int(number), rows, listed)
+            lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
+            found += _shard_problems(records / f"{shard_name(split, number)}.tar", rows, lines)
             progress.advance(len(rows))
     found += _against_index(table, index, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))
     return found
 
 
-def _strangers(records: Path, shards: pd.DataFrame) -> Iterator[str]:
-    listed = {f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
-    for path in sorted(records.glob("*.tar")):
-        if path.name not in listed:
-            yield f"{path.name}: not listed in {SHARDS}"
-
-
-def _shard_problems(
-    records: Path, split: str, number: int, rows: pd.DataFrame, listed: pd.DataFrame
-) -> Iterator[str]:
-    path = records / f"{shard_name(split, number)}.tar"
+def _shard_problems(path: Path, rows: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     if not path.exists():
         yield f"{path.name}: missing, with {len(rows):,} pictures"
         return
-    if len(listed) != 1:
-        yield f"{path.name}: stands {len(listed)} times in {SHARDS}"
+    if len(lines) != 1:
+        yield f"{path.name}: stands {len(lines)} times in {SHARDS}"
         return
-    expected: Any = next(listed.itertuples())
+    expected: Any = next(lines.itertuples())
     size = path.stat().st_size
     if size != expected.bytes:
         yield f"{path.name}: {size:,} bytes, listed are {expected.bytes:,}"

@@ -57,7 +57,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0
     )
     with ThreadPoolExecutor(1) as pool:
-        prepare(folder / "raw", index, settings, folder / "records", folder / "state", pool, "none")
+        machine = Machine(data_root=str(folder / "raw"), progress="none")
+        prepare(index, settings, machine, folder / "records", folder / "state", pool)
     train = index.pictures[index.pictures["split"] == "train"]
     label_of = dict(zip(train["name"], train["label"], strict=True))
     return Made(open_records(folder / "records", "train"), label_of)

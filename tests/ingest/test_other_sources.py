@@ -299,7 +299,7 @@ def test_kaggle_zip_labels(tmp_path: Path, build: Build, method: int) -> None:
 def test_a_zip_is_scanned_once(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_STORED)
     first = build(root).pictures
-    monkeypatch.setattr("alexnet.ingest.sources.folders.scan_zip", lambda path: pytest.fail("again"))
+    monkeypatch.setattr("alexnet.ingest.sources.trees.scan_zip", lambda path: pytest.fail("again"))
     assert build(root).pictures.equals(first)
 
 

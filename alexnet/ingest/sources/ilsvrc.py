@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
 
 @dataclass(frozen=True)
 class _Devkit:
-    """The classes (id, wnid, words) in ID order, and the text files of the data folder by name."""
+    """The classes (id, wnid, words) in ID order, and the files of the data folder by name."""
 
     path: Path
     synsets: pd.DataFrame
@@ -106,22 +107,14 @@ class _Devkit:
 
     @staticmethod
     def read(path: Path, release: Release) -> _Devkit:
-        needed = ["meta.mat", release.truth("val")]
         try:
             # Read to its end, the compressed file is checked against its own CRC.
             with gzip.open(path) as packed, tarfile.open(fileobj=io.BytesIO(packed.read()), mode="r:") as tar:
-                names = tar.getnames()
-                _refuse_other_year(path, release, names)
-                contents = {}
-                for name in [*needed, release.truth("test")]:
-                    file = (
-                        tar.extractfile(release.devkit_data + name)
-                        if name in needed or (release.devkit_data + name in names)
-                        else None
-                    )
-                    if file is not None:
-                        contents[name] = file.read()
-            meta = _load_mat(contents.pop("meta.mat"))["synsets"]
+                files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
+                contents = {name: file.read() for name, file in files.items() if file is not None}
+            _refuse_other_year(path, release, contents)
+            texts = {name.removeprefix(release.devkit_data): content for name, content in contents.items()}
+            meta = _load_mat(texts["meta.mat"])["synsets"]
             synsets = pd.DataFrame(
                 {
                     "id": [int(value) for value in meta[f"ILSVRC{release.year}_ID"]],
@@ -130,6 +123,8 @@ class _Devkit:
                     "children": [int(value) for value in meta["num_children"]],
                 }
             )
+            if release.truth("val") not in texts:
+                raise KeyError(release.truth("val"))
         except KeyError as error:
             raise UserError(f"{path}: {error} missing inside; is it the devkit of {release.year}?") from None
         except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
@@ -140,10 +135,10 @@ class _Devkit:
             raise UserError(
                 f"{path}: the leaves' ILSVRC{release.year}_IDs are not 1 to {len(leaves)}. Another devkit?"
             )
-        return _Devkit(path, leaves, contents)
+        return _Devkit(path, leaves, texts)
 
     def ids(self, path: Path, content: bytes) -> list[int]:
-        """Return the IDs in a ground truth, one a line, checked to be classes."""
+        """Return the IDs in a ground truth, one per line, checked to be classes."""
         lines = content.split()
         ids = [int(line) if line.isdigit() else 0 for line in lines]
         for number, value in enumerate(ids, 1):
@@ -155,7 +150,7 @@ class _Devkit:
         return ids
 
 
-def _refuse_other_year(path: Path, release: Release, names: list[str]) -> None:
+def _refuse_other_year(path: Path, release: Release, names: Collection[str]) -> None:
     for other in (ILSVRC_2010, ILSVRC_2012):
         if other != release and other.devkit_data + "meta.mat" in names:
             raise UserError(
