@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +91,19 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
     with replacing(path) as temporary:
         write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
         write(temporary, index=False)
+
+
+def add_to_tar(tar: tarfile.TarFile, name: str, content: bytes) -> int:
+    """Append a file without owner and time, so that equal contents give equal bytes.
+
+    Returns:
+        Where its content begins in the tar, in bytes.
+    """
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+    # The content ends at the tar's end, padded to whole blocks.
+    return int(tar.offset) - -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ A folder holds
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, sha256_of, write_table
+from alexnet.core.files import add_to_tar, replacing, sha256_of, write_table
 
 SIDE = 256
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
@@ -74,18 +73,10 @@ def write_shard(
         for key, (label, name, data, reason) in enumerate(records, first_key):
             offset = 0
             if data is not None:
-                offset = _add(tar, f"{key:08d}.{suffix}", data)
-                _add(tar, f"{key:08d}.cls", str(label).encode())
+                offset = add_to_tar(tar, f"{key:08d}.{suffix}", data)
+                add_to_tar(tar, f"{key:08d}.cls", str(label).encode())
             rows.append((split, number, offset, len(data or b""), label, name, encoding, reason))
     return pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    tar.addfile(entry, io.BytesIO(data))
-    # The data ends at the tar's end, padded to whole blocks.
-    return int(tar.offset) - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
