@@ -99,11 +99,11 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
 
 @dataclass(frozen=True)
 class _Devkit:
-    """The classes (id, wnid, words) in ID order, and the files of the data folder by name."""
+    """The classes (id, wnid, words) in ID order, and the ground truth of the splits that have one."""
 
     path: Path
     synsets: pd.DataFrame
-    texts: dict[str, bytes]
+    truths: dict[str, bytes]
 
     @staticmethod
     def read(path: Path, release: Release) -> _Devkit:
@@ -113,8 +113,7 @@ class _Devkit:
                 files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
                 contents = {name: file.read() for name, file in files.items() if file is not None}
             _refuse_other_year(path, release, contents)
-            texts = {name.removeprefix(release.devkit_data): content for name, content in contents.items()}
-            meta = _load_mat(texts["meta.mat"])["synsets"]
+            meta = _load_mat(contents[release.devkit_data + "meta.mat"])["synsets"]
             synsets = pd.DataFrame(
                 {
                     "id": [int(value) for value in meta[f"ILSVRC{release.year}_ID"]],
@@ -123,8 +122,7 @@ class _Devkit:
                     "children": [int(value) for value in meta["num_children"]],
                 }
             )
-            if release.truth("val") not in texts:
-                raise KeyError(release.truth("val"))
+            truths = {"val": contents[release.devkit_data + release.truth("val")]}
         except KeyError as error:
             raise UserError(f"{path}: {error} missing inside; is it the devkit of {release.year}?") from None
         except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
@@ -135,7 +133,9 @@ class _Devkit:
             raise UserError(
                 f"{path}: the leaves' ILSVRC{release.year}_IDs are not 1 to {len(leaves)}. Another devkit?"
             )
-        return _Devkit(path, leaves, texts)
+        if release.devkit_data + release.truth("test") in contents:
+            truths["test"] = contents[release.devkit_data + release.truth("test")]
+        return _Devkit(path, leaves, truths)
 
     def ids(self, path: Path, content: bytes) -> list[int]:
         """Return the IDs in a ground truth, one per line, checked to be classes."""
@@ -188,14 +188,14 @@ def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[
     The IDs are None where the labels are not public.
     """
     inside = devkit.path / release.truth("val")
-    val = ("val", release.val, devkit.ids(inside, devkit.texts[release.truth("val")]))
+    val = ("val", release.val, devkit.ids(inside, devkit.truths["val"]))
     test = next((name for name in release.test if (root / name).is_file()), None)
     if not release.test_truth:
         return [val, ("test", test, None)] if test else [val]
     name = release.truth("test")
     # A separate download, which people put beside the tars or into the devkit's folder.
     places = [path for path in (root / name, root / release.devkit_data / name) if path.is_file()]
-    has_truth = bool(places) or name in devkit.texts
+    has_truth = bool(places) or "test" in devkit.truths
     if bool(test) != has_truth:
         there, lacking = (test, name) if test else (name, release.test[0])
         raise UserError(
@@ -205,7 +205,7 @@ def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[
     if test is None:
         return [val]
     path = places[0] if places else devkit.path / name
-    content = path.read_bytes() if places else devkit.texts[name]
+    content = path.read_bytes() if places else devkit.truths["test"]
     return [val, ("test", test, devkit.ids(path, content))]
 
 
