@@ -26,8 +26,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
-from alexnet.ingest import prepare as stage
-from alexnet.ingest import scatter, shards
+from alexnet.ingest import prepare, scatter, shards
 from alexnet.ingest.decode import decode, read_picture
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.resize import to_square
@@ -46,7 +45,7 @@ SETTINGS = Preprocess(
 DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
 SHUFFLES = pytest.mark.parametrize("shuffle", ["seek", "scatter"])
 Pool = Callable[[], AbstractContextManager[Executor]]
-Make = Callable[..., stage.Outcome]
+Make = Callable[..., prepare.Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +64,24 @@ def threads(count: int = 1) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count)
 
 
-def prepare(
+def prepared(
     folder: Path, root: Path, index: Index, pool: Pool = threads, shuffle: Any = "seek", **changes: Any
-) -> stage.Outcome:
+) -> prepare.Outcome:
     """Write the store into ``folder / "records"``, with its state beside it."""
     timeout = changes.pop("timeout", 2)
     options = {"data_root": str(root), "shuffle": shuffle, "workers": 1, "timeout_seconds": timeout}
     machine = Machine.model_validate({"progress": "none", **options})
     settings = SETTINGS.model_copy(update=changes)
     with pool() as workers:
-        return stage.prepare(index, settings, machine, folder / "records", folder / "state", workers)
+        return prepare.prepare(index, settings, machine, folder / "records", folder / "state", workers)
 
 
 @pytest.fixture
 def make(raw: Path, index: Index, tmp_path: Path) -> Make:
     """Return a function that prepares the sample in a folder below `tmp_path`, by default there."""
 
-    def make(name: str = "", **options: Any) -> stage.Outcome:
-        return prepare(tmp_path / name, raw, index, **options)
+    def make(name: str = "", **options: Any) -> prepare.Outcome:
+        return prepared(tmp_path / name, raw, index, **options)
 
     return make
 
@@ -91,7 +90,7 @@ def make(raw: Path, index: Index, tmp_path: Path) -> Make:
 def records(raw: Path, index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the store of all pictures, made by one thread; not to be written to."""
     folder = tmp_path_factory.mktemp("store")
-    prepare(folder, raw, index)
+    prepared(folder, raw, index)
     return folder / "records"
 
 
@@ -144,7 +143,7 @@ def test_scattering_reads_the_source_in_its_order(make: Make, monkeypatch: pytes
         return read_picture(root, row)
 
     monkeypatch.setattr(shards, "read_picture", reading)
-    monkeypatch.setattr(stage, "TRIAL_PICTURES", 1000)
+    monkeypatch.setattr(prepare, "TRIAL_PICTURES", 1000)
     make("a", shuffle="scatter")
     assert read == sorted(read)
     read.clear()
@@ -195,7 +194,7 @@ def test_sums_before_jpeg_are_near_those_of_the_records(records: Path, tmp_path:
 
 def test_the_store_is_the_same_wherever_the_raw_files_lie(raw: Path, records: Path, tmp_path: Path) -> None:
     shutil.copytree(raw, tmp_path / "moved")
-    prepare(tmp_path, tmp_path / "moved", select_pictures(tmp_path / "moved", DATA, tmp_path / "scans"))
+    prepared(tmp_path, tmp_path / "moved", select_pictures(tmp_path / "moved", DATA, tmp_path / "scans"))
     assert hashes(tmp_path / "records") == hashes(records)
 
 
@@ -304,10 +303,10 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     index = indexed(folders)
     (folders / "train/cat/2.jpg").unlink()
     with pytest.raises(UserError, match=r"preprocess\.max_bad_fraction: 5 of 18 .*(cat|dog)/\d\.jpg: "):
-        prepare(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=0.1)
+        prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=0.1)
     assert not (tmp_path / "records").exists()
     # The finished shards wait for a more generous knob.
-    outcome = prepare(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=5 / 18)
+    outcome = prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=5 / 18)
     assert outcome.counts == {"train": {"pictures": 9, "skipped": 3}, "val": {"pictures": 4, "skipped": 2}}
     assert outcome.skipped["split"].tolist() == ["train", "train", "train", "val", "val"]
     reasons = dict(zip(outcome.skipped["name"], outcome.skipped["reason"], strict=True))
@@ -337,8 +336,8 @@ def test_a_shard_of_bad_pictures_alone_does_no_harm(
     with monkeypatch.context() as patch:
         patch.setattr("alexnet.ingest.prepare.os.link", stopped)
         with pytest.raises(KeyboardInterrupt):
-            prepare(tmp_path, folders, index, **options)
-    outcome = prepare(tmp_path, folders, index, **options)
+            prepared(tmp_path, folders, index, **options)
+    outcome = prepared(tmp_path, folders, index, **options)
     assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
     assert outcome.counts["train"] == {"pictures": 7, "skipped": 5}
@@ -363,14 +362,14 @@ def test_a_class_or_split_without_a_picture_is_refused(
     for path in folders.glob(emptied):
         path.write_bytes(b"")
     with pytest.raises(UserError, match=reason):
-        prepare(tmp_path, folders, indexed(folders), max_bad_fraction=1.0)
+        prepared(tmp_path, folders, indexed(folders), max_bad_fraction=1.0)
 
 
 def test_what_it_needs_is_told_beforehand(
     make: Make, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stage, "TRIAL_PICTURES", 24)
-    monkeypatch.setattr(stage, "make_shard", lambda shard: pytest.fail("work began"))
+    monkeypatch.setattr(prepare, "TRIAL_PICTURES", 24)
+    monkeypatch.setattr(prepare, "make_shard", lambda shard: pytest.fail("work began"))
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=100_000))
     with pytest.raises(UserError, match=r"data\.classes, data\.per_class"):
@@ -398,13 +397,13 @@ def test_a_restart_keeps_finished_shards(
         asked.append(shard.name)
         return shards.make_shard(shard)
 
-    monkeypatch.setattr(stage, "make_shard", once)
+    monkeypatch.setattr(prepare, "make_shard", once)
     with pytest.raises(OSError, match="the power went"):
         make()
     assert not (tmp_path / "records").exists()
     (left,) = (tmp_path / "state").glob("*/*.tar")
     written = left.stat().st_mtime_ns
-    monkeypatch.setattr(stage, "make_shard", counting)
+    monkeypatch.setattr(prepare, "make_shard", counting)
     make()
     # The first one was made once, before the stop.
     assert f"{asked[0]}.tar" == left.name
@@ -437,9 +436,9 @@ def test_other_code_or_settings_do_not_take_over_finished_shards(
     make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "_deliver", stopped)
+        patch.setattr(prepare, "_deliver", stopped)
         if other == "code":
-            patch.setattr(stage, "sha256_of_code", lambda _: "of an older version")
+            patch.setattr(prepare, "sha256_of_code", lambda _: "of an older version")
             patch.setattr(shards, "to_square", lambda _: np.zeros((256, 256, 3), np.uint8))
         with pytest.raises(KeyboardInterrupt):
             make(jpeg_quality=50 if other == "settings" else 95)
@@ -552,20 +551,20 @@ def test_a_target_that_cannot_be_written(raw: Path, index: Index, tmp_path: Path
     # Not even root writes there.
     for records, state in ((tmp_path / "x", Path("/proc/x")), (Path("/proc/x"), tmp_path / "state")):
         with threads() as pool, pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
-            stage.prepare(index, SETTINGS, machine, records, state, pool)
+            prepare.prepare(index, SETTINGS, machine, records, state, pool)
 
 
 def test_a_worker_that_is_killed_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def dying(shard: Any) -> int:
         raise BrokenProcessPool
 
-    monkeypatch.setattr(stage, "make_shard", dying)
+    monkeypatch.setattr(prepare, "make_shard", dying)
     with pytest.raises(UserError, match="ended from outside"):
         make()
 
 
 def test_two_at_once_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "fingerprint", lambda **_: "same")
+    monkeypatch.setattr(prepare, "fingerprint", lambda **_: "same")
     with (
         sole_writer(tmp_path / "state" / "same", 1.0),
         pytest.raises(UserError, match="held by another process"),

@@ -299,7 +299,8 @@ def test_changed_bytes_give_a_picture_or_a_reason(form: str) -> None:
         except BadPictureError:
             refused += 1
             continue
-        assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
+        assert picture.dtype == np.uint8
+        assert picture.shape[2:] == (3,)
     assert 0 < refused < 150
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def own(official: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def folders(official: Path, tmp_path: Path) -> Path:
     """Return the same pictures in a folder per class."""
-    pictures = {f"{split}/{wnid}/{name}": content for split, wnid, name, content in truth(official)}
+    found = truth(official).items()
+    pictures = {f"{split}/{wnid}/{name}": content for (split, name), (wnid, content) in found}
     return unpack(tmp_path / "folders", pictures)
 
 
@@ -85,19 +86,24 @@ def wnid_of_id(root: Path) -> dict[int, str]:
     }
 
 
-def truth(root: Path) -> list[tuple[str, str, str, bytes]]:
-    """Return split, WNID, name and content of every picture, read without the project's index."""
-    rows = [
-        ("train", tar.removesuffix(".tar"), name, content)
-        for tar, members in class_tars(root).items()
-        for name, content in members
-    ]
+def truth(root: Path) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Return WNID and content of every picture by split and name, read without the project's index."""
+    found: dict[tuple[str, str], tuple[str, bytes]] = {}
+    for class_tar, members in class_tars(root).items():
+        found |= {("train", name): (class_tar.removesuffix(".tar"), content) for name, content in members}
     wnids = wnid_of_id(root)
     ids = [int(line) for line in devkit(root)[GROUND_TRUTH].split()]
     for name, content in untar((root / VAL_TAR).read_bytes()):
         number = int(name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG"))
-        rows.append(("val", wnids[ids[number - 1]], name, content))
-    return rows
+        found["val", name] = (wnids[ids[number - 1]], content)
+    return found
+
+
+def listed(root: Path, index: Index) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Return the same by the index."""
+    wnids = index.classes["wnid"]
+    rows: Iterator[Any] = index.pictures.itertuples()
+    return {(row.split, row.name): (wnids[row.label], read_bytes(root, row)) for row in rows}
 
 
 def written(folder: Path, index: Index) -> dict[str, bytes]:
@@ -113,20 +119,10 @@ def test_official_labels_are_ranks_of_wnids_not_ids(official: Path, build: Build
     assert by_id != WNIDS, "the fixture must tell the two orders apart"
     index = build(official)
     assert index.classes["wnid"].tolist() == WNIDS
-    expected = {(split, name): WNIDS.index(wnid) for split, wnid, name, _ in truth(official)}
-    keys = zip(index.pictures["split"], index.pictures["name"], strict=True)
-    found = dict(zip(keys, index.pictures["label"], strict=True))
-    assert found == expected
+    assert len(index.pictures) == SETTINGS.classes * (5 + 3)
+    assert listed(official, index) == truth(official)
     words = {picture_class.wnid: picture_class.words for picture_class in CLASSES}
     assert index.classes["words"].tolist() == [words[wnid] for wnid in WNIDS]
-
-
-def test_offsets_and_sizes_read_the_very_bytes_of_official_files(official: Path, build: Build) -> None:
-    expected = {(split, name): content for split, _, name, content in truth(official)}
-    rows: list[Any] = list(build(official).pictures.itertuples(index=False))
-    assert len(rows) == len(expected) == SETTINGS.classes * (5 + 3)
-    for row in rows:
-        assert read_bytes(official, row) == expected[row.split, row.name]
 
 
 def test_folders_give_the_same_labels_and_bytes(folders: Path, official: Path, build: Build) -> None:
@@ -134,15 +130,9 @@ def test_folders_give_the_same_labels_and_bytes(folders: Path, official: Path, b
     (folders / "train" / ".hidden").mkdir()
     index = build(folders)
     assert index.classes["wnid"].tolist() == WNIDS
-    expected = {
-        (split, f"{wnid}/{name}"): (WNIDS.index(wnid), content)
-        for split, wnid, name, content in truth(official)
-    }
-    found = {
-        (row.split, row.name): (row.label, read_bytes(folders, row))
-        for row in index.pictures.itertuples(index=False)
-    }
-    assert found == expected
+    found = truth(official).items()
+    expected = {(split, f"{wnid}/{name}"): (wnid, content) for (split, name), (wnid, content) in found}
+    assert listed(folders, index) == expected
 
 
 def test_folders_take_every_spelling_of_the_suffixes(folders: Path, build: Build) -> None:
@@ -173,10 +163,7 @@ def test_rows_are_sorted_and_typed_as_documented(official: Path, build: Build, t
 
 def test_awkward_names_of_classes_survive(tmp_path: Path, build: Build) -> None:
     names = ["NA", "null", "one, two", "007", "größe"]
-    for name in names:
-        for split in ("train", "val"):
-            (tmp_path / "raw" / split / name).mkdir(parents=True)
-            (tmp_path / "raw" / split / name / "1.png").write_bytes(b"x")
+    unpack(tmp_path / "raw", {f"{split}/{name}/1.png": b"x" for split in ("train", "val") for name in names})
     write_index(tmp_path / "out", build(tmp_path / "raw"))
     assert read_index(tmp_path / "out").classes["wnid"].tolist() == sorted(names)
     assert read_classes(tmp_path / "out").index.tolist() == list(range(5))
@@ -206,9 +193,8 @@ def test_chosen_classes_are_labelled_from_zero_and_keep_their_pictures(
     wnids = index.classes["wnid"].tolist()
     if isinstance(classes, list):
         assert wnids == sorted(classes)
-    expected = {(split, name): wnids.index(wnid) for split, wnid, name, _ in truth(official) if wnid in wnids}
-    keys = zip(index.pictures["split"], index.pictures["name"], strict=True)
-    assert dict(zip(keys, index.pictures["label"], strict=True)) == expected
+    expected = {place: found for place, found in truth(official).items() if found[0] in wnids}
+    assert listed(official, index) == expected
 
 
 def test_per_class_counts_in_each_split(official: Path, build: Build) -> None:
@@ -222,9 +208,8 @@ def test_per_class_counts_in_each_split(official: Path, build: Build) -> None:
     two = build(official, per_class=2)
     assert counts(two) == {(split, label, 2) for split in ("train", "val") for label in range(4)}
     four = build(official, per_class=4)
-    assert counts(four) == {("train", label, 4) for label in range(4)} | {
-        ("val", label, 3) for label in range(4)
-    }
+    expected = {(split, label, count) for split, count in (("train", 4), ("val", 3)) for label in range(4)}
+    assert counts(four) == expected
     assert names(build(official, per_class=2)) == names(two)
     assert names(build(official, per_class=2, seed=9)) != names(two)
     assert names(build(official, per_class=99)) == names(build(official))
@@ -254,34 +239,23 @@ def test_the_index_does_not_depend_on_the_order_inside_tars(own: Path, official:
     columns = ["split", "label", "name", "size"]
     found = build(own).pictures
     assert found[columns].equals(build(official).pictures[columns])
-    expected = {(split, name): content for split, _, name, content in truth(official)}
-    row: Any
-    for row in found.itertuples():
-        assert read_bytes(own, row) == expected[row.split, row.name]
+    assert listed(own, build(own)) == truth(official)
 
 
-def added(root: Path) -> None:
-    shutil.copy(root / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG", root / "train" / WNIDS[1] / "new.JPEG")
-
-
-def removed(root: Path) -> None:
-    (root / "train" / WNIDS[1] / f"{WNIDS[1]}_2.JPEG").unlink()
-
-
-def resized(root: Path) -> None:
-    with (root / "train" / WNIDS[1] / f"{WNIDS[1]}_2.JPEG").open("ab") as file:
-        file.write(b"\0")
-
-
-@pytest.mark.parametrize("change", [added, removed, resized])
-def test_a_changed_picture_changes_the_index(
-    folders: Path, build: Build, tmp_path: Path, change: Callable[[Path], None]
-) -> None:
+def test_a_changed_picture_changes_the_index(folders: Path, build: Build, tmp_path: Path) -> None:
     before = written(tmp_path / "before", build(folders))
     assert written(tmp_path / "same", build(folders)) == before
-    change(folders)
-    after = written(tmp_path / "after", build(folders))
-    assert after[TABLE] != before[TABLE]
+    folder = folders / "train" / WNIDS[1]
+    changes: list[Callable[[], object]] = [
+        lambda: shutil.copy(folder / f"{WNIDS[1]}_1.JPEG", folder / "new.JPEG"),
+        lambda: (folder / "new.JPEG").write_bytes(b"another size"),
+        lambda: (folder / f"{WNIDS[1]}_1.JPEG").unlink(),
+    ]
+    for change in changes:
+        change()
+        after = written(tmp_path / "after", build(folders))
+        assert after[TABLE] != before[TABLE]
+        before = after
 
 
 def no_scan(path: Path) -> pd.DataFrame:
@@ -368,50 +342,50 @@ def test_a_broken_devkit(own: Path, build: Build) -> None:
         refused(build, own, str(own / DEVKIT))
 
 
-@pytest.mark.parametrize("name", [META, GROUND_TRUTH])
-def test_a_devkit_without_one_of_its_files(own: Path, build: Build, name: str) -> None:
-    write_devkit(own, {key: value for key, value in devkit(own).items() if key != name})
-    refused(build, own, str(own / DEVKIT), name, "missing")
+def mat(**content: Any) -> bytes:
+    file = io.BytesIO()
+    scipy.io.savemat(file, content)  # type: ignore[arg-type]
+    return file.getvalue()
 
 
-def test_a_devkit_of_something_else(own: Path, build: Build) -> None:
-    other = io.BytesIO()
-    scipy.io.savemat(other, {"boxes": np.arange(3)})  # type: ignore[arg-type]
-    write_devkit(own, {**devkit(own), META: other.getvalue()})
-    refused(build, own, str(own / DEVKIT))
-    other = io.BytesIO()
-    synsets = np.array([(1, "n1"), (2, "n2")], dtype=[("ILSVRC2010_ID", object), ("WNID", object)])
-    scipy.io.savemat(other, {"synsets": synsets})  # type: ignore[arg-type]
-    write_devkit(own, {**devkit(own), META: other.getvalue()})
-    refused(build, own, str(own / DEVKIT))
-
-
-def test_ids_of_the_leaves_that_are_not_1_to_n(own: Path, build: Build) -> None:
-    members = devkit(own)
-    content = io.BytesIO(members[META])
-    table = scipy.io.loadmat(content)["synsets"]  # type: ignore[arg-type]
+def other_leaf(meta: bytes) -> bytes:
+    table = scipy.io.loadmat(io.BytesIO(meta))["synsets"]  # type: ignore[arg-type]
     table["ILSVRC2012_ID"][0, 0][...] = 77
-    changed = io.BytesIO()
-    scipy.io.savemat(changed, {"synsets": table})  # type: ignore[arg-type]
-    write_devkit(own, {**members, META: changed.getvalue()})
-    refused(build, own, str(own / DEVKIT), "not 1 to 4")
+    return mat(synsets=table)
 
 
-def test_ground_truth_with_a_line_too_few(own: Path, build: Build) -> None:
+OTHER_YEAR = np.array([(1, "n1"), (2, "n2")], dtype=[("ILSVRC2010_ID", object), ("WNID", object)])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "parts"),
+    [
+        (META, lambda old: None, [META, "missing"]),
+        (GROUND_TRUTH, lambda old: None, [GROUND_TRUTH, "missing"]),
+        (META, lambda old: mat(boxes=np.arange(3)), []),
+        (META, lambda old: mat(synsets=OTHER_YEAR), []),
+        (META, other_leaf, ["not 1 to 4"]),
+    ],
+    ids=["no meta", "no truth", "other boxes", "other synsets", "an ID of 77"],
+)
+def test_a_devkit_of_something_else(
+    own: Path, build: Build, name: str, change: Callable[[bytes], bytes | None], parts: list[str]
+) -> None:
     members = devkit(own)
-    lines = members[GROUND_TRUTH].splitlines(keepends=True)
-    write_devkit(own, {**members, GROUND_TRUTH: b"".join(lines[:-1])})
-    refused(build, own, str(own / VAL_TAR), "12 pictures", "11 lines")
+    changed = change(members.pop(name))
+    write_devkit(own, members if changed is None else members | {name: changed})
+    refused(build, own, str(own / DEVKIT), *parts)
 
 
 @pytest.mark.parametrize("line", ["0", "5", "-1", "one", "1.5"])
-def test_an_id_out_of_range(own: Path, build: Build, line: str) -> None:
+def test_a_wrong_ground_truth(own: Path, build: Build, line: str) -> None:
     members = devkit(own)
     lines = members[GROUND_TRUTH].split()
-    lines[6] = line.encode()
-    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join(lines)})
+    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join([*lines[:6], line.encode(), *lines[7:]])})
     what = f"ground_truth.txt line 7: found {line}; allowed: 1 to 4"
     refused(build, own, str(own / DEVKIT), what)
+    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join(lines[:-1])})
+    refused(build, own, str(own / VAL_TAR), "12 pictures", "11 lines")
 
 
 @pytest.mark.parametrize(
@@ -491,23 +465,16 @@ def test_a_link_in_a_tar(own: Path, build: Build) -> None:
     refused(build, own, str(own / VAL_TAR), "ILSVRC2012_val_00000013.JPEG", "no plain file")
 
 
-def test_folders_without_a_split(folders: Path, build: Build) -> None:
+def test_folders_without_what_is_needed(folders: Path, build: Build) -> None:
+    (folders / "train" / WNIDS[2]).rename(folders / "elsewhere")
+    refused(build, folders, str(folders), f"val/{WNIDS[2]} has no training pictures")
     shutil.rmtree(folders / "val")
     refused(build, folders, "data.held_out", "no validation pictures", layout="folders", held_out=0.0)
+    for path in (folders / "train").rglob("*.JPEG"):
+        path.rename(path.with_suffix(".txt"))
+    refused(build, folders, str(folders), "no pictures in train/", ".jpeg")
     shutil.rmtree(folders / "train")
     refused(build, folders, str(folders), "no train/ folder", layout="folders")
-
-
-def test_a_validation_class_without_training_pictures(folders: Path, build: Build) -> None:
-    shutil.rmtree(folders / "train" / WNIDS[2])
-    refused(build, folders, str(folders), f"val/{WNIDS[2]} has no training pictures")
-
-
-def test_folders_without_pictures(tmp_path: Path, build: Build) -> None:
-    for split in ("train", "val"):
-        (tmp_path / split / "a").mkdir(parents=True)
-        (tmp_path / split / "a" / "a.txt").write_text("x")
-    refused(build, tmp_path, str(tmp_path), "no pictures in train/", ".jpeg")
 
 
 def test_classes_that_are_not_there(official: Path, build: Build) -> None:
