@@ -23,7 +23,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[st
     project = make_project(tmp_path_factory.mktemp("killed") / "project")
     project.set("sample.train_per_class", 40)
     project.set("preprocess.shard_pictures", 2)
-    project.repro("preprocess")
+    for stage in ("sample", "index", "preprocess"):
+        project.run(sys.executable, "-m", f"stages.{stage}")
     return project, hashes(project.folder)
 
 
