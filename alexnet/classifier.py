@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predict import classify
-from alexnet.ingest.resize import BadPictureError, decode, to_square
+from alexnet.ingest.decode import BadPictureError, decode
+from alexnet.ingest.resize import to_square
 from alexnet.model.network import AlexNet
 from alexnet.model.weights import Classes, load_network
 

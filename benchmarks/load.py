@@ -37,10 +37,11 @@ from alexnet.core.processes import keep_freed_memory
 from alexnet.feed.loader import open_loader
 from alexnet.feed.order import Epoch, training_epoch
 from alexnet.feed.params import Augment
-from alexnet.ingest.resize import decode, encode, to_square
+from alexnet.ingest.decode import decode
+from alexnet.ingest.resize import to_square
 from alexnet.model.input import PATCH, InputRule, Patches
 from alexnet.parallel.device import LARGEST_OF_A_STEP
-from alexnet.store.records import Record, Records, open_records, write_shard, write_tables
+from alexnet.store.records import Record, Records, encode, open_records, write_shard, write_tables
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
 
 THREADS, BATCH = 2, 128
@@ -57,7 +58,7 @@ AUGMENT = Augment(
 def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Records:
     """Write `squares` as a store of one shard and open it."""
     data = [s.tobytes() if encoding == "raw" else encode(s, QUALITY, CHROMA) for s in squares]
-    shard = [Record(number, content, 0, str(number)) for number, content in enumerate(data)]
+    shard = [Record(0, str(number), content) for number, content in enumerate(data)]
     write_tables(folder, write_shard(folder, "train", 0, shard, encoding))
     return open_records(folder, "train")
 

@@ -23,12 +23,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.errors import UserError, shown_plainly
-from alexnet.ingest.resize import SIDE, BadPictureError, decode, encode, expect_many_pictures, to_square
+from alexnet.ingest.decode import BadPictureError, decode
+from alexnet.ingest.resize import to_square
+from alexnet.ingest.shards import expect_many_pictures
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.ingest.sources.listing import PICTURE_SUFFIXES
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
+from alexnet.store.records import SIDE, encode
 from alexnet.store.statistics import Sums
 
 QUALITY, CHROMA = 95, "4:2:0"

@@ -24,7 +24,6 @@ from safetensors.numpy import save_file
 from alexnet.core.files import write_json
 from alexnet.core.params import read
 from alexnet.evaluation.predictions import Predictions, save_predictions
-from alexnet.ingest.resize import encode
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
 from alexnet.report.publishing import PublishedPages
@@ -32,7 +31,7 @@ from alexnet.report.report import write_report
 from alexnet.report.summary import terminal_summary
 from alexnet.retrieval.summary import RetrievalSummary
 from alexnet.store.counts import Counts, SplitCounts
-from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.store.records import Record, encode, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORMS, Run
@@ -79,8 +78,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
     picture = np.random.default_rng(2).integers(0, 255, (16, 16, 3), np.uint8).repeat(16, 0).repeat(16, 1)
     jpeg = encode(picture, 95, "4:2:0")
     rows = [
-        write_shard(files.records, split, 0, [Record(0, jpeg, 0, f"{split}.JPEG")])
-        for split in ("train", "val")
+        write_shard(files.records, split, 0, [Record(0, f"{split}.JPEG", jpeg)]) for split in ("train", "val")
     ]
     # All pictures of a split lie in one place.
     val = pd.concat([rows[1]] * count, ignore_index=True).assign(label=found.labels, name=found.names)

@@ -34,10 +34,10 @@ from alexnet.core.machine import Machine, Shuffle
 from alexnet.core.params import read
 from alexnet.core.processes import executor
 from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
-from alexnet.store import index as indexes
+from alexnet.store.index import COLUMNS, Index, write_index
 from benchmarks.preprocess import drawn, from_folder
 
 ROOT = Path(__file__).parent.parent
@@ -49,42 +49,41 @@ SHARDS = -(-TRAIN // 1024) + -(-VAL // 1024)
 # --- growth ---------------------------------------------------------------------------------------
 
 
-def write_one_file(path: Path, files: list[bytes]) -> indexes.Index:
+def write_one_file(path: Path, files: list[bytes]) -> Index:
     """Write `files` one behind the other, and return their index: half training, half validation."""
     path.write_bytes(b"".join(files))
     sizes = np.array([len(data) for data in files])
     pictures = pd.DataFrame({"label": np.zeros(len(files), np.int32), "path": path.name})
     pictures = pictures.assign(packing="none", form="file", offset=np.cumsum(sizes) - sizes, size=sizes)
-    return indexes.Index(pictures, pd.DataFrame({"wnid": ["n1"], "words": ["all"]}))
+    return Index(pictures, pd.DataFrame({"wnid": ["n1"], "words": ["all"]}))
 
 
-def repeated(index: indexes.Index, count: int) -> indexes.Index:
+def repeated(index: Index, count: int) -> Index:
     """Repeat the pictures of `index` to `count`, nine in ten of them for training."""
     chosen = index.pictures.iloc[np.arange(count) % len(index.pictures)]
     names = [f"{number:08d}" for number in range(count)]
     split = np.where(np.arange(count) % 10 == 9, "val", "train")
-    return indexes.Index(chosen.assign(name=names, split=split)[indexes.COLUMNS], index.classes)
+    return Index(chosen.assign(name=names, split=split)[COLUMNS], index.classes)
 
 
-def prepared(root: Path, index: indexes.Index, workers: int, shuffle: Shuffle) -> tuple[float, float]:
+def prepare_once(root: Path, index: Index, workers: int, shuffle: Shuffle) -> tuple[float, float]:
     """Prepare `index`; return seconds and the largest worker's peak memory in bytes."""
     settings = read(PARAMS, Preprocess)
+    machine = Machine(data_root=str(root), workers=workers, shuffle=shuffle, progress="none")
     with tempfile.TemporaryDirectory(dir=root) as temporary:
         folder = Path(temporary)
         start = time.perf_counter()
-        with executor(Machine(workers=workers)) as pool:
-            preprocess(
-                root, index, settings, folder / "records", folder / "state", pool, "none", 1, workers, shuffle
-            )
+        with executor(machine) as pool:
+            prepare(index, settings, machine, folder / "records", folder / "state", pool)
         seconds = time.perf_counter() - start
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-def measured(root: Path, index: indexes.Index, count: int, workers: int, shuffle: Shuffle) -> float:
+def measured(root: Path, index: Index, count: int, workers: int, shuffle: Shuffle) -> float:
     """Print what preparing `count` pictures took; return pictures/s."""
     # A process of its own, so that peaks are of this size alone.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        seconds, memory = pool.submit(prepared, root, repeated(index, count), workers, shuffle).result()
+        seconds, memory = pool.submit(prepare_once, root, repeated(index, count), workers, shuffle).result()
     print(
         f"  {count:,} pictures, {workers} workers, {shuffle}: {seconds:.1f} s,"
         f" {count / seconds:.0f} pictures/s, {memory / 1e6:.0f} MB at most in a worker",
@@ -149,10 +148,10 @@ def write_official_files(root: Path) -> None:
 def index_of_imagenets_size(root: Path, folder: Path) -> None:
     for how in ("headers read", "remembered"):
         start = time.perf_counter()
-        found, layout = select_pictures(root, read(PARAMS, Data), folder / "state")
-        indexes.write_index(folder / "index", found, layout)
+        index = select_pictures(root, read(PARAMS, Data), folder / "state")
+        write_index(folder / "index", index)
         seconds = time.perf_counter() - start
-        print(f"index of {len(found.pictures):,} pictures, {how}: {seconds:.1f} s", flush=True)
+        print(f"index of {len(index.pictures):,} pictures, {how}: {seconds:.1f} s", flush=True)
 
 
 def nothing_to_do(root: Path, folder: Path) -> None:
@@ -183,7 +182,7 @@ def nothing_to_do(root: Path, folder: Path) -> None:
         for out in stages[name]["outs"]:
             path = folder / (out if isinstance(out, str) else next(iter(out)))
             # As many files as ImageNet's shards; in all other places one stands for what is there.
-            files = 2 * SHARDS if path.name == "records" else 0
+            files = SHARDS if path.name == "records" else 0
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix:
                 path.write_text(name)

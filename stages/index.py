@@ -9,21 +9,17 @@ from alexnet.core.params import read
 from alexnet.core.stage import INDEX, MACHINE, PARAMS, MachineFile, Params, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.ingest.params import Data
-from alexnet.ingest.selection import require_split, select_pictures
-from alexnet.store.index import write_index
+from alexnet.ingest.selection import index_pictures
 
 
 def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = INDEX) -> None:
     """Index data_root; runs at every `dvc repro`, so that changed files are noticed."""
-    root = Path(read_machine(machine).data_root).expanduser()
-    found, layout = select_pictures(root, read(params, Data))
-    require_split(found, read(params, Evaluate).split, root)
-    write_index(out, found, layout)
-    counts = found.pictures["split"].value_counts()
-    pictures = ", ".join(
-        f"{counts[split]:,} {split}" for split in ("train", "val", "test") if split in counts
+    index_pictures(
+        data=read(params, Data),
+        split=read(params, Evaluate).split,
+        machine=read_machine(machine),
+        out=out,
     )
-    print(f"index: {root} ({layout}): {len(found.classes)} classes; pictures: {pictures}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from alexnet.sample.params import Sample
 def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = SAMPLE) -> None:
     """Write the sample, or an empty folder's note when `sample.classes` is 0."""
     place = read_machine(machine)
-    generate(out, read(params, Sample), place.progress, place.worker_count)
+    generate(root=out, settings=read(params, Sample), style=place.progress, workers=place.worker_count)
 
 
 if __name__ == "__main__":

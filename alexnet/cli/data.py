@@ -24,13 +24,13 @@ def verify(
     """Check the records against index and checksums, byte by byte, and name what is wrong."""
     import pandas as pd
 
-    from alexnet.ingest.verify import problems
+    from alexnet.ingest.verify import find_problems
     from alexnet.store.index import read_index
 
     left_out = pd.DataFrame(columns=["split", "name"])
     if skipped.exists():
         left_out = pd.read_csv(skipped, dtype=str, keep_default_na=False)
-    found = problems(records, read_index(index), left_out)
+    found = find_problems(records, read_index(index), left_out)
     for problem in found:
         print(problem)
     if found:

@@ -6,16 +6,21 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexnet.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATE = Path(".state")
 # A partial file that was not touched for so long belongs to no living writer.
@@ -79,6 +84,26 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as indented JSON, at once or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all."""
+    with replacing(path) as temporary:
+        write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
+        write(temporary, index=False)
+
+
+def add_to_tar(tar: tarfile.TarFile, name: str, content: bytes) -> int:
+    """Append a file without owner and time, so that equal contents give equal bytes.
+
+    Returns:
+        Where its content begins in the tar, in bytes.
+    """
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+    # The content ends at the tar's end, padded to whole blocks.
+    return int(tar.offset) - -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 @contextlib.contextmanager

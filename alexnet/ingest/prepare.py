@@ -1,10 +1,8 @@
-"""Index to store: every picture decoded, squared, encoded and put in a seeded global order.
+"""From the index to the store: every picture decoded, squared, encoded and put in a seeded global order.
 
-A shard is the unit of equality and of restart: its pictures are a function of index and seed
-alone, so any number of workers writes the same bytes, and finished shards survive a stop. The
-pictures of a shard lie all over the source. Either a worker seeks for each of them (`seek`), or the
-source is read once in its own order and the shards are gathered from pieces (`scatter`); then
-finished pieces survive a stop as well.
+The work is spread over processes and survives a stop: what is finished stays below a folder of state
+until all of it is there, and is then moved to its place. Either a worker reads the pictures of a shard
+where they lie (`seek`), or the source is read once in its own order (`scatter`).
 """
 
 from __future__ import annotations
@@ -24,36 +22,33 @@ import pandas as pd
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import fingerprint, sole_writer
-from alexnet.core.machine import Shuffle
+from alexnet.core.files import STATE, fingerprint, sole_writer, write_json, write_table
+from alexnet.core.machine import Machine
+from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
+from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
-from alexnet.ingest.resize import BadPictureError
+from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
-    Run,
+    SPLITS,
     Shard,
     SumsLedger,
-    gather_shard,
-    make_run,
+    encode_square,
     make_shard,
-    prepared_square,
-    stored_form,
+    plan_shards,
+    prepare_square,
 )
-from alexnet.store.index import Index
+from alexnet.store.index import Index, read_index
 from alexnet.store.records import shard_name, write_tables
 from alexnet.store.statistics import SUMS
 
-SPLITS = ("train", "val", "test")
 NEEDED = ("train", "val")
 # Enough pictures for an estimate within about a tenth, in well under a second.
 TRIAL_PICTURES = 48
-# A run is read in one go: long against a seek, short against what a stop loses.
-RUN_PICTURES = 8192
-# A bucket's pictures are gathered while they are still in memory; each is an open file while a run is made.
-BUCKET_PICTURES = 4096
-MAX_BUCKETS = 400
 
-Unit = TypeVar("Unit", Run, Shard)
+
+# What one worker makes at once.
+Unit = TypeVar("Unit", Shard, Run, Bucket)
 
 
 @dataclass(frozen=True)
@@ -62,107 +57,81 @@ class Outcome:
 
     Attributes:
         counts: per split, pictures stored and skipped.
-        skipped: a row per skipped picture: split, name, reason.
+        skipped: one row per skipped picture: split, name, reason.
     """
 
     counts: dict[str, dict[str, int]]
     skipped: pd.DataFrame
 
 
-def preprocess(
-    root: Path,
-    index: Index,
-    settings: Preprocess,
-    records: Path,
-    state: Path,
-    pool: Executor,
-    style: Style = "auto",
-    timeout_seconds: float = 600.0,
-    workers: int = 1,
-    shuffle: Shuffle = "seek",
+def prepare_index(
+    settings: Preprocess, machine: Machine, index: Path, records: Path, counts: Path, skipped: Path
+) -> None:
+    """Write the store of the index in the folder `index`, and what was stored and skipped; see `prepare`."""
+    found = read_index(index)
+    with executor(machine) as pool:
+        outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
+    write_json(counts, {"layout": found.layout, "classes": len(found.classes), "splits": outcome.counts})
+    write_table(skipped, outcome.skipped)
+
+
+def prepare(
+    index: Index, settings: Preprocess, machine: Machine, records: Path, state: Path, pool: Executor
 ) -> Outcome:
     """Write the store of all pictures of `index` into the folder `records`.
 
-    Finished work is kept below `state` until all is there, then moved; a restart goes on.
-    `workers`, how many `pool` has, serves the estimate of the time alone.
+    Finished work is kept below `state` until all is there, then moved; a restart resumes it.
 
     Raises:
         UserError: more than `max_bad_fraction` of the pictures are bad, none of a split or class
             is left, the disk is too small or cannot be written, or another process does the same work.
     """
+    root, style = Path(machine.data_root).expanduser(), machine.progress
     key = fingerprint(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
-        shuffle=shuffle,
+        shuffle=machine.shuffle,
         code=sha256_of_code("preprocess"),
     )
     folder = state / key
-    with sole_writer(folder, timeout_seconds):
-        shards = _plan(root, index, settings, folder)
-        runs = _plan_runs(shards, root, settings, folder) if shuffle == "scatter" else []
-        _say_what_it_needs(root, index, settings, folder, shards, runs, workers)
+    with sole_writer(folder, machine.timeout_seconds):
+        shards = plan_shards(folder, root, index.pictures, settings)
+        runs = plan_runs(shards) if machine.shuffle == "scatter" else []
+        _say_what_it_needs(root, index, settings, folder, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
-            _finish(pool, make_run, runs, "preprocess, reading", style, ledger.add)
-            _gather(pool, shards, runs, folder, style)
+            _make(pool, make_run, runs, "preprocess, reading", style, ledger.add)
+            _make(pool, gather_bucket, plan_buckets(shards, runs), "preprocess, gathering", style)
         else:
-            _finish(pool, make_shard, shards, "preprocess", style, ledger.add)
-        ledger.settle()
+            _make(pool, make_shard, shards, "preprocess", style, ledger.add)
         rows = pd.concat([pd.read_parquet(shard.rows) for shard in shards], ignore_index=True)
         outcome = _outcome(rows, index, settings)
         ledger.total.write(folder / SUMS)
-        _deliver(rows[rows["reason"] == ""].drop(columns="reason"), folder, records)
+        _deliver(rows, folder, records)
         shutil.rmtree(folder)
     return outcome
 
 
-def _plan(root: Path, index: Index, settings: Preprocess, folder: Path) -> list[Shard]:
-    shards = []
-    for split in SPLITS:
-        pictures = index.pictures[index.pictures["split"] == split]
-        order = generator(settings.seed, f"storage order of {split}").permutation(len(pictures))
-        for number, first in enumerate(range(0, len(order), settings.shard_pictures)):
-            chosen = pictures.iloc[order[first : first + settings.shard_pictures]]
-            shards.append(Shard(folder, root, split, number, first, chosen, settings))
-    return shards
-
-
-def _plan_runs(shards: list[Shard], root: Path, settings: Preprocess, folder: Path) -> list[Run]:
-    together = max(1, BUCKET_PICTURES // settings.shard_pictures, -(-len(shards) // MAX_BUCKETS))
-    parts = [
-        shard.pictures.assign(
-            position=np.arange(shard.first_key, shard.first_key + len(shard.pictures)),
-            bucket=number // together,
-        )
-        for number, shard in enumerate(shards)
-    ]
-    pictures = pd.concat(parts, ignore_index=True).sort_values(["path", "offset"], ignore_index=True)
-    return [
-        Run(folder, root, number, pictures.iloc[first : first + RUN_PICTURES], settings)
-        for number, first in enumerate(range(0, len(pictures), RUN_PICTURES))
-    ]
-
-
-def _finish(
+def _make(
     pool: Executor,
     make: Callable[[Unit], int],
     units: Sequence[Unit],
     label: str,
     style: Style,
-    finished: Callable[[str], None],
+    finished: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Have `pool` make all units that are not finished, and tell `finished` the name of each that is."""
+    """Have `pool` make all units that are not finished, and call `finished` with the name of each that is."""
     total = sum(len(unit.pictures) for unit in units)
     waiting = [unit for unit in units if not unit.finished]
     for unit in units:
         if unit.finished:
             finished(unit.name)
     with Progress(label, total, style, total - sum(len(unit.pictures) for unit in waiting)) as progress:
-        futures = {pool.submit(make, unit): unit for unit in waiting}
+        futures = {pool.submit(make, unit): unit.name for unit in waiting}
         try:
             for future in as_completed(futures):
                 progress.advance(future.result())
-                finished(futures[future].name)
+                finished(futures[future])
         except BrokenExecutor:
             raise UserError(
                 "preprocess: a worker process was ended from outside, often for want of memory. What is"
@@ -174,28 +143,6 @@ def _finish(
                 future.cancel()
 
 
-def _gather(pool: Executor, shards: list[Shard], runs: list[Run], folder: Path, style: Style) -> None:
-    """Make the shards from the finished runs; a bucket's pieces go when its last shard is there."""
-    rows = pd.concat([pd.read_parquet(run.rows) for run in runs], ignore_index=True)
-    rows = rows.sort_values(["split", "position"], ignore_index=True)
-    first_row = {split: int(rows["split"].searchsorted(split)) for split in SPLITS}
-    planned, left, bucket_of = [], dict[int, int](), dict[str, int]()
-    for shard in shards:
-        start = first_row[shard.split] + shard.first_key
-        planned.append(shard._replace(pictures=rows.iloc[start : start + len(shard.pictures)]))
-        bucket = bucket_of[shard.name] = int(rows["bucket"].iloc[start])
-        left[bucket] = left.get(bucket, 0) + 1
-
-    def finished(name: str) -> None:
-        bucket = bucket_of[name]
-        left[bucket] -= 1
-        if left[bucket] == 0:
-            for run in runs:
-                (folder / run.name / f"{bucket:05d}").unlink(missing_ok=True)
-
-    _finish(pool, gather_shard, planned, "preprocess, gathering", style, finished)
-
-
 def _say_what_it_needs(
     root: Path,
     index: Index,
@@ -205,24 +152,16 @@ def _say_what_it_needs(
     runs: list[Run],
     workers: int,
 ) -> None:
-    """Print disk and time of the work ahead, from a trial on a few pictures."""
+    """Print disk and time of the work ahead, from a trial on a few pictures.
+
+    Raises:
+        UserError: the disk is too small.
+    """
     pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
-    if pictures <= TRIAL_PICTURES:
+    trial = _trial(root, index, settings) if pictures > TRIAL_PICTURES else None
+    if trial is None:
         return
-    chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
-    start, size, tried = time.perf_counter(), 0, 0
-    for row in index.pictures.iloc[np.sort(chosen)].itertuples():
-        try:
-            picture = prepared_square(root, row)
-        except BadPictureError:
-            continue
-        tried += 1
-        # Two tar headers, the label, and the padding of each to whole blocks.
-        size += len(stored_form(picture, settings)) + 1800
-    if tried == 0:
-        return
-    seconds = (time.perf_counter() - start) / TRIAL_PICTURES * pictures / workers
-    needed, free = size / tried * pictures, shutil.disk_usage(folder).free
+    seconds, needed = trial[0] * pictures / workers, trial[1] * pictures
     how = "one seek a picture; on a spinning disk rather shuffle: scatter"
     if runs:
         # While a bucket is gathered it is there twice.
@@ -235,6 +174,7 @@ def _say_what_it_needs(
         " dvc config cache.type hardlink).",
         flush=True,
     )
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"{folder}: {_gigabytes(free)} free, about {_gigabytes(needed)} needed."
@@ -242,19 +182,32 @@ def _say_what_it_needs(
         )
 
 
+def _trial(root: Path, index: Index, settings: Preprocess) -> tuple[float, float] | None:
+    """Return seconds and bytes that a picture takes, by those of a few; None if none of them can be read."""
+    chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
+    start, sizes = time.perf_counter(), []
+    for row in index.pictures.iloc[np.sort(chosen)].itertuples():
+        try:
+            square = prepare_square(root, row)
+        except BadPictureError:
+            continue
+        # Two tar headers, the label, and the padding of each to whole blocks.
+        sizes.append(len(encode_square(square, settings)) + 1800)
+    return ((time.perf_counter() - start) / TRIAL_PICTURES, float(np.mean(sizes))) if sizes else None
+
+
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
 def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
-    bad = rows[rows["reason"] != ""]
+    good, bad = rows[rows["reason"] == ""], rows[rows["reason"] != ""]
     if len(bad) > settings.max_bad_fraction * len(rows):
         first = bad.iloc[0]
         raise UserError(
             f"preprocess.max_bad_fraction: {len(bad)} of {len(rows)} pictures are bad, allowed are"
             f" {settings.max_bad_fraction:g} of them; the first is {first['name']}: {first['reason']}"
         )
-    good = rows[rows["reason"] == ""]
     counts = {}
     for split in SPLITS:
         stored, skipped = int((good["split"] == split).sum()), int((bad["split"] == split).sum())
@@ -267,21 +220,20 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
     for label, wnid in enumerate(index.classes["wnid"]):
         if label not in labels:
             raise UserError(f"class {wnid}: no training picture is left")
-    skipped_rows = bad[["split", "name", "reason"]].sort_values(["split", "name"])
-    return Outcome(counts, skipped_rows)
+    return Outcome(counts, bad[["split", "name", "reason"]].sort_values(["split", "name"]))
 
 
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
     # A shard whose pictures were all skipped stays behind: the store's tables do not know it.
-    shards = rows[["split", "shard"]].drop_duplicates().itertuples(index=False)
-    names = [f"{shard_name(*shard)}.{suffix}" for shard in shards for suffix in ("tar", "idx")]
+    stored = rows.loc[rows["reason"] == "", ["split", "shard"]].drop_duplicates()
+    names = [f"{shard_name(row.split, row.shard)}.tar" for row in stored.itertuples()]
     try:
         records.mkdir(parents=True, exist_ok=True)
         for name in [*names, SUMS]:
             _also_at(folder / name, records / name)
     except OSError as error:
         raise UserError(f"{records}: cannot be written: {error.strerror or error}") from error
-    write_tables(records, rows.reset_index(drop=True))
+    write_tables(records, rows)
 
 
 def _also_at(path: Path, target: Path) -> None:

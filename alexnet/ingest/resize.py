@@ -1,103 +1,24 @@
-"""Raw bytes to a 256×256 RGB picture and to JPEG (paper, section 2).
+"""A picture to 256×256 (paper, section 2).
 
 "Rescaled such that the shorter side was of length 256", then the central 256×256. Shrinking
-averages areas and enlarging is cubic, as in the authors' later data maker. EXIF rotation is
-ignored, as it was in 2012.
+averages areas and enlarging is cubic, as in the authors' later data maker.
 """
 
 from __future__ import annotations
 
 import functools
-import io
-import warnings
 from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from scipy.sparse import csr_array
 
-from alexnet.core.processes import keep_freed_memory
+from alexnet.ingest.decode import MAX_PIXELS, BadPictureError, Picture
+from alexnet.store.records import SIDE
 
-SIDE = 256
-# A decoded picture larger than this is refused: 100 million pixels take 300 MB.
-MAX_PIXELS = 100_000_000
-# Bytes of the largest array whose memory serves the next picture: of ten million pixels.
-KEPT = 31_000_000
 # New columns made at once when shrinking, and the pixels under them at most: what stays in a core's cache,
 # and for large pictures in little memory.
 BLOCK, BLOCK_PIXELS = 128, 200_000
-
-Picture = NDArray[np.uint8]
-
-
-class BadPictureError(Exception):
-    """The bytes are no picture that can be used; the message is the reason."""
-
-
-def expect_many_pictures() -> None:
-    """Set this process up for pictures one after another: in one thread each, in memory that it keeps."""
-    cv2.setNumThreads(1)
-    keep_freed_memory(KEPT)
-
-
-def decode(data: bytes) -> Picture:
-    """Return RGB uint8 (height, width, 3) of any picture Pillow reads.
-
-    Grey is repeated, CMYK becomes RGB without a colour profile, alpha is dropped, 16 bits become 8.
-
-    Raises:
-        BadPictureError: empty, broken, cut short, or larger than `MAX_PIXELS`.
-    """
-    if not data:
-        raise BadPictureError("empty file")
-    if data.startswith(b"\xff\xd8"):
-        picture = _decode_plain_jpeg(data)
-        if picture is not None:
-            return picture
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                _refuse_huge(image.width, image.height)
-                image.load()
-                return np.asarray(_to_rgb(image))
-    except UnidentifiedImageError:
-        raise BadPictureError("cannot be decoded: no picture format that is known") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadPictureError(f"cannot be decoded: {error}") from None
-
-
-def _decode_plain_jpeg(data: bytes) -> Picture | None:
-    """Decode a grey or RGB JPEG as Pillow does, in three quarters of the time; None: let Pillow see to it."""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        _refuse_huge(width, height)
-        return None if colours in ("CMYK", "YCCK") else simplejpeg.decode_jpeg(data, "RGB", strict=True)
-    except ValueError:
-        # Not whole, or with something odd in it, which need not keep Pillow from reading it.
-        return None
-
-
-def _refuse_huge(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise BadPictureError(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are read")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow inverts every CMYK JPEG as Adobe writes them; without Adobe's marker ink is ink.
-        image = Image.fromarray(255 - np.asarray(image), "CMYK")
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.asarray(image).astype(np.float64) / 257
-        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode == "RGBA":
-        return Image.merge("RGB", image.split()[:3])
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_square(picture: Picture) -> Picture:
@@ -169,8 +90,3 @@ def _coverage(before: int, after: int, first: int, count: int) -> tuple[int, Any
     # 32 bits: half of what a product reads beside the pixels.
     indices, starts_at = (old - offset).astype(np.int32), np.concatenate([[0], ends_at]).astype(np.int32)
     return offset, csr_array((weights, indices, starts_at), shape=shape)
-
-
-def encode(picture: Picture, quality: int, chroma: str) -> bytes:
-    """Return `picture` as baseline JPEG with `chroma` ``4:2:0`` or ``4:4:4``."""
-    return simplejpeg.encode_jpeg(picture, quality, "RGB", chroma.replace(":", ""))

@@ -10,21 +10,33 @@ import pandas as pd
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import STATE, fingerprint, replacing
+from alexnet.core.files import STATE, fingerprint, write_table
+from alexnet.core.machine import Machine
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import Listing, list_source
-from alexnet.ingest.sources.listing import UNKNOWN
-from alexnet.store import index as indexes
-from alexnet.store.index import COLUMNS, Index
+from alexnet.ingest.sources.listing import NO_CLASS
+from alexnet.store.index import COLUMNS, UNKNOWN, Index, write_index
 
 
-def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> tuple[Index, str]:
-    """Index what lies below `root`, or the seeded subset that `data` asks for.
+def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
+    """Write the index of the pictures that `data` asks for into the folder `out`.
+
+    Raises:
+        UserError: there is none of `split`, on which the network will be evaluated; or see `select_pictures`.
+    """
+    root = Path(machine.data_root).expanduser()
+    index = select_pictures(root, data)
+    require_split(index, split, root)
+    write_index(out, index)
+    counts = index.pictures["split"].value_counts()
+    pictures = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "val", "test") if name in counts)
+    print(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}")
+
+
+def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> Index:
+    """Index what lies below `root`, or the seeded subset that `data` asks for, equal wherever `root` lies.
 
     Archives that were scanned before are not scanned again while name, size and time are the same.
-
-    Returns:
-        The index, equal wherever `root` lies, and the layout.
 
     Raises:
         UserError: the source is missing, broken or contradicts itself; see `list_source`.
@@ -45,14 +57,14 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> tu
     if len(classes) < len(listing.classes):
         # Of other classes, perhaps, are those without a label too.
         pictures = pictures[pictures["wnid"].isin(label_of.index)]
-    labels = label_of.reindex(pictures["wnid"], fill_value=indexes.UNKNOWN)
+    labels = label_of.reindex(pictures["wnid"], fill_value=UNKNOWN)
     pictures = pictures.assign(label=labels.to_numpy("int32"))
     if data.per_class != "all":
         pictures = _some_per_class(pictures, data.per_class, len(classes), data.seed)
     if not pictures["split"].is_monotonic_increasing:
         # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
         pictures = pictures.sort_values("split", kind="stable")
-    return Index(pictures[COLUMNS].reset_index(drop=True), classes), listing.layout
+    return Index(pictures[COLUMNS].reset_index(drop=True), classes, listing.layout)
 
 
 def require_split(index: Index, split: str, root: Path) -> None:
@@ -98,8 +110,7 @@ class _Scans:
             found.assign(file=name, file_size=size, file_time=time)
             for (name, size, time), found in self._used.items()
         ]
-        with replacing(self._table) as temporary:
-            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+        write_table(self._table, pd.concat(parts, ignore_index=True))
 
 
 def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.DataFrame:
@@ -110,7 +121,7 @@ def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.Data
                 f"data.held_out: found 0, but the {layout} source has no validation pictures;"
                 " allowed: above 0, e.g. 0.02"
             )
-        if (pictures["wnid"] == UNKNOWN).any():
+        if (pictures["wnid"] == NO_CLASS).any():
             raise UserError(
                 "data.held_out: found 0, but the test pictures, which would be the validation pictures then,"
                 " have no labels; allowed: above 0, e.g. 0.02"
@@ -152,4 +163,4 @@ def _some_per_class(pictures: pd.DataFrame, count: int, classes: int, seed: int)
     """Keep `count` pictures of each class in each split; without labels as many as of all `classes`."""
     rank = generator(seed, "subset of pictures").permutation(len(pictures))
     place = pictures.assign(rank=rank).groupby(["split", "label"])["rank"].rank()
-    return pictures[place <= np.where(pictures["wnid"] == UNKNOWN, count * classes, count)]
+    return pictures[place <= np.where(pictures["wnid"] == NO_CLASS, count * classes, count)]

@@ -12,12 +12,12 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
 from alexnet.core.progress import Progress, Style
-from alexnet.store import records as store
 from alexnet.store.index import Index
+from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, shard_name
 from alexnet.store.statistics import SUMS, sums_of
 
 
-def problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = "auto") -> list[str]:
+def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = "auto") -> list[str]:
     """Return a line for each thing that is wrong with the store in `records`; none when it is right.
 
     Every byte of every shard is read.
@@ -28,49 +28,28 @@ def problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = 
     Raises:
         UserError: there is no store, or one of its tables cannot be read.
     """
-    table, shards = _tables(records)
-    found = list(_strangers(records, shards))
+    table, shards = read_table(records), read_shards(records)
+    listed = {f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
+    strange = sorted(path.name for path in records.glob("*.tar") if path.name not in listed)
+    found = [f"{name}: not listed in {SHARDS}" for name in strange]
     with Progress("verify", len(table), style) as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
-            listed = shards[(shards["split"] == split) & (shards["shard"] == number)]
-            found += _shard_problems(records, str(split), int(number), rows, listed)
+            lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
+            found += _shard_problems(records / f"{shard_name(split, number)}.tar", rows, lines)
             progress.advance(len(rows))
     found += _against_index(table, index, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))
     return found
 
 
-def _tables(records: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    table, path = store.read_table(records), records / store.SHARDS
-    if not path.exists():
-        raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
-    types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
-    try:
-        return table, pd.read_csv(path, dtype=types, usecols=list(types))
-    except ValueError as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
-
-
-def _strangers(records: Path, shards: pd.DataFrame) -> Iterator[str]:
-    listed = {f"{store.shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
-    for path in sorted(records.glob("*.tar")):
-        if path.name not in listed:
-            yield f"{path.name}: not listed in {store.SHARDS}"
-
-
-def _shard_problems(
-    records: Path, split: str, number: int, rows: pd.DataFrame, listed: pd.DataFrame
-) -> Iterator[str]:
-    name = store.shard_name(split, number)
-    path = records / f"{name}.tar"
+def _shard_problems(path: Path, rows: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     if not path.exists():
         yield f"{path.name}: missing, with {len(rows):,} pictures"
         return
-    if len(listed) != 1:
-        yield f"{path.name}: stands {len(listed)} times in {store.SHARDS}"
+    if len(lines) != 1:
+        yield f"{path.name}: stands {len(lines)} times in {SHARDS}"
         return
-    expected: Any = next(listed.itertuples())
+    expected: Any = next(lines.itertuples())
     size = path.stat().st_size
     if size != expected.bytes:
         yield f"{path.name}: {size:,} bytes, listed are {expected.bytes:,}"
@@ -81,24 +60,18 @@ def _shard_problems(
 
 
 def _contents(path: Path, rows: pd.DataFrame, listed: int) -> Iterator[str]:
-    """Compare a shard that is whole with its rows and its list of offsets."""
-    found, lines = [], []
+    """Compare a shard that is whole with its rows."""
     with tarfile.open(path, "r:") as tar:
         members = list(tar)
-        for picture, text in zip(members[::2], members[1::2], strict=True):
-            file = tar.extractfile(text)
-            assert file is not None
-            found.append((picture.offset_data, picture.size, int(file.read())))
-            parts = [(member.name.rpartition(".")[2], member) for member in (picture, text)]
-            lines.append(" ".join(f"{kind} {m.offset_data} {m.size} {m.name}" for kind, m in parts))
+        texts = [tar.extractfile(text) for text in members[1::2]]
+        labels = [int(text.read()) for text in texts if text is not None]
+    found = [
+        (picture.offset_data, picture.size, label)
+        for picture, label in zip(members[::2], labels, strict=True)
+    ]
     table = list(zip(rows["offset"], rows["size"], rows["label"], strict=True))
     if found != table or listed != len(found):
-        yield f"{path.name}: holds other pictures or labels than {store.TABLE} says"
-    index = path.with_suffix(".idx")
-    if not index.exists():
-        yield f"{index.name}: missing"
-    elif index.read_text(encoding="utf-8", errors="replace").splitlines() != [f"v1.2 {len(lines)}", *lines]:
-        yield f"{index.name}: other offsets than in {path.name}"
+        yield f"{path.name}: holds other pictures or labels than {TABLE} says"
 
 
 def _sums_problems(records: Path, there: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ whatever the number of workers.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import io
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import scipy.io
@@ -25,6 +26,7 @@ from PIL import Image
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
+from alexnet.core.files import add_to_tar
 from alexnet.core.progress import Progress, Style
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES, Pixels, Split, Texture, draw_picture
@@ -37,21 +39,19 @@ GROUND_TRUTH = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.tx
 
 Kind = Literal["rgb", "grey", "cmyk", "adobe-cmyk", "png"]
 
+# The share of each kind of dirt in a split; a train split of at least so many pictures has one of each kind,
+# and its one PNG.
 SHARES: dict[Kind, float] = {"grey": 0.04, "cmyk": 0.01, "adobe-cmyk": 0.01}
-"""The share of each kind of dirt in a split; a train split that isn't tiny has one of each."""
-
 ENOUGH_FOR_EACH_KIND = 16
-"""Pictures from which on a train split has at least one of each kind, and its one PNG."""
-
+# Pictures that a worker takes at once.
 PICTURES_PER_TASK = 16
-"""Pictures that a worker takes at once."""
 
+# WNID, words and gloss of the synsets that are no classes.
 INTERNAL_LABELS = {
     "pattern": ("n99199403", "pattern, texture", "a drawing that goes on over the whole plane"),
     "figure": ("n99320618", "figure, shape", "a drawing with an outline"),
     "drawing": ("n99090215", "drawing", "what is drawn"),
 }
-"""WNID, words and gloss of the synsets that are no classes."""
 
 
 class Synset(NamedTuple):
@@ -77,7 +77,7 @@ class Entry:
     kind: Kind
 
 
-def generate(root: Path, settings: Sample, progress_style: Style = "auto", workers: int = 1) -> None:
+def generate(root: Path, settings: Sample, style: Style = "auto", workers: int = 1) -> None:
     """Write the sample that `settings` ask for as ILSVRC-2012's official files into `root`.
 
     Without classes `root` gets a README.txt only. The folder appears under its name when all is
@@ -92,7 +92,7 @@ def generate(root: Path, settings: Sample, progress_style: Style = "auto", worke
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if settings.classes:
-        _write_archives(partial, settings, progress_style, workers)
+        _write_archives(partial, settings, style, workers)
     else:
         (partial / "README.txt").write_text("No sample was asked for: sample.classes is 0.\n")
     partial.replace(root)
@@ -184,68 +184,56 @@ def _write_archives(folder: Path, settings: Sample, style: Style, workers: int) 
     train, val = train_entries(settings), val_entries(settings)
     with Progress("sample", len(train) + len(val), style) as progress:
         contents = _all_encoded(train + val, settings.seed, workers, progress)
-        _write_train(folder / TRAIN, train, contents)
-        _write_val(folder / VAL, contents)
-    _write_devkit(folder / DEVKIT, settings, val)
+        with (folder / TRAIN).open("wb") as file:
+            _write_tar(file, _class_tars(train, contents))
+        with (folder / VAL).open("wb") as file:
+            _write_tar(
+                file, ((f"ILSVRC2012_val_{n:08d}.JPEG", content) for n, content in enumerate(contents, 1))
+            )
+    # The time of writing would differ from run to run, as would a name behind the compression.
+    with (folder / DEVKIT).open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(_tar(_devkit(settings, val)))
 
 
 def _all_encoded(entries: list[Entry], seed: int, workers: int, progress: Progress) -> Iterator[bytes]:
     """Yield the files' contents in the order of `entries`."""
-    for content in _mapped(functools.partial(encoded, seed), entries, workers):
-        progress.advance(1)
-        yield content
+    encode = functools.partial(encoded, seed)
+    with contextlib.ExitStack() as stack:
+        contents: Iterator[bytes] = map(encode, entries)
+        if workers > 1:
+            # Forked processes would inherit the locks of OpenCV's threads.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            contents = pool.map(encode, entries, chunksize=PICTURES_PER_TASK)
+        for content in contents:
+            progress.advance(1)
+            yield content
 
 
-def _mapped(encode: functools.partial[bytes], entries: list[Entry], workers: int) -> Iterator[bytes]:
-    if workers == 1:
-        yield from map(encode, entries)
-        return
-    # Forked processes would inherit the locks of OpenCV's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(encode, entries, chunksize=PICTURES_PER_TASK)
+def _class_tars(entries: list[Entry], contents: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+    for index, group in itertools.groupby(entries, key=lambda entry: entry.class_index):
+        wnid = CLASSES[index].wnid
+        names = [f"{wnid}_{entry.number}.JPEG" for entry in group]
+        yield f"{wnid}.tar", _tar(zip(names, itertools.islice(contents, len(names)), strict=True))
 
 
-def _write_train(path: Path, entries: list[Entry], contents: Iterator[bytes]) -> None:
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for index, group in itertools.groupby(entries, key=lambda entry: entry.class_index):
-            wnid = CLASSES[index].wnid
-            names = [f"{wnid}_{entry.number}.JPEG" for entry in group]
-            members = zip(names, itertools.islice(contents, len(names)), strict=True)
-            _add(archive, f"{wnid}.tar", _tar(members))
-
-
-def _write_val(path: Path, contents: Iterator[bytes]) -> None:
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for position, content in enumerate(contents, start=1):
-            _add(archive, f"ILSVRC2012_val_{position:08d}.JPEG", content)
-
-
-def _write_devkit(path: Path, settings: Sample, val: list[Entry]) -> None:
+def _devkit(settings: Sample, val: list[Entry]) -> Iterator[tuple[str, bytes]]:
     ids = class_ids(settings)
-    members = {
-        "ILSVRC2012_devkit_t12/readme.txt": _readme(settings).encode(),
-        GROUND_TRUTH: "".join(f"{ids[entry.class_index]}\n" for entry in val).encode(),
-        META: _meta(settings, ids),
-    }
-    # The time of writing would differ from run to run, as would a name behind the compression.
-    with path.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        packed.write(_tar(members.items()))
+    yield "ILSVRC2012_devkit_t12/readme.txt", _readme(settings).encode()
+    yield GROUND_TRUTH, "".join(f"{ids[entry.class_index]}\n" for entry in val).encode()
+    yield META, _meta(settings, ids)
 
 
 def _tar(members: Iterable[tuple[str, bytes]]) -> bytes:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, member in members:
-            _add(archive, name, member)
+    _write_tar(content, members)
     return content.getvalue()
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    # A fresh TarInfo has no owner and no time, so the archive depends on its contents alone.
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
+def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members:
+            add_to_tar(archive, name, content)
 
 
 def _readme(settings: Sample) -> str:
@@ -261,22 +249,18 @@ def _readme(settings: Sample) -> str:
 
 def _meta(settings: Sample, ids: dict[int, int]) -> bytes:
     """Return meta.mat with the struct array `synsets`, shape (synsets, 1), in the order of IDs."""
-    synsets = [*_leaves(settings, ids), *_internal_synsets(ids)]
+    labels = {index: (CLASSES[index].wnid, CLASSES[index].words, CLASSES[index].gloss) for index in ids}
+    leaves = [
+        Synset(ids[index], *labels[index], 0, [], 0, settings.train_per_class)
+        for index in sorted(ids, key=ids.__getitem__)
+    ]
+    synsets = [*leaves, *_internal_synsets(ids)]
     table = np.array(synsets, dtype=[(field, object) for field in Synset._fields])
     content = io.BytesIO()
     tables = {"synsets": table[:, None]}
     scipy.io.savemat(content, tables, do_compression=True)  # type: ignore[arg-type]
     # The file starts with 116 bytes of free text, where SciPy puts the time.
     return b"MATLAB 5.0 MAT-file".ljust(116) + content.getvalue()[116:]
-
-
-def _leaves(settings: Sample, ids: dict[int, int]) -> list[Synset]:
-    leaves = []
-    for index in sorted(ids, key=ids.__getitem__):
-        leaf = CLASSES[index]
-        labels = (leaf.wnid, leaf.words, leaf.gloss)
-        leaves.append(Synset(ids[index], *labels, 0, [], 0, settings.train_per_class))
-    return leaves
 
 
 def _internal_synsets(ids: dict[int, int]) -> list[Synset]:

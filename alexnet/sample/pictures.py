@@ -26,17 +26,14 @@ Points = npt.NDArray[np.float64]
 Distance = Callable[[Floats, Floats, np.random.Generator], Floats]
 Outlines = Callable[[np.random.Generator], list[Points]]
 
+# Bounds of both sides of a picture, in pixels.
 SHORTEST, LONGEST = 60, 900
-"""Bounds of both sides of a picture, in pixels."""
-
+# Cells along each side of the tables of random values, which repeat over the plane.
 TABLE_SIDE = 64
-"""Cells along each side of the tables of random values, which repeat over the plane."""
-
+# Binary places of a polygon's corners, in pixels.
 SUBPIXEL_BITS = 6
-"""Binary places of a polygon's corners, in pixels."""
-
+# Standard deviation, in pixels, below which a blur is not worth its time.
 NO_BLUR = 0.4
-"""Standard deviation, in pixels, below which a blur is not worth its time."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,7 @@ class Texture:
     def coverage(self, canvas: Canvas, draw: np.random.Generator) -> Floats:
         """Return how far the foreground covers each pixel, from 0 to 1, shape (height, width)."""
         x, y = self._placed(canvas, draw)
-        coverage: Floats = np.clip(0.5 + canvas.side * self.distance(x, y, draw), 0, 1)
-        return coverage
+        return np.clip(0.5 + canvas.side * self.distance(x, y, draw), 0, 1)
 
     def _placed(self, canvas: Canvas, draw: np.random.Generator) -> tuple[Floats, Floats]:
         x, y = canvas.grid()
@@ -179,8 +175,7 @@ def _dots(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
     radius = period * draw.uniform(0.26, 0.36)
     row = np.rint(y / period)
     column = x / period + (0.5 if draw.uniform() < 0.5 else 0) * np.mod(row, 2)
-    from_centre: Floats = np.hypot(column - np.rint(column), y / period - row)
-    return radius - period * from_centre
+    return radius - period * np.hypot(column - np.rint(column), y / period - row)
 
 
 def _rings(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
@@ -195,8 +190,7 @@ def _bricks(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
     column = x / length + 0.5 * np.mod(row, 2)
     from_ends = length * (0.5 - np.abs(column - np.rint(column)))
     from_sides = height * (0.5 - np.abs(y / height - row))
-    nearest: Floats = np.minimum(from_ends, from_sides)
-    return nearest - height * draw.uniform(0.06, 0.11)
+    return np.minimum(from_ends, from_sides) - height * draw.uniform(0.06, 0.11)
 
 
 def _zigzag(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
@@ -244,17 +238,15 @@ def _honeycomb(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
     def from_centre(x: Floats, y: Floats) -> Floats:
         across = np.abs(x - size * np.rint(x / size))
         along = np.abs(y - height * np.rint(y / height))
-        distance: Floats = np.maximum(across, across / 2 + along * math.sqrt(3) / 2)
-        return distance
+        return np.maximum(across, across / 2 + along * math.sqrt(3) / 2)
 
-    nearest: Floats = np.minimum(from_centre(x, y), from_centre(x + size / 2, y + height / 2))
+    nearest = np.minimum(from_centre(x, y), from_centre(x + size / 2, y + height / 2))
     return size * draw.uniform(0.38, 0.43) - nearest
 
 
 def _lattice(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:
     period, share = draw.uniform(1 / 8, 1 / 5), draw.uniform(0.15, 0.25)
-    lines: Floats = np.maximum(_bands(x, period, share), _bands(y, period, share))
-    return lines
+    return np.maximum(_bands(x, period, share), _bands(y, period, share))
 
 
 def _maze(x: Floats, y: Floats, draw: np.random.Generator) -> Floats:

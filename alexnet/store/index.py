@@ -1,4 +1,4 @@
-"""The index: one row a picture, with where its bytes lie and which class it shows.
+"""The index: one row per picture, with where its bytes lie and which class it shows.
 
 Columns of ``index.parquet``, rows sorted by split and name:
 
@@ -21,13 +21,14 @@ size     int64   how many they are, as they lie there
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, write_json
+from alexnet.core.files import write_json, write_table
 
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
@@ -39,40 +40,43 @@ COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"
 
 @dataclass(frozen=True)
 class Index:
-    """Pictures and classes of a data set; see the module for the columns."""
+    """Pictures and classes of a data set (see the module for their columns), and the layout they lie in."""
 
     pictures: pd.DataFrame
     classes: pd.DataFrame
+    layout: str = ""
 
 
-def write_index(folder: Path, index: Index, layout: str) -> None:
-    """Write the index into `folder`, equal bytes for equal content."""
-    with replacing(folder / TABLE) as temporary:
-        index.pictures.to_parquet(temporary, index=False)
-    with replacing(folder / CLASSES) as temporary:
-        index.classes.to_csv(temporary, index_label="label")
-    write_json(folder / SOURCE, {"layout": layout})
+def write_index(folder: Path, index: Index) -> None:
+    """Write `index` into `folder`, equal bytes for equal content."""
+    write_table(folder / TABLE, index.pictures)
+    write_table(folder / CLASSES, index.classes.rename_axis("label").reset_index())
+    write_json(folder / SOURCE, {"layout": index.layout})
 
 
 def read_index(folder: Path) -> Index:
-    """Read the index that `write` made.
+    """Read what `write_index` wrote.
 
     Raises:
         UserError: it is not there.
     """
-    return Index(_read_table(folder / TABLE), read_classes(folder))
+    with _existing(folder / TABLE).open("rb") as file:
+        pictures = pd.read_parquet(file)
+    layout = json.loads(_existing(folder / SOURCE).read_text(encoding="utf-8"))["layout"]
+    return Index(pictures, read_classes(folder), layout)
 
 
 def read_classes(folder: Path) -> pd.DataFrame:
-    """Return wnid and words of every class, in label order."""
-    path = folder / CLASSES
-    if not path.exists():
-        raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
-    return pd.read_csv(path, index_col="label", keep_default_na=False, dtype={"wnid": str, "words": str})
+    """Return wnid and words of every class, in label order.
+
+    Raises:
+        UserError: they are not there.
+    """
+    types = {"wnid": str, "words": str}
+    return pd.read_csv(_existing(folder / CLASSES), index_col="label", keep_default_na=False, dtype=types)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
-    with path.open("rb") as file:
-        return pd.read_parquet(file)
+    return path

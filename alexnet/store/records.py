@@ -4,8 +4,7 @@ A folder holds
 
 - ``train-00000.tar`` …: pairs ``00000042.jpg`` (the picture; ``.rgb`` when it is raw: 256×256×3
   bytes, row after row) and ``00000042.cls`` (its label);
-- ``train-00000.idx`` …: each shard's offsets, as DALI's `readers.webdataset` wants them;
-- ``records.parquet``: a row per record in storage order: split, shard, offset, size, label, name,
+- ``records.parquet``: one row per record in storage order: split, shard, offset, size, label, name,
   encoding (``jpeg`` or ``raw``);
 - ``shards.csv``: split, shard, records, bytes and SHA-256 of each shard;
 - ``sums.npz``: what the training pixels added up to before they were encoded, for `rgb_pca`.
@@ -13,12 +12,11 @@ A folder holds
 
 from __future__ import annotations
 
-import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +24,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, sha256_of, write_text
+from alexnet.core.files import add_to_tar, replacing, sha256_of, write_table
 
 SIDE = 256
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
@@ -36,12 +34,15 @@ SHARDS = "shards.csv"
 
 
 class Record(NamedTuple):
-    """A picture ready to be stored: its encoded bytes, label, and its name in the index."""
+    """A picture on its way into the store: its label, its name in the index, and its encoded bytes.
 
-    key: int
-    data: bytes
+    Without bytes it is skipped for the `reason`.
+    """
+
     label: int
     name: str
+    data: bytes | None
+    reason: str = ""
 
 
 def shard_name(split: str, number: int) -> str:
@@ -49,51 +50,47 @@ def shard_name(split: str, number: int) -> str:
 
 
 def write_shard(
-    folder: Path, split: str, number: int, records: Iterable[Record], encoding: str = "jpeg"
+    folder: Path,
+    split: str,
+    number: int,
+    records: Iterable[Record],
+    encoding: str = "jpeg",
+    first_key: int = 0,
 ) -> pd.DataFrame:
-    """Write one shard and its index of offsets, each whole or not at all.
+    """Write one shard, whole or not at all. The `records` are taken one by one and not kept.
 
-    `records` are taken one by one and not kept.
+    Args:
+        first_key: the place of the first record in the order of the split, which names its files.
 
     Returns:
-        The shard's rows of ``records.parquet``.
+        A row of ``records.parquet`` for each record, with the column reason; it is empty in what was stored.
     """
-    name, suffix = shard_name(split, number), SUFFIXES[encoding]
-    rows, lines = [], []
+    rows, suffix = [], SUFFIXES[encoding]
     with (
-        replacing(folder / f"{name}.tar") as temporary,
+        replacing(folder / f"{shard_name(split, number)}.tar") as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for record in records:
-            label = str(record.label).encode()
-            picture, text = f"{record.key:08d}.{suffix}", f"{record.key:08d}.cls"
-            data_at, label_at = _add(tar, picture, record.data), _add(tar, text, label)
-            size = len(record.data)
-            lines.append(f"{suffix} {data_at} {size} {picture} cls {label_at} {len(label)} {text}")
-            rows.append((split, number, data_at, size, record.label, record.name, encoding))
-    write_text(folder / f"{name}.idx", "\n".join([f"v1.2 {len(lines)}", *lines]) + "\n")
-    types = {"shard": "int32", "offset": "int64", "size": "int64", "label": "int32"}
-    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    tar.addfile(entry, io.BytesIO(data))
-    # The data ends at the tar's end, padded to whole blocks.
-    return int(tar.offset) - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        for key, (label, name, data, reason) in enumerate(records, first_key):
+            offset = 0
+            if data is not None:
+                offset = add_to_tar(tar, f"{key:08d}.{suffix}", data)
+                add_to_tar(tar, f"{key:08d}.cls", str(label).encode())
+            rows.append((split, number, offset, len(data or b""), label, name, encoding, reason))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
-    """Write ``records.parquet`` and ``shards.csv`` of the shards in `folder`."""
-    with replacing(folder / TABLE) as temporary:
-        rows.to_parquet(temporary, index=False)
-    shards = rows.groupby(["split", "shard"], sort=False).size().rename("records").reset_index()
+    """Write ``records.parquet`` and ``shards.csv`` of the shards in `folder`; `rows` are of `write_shard`.
+
+    A shard whose pictures were all skipped is not listed.
+    """
+    stored = rows.loc[rows["reason"] == "", COLUMNS].reset_index(drop=True)
+    write_table(folder / TABLE, stored)
+    shards = stored.groupby(["split", "shard"], sort=False).size().rename("records").reset_index()
     paths = [folder / f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()]
     shards["bytes"] = [path.stat().st_size for path in paths]
     shards["sha256"] = [sha256_of(path) for path in paths]
-    with replacing(folder / SHARDS) as temporary:
-        shards.to_csv(temporary, index=False)
+    write_table(folder / SHARDS, shards)
 
 
 @dataclass(frozen=True)
@@ -130,22 +127,35 @@ def read_table(folder: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing, damaged or of an older version.
     """
-    path = folder / TABLE
+    rows = _read(folder / TABLE, pd.read_parquet)
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(
+            f"{folder / TABLE}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
+        )
+    return rows
+
+
+def read_shards(folder: Path) -> pd.DataFrame:
+    """Read ``shards.csv`` of the store in `folder`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
+    return _read(folder / SHARDS, lambda file: pd.read_csv(file, dtype=types, usecols=list(types)))
+
+
+def _read(path: Path, read: Callable[[BinaryIO], pd.DataFrame]) -> pd.DataFrame:
     if not path.exists():
         raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
     try:
         with path.open("rb") as file:
-            rows = pd.read_parquet(file)
+            return read(file)
     except (OSError, ValueError) as error:
         # Arrow's own errors are among these.
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
-    missing = [name for name in COLUMNS if name not in rows]
-    if missing:
-        raise UserError(
-            f"{path}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
-        )
-    return rows
 
 
 def open_records(folder: Path, split: str) -> Records:
@@ -181,6 +191,17 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot be opened ({reason}); run dvc repro -f preprocess") from None
+
+
+def encode(picture: NDArray[np.uint8], quality: int, chroma: str, encoding: str = "jpeg") -> bytes:
+    """Return `picture`, uint8 (256, 256, 3), as a record: baseline JPEG with `chroma`, or raw.
+
+    Args:
+        chroma: ``4:2:0`` or ``4:4:4``.
+    """
+    if encoding == "raw":
+        return picture.tobytes()
+    return simplejpeg.encode_jpeg(picture, quality, "RGB", chroma.replace(":", ""))
 
 
 def decoded(records: Records, record: int) -> NDArray[np.uint8]:

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing
+from alexnet.core.files import replacing, write_json
+from alexnet.core.machine import Machine
+from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style
 from alexnet.core.reading import Positive, Written
 from alexnet.store.records import decoded, open_records
@@ -153,6 +155,18 @@ def sums_of(folder: Path) -> Sums | None:
         return Sums.read(path) if path.exists() else None
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f preprocess") from None
+
+
+def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -> None:
+    """Write the statistics of the store in `records` to `out`, and the few that people compare to `summary`.
+
+    Raises:
+        UserError: the store is missing or damaged.
+    """
+    with executor(machine) as pool:
+        measured = measure_statistics(records, pool, machine.progress)
+    write_statistics(out, measured)
+    write_json(summary, measured.summary())
 
 
 def measure_statistics(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:

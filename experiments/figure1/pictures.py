@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +20,7 @@ from alexnet.core.machine import read_machine
 from alexnet.core.params import read
 from alexnet.core.processes import executor
 from alexnet.core.stage import MACHINE, run
-from alexnet.ingest.raw import Place, read_picture
-from alexnet.ingest.resize import BadPictureError, Picture
+from alexnet.ingest.decode import BadPictureError, Picture, read_picture
 from alexnet.store.index import read_index
 from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1
 
@@ -69,20 +69,19 @@ def shrink(picture: Picture, side: int) -> Picture:
     return cv2.resize(square, (side, side), interpolation=interpolation).astype(np.uint8, copy=False)
 
 
-def _chunk(root: Path, side: int, places: list[Place]) -> list[Picture | None]:
-    return [_one(root, side, place) for place in places]
+def _chunk(root: Path, side: int, rows: pd.DataFrame) -> list[Picture | None]:
+    return [_one(root, side, row) for row in rows.itertuples()]
 
 
-def _one(root: Path, side: int, place: Place) -> Picture | None:
+def _one(root: Path, side: int, row: Any) -> Picture | None:
     try:
-        return shrink(read_picture(root, place), side).transpose(2, 0, 1)
+        return shrink(read_picture(root, row), side).transpose(2, 0, 1)
     except BadPictureError:
         return None
 
 
 def _all(pool: Executor, root: Path, side: int, table: pd.DataFrame) -> Iterator[Picture | None]:
-    places = [Place(*row) for row in table[list(Place._fields)].itertuples(index=False)]
-    chunks = [places[start : start + CHUNK] for start in range(0, len(places), CHUNK)]
+    chunks = [table.iloc[start : start + CHUNK] for start in range(0, len(table), CHUNK)]
     for pictures in pool.map(functools.partial(_chunk, root, side), chunks):
         yield from pictures
 

@@ -24,7 +24,7 @@ from alexnet.feed.loader import HARDWARE_LOAD, Batch, Loader, TorchLoader, open_
 from alexnet.feed.order import Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
@@ -51,12 +51,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "none",
     )
     data = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
-    index, _ = select_pictures(folder / "raw", data, folder / "scans")
+    index = select_pictures(folder / "raw", data, folder / "scans")
     settings = Preprocess(
         encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0
     )
     with ThreadPoolExecutor(1) as pool:
-        preprocess(folder / "raw", index, settings, folder / "records", folder / "state", pool, "none")
+        machine = Machine(data_root=str(folder / "raw"), progress="none")
+        prepare(index, settings, machine, folder / "records", folder / "state", pool)
     train = index.pictures[index.pictures["split"] == "train"]
     label_of = dict(zip(train["name"], train["label"], strict=True))
     return Made(open_records(folder / "records", "train"), label_of)
@@ -314,7 +315,7 @@ def test_the_extreme_cuts(made: Made, kind: str) -> None:
 def test_raw_records_are_cut_the_same(made: Made, tmp_path: Path) -> None:
     squares = [decoded(made.records, record) for record in range(PICTURES)]
     shard = [
-        Record(n, square.tobytes(), int(made.records.labels[n]), str(n)) for n, square in enumerate(squares)
+        Record(int(made.records.labels[n]), str(n), square.tobytes()) for n, square in enumerate(squares)
     ]
     write_tables(tmp_path, write_shard(tmp_path, "train", 0, shard, "raw"))
     raw = Made(open_records(tmp_path, "train"), {})
@@ -327,7 +328,7 @@ def test_raw_records_are_cut_the_same(made: Made, tmp_path: Path) -> None:
 def test_a_store_has_more_shards_than_files_may_be_open(made: Made, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     jpeg = made.records.stored(0).tobytes()
-    rows = [write_shard(tmp_path, "train", n, [Record(n, jpeg, 0, str(n))]) for n in range(100)]
+    rows = [write_shard(tmp_path, "train", n, [Record(0, str(n), jpeg)]) for n in range(100)]
     write_tables(tmp_path, pd.concat(rows, ignore_index=True))
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1]))
     try:
@@ -338,7 +339,7 @@ def test_a_store_has_more_shards_than_files_may_be_open(made: Made, tmp_path: Pa
 
 
 def test_a_store_of_another_version_is_told(made: Made, tmp_path: Path) -> None:
-    rows = write_shard(tmp_path, "train", 0, [Record(0, made.records.stored(0).tobytes(), 0, "0")])
+    rows = write_shard(tmp_path, "train", 0, [Record(0, "0", made.records.stored(0).tobytes())])
     write_tables(tmp_path, rows)
     rows.drop(columns="encoding").to_parquet(tmp_path / "records.parquet")
     with pytest.raises(UserError, match=r"records\.parquet: no column encoding.*dvc repro -f preprocess"):

@@ -14,7 +14,7 @@ from alexnet.core.machine import Machine, Shuffle
 from alexnet.core.params import read
 from alexnet.core.processes import executor
 from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
@@ -22,37 +22,28 @@ from alexnet.sample.params import Sample
 SHUFFLES: tuple[Shuffle, ...] = ("seek", "scatter")
 
 
-def _store(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_dask_writes_the_same_store_either_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alexnet.ingest.prepare.RUN_PICTURES", 7)
-    monkeypatch.setattr("alexnet.ingest.prepare.BUCKET_PICTURES", 10)
+    monkeypatch.setattr("alexnet.ingest.scatter.RUN_PICTURES", 7)
+    monkeypatch.setattr("alexnet.ingest.scatter.BUCKET_PICTURES", 10)
     settings = Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2)
     generate(tmp_path / "raw", settings, "none")
-    index, _ = select_pictures(tmp_path / "raw", read(ROOT / "params.yaml", Data), tmp_path / "state")
+    index = select_pictures(tmp_path / "raw", read(ROOT / "params.yaml", Data), tmp_path / "state")
     small = read(ROOT / "params.yaml", Preprocess).model_copy(update={"shard_pictures": 5})
 
-    def prepare(name: str, machine: Machine | None, shuffle: Shuffle) -> dict[str, bytes]:
+    def store(name: str, shuffle: Shuffle, scheduler: str = "") -> dict[str, bytes]:
+        machine = Machine(data_root=str(tmp_path / "raw"), shuffle=shuffle, progress="none")
         place, state = tmp_path / name, tmp_path / "state"
-        with executor(machine) if machine else ThreadPoolExecutor(1) as pool:
-            preprocess(tmp_path / "raw", index, small, place, state, pool, "none", shuffle=shuffle)
-        return _store(place)
+        on = executor(Machine(scheduler=scheduler)) if scheduler else ThreadPoolExecutor(1)
+        with on as pool:
+            prepare(index, small, machine, place, state, pool)
+        return {path.name: path.read_bytes() for path in place.iterdir()}
 
-    cluster = LocalCluster(
-        n_workers=1,
-        threads_per_worker=2,
-        processes=False,
-        protocol="tcp",
-        host="127.0.0.1",
-        dashboard_address=":0",
-    )
+    where = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
+    cluster = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **where)
     with cluster:
         assert cluster.scheduler_address.startswith("tcp://")
-        machine = Machine(scheduler=cluster.scheduler_address)
-        by_dask = [prepare(shuffle, machine, shuffle) for shuffle in SHUFFLES]
-    expected = prepare("threads", None, "seek")
+        by_dask = [store(shuffle, shuffle, cluster.scheduler_address) for shuffle in SHUFFLES]
+    expected = store("threads", "seek")
     assert len([name for name in expected if name.endswith(".tar")]) > 3
     assert by_dask == [expected, expected]
 

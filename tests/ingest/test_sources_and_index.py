@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+from archives import Build, Members, builder, refused, tar, unpack, untar
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.decode import read_bytes
 from alexnet.ingest.params import Data
-from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.sources import ilsvrc
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.sample import generate
 from alexnet.sample.files import GROUND_TRUTH, META
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES
-from alexnet.store import index as indexes
+from alexnet.store.index import COLUMNS, SOURCE, TABLE, Index, read_classes, read_index, write_index
 
 TRAIN_TAR, VAL_TAR, DEVKIT = ILSVRC_2012.needed
 SETTINGS = Sample(seed=5, classes=4, first_class=0, train_per_class=5, val_per_class=3)
 ALL = Data(layout="auto", classes="all", per_class="all", held_out=0.2, seed=1)
 WNIDS = sorted(CLASSES[number].wnid for number in range(SETTINGS.classes))
-
-Members = list[tuple[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -53,62 +52,31 @@ def own(official: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def folders(official: Path, tmp_path: Path) -> Path:
     """Return the same pictures in a folder per class."""
-    root = tmp_path / "folders"
-    for split, wnid, name, content in truth(official):
-        (root / split / wnid).mkdir(parents=True, exist_ok=True)
-        (root / split / wnid / name).write_bytes(content)
-    return root
+    found = truth(official).items()
+    pictures = {f"{split}/{wnid}/{name}": content for (split, name), (wnid, content) in found}
+    return unpack(tmp_path / "folders", pictures)
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Callable[..., indexes.Index]:
-    """Return a function that indexes a folder; ``data`` changes keys of `ALL`."""
-
-    def build(root: Path, **data: Any) -> indexes.Index:
-        settings = Data.model_validate(ALL.model_dump() | data)
-        return select_pictures(root, settings, tmp_path / "state")[0]
-
-    return build
-
-
-Build = Callable[..., indexes.Index]
-
-
-def unpacked(content: bytes) -> Members:
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        return [(member.name, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
-
-
-def packed(members: Sequence[tuple[str, bytes]]) -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, member in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(member)
-            tar.addfile(entry, io.BytesIO(member))
-    return content.getvalue()
+def build(tmp_path: Path) -> Build:
+    return builder(tmp_path / "state", ALL)
 
 
 def class_tars(root: Path) -> dict[str, Members]:
-    return {name: unpacked(content) for name, content in unpacked((root / TRAIN_TAR).read_bytes())}
+    return {name: untar(content) for name, content in untar((root / TRAIN_TAR).read_bytes())}
 
 
 def write_class_tars(root: Path, tars: dict[str, Members]) -> None:
-    content = packed([(name, packed(members)) for name, members in tars.items()])
+    content = tar([(name, tar(members)) for name, members in tars.items()])
     (root / TRAIN_TAR).write_bytes(content)
 
 
 def write_devkit(root: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(root / DEVKIT, "w:gz") as tar:
-        for name, member in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(member)
-            tar.addfile(entry, io.BytesIO(member))
+    (root / DEVKIT).write_bytes(tar(members.items(), "w:gz"))
 
 
 def devkit(root: Path) -> dict[str, bytes]:
-    with tarfile.open(root / DEVKIT) as tar:
-        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    return dict(untar((root / DEVKIT).read_bytes()))
 
 
 def wnid_of_id(root: Path) -> dict[int, str]:
@@ -118,29 +86,28 @@ def wnid_of_id(root: Path) -> dict[int, str]:
     }
 
 
-def truth(root: Path) -> list[tuple[str, str, str, bytes]]:
-    """Return split, WNID, name and content of every picture, read without the project's index."""
-    rows = [
-        ("train", tar.removesuffix(".tar"), name, content)
-        for tar, members in class_tars(root).items()
-        for name, content in members
-    ]
+def truth(root: Path) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Return WNID and content of every picture by split and name, read without the project's index."""
+    found: dict[tuple[str, str], tuple[str, bytes]] = {}
+    for class_tar, members in class_tars(root).items():
+        found |= {("train", name): (class_tar.removesuffix(".tar"), content) for name, content in members}
     wnids = wnid_of_id(root)
     ids = [int(line) for line in devkit(root)[GROUND_TRUTH].split()]
-    for name, content in unpacked((root / VAL_TAR).read_bytes()):
+    for name, content in untar((root / VAL_TAR).read_bytes()):
         number = int(name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG"))
-        rows.append(("val", wnids[ids[number - 1]], name, content))
-    return rows
+        found["val", name] = (wnids[ids[number - 1]], content)
+    return found
 
 
-def bytes_of(root: Path, row: Any) -> bytes:
-    with (root / row.path).open("rb") as file:
-        file.seek(row.offset)
-        return file.read(row.size)
+def listed(root: Path, index: Index) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Return the same by the index."""
+    wnids = index.classes["wnid"]
+    rows: Iterator[Any] = index.pictures.itertuples()
+    return {(row.split, row.name): (wnids[row.label], read_bytes(root, row)) for row in rows}
 
 
-def written(folder: Path, index: indexes.Index, layout: str = "x") -> dict[str, bytes]:
-    indexes.write_index(folder, index, layout)
+def written(folder: Path, index: Index) -> dict[str, bytes]:
+    write_index(folder, index)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -152,25 +119,10 @@ def test_official_labels_are_ranks_of_wnids_not_ids(official: Path, build: Build
     assert by_id != WNIDS, "the fixture must tell the two orders apart"
     index = build(official)
     assert index.classes["wnid"].tolist() == WNIDS
-    expected = {(split, name): WNIDS.index(wnid) for split, wnid, name, _ in truth(official)}
-    found = dict(
-        zip(
-            zip(index.pictures["split"], index.pictures["name"], strict=True),
-            index.pictures["label"],
-            strict=True,
-        )
-    )
-    assert found == expected
+    assert len(index.pictures) == SETTINGS.classes * (5 + 3)
+    assert listed(official, index) == truth(official)
     words = {picture_class.wnid: picture_class.words for picture_class in CLASSES}
     assert index.classes["words"].tolist() == [words[wnid] for wnid in WNIDS]
-
-
-def test_offsets_and_sizes_read_the_very_bytes_of_official_files(official: Path, build: Build) -> None:
-    expected = {(split, name): content for split, _, name, content in truth(official)}
-    rows: list[Any] = list(build(official).pictures.itertuples(index=False))
-    assert len(rows) == len(expected) == SETTINGS.classes * (5 + 3)
-    for row in rows:
-        assert bytes_of(official, row) == expected[row.split, row.name]
 
 
 def test_folders_give_the_same_labels_and_bytes(folders: Path, official: Path, build: Build) -> None:
@@ -178,15 +130,9 @@ def test_folders_give_the_same_labels_and_bytes(folders: Path, official: Path, b
     (folders / "train" / ".hidden").mkdir()
     index = build(folders)
     assert index.classes["wnid"].tolist() == WNIDS
-    expected = {
-        (split, f"{wnid}/{name}"): (WNIDS.index(wnid), content)
-        for split, wnid, name, content in truth(official)
-    }
-    found = {
-        (row.split, row.name): (row.label, bytes_of(folders, row))
-        for row in index.pictures.itertuples(index=False)
-    }
-    assert found == expected
+    found = truth(official).items()
+    expected = {(split, f"{wnid}/{name}"): (wnid, content) for (split, name), (wnid, content) in found}
+    assert listed(folders, index) == expected
 
 
 def test_folders_take_every_spelling_of_the_suffixes(folders: Path, build: Build) -> None:
@@ -196,41 +142,35 @@ def test_folders_take_every_spelling_of_the_suffixes(folders: Path, build: Build
     assert len(build(folders).pictures) == before + 6
 
 
-def test_auto_recognises_both_layouts(official: Path, folders: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    assert select_pictures(official, ALL, state)[1] == "ilsvrc-2012"
-    assert select_pictures(folders, ALL, state)[1] == "folders"
+def test_auto_recognises_both_layouts(official: Path, folders: Path, build: Build) -> None:
+    assert build(official).layout == "ilsvrc-2012"
+    assert build(folders).layout == "folders"
     (folders / DEVKIT).write_bytes(b"")
-    with pytest.raises(UserError, match=TRAIN_TAR):
-        select_pictures(folders, ALL, state)
-    named = ALL.model_copy(update={"layout": "folders"})
-    assert select_pictures(folders, named, state)[1] == "folders"
+    refused(build, folders, TRAIN_TAR)
+    assert build(folders, layout="folders").layout == "folders"
 
 
 def test_rows_are_sorted_and_typed_as_documented(official: Path, build: Build, tmp_path: Path) -> None:
-    indexes.write_index(tmp_path / "out", build(official), "ilsvrc-2012")
-    found = indexes.read_index(tmp_path / "out")
+    write_index(tmp_path / "out", build(official))
+    found = read_index(tmp_path / "out")
     names = list(zip(found.pictures["split"], found.pictures["name"], strict=True))
     assert names == sorted(names)
     assert len(set(names)) == len(names)
-    assert list(found.pictures.columns) == indexes.COLUMNS
+    assert list(found.pictures.columns) == COLUMNS
     assert found.pictures[["label", "offset", "size"]].dtypes.tolist() == [np.int32, np.int64, np.int64]
-    assert json.loads((tmp_path / "out" / indexes.SOURCE).read_text()) == {"layout": "ilsvrc-2012"}
+    assert json.loads((tmp_path / "out" / SOURCE).read_text()) == {"layout": "ilsvrc-2012"}
 
 
 def test_awkward_names_of_classes_survive(tmp_path: Path, build: Build) -> None:
     names = ["NA", "null", "one, two", "007", "größe"]
-    for name in names:
-        for split in ("train", "val"):
-            (tmp_path / "raw" / split / name).mkdir(parents=True)
-            (tmp_path / "raw" / split / name / "1.png").write_bytes(b"x")
-    indexes.write_index(tmp_path / "out", build(tmp_path / "raw"), "folders")
-    assert indexes.read_index(tmp_path / "out").classes["wnid"].tolist() == sorted(names)
-    assert indexes.read_classes(tmp_path / "out").index.tolist() == list(range(5))
+    unpack(tmp_path / "raw", {f"{split}/{name}/1.png": b"x" for split in ("train", "val") for name in names})
+    write_index(tmp_path / "out", build(tmp_path / "raw"))
+    assert read_index(tmp_path / "out").classes["wnid"].tolist() == sorted(names)
+    assert read_classes(tmp_path / "out").index.tolist() == list(range(5))
 
 
 def test_reading_a_missing_index_says_which_stage_makes_it(tmp_path: Path) -> None:
-    for read in (indexes.read_index, indexes.read_classes):
+    for read in (read_index, read_classes):
         with pytest.raises(UserError, match="dvc repro index"):
             read(tmp_path)
 
@@ -253,32 +193,30 @@ def test_chosen_classes_are_labelled_from_zero_and_keep_their_pictures(
     wnids = index.classes["wnid"].tolist()
     if isinstance(classes, list):
         assert wnids == sorted(classes)
-    expected = {(split, name): wnids.index(wnid) for split, wnid, name, _ in truth(official) if wnid in wnids}
-    keys = zip(index.pictures["split"], index.pictures["name"], strict=True)
-    assert dict(zip(keys, index.pictures["label"], strict=True)) == expected
+    expected = {place: found for place, found in truth(official).items() if found[0] in wnids}
+    assert listed(official, index) == expected
 
 
 def test_per_class_counts_in_each_split(official: Path, build: Build) -> None:
-    def counts(index: indexes.Index) -> set[tuple[str, int, int]]:
+    def counts(index: Index) -> set[tuple[str, int, int]]:
         pairs = zip(index.pictures["split"], index.pictures["label"].tolist(), strict=True)
         return {(split, label, count) for (split, label), count in Counter(pairs).items()}
 
-    def names(index: indexes.Index) -> set[str]:
+    def names(index: Index) -> set[str]:
         return set(index.pictures["name"])
 
     two = build(official, per_class=2)
     assert counts(two) == {(split, label, 2) for split in ("train", "val") for label in range(4)}
     four = build(official, per_class=4)
-    assert counts(four) == {("train", label, 4) for label in range(4)} | {
-        ("val", label, 3) for label in range(4)
-    }
+    expected = {(split, label, count) for split, count in (("train", 4), ("val", 3)) for label in range(4)}
+    assert counts(four) == expected
     assert names(build(official, per_class=2)) == names(two)
     assert names(build(official, per_class=2, seed=9)) != names(two)
     assert names(build(official, per_class=99)) == names(build(official))
 
 
 def test_subset_does_not_take_the_first_names(official: Path, build: Build) -> None:
-    chosen = {name for seed in range(30) for name in build(official, per_class=1, seed=seed).pictures["name"]}
+    chosen = {name for seed in range(20) for name in build(official, per_class=1, seed=seed).pictures["name"]}
     assert len(chosen) > 0.9 * len(build(official).pictures)
 
 
@@ -292,43 +230,32 @@ def test_the_index_does_not_depend_on_where_the_files_lie(
     here = written(tmp_path / "here", build(official, **changes))
     there = written(tmp_path / "there", build(own, **changes))
     assert here == there
-    assert set(here) == {indexes.TABLE, indexes.CLASSES, indexes.SOURCE}
+    assert set(here) == {TABLE, "classes.csv", SOURCE}
 
 
 def test_the_index_does_not_depend_on_the_order_inside_tars(own: Path, official: Path, build: Build) -> None:
     write_class_tars(own, {name: pics[::-1] for name, pics in reversed(class_tars(own).items())})
-    (own / VAL_TAR).write_bytes(packed(unpacked((own / VAL_TAR).read_bytes())[::-1]))
+    (own / VAL_TAR).write_bytes(tar(untar((own / VAL_TAR).read_bytes())[::-1]))
     columns = ["split", "label", "name", "size"]
     found = build(own).pictures
     assert found[columns].equals(build(official).pictures[columns])
-    expected = {(split, name): content for split, _, name, content in truth(official)}
-    row: Any
-    for row in found.itertuples():
-        assert bytes_of(own, row) == expected[row.split, row.name]
+    assert listed(own, build(own)) == truth(official)
 
 
-def added(root: Path) -> None:
-    shutil.copy(root / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG", root / "train" / WNIDS[1] / "new.JPEG")
-
-
-def removed(root: Path) -> None:
-    (root / "train" / WNIDS[1] / f"{WNIDS[1]}_2.JPEG").unlink()
-
-
-def resized(root: Path) -> None:
-    with (root / "train" / WNIDS[1] / f"{WNIDS[1]}_2.JPEG").open("ab") as file:
-        file.write(b"\0")
-
-
-@pytest.mark.parametrize("change", [added, removed, resized])
-def test_a_changed_picture_changes_the_index(
-    folders: Path, build: Build, tmp_path: Path, change: Callable[[Path], None]
-) -> None:
+def test_a_changed_picture_changes_the_index(folders: Path, build: Build, tmp_path: Path) -> None:
     before = written(tmp_path / "before", build(folders))
     assert written(tmp_path / "same", build(folders)) == before
-    change(folders)
-    after = written(tmp_path / "after", build(folders))
-    assert after[indexes.TABLE] != before[indexes.TABLE]
+    folder = folders / "train" / WNIDS[1]
+    changes: list[Callable[[], object]] = [
+        lambda: shutil.copy(folder / f"{WNIDS[1]}_1.JPEG", folder / "new.JPEG"),
+        lambda: (folder / "new.JPEG").write_bytes(b"another size"),
+        lambda: (folder / f"{WNIDS[1]}_1.JPEG").unlink(),
+    ]
+    for change in changes:
+        change()
+        after = written(tmp_path / "after", build(folders))
+        assert after[TABLE] != before[TABLE]
+        before = after
 
 
 def no_scan(path: Path) -> pd.DataFrame:
@@ -356,20 +283,10 @@ def test_a_changed_tar_is_scanned_again(own: Path, build: Build) -> None:
     after = build(own).pictures
     assert set(after["name"]) - set(before["name"]) == {f"{WNIDS[0]}_99.JPEG"}
     row = next(after[after["name"] == f"{WNIDS[0]}_99.JPEG"].itertuples())
-    assert bytes_of(own, row) == b"new picture"
+    assert read_bytes(own, row) == b"new picture"
 
 
 # --- mistakes -------------------------------------------------------------------------------------
-
-
-def refused(build: Build, root: Path, *parts: str, **data: Any) -> None:
-    """Check that indexing `root` is refused in one line that has all `parts`."""
-    with pytest.raises(UserError) as caught:
-        build(root, **data)
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message
 
 
 def test_no_data_root(tmp_path: Path, build: Build) -> None:
@@ -425,97 +342,107 @@ def test_a_broken_devkit(own: Path, build: Build) -> None:
         refused(build, own, str(own / DEVKIT))
 
 
-@pytest.mark.parametrize("name", [META, GROUND_TRUTH])
-def test_a_devkit_without_one_of_its_files(own: Path, build: Build, name: str) -> None:
-    write_devkit(own, {key: value for key, value in devkit(own).items() if key != name})
-    refused(build, own, str(own / DEVKIT), name, "missing")
+def mat(**content: Any) -> bytes:
+    file = io.BytesIO()
+    scipy.io.savemat(file, content)  # type: ignore[arg-type]
+    return file.getvalue()
 
 
-def test_a_devkit_of_something_else(own: Path, build: Build) -> None:
-    other = io.BytesIO()
-    scipy.io.savemat(other, {"boxes": np.arange(3)})  # type: ignore[arg-type]
-    write_devkit(own, {**devkit(own), META: other.getvalue()})
-    refused(build, own, str(own / DEVKIT))
-    other = io.BytesIO()
-    synsets = np.array([(1, "n1"), (2, "n2")], dtype=[("ILSVRC2010_ID", object), ("WNID", object)])
-    scipy.io.savemat(other, {"synsets": synsets})  # type: ignore[arg-type]
-    write_devkit(own, {**devkit(own), META: other.getvalue()})
-    refused(build, own, str(own / DEVKIT))
-
-
-def test_ids_of_the_leaves_that_are_not_1_to_n(own: Path, build: Build) -> None:
-    members = devkit(own)
-    content = io.BytesIO(members[META])
-    table = scipy.io.loadmat(content)["synsets"]  # type: ignore[arg-type]
+def other_leaf(meta: bytes) -> bytes:
+    table = scipy.io.loadmat(io.BytesIO(meta))["synsets"]  # type: ignore[arg-type]
     table["ILSVRC2012_ID"][0, 0][...] = 77
-    changed = io.BytesIO()
-    scipy.io.savemat(changed, {"synsets": table})  # type: ignore[arg-type]
-    write_devkit(own, {**members, META: changed.getvalue()})
-    refused(build, own, str(own / DEVKIT), "not 1 to 4")
+    return mat(synsets=table)
 
 
-def test_ground_truth_with_a_line_too_few(own: Path, build: Build) -> None:
+OTHER_YEAR = np.array([(1, "n1"), (2, "n2")], dtype=[("ILSVRC2010_ID", object), ("WNID", object)])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "parts"),
+    [
+        (META, lambda old: None, [META, "missing"]),
+        (GROUND_TRUTH, lambda old: None, [GROUND_TRUTH, "missing"]),
+        (META, lambda old: mat(boxes=np.arange(3)), []),
+        (META, lambda old: mat(synsets=OTHER_YEAR), []),
+        (META, other_leaf, ["not 1 to 4"]),
+    ],
+    ids=["no meta", "no truth", "other boxes", "other synsets", "an ID of 77"],
+)
+def test_a_devkit_of_something_else(
+    own: Path, build: Build, name: str, change: Callable[[bytes], bytes | None], parts: list[str]
+) -> None:
     members = devkit(own)
-    lines = members[GROUND_TRUTH].splitlines(keepends=True)
-    write_devkit(own, {**members, GROUND_TRUTH: b"".join(lines[:-1])})
-    refused(build, own, str(own / VAL_TAR), "12 pictures", "11 lines")
+    changed = change(members.pop(name))
+    write_devkit(own, members if changed is None else members | {name: changed})
+    refused(build, own, str(own / DEVKIT), *parts)
 
 
 @pytest.mark.parametrize("line", ["0", "5", "-1", "one", "1.5"])
-def test_an_id_out_of_range(own: Path, build: Build, line: str) -> None:
+def test_a_wrong_ground_truth(own: Path, build: Build, line: str) -> None:
     members = devkit(own)
     lines = members[GROUND_TRUTH].split()
-    lines[6] = line.encode()
-    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join(lines)})
+    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join([*lines[:6], line.encode(), *lines[7:]])})
     what = f"ground_truth.txt line 7: found {line}; allowed: 1 to 4"
     refused(build, own, str(own / DEVKIT), what)
+    write_devkit(own, {**members, GROUND_TRUTH: b"\n".join(lines[:-1])})
+    refused(build, own, str(own / VAL_TAR), "12 pictures", "11 lines")
 
 
-def test_a_missing_class_tar(own: Path, build: Build) -> None:
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda tars: tars.pop(f"{WNIDS[2]}.tar"), [f"no {WNIDS[2]}.tar"]),
+        (
+            lambda tars: tars.update({"n00000001.tar": [("n00000001_1.JPEG", b"x")]}),
+            ["n00000001.tar", "no class of the devkit"],
+        ),
+        (
+            lambda tars: tars[f"{WNIDS[2]}.tar"].append((f"{WNIDS[0]}_50.JPEG", b"x")),
+            [f"{WNIDS[2]}.tar holds {WNIDS[0]}_50.JPEG"],
+        ),
+        (
+            lambda tars: tars[f"{WNIDS[1]}.tar"].append((f"{WNIDS[1]}_1.JPEG", b"x")),
+            [f"two pictures are named {WNIDS[1]}_1.JPEG"],
+        ),
+    ],
+    ids=["a class missing", "a class too many", "a picture of another class", "two of one name"],
+)
+def test_class_tars_that_contradict_the_devkit(
+    own: Path, build: Build, change: Callable[[dict[str, Members]], object], parts: list[str]
+) -> None:
     tars = class_tars(own)
-    del tars[f"{WNIDS[2]}.tar"]
+    change(tars)
     write_class_tars(own, tars)
-    refused(build, own, str(own / TRAIN_TAR), f"no {WNIDS[2]}.tar")
+    refused(build, own, str(own / TRAIN_TAR), *parts)
 
 
-def test_a_class_tar_unknown_to_the_devkit(own: Path, build: Build) -> None:
-    tars = class_tars(own)
-    write_class_tars(own, {**tars, "n00000001.tar": [("n00000001_1.JPEG", b"x")]})
-    refused(build, own, str(own / TRAIN_TAR), "n00000001.tar", "no class of the devkit")
+def renamed(pictures: Members, number: int) -> Members:
+    """Give the third picture another number."""
+    names = {"ILSVRC2012_val_00000003.JPEG": f"ILSVRC2012_val_{number:08d}.JPEG"}
+    return [(names.get(name, name), content) for name, content in pictures]
 
 
-def test_a_picture_of_another_class_in_a_class_tar(own: Path, build: Build) -> None:
-    tars = class_tars(own)
-    tars[f"{WNIDS[2]}.tar"].append((f"{WNIDS[0]}_50.JPEG", b"x"))
-    write_class_tars(own, tars)
-    refused(build, own, str(own / TRAIN_TAR), f"{WNIDS[2]}.tar holds {WNIDS[0]}_50.JPEG")
-
-
-def test_two_pictures_of_one_name(own: Path, build: Build) -> None:
-    tars = class_tars(own)
-    tars[f"{WNIDS[1]}.tar"].append((f"{WNIDS[1]}_1.JPEG", b"x"))
-    write_class_tars(own, tars)
-    refused(build, own, str(own / TRAIN_TAR), f"two pictures are named {WNIDS[1]}_1.JPEG")
-
-
-def test_two_validation_pictures_of_one_name(own: Path, build: Build) -> None:
-    pictures = unpacked((own / VAL_TAR).read_bytes())
-    (own / VAL_TAR).write_bytes(packed([*pictures[:-1], pictures[0]]))
-    refused(build, own, str(own / VAL_TAR), "two pictures are named ILSVRC2012_val_00000001.JPEG")
-
-
-@pytest.mark.parametrize("number", [0, 13])
-def test_validation_numbers_with_a_hole(own: Path, build: Build, number: int) -> None:
-    pictures = dict(unpacked((own / VAL_TAR).read_bytes()))
-    pictures[f"ILSVRC2012_val_{number:08d}.JPEG"] = pictures.pop("ILSVRC2012_val_00000003.JPEG")
-    (own / VAL_TAR).write_bytes(packed(list(pictures.items())))
-    refused(build, own, str(own / VAL_TAR), "12 pictures")
-
-
-def test_a_validation_picture_of_another_name(own: Path, build: Build) -> None:
-    pictures = unpacked((own / VAL_TAR).read_bytes())
-    (own / VAL_TAR).write_bytes(packed([*pictures, ("ILSVRC2010_val_00000013.JPEG", b"x")]))
-    refused(build, own, str(own / VAL_TAR), "ILSVRC2010_val_00000013.JPEG")
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (
+            lambda pictures: [*pictures[:-1], pictures[0]],
+            "two pictures are named ILSVRC2012_val_00000001.JPEG",
+        ),
+        (lambda old: renamed(old, 0), "12 pictures"),
+        (lambda old: renamed(old, 13), "12 pictures"),
+        (
+            lambda pictures: [*pictures, ("ILSVRC2010_val_00000013.JPEG", b"x")],
+            "ILSVRC2010_val_00000013.JPEG",
+        ),
+    ],
+    ids=["two of one name", "number 0", "a hole", "another release"],
+)
+def test_validation_pictures_that_are_not_numbered_from_1(
+    own: Path, build: Build, change: Callable[[Members], Members], part: str
+) -> None:
+    (own / VAL_TAR).write_bytes(tar(change(untar((own / VAL_TAR).read_bytes()))))
+    refused(build, own, str(own / VAL_TAR), part)
 
 
 @pytest.mark.parametrize("name", ["../x.JPEG", "/etc/x.JPEG", "a/../../x.JPEG"])
@@ -525,8 +452,8 @@ def test_a_member_outside_the_tar(own: Path, build: Build, name: str) -> None:
     write_class_tars(own, tars)
     refused(build, own, str(own / TRAIN_TAR), name)
     write_class_tars(own, tars | {f"{WNIDS[1]}.tar": tars[f"{WNIDS[1]}.tar"][:-1]})
-    pictures = unpacked((own / VAL_TAR).read_bytes())
-    (own / VAL_TAR).write_bytes(packed([*pictures, (name, b"x")]))
+    pictures = untar((own / VAL_TAR).read_bytes())
+    (own / VAL_TAR).write_bytes(tar([*pictures, (name, b"x")]))
     refused(build, own, str(own / VAL_TAR), name)
 
 
@@ -538,23 +465,16 @@ def test_a_link_in_a_tar(own: Path, build: Build) -> None:
     refused(build, own, str(own / VAL_TAR), "ILSVRC2012_val_00000013.JPEG", "no plain file")
 
 
-def test_folders_without_a_split(folders: Path, build: Build) -> None:
+def test_folders_without_what_is_needed(folders: Path, build: Build) -> None:
+    (folders / "train" / WNIDS[2]).rename(folders / "elsewhere")
+    refused(build, folders, str(folders), f"val/{WNIDS[2]} has no training pictures")
     shutil.rmtree(folders / "val")
     refused(build, folders, "data.held_out", "no validation pictures", layout="folders", held_out=0.0)
+    for path in (folders / "train").rglob("*.JPEG"):
+        path.rename(path.with_suffix(".txt"))
+    refused(build, folders, str(folders), "no pictures in train/", ".jpeg")
     shutil.rmtree(folders / "train")
     refused(build, folders, str(folders), "no train/ folder", layout="folders")
-
-
-def test_a_validation_class_without_training_pictures(folders: Path, build: Build) -> None:
-    shutil.rmtree(folders / "train" / WNIDS[2])
-    refused(build, folders, str(folders), f"val/{WNIDS[2]} has no training pictures")
-
-
-def test_folders_without_pictures(tmp_path: Path, build: Build) -> None:
-    for split in ("train", "val"):
-        (tmp_path / split / "a").mkdir(parents=True)
-        (tmp_path / split / "a" / "a.txt").write_text("x")
-    refused(build, tmp_path, str(tmp_path), "no pictures in train/", ".jpeg")
 
 
 def test_classes_that_are_not_there(official: Path, build: Build) -> None:

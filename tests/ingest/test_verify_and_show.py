@@ -17,18 +17,19 @@ from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.feed.contact_sheet import GAP, HEADING
 from alexnet.feed.order import training_epoch
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import preprocess
+from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
-from alexnet.store import index as indexes
-from alexnet.store import records as store
-from alexnet.store import statistics
+from alexnet.store.index import read_index, write_index
+from alexnet.store.records import SHARDS, TABLE, decoded, open_records
+from alexnet.store.statistics import SUMS, Sums, measure_statistics, write_statistics
 from alexnet.training.params import Train
 
 
@@ -39,25 +40,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Sample(seed=8, classes=3, first_class=0, train_per_class=5, val_per_class=2)
     generate(folder / "raw", settings, "none")
     params = ROOT / "params.yaml"
-    index, layout = select_pictures(folder / "raw", read(params, Data), folder / "state")
+    index = select_pictures(folder / "raw", read(params, Data), folder / "state")
     # Its bytes are gone once it is indexed.
-    broken = index.pictures.copy()
-    broken.loc[0, "size"] = 0
-    indexes.write_index(folder / "index", indexes.Index(broken, index.classes), layout)
+    index.pictures.loc[0, "size"] = 0
+    write_index(folder / "index", index)
     small = read(params, Preprocess).model_copy(update={"shard_pictures": 4, "max_bad_fraction": 0.1})
+    machine = Machine(data_root=str(folder / "raw"), progress="none")
     with ThreadPoolExecutor(1) as pool:
-        outcome = preprocess(
-            folder / "raw",
-            indexes.read_index(folder / "index"),
-            small,
-            folder / "records",
-            folder / "s",
-            pool,
-            "none",
-        )
-        statistics.write_statistics(
-            folder / "statistics.npz", statistics.measure_statistics(folder / "records", pool, "none")
-        )
+        found = read_index(folder / "index")
+        outcome = prepare(found, small, machine, folder / "records", folder / "s", pool)
+        write_statistics(folder / "statistics.npz", measure_statistics(folder / "records", pool, "none"))
     outcome.skipped.to_csv(folder / "skipped.csv", index=False)
     return folder
 
@@ -92,7 +84,7 @@ def cut(path: Path, parts: int = 2) -> None:
 
 
 def scale(own: Path, **factors: float) -> None:
-    path = own / "records" / statistics.SUMS
+    path = own / "records" / SUMS
     with np.load(path) as file:
         arrays = dict(file)
     np.savez(path, **arrays | {name: (arrays[name] * by).astype(int) for name, by in factors.items()})
@@ -108,7 +100,7 @@ def relabel(table: pd.DataFrame) -> None:
     table.loc[3, "label"] = (table["label"][3] + 1) % 3
 
 
-RECORDS, INDEX = f"records/{store.TABLE}", f"index/{indexes.TABLE}"
+RECORDS, INDEX = f"records/{TABLE}", "index/index.parquet"
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "a changed byte": (
         lambda own: change(own / "records/train-00001.tar", 700),
@@ -126,14 +118,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda own: shutil.copy(own / "records/val-00000.tar", own / "records/val-00077.tar"),
         ["val-00077.tar: not listed in shards.csv"],
     ),
-    "an index of offsets missing": (
-        lambda own: (own / "records/train-00000.idx").unlink(),
-        ["train-00000.idx: missing"],
-    ),
-    "a changed index of offsets": (
-        lambda own: change(own / "records/train-00000.idx", 12),
-        ["train-00000.idx: other offsets"],
-    ),
     "a wrong label in the table": (
         lambda own: edit(own / RECORDS, relabel),
         [".tar: holds other pictures or labels than records.parquet says", "labelled"],
@@ -147,20 +131,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda own: (own / "skipped.csv").write_text("split,name,reason\n"),
         ["in the index, but neither stored nor skipped"],
     ),
-    "an index of offsets that is no text": (
-        lambda own: (own / "records/train-00000.idx").write_bytes(b"\xff\xfe"),
-        ["train-00000.idx: other offsets"],
-    ),
-    "cut sums": (lambda own: cut(own / "records" / statistics.SUMS), ["sums.npz: cannot be read"]),
+    "cut sums": (lambda own: cut(own / "records" / SUMS), ["sums.npz: cannot be read"]),
     "sums without their products": (
-        lambda own: np.savez(own / "records" / statistics.SUMS, images=14),
+        lambda own: np.savez(own / "records" / SUMS, images=14),
         ["sums.npz: cannot be read"],
     ),
     "doubled sums": (lambda own: scale(own, pixels=2), ["sums.npz: no 14 pictures add up to this"]),
     "halved sums": (lambda own: scale(own, pixels=0.5), ["sums.npz: no 14 pictures add up to this"]),
     "doubled products": (lambda own: scale(own, products=2), ["sums.npz: no 14 pictures add up to this"]),
     "sums of other pictures": (
-        lambda own: statistics.Sums().write(own / "records" / statistics.SUMS),
+        lambda own: Sums().write(own / "records" / SUMS),
         ["sums.npz: sums of 0 training pictures, but 14 are there"],
     ),
 }
@@ -177,7 +157,7 @@ def test_damage_is_named(own: Path, damage: str) -> None:
         assert part in said
 
 
-@pytest.mark.parametrize("table", [store.TABLE, store.SHARDS])
+@pytest.mark.parametrize("table", [TABLE, SHARDS])
 def test_a_cut_table_is_named(own: Path, table: str) -> None:
     whole = (own / "records" / table).read_bytes()
     for end in (0, 4, 12, len(whole) // 2, len(whole) - 80):
@@ -190,9 +170,9 @@ def test_a_cut_table_is_named(own: Path, table: str) -> None:
 
 
 def test_measuring_names_cut_sums(own: Path) -> None:
-    cut(own / "records" / statistics.SUMS)
+    cut(own / "records" / SUMS)
     with ThreadPoolExecutor(1) as pool, pytest.raises(UserError, match=r"sums\.npz: cannot be read"):
-        statistics.measure_statistics(own / "records", pool, "none")
+        measure_statistics(own / "records", pool, "none")
 
 
 def test_no_store_at_all(tmp_path: Path, whole: Path) -> None:
@@ -204,20 +184,12 @@ def test_no_store_at_all(tmp_path: Path, whole: Path) -> None:
 
 def test_the_contact_sheet_shows_what_the_loader_gives(whole: Path, tmp_path: Path) -> None:
     options = [f"--{name}={whole / name}" for name in ("records", "index")]
-    command = [
-        "data",
-        "show",
-        *options,
-        f"--statistics={whole / 'statistics.npz'}",
-        "--epoch=3",
-        "--pictures=4",
-    ]
-    done = CliRunner().invoke(
-        app, [*command, f"--params={ROOT / 'params.yaml'}", f"--out={tmp_path / 'sheet.png'}"]
-    )
+    options += [f"--statistics={whole / 'statistics.npz'}", f"--params={ROOT / 'params.yaml'}"]
+    options += ["--epoch=3", "--pictures=4", f"--out={tmp_path / 'sheet.png'}"]
+    done = CliRunner().invoke(app, ["data", "show", *options])
     assert done.exit_code == 0, done.output
     sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
-    records = store.open_records(whole / "records", "train")
+    records = open_records(whole / "records", "train")
     augment, seed = read(ROOT / "params.yaml", Augment), read(ROOT / "params.yaml", Train).seed
     plan = training_epoch(seed, 3, len(records), augment)
     shifts = set()
@@ -229,7 +201,7 @@ def test_the_contact_sheet_shows_what_the_loader_gives(whole: Path, tmp_path: Pa
             side = 256 if column == 0 else 224
             return sheet[top : top + side, left : left + side]
 
-        picture = store.decoded(records, record)
+        picture = decoded(records, record)
         y, x = plan.top[record], plan.left[record]
         patch = picture[y : y + 224, x : x + 224]
         np.testing.assert_array_equal(cell(0), picture)

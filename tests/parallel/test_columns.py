@@ -75,7 +75,7 @@ def store_in(folder: Path) -> None:
             coarse[..., 0 if key % 2 == 0 else 2] += 120
             buffer = io.BytesIO()
             Image.fromarray(coarse.astype(np.uint8)).resize((256, 256)).save(buffer, "JPEG")
-            records.append(Record(key, buffer.getvalue(), key % 2, f"{split}-{key}"))
+            records.append(Record(key % 2, f"{split}-{key}", buffer.getvalue()))
         tables.append(write_shard(folder, split, 0, records))
     write_tables(folder, pd.concat(tables))
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> N
         evaluate_network(Mesh(), CPU, settings, machine, replace(paths, weights=tmp_path / "weights"))
     index = read_index(paths.index)
     renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
-    write_index(tmp_path / "index", replace(index, classes=renamed), "folders")
+    write_index(tmp_path / "index", replace(index, classes=renamed))
     with pytest.raises(UserError, match="trained for 3 classes"):
         evaluate_network(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
     assert not metrics.exists()

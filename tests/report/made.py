@@ -19,13 +19,12 @@ from safetensors.numpy import save_file
 
 from alexnet.core.files import write_json, write_text
 from alexnet.evaluation.predictions import Predictions, save_predictions
-from alexnet.ingest.resize import encode
 from alexnet.report.facts import ResultFiles
 from alexnet.report.params import Report
 from alexnet.report.publishing import Published, PublishedPages
 from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
 from alexnet.store.counts import Counts, SplitCounts
-from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.store.records import Record, encode, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORM_COLUMN, NORMS, Run
@@ -167,10 +166,10 @@ def write_records(folder: Path, found: Predictions) -> None:
         for _ in range(8)
     ]
     val = [
-        Record(key, jpegs[key % 8], int(label), str(name))
+        Record(int(label), str(name), jpegs[key % 8])
         for key, (label, name) in enumerate(zip(found.labels, found.names, strict=True))
     ]
-    train = [Record(key, jpegs[key % 8], key % CLASSES, f"train/{key}.jpg") for key in range(12)]
+    train = [Record(key % CLASSES, f"train/{key}.jpg", jpegs[key % 8]) for key in range(12)]
     rows = [write_shard(folder, "train", 0, train), write_shard(folder, "val", 0, val)]
     write_tables(folder, pd.concat(rows, ignore_index=True))
 

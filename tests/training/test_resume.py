@@ -55,7 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = Image.fromarray(coarse.astype(np.uint8)).resize((256, 256))
             buffer = io.BytesIO()
             picture.save(buffer, "JPEG")
-            records.append(Record(key, buffer.getvalue(), label, f"{split}-{key}"))
+            records.append(Record(label, f"{split}-{key}", buffer.getvalue()))
         tables.append(write_shard(folder, split, 0, records))
     write_tables(folder, pd.concat(tables))
     return folder

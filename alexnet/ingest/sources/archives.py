@@ -20,7 +20,7 @@ def scan_tar(path: Path) -> pd.DataFrame:
     """List the files in a tar, and in the tars inside it.
 
     Returns:
-        A row per file: container (the inner tar's name, or empty), name, offset (in bytes from
+        One row per file: container (the inner tar's name, or empty), name, offset (in bytes from
         the start of the outer file) and size.
 
     Raises:
@@ -48,7 +48,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
 
     Returns:
         As `scan_tar`, without containers; the offset is that of the member's own header, which
-        says where its bytes begin (reading each header here would cost a seek a picture), and the
+        says where its bytes begin (reading each header here would cost a seek per picture), and the
         size that of the bytes as they lie there.
 
     Raises:

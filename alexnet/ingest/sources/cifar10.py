@@ -30,10 +30,11 @@ BATCHES = {f"data_batch_{number}": "train" for number in range(1, 6)} | {"test_b
 PICTURE = 32 * 32 * 3
 # What NumPy's arrays are made of, under its old name and its new.
 _ALLOWED = {
-    (module, name)
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-    for name in ("_reconstruct",)
-} | {("numpy", "ndarray"), ("numpy", "dtype")}
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+}
 
 
 def list_cifar10(root: Path, scan: Scan) -> Listing:
@@ -95,13 +96,8 @@ def _members(path: Path) -> dict[str, tuple[bytes, int]]:
             files = [member for member in tar if member.isreg()]
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}). {AGAIN}") from None
-    return {
-        file.name.rpartition("/")[2]: (
-            whole[file.offset_data : file.offset_data + file.size],
-            file.offset_data,
-        )
-        for file in files
-    }
+    places = {file.name.rpartition("/")[2]: (file.offset_data, file.size) for file in files}
+    return {name: (whole[start : start + size], start) for name, (start, size) in places.items()}
 
 
 def _one(path: Path, contents: dict[str, tuple[bytes, int]], name: str) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""One tar a class and no splits, as ImageNet's whole releases come (2011 Fall: 21,841 classes)."""
+"""One tar per class and no splits, as ImageNet's whole releases come (2011 Fall: 21,841 classes)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from alexnet.ingest.sources.listing import (
     Listing,
     Scan,
     as_pictures,
-    as_text,
     parse_words,
     refuse_duplicates,
     with_words,
 )
+from alexnet.ingest.sources.trees import Folder
 
 WORDS = "words.txt"
 
@@ -40,12 +40,9 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
         refuse_duplicates(path, members["name"])
         named = members.assign(name=path.stem + "/" + members["name"])
         parts.append(as_pictures(named, "train", path.name, path.stem))
-    pictures = pd.concat(parts, ignore_index=True)
-    words_file = root / WORDS
     wnids = [path.stem for path in paths]
-    text = as_text(words_file.read_bytes(), words_file) if words_file.is_file() else ""
-    words = parse_words(text, wnids)
-    return Listing("class-tars", with_words(wnids, words), pictures)
+    words = parse_words(Folder(root).text(WORDS) or "", wnids)
+    return Listing("class-tars", with_words(wnids, words), pd.concat(parts, ignore_index=True))
 
 
 def _refuse_folders(path: Path, members: pd.DataFrame) -> None:
@@ -57,6 +54,6 @@ def _refuse_folders(path: Path, members: pd.DataFrame) -> None:
         member = "/".join(part for part in (first["container"], first["name"]) if part)
         raise UserError(
             f"{path}: holds {member}; allowed: pictures of the one class {path.stem}, in no folder or in"
-            f" {path.stem}/. Unpack it and name the folder that holds train/ as data_root, or give one tar a"
-            " class."
+            f" {path.stem}/. Unpack it and name the folder that holds train/ as data_root, or give one tar"
+            " per class."
         )

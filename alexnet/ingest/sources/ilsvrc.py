@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scipy.io import loadmat
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_tar
-from alexnet.ingest.sources.listing import UNKNOWN, Listing, Scan, as_pictures, refuse_duplicates
+from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
 
 @dataclass(frozen=True)
@@ -98,30 +99,21 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
 
 @dataclass(frozen=True)
 class _Devkit:
-    """The classes (id, wnid, words) in ID order, and the text files of the data folder by name."""
+    """The classes (id, wnid, words) in ID order, and the ground truth of the splits that have one."""
 
     path: Path
     synsets: pd.DataFrame
-    texts: dict[str, bytes]
+    truths: dict[str, bytes]
 
     @staticmethod
     def read(path: Path, release: Release) -> _Devkit:
-        needed = ["meta.mat", release.truth("val")]
         try:
             # Read to its end, the compressed file is checked against its own CRC.
             with gzip.open(path) as packed, tarfile.open(fileobj=io.BytesIO(packed.read()), mode="r:") as tar:
-                names = tar.getnames()
-                _refuse_other_year(path, release, names)
-                contents = {}
-                for name in [*needed, release.truth("test")]:
-                    file = (
-                        tar.extractfile(release.devkit_data + name)
-                        if name in needed or (release.devkit_data + name in names)
-                        else None
-                    )
-                    if file is not None:
-                        contents[name] = file.read()
-            meta = _load_mat(contents.pop("meta.mat"))["synsets"]
+                files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
+                contents = {name: file.read() for name, file in files.items() if file is not None}
+            _refuse_other_year(path, release, contents)
+            meta = _load_mat(contents[release.devkit_data + "meta.mat"])["synsets"]
             synsets = pd.DataFrame(
                 {
                     "id": [int(value) for value in meta[f"ILSVRC{release.year}_ID"]],
@@ -130,6 +122,7 @@ class _Devkit:
                     "children": [int(value) for value in meta["num_children"]],
                 }
             )
+            truths = {"val": contents[release.devkit_data + release.truth("val")]}
         except KeyError as error:
             raise UserError(f"{path}: {error} missing inside; is it the devkit of {release.year}?") from None
         except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
@@ -140,10 +133,12 @@ class _Devkit:
             raise UserError(
                 f"{path}: the leaves' ILSVRC{release.year}_IDs are not 1 to {len(leaves)}. Another devkit?"
             )
-        return _Devkit(path, leaves, contents)
+        if release.devkit_data + release.truth("test") in contents:
+            truths["test"] = contents[release.devkit_data + release.truth("test")]
+        return _Devkit(path, leaves, truths)
 
     def ids(self, path: Path, content: bytes) -> list[int]:
-        """Return the IDs in a ground truth, one a line, checked to be classes."""
+        """Return the IDs in a ground truth, one per line, checked to be classes."""
         lines = content.split()
         ids = [int(line) if line.isdigit() else 0 for line in lines]
         for number, value in enumerate(ids, 1):
@@ -155,7 +150,7 @@ class _Devkit:
         return ids
 
 
-def _refuse_other_year(path: Path, release: Release, names: list[str]) -> None:
+def _refuse_other_year(path: Path, release: Release, names: Collection[str]) -> None:
     for other in (ILSVRC_2010, ILSVRC_2012):
         if other != release and other.devkit_data + "meta.mat" in names:
             raise UserError(
@@ -193,14 +188,14 @@ def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[
     The IDs are None where the labels are not public.
     """
     inside = devkit.path / release.truth("val")
-    val = ("val", release.val, devkit.ids(inside, devkit.texts[release.truth("val")]))
+    val = ("val", release.val, devkit.ids(inside, devkit.truths["val"]))
     test = next((name for name in release.test if (root / name).is_file()), None)
     if not release.test_truth:
         return [val, ("test", test, None)] if test else [val]
     name = release.truth("test")
     # A separate download, which people put beside the tars or into the devkit's folder.
     places = [path for path in (root / name, root / release.devkit_data / name) if path.is_file()]
-    has_truth = bool(places) or name in devkit.texts
+    has_truth = bool(places) or "test" in devkit.truths
     if bool(test) != has_truth:
         there, lacking = (test, name) if test else (name, release.test[0])
         raise UserError(
@@ -210,7 +205,7 @@ def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[
     if test is None:
         return [val]
     path = places[0] if places else devkit.path / name
-    content = path.read_bytes() if places else devkit.texts[name]
+    content = path.read_bytes() if places else devkit.truths["test"]
     return [val, ("test", test, devkit.ids(path, content))]
 
 
@@ -240,7 +235,7 @@ def _numbered(
             " another release."
         )
     if ids is None:
-        return as_pictures(members, split, path.name, UNKNOWN)
+        return as_pictures(members, split, path.name, NO_CLASS)
     wnid_of_id = devkit.synsets["wnid"].tolist()
     wnids = pd.Series([wnid_of_id[ids[number - 1] - 1] for number in found], dtype=object)
     return as_pictures(members, split, path.name, wnids)

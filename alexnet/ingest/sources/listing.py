@@ -1,4 +1,4 @@
-"""What every source gives: its classes, and a row a picture."""
+"""What every source gives: its classes, and one row per picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alexnet.core.errors import UserError
 
 PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
 # Stands for the class of a picture whose source does not tell it.
-UNKNOWN = ""
+NO_CLASS = ""
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
 # Gives what a reader of one archive finds in it, which may be remembered from an earlier time.
@@ -27,9 +27,9 @@ class Listing:
 
     Attributes:
         layout: one of `alexnet.ingest.params.Layout`, but ``auto``.
-        classes: a row per class in label order: wnid, words, and ilsvrc_id where the source gives
+        classes: one row per class in label order: wnid, words, and ilsvrc_id where the source gives
             each class a number on the challenge's server.
-        pictures: a row per picture: split, wnid (`UNKNOWN` in a test split without labels), name, and
+        pictures: one row per picture: split, wnid (`NO_CLASS` in a test split without labels), name, and
             where its bytes lie as in the index: path (relative to the root), packing, form, offset, size.
     """
 

@@ -1,0 +1,160 @@
+"""The pixels of one raw picture: its bytes, wherever the index says that they lie, decoded to RGB.
+
+The EXIF rotation is ignored, as it was in 2012.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+# An unpacked picture larger than this is refused; the largest of ImageNet have some 15 MB.
+MAX_BYTES = 400_000_000
+# A decoded picture larger than this is refused: 100 million pixels take 300 MB.
+MAX_PIXELS = 100_000_000
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_DEFLATED = 8
+# zlib's way to name a bare stream and one with gzip's header.
+_RAW, _GZIP = -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
+
+Picture = NDArray[np.uint8]
+
+
+class BadPictureError(Exception):
+    """The bytes are no picture that can be used; the message is the reason."""
+
+
+def read_picture(root: Path, row: Any) -> Picture:
+    """Return the picture of a row of the index as RGB, uint8 (height, width, 3).
+
+    Raises:
+        BadPictureError: the bytes cannot be read, or are no picture.
+    """
+    data = read_bytes(root, row)
+    if row.form == "planes":
+        side = int((len(data) // 3) ** 0.5)
+        return np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(3, side, side).transpose(1, 2, 0))
+    # ILSVRC-2010's tars hold some pictures gzipped.
+    return decode(_inflated(data, _GZIP) if data.startswith(b"\x1f\x8b") else data)
+
+
+def read_bytes(root: Path, row: Any) -> bytes:
+    """Return the bytes of the picture of a row of the index, unpacked.
+
+    Raises:
+        BadPictureError: they cannot be read, or not all are there.
+    """
+    path = root / row.path
+    try:
+        if row.packing == "gzip":
+            about = path.stat()
+            whole = _unpacked(path, about.st_size, about.st_mtime_ns)
+            return _all(whole[row.offset : row.offset + row.size], row.size)
+        with path.open("rb") as file:
+            file.seek(row.offset)
+            if row.packing == "none":
+                return _all(file.read(row.size), row.size)
+            header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
+            signature, _, _, method, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+            if signature != b"PK\3\4":
+                raise BadPictureError("cannot be read: the zip has changed since it was indexed")
+            file.seek(name_length + extra_length, 1)
+            packed = _all(file.read(row.size), row.size)
+    except OSError as error:
+        raise BadPictureError(f"cannot be read: {error.strerror or error}") from None
+    except (zlib.error, EOFError) as error:
+        raise BadPictureError(f"cannot be unpacked: {error}") from None
+    return _inflated(packed, _RAW) if method == _DEFLATED else packed
+
+
+def _all(data: bytes, size: int) -> bytes:
+    if len(data) < size:
+        raise BadPictureError(f"cannot be read: {size - len(data)} of {size} bytes are missing")
+    return data
+
+
+def _inflated(packed: bytes, window_bits: int) -> bytes:
+    unpacker = zlib.decompressobj(window_bits)
+    try:
+        data = unpacker.decompress(packed, MAX_BYTES)
+    except zlib.error as error:
+        raise BadPictureError(f"cannot be unpacked: {error}") from None
+    if not unpacker.eof:
+        what = f"more than {MAX_BYTES:,} bytes" if unpacker.unconsumed_tail else "it is cut short"
+        raise BadPictureError(f"cannot be unpacked: {what}")
+    return data
+
+
+@functools.lru_cache(1)
+def _unpacked(path: Path, size: int, time: int) -> bytes:
+    # CIFAR-10's 186 MB, once a worker: a gzip stream cannot be entered in its middle.
+    with gzip.open(path) as file:
+        return file.read()
+
+
+def decode(data: bytes) -> Picture:
+    """Return RGB uint8 (height, width, 3) of any picture Pillow reads.
+
+    Grey is repeated, CMYK becomes RGB without a colour profile, alpha is dropped, 16 bits become 8.
+
+    Raises:
+        BadPictureError: empty, broken, cut short, or larger than `MAX_PIXELS`.
+    """
+    if not data:
+        raise BadPictureError("empty file")
+    if data.startswith(b"\xff\xd8"):
+        picture = _decode_plain_jpeg(data)
+        if picture is not None:
+            return picture
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                _refuse_huge(image.width, image.height)
+                image.load()
+                return np.asarray(_to_rgb(image))
+    except UnidentifiedImageError:
+        raise BadPictureError("cannot be decoded: no picture format that is known") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadPictureError(f"cannot be decoded: {error}") from None
+
+
+def _decode_plain_jpeg(data: bytes) -> Picture | None:
+    """Decode a grey or RGB JPEG as Pillow does, in three quarters of the time; None: let Pillow see to it."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        _refuse_huge(width, height)
+        return None if colours in ("CMYK", "YCCK") else simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError:
+        # Not whole, or with something odd in it, which need not keep Pillow from reading it.
+        return None
+
+
+def _refuse_huge(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadPictureError(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are read")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow inverts every CMYK JPEG as Adobe writes them; without Adobe's marker ink is ink.
+        image = Image.fromarray(255 - np.asarray(image), "CMYK")
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode == "RGBA":
+        return Image.merge("RGB", image.split()[:3])
+    return image if image.mode == "RGB" else image.convert("RGB")

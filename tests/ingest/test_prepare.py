@@ -1,0 +1,572 @@
+"""The store: the same bytes from any workers and after any stop, true labels, and bad pictures named."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import resource
+import shutil
+import signal
+import tarfile
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from archives import unpack
+from PIL import Image
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import sole_writer
+from alexnet.core.machine import Machine
+from alexnet.core.processes import executor
+from alexnet.ingest import prepare, scatter, shards
+from alexnet.ingest.decode import decode, read_picture
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.resize import to_square
+from alexnet.ingest.selection import select_pictures
+from alexnet.ingest.verify import find_problems
+from alexnet.sample import generate
+from alexnet.sample.params import Sample
+from alexnet.store.index import Index
+from alexnet.store.records import SHARDS, TABLE, decoded, encode, open_records, store_fingerprint
+from alexnet.store.statistics import SUMS, Sums, measure_statistics
+
+SAMPLE = Sample(seed=8, classes=3, first_class=0, train_per_class=12, val_per_class=4)
+SETTINGS = Preprocess(
+    encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0.0
+)
+DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
+SHUFFLES = pytest.mark.parametrize("shuffle", ["seek", "scatter"])
+Pool = Callable[[], AbstractContextManager[Executor]]
+Make = Callable[..., prepare.Outcome]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sample") / "raw"
+    generate(root, SAMPLE, "none")
+    return root
+
+
+@pytest.fixture(scope="module")
+def index(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return select_pictures(raw, DATA, tmp_path_factory.mktemp("state"))
+
+
+def threads(count: int = 1) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
+
+
+def prepared(
+    folder: Path, root: Path, index: Index, pool: Pool = threads, shuffle: Any = "seek", **changes: Any
+) -> prepare.Outcome:
+    """Write the store into ``folder / "records"``, with its state beside it."""
+    timeout = changes.pop("timeout", 2)
+    options = {"data_root": str(root), "shuffle": shuffle, "workers": 1, "timeout_seconds": timeout}
+    machine = Machine.model_validate({"progress": "none", **options})
+    settings = SETTINGS.model_copy(update=changes)
+    with pool() as workers:
+        return prepare.prepare(index, settings, machine, folder / "records", folder / "state", workers)
+
+
+@pytest.fixture
+def make(raw: Path, index: Index, tmp_path: Path) -> Make:
+    """Return a function that prepares the sample in a folder below `tmp_path`, by default there."""
+
+    def make(name: str = "", **options: Any) -> prepare.Outcome:
+        return prepared(tmp_path / name, raw, index, **options)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def records(raw: Path, index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the store of all pictures, made by one thread; not to be written to."""
+    folder = tmp_path_factory.mktemp("store")
+    prepared(folder, raw, index)
+    return folder / "records"
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def names(folder: Path, split: str = "train") -> list[str]:
+    return [str(name) for name in open_records(folder, split).names]
+
+
+def raw_bytes(raw: Path, index: Index, split: str, name: str) -> bytes:
+    rows = index.pictures[(index.pictures["split"] == split) & (index.pictures["name"] == name)]
+    path, offset, size = rows[["path", "offset", "size"]].iloc[0]
+    return (raw / path).read_bytes()[offset : offset + size]
+
+
+def stopped(*_: object) -> Any:
+    raise KeyboardInterrupt
+
+
+# --- content --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workers", "run_pictures"),
+    [("processes", None), ("processes", 5), ("threads", None), ("threads", 5), ("threads", 1000)],
+)
+def test_any_workers_write_the_same_bytes_either_way(
+    make: Make,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: str,
+    run_pictures: int | None,
+) -> None:
+    if run_pictures:
+        monkeypatch.setattr(scatter, "RUN_PICTURES", run_pictures)
+        monkeypatch.setattr(scatter, "BUCKET_PICTURES", 16)
+    pool = (lambda: executor(Machine(workers=2))) if workers == "processes" else (lambda: threads(3))
+    make(pool=pool, shuffle="scatter" if run_pictures else "seek")
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_scattering_reads_the_source_in_its_order(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, int]] = []
+
+    def reading(root: Path, row: Any) -> Any:
+        read.append((row.path, row.offset))
+        return read_picture(root, row)
+
+    monkeypatch.setattr(shards, "read_picture", reading)
+    monkeypatch.setattr(prepare, "TRIAL_PICTURES", 1000)
+    make("a", shuffle="scatter")
+    assert read == sorted(read)
+    read.clear()
+    make("b")
+    assert read != sorted(read)
+
+
+@SHUFFLES
+def test_raw_records_are_the_squares_and_sums_are_theirs(
+    raw: Path, index: Index, make: Make, tmp_path: Path, shuffle: str
+) -> None:
+    make(shuffle=shuffle, encoding="raw")
+    folder = tmp_path / "records"
+    found = open_records(folder, "val")
+    assert len(found) == 12
+    for record, name in enumerate(found.names):
+        square = to_square(decode(raw_bytes(raw, index, "val", name)))
+        np.testing.assert_array_equal(found.stored(record), square)
+        np.testing.assert_array_equal(decoded(found, record), square)
+    with tarfile.open(folder / "val-00000.tar") as tar:
+        assert tar.getnames()[:2] == ["00000000.rgb", "00000000.cls"]
+        assert tar.getmembers()[0].size == 256 * 256 * 3
+
+    found = open_records(folder, "train")
+    squares = np.stack([found.stored(record) for record in range(len(found))]).astype(np.int64)
+    sums = Sums.read(folder / SUMS)
+    assert sums.images == 36
+    np.testing.assert_array_equal(sums.pixels, squares.sum(0))
+    pixels = squares.reshape(-1, 3)
+    np.testing.assert_array_equal(sums.products, pixels.T @ pixels)
+    with threads() as pool:
+        by_sums = measure_statistics(folder, pool, "none")
+        (folder / SUMS).unlink()
+        by_reading = measure_statistics(folder, pool, "none")
+    for one, other in zip(by_sums.__dict__.values(), by_reading.__dict__.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_sums_before_jpeg_are_near_those_of_the_records(records: Path, tmp_path: Path) -> None:
+    shutil.copytree(records, tmp_path / "copy")
+    with threads() as pool:
+        before = measure_statistics(tmp_path / "copy", pool, "none")
+        (tmp_path / "copy" / SUMS).unlink()
+        after = measure_statistics(tmp_path / "copy", pool, "none")
+    assert np.abs(before.channel_means - after.channel_means).max() < 0.3
+    assert np.abs(before.mean_image - after.mean_image).mean() < 1.5
+
+
+def test_the_store_is_the_same_wherever_the_raw_files_lie(raw: Path, records: Path, tmp_path: Path) -> None:
+    shutil.copytree(raw, tmp_path / "moved")
+    prepared(tmp_path, tmp_path / "moved", select_pictures(tmp_path / "moved", DATA, tmp_path / "scans"))
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_every_picture_is_stored_once_with_its_label(raw: Path, index: Index, records: Path) -> None:
+    for split, count in (("train", 36), ("val", 12)):
+        found = open_records(records, split)
+        assert len(found) == count
+        rows = index.pictures[index.pictures["split"] == split].set_index("name")
+        assert sorted(found.names) == sorted(rows.index)
+        assert found.labels.tolist() == [rows["label"][name] for name in found.names]
+        for record, name in enumerate(found.names):
+            square = to_square(decode(raw_bytes(raw, index, split, name)))
+            assert found.stored(record).tobytes() == encode(square, 95, "4:2:0")
+
+
+def test_quality_chroma_and_size_of_shards_change_no_order(
+    raw: Path, index: Index, records: Path, make: Make, tmp_path: Path
+) -> None:
+    make(jpeg_quality=60, chroma="4:4:4", shard_pictures=20)
+    found, usual = open_records(tmp_path / "records", "train"), open_records(records, "train")
+    assert found.names.tolist() == usual.names.tolist()
+    assert len(list((tmp_path / "records").glob("train-*.tar"))) == 2
+    square = to_square(decode(raw_bytes(raw, index, "train", found.names[0])))
+    assert found.stored(0).tobytes() == encode(square, 60, "4:4:4") != usual.stored(0).tobytes()
+
+
+def test_the_order_is_a_seeded_shuffle_of_the_whole_split(records: Path, make: Make, tmp_path: Path) -> None:
+    make(seed=2)
+    first = names(records)
+    assert names(tmp_path / "records") != first != sorted(first)
+    assert store_fingerprint(tmp_path / "records") != store_fingerprint(records)
+    labels = open_records(records, "train").labels
+    # Were each class kept together, a shard would hold one or two.
+    assert all(len(set(labels[start : start + 8])) == 3 for start in range(0, 32, 8))
+    ranks = [sorted(first).index(name) for name in first]
+    assert abs(np.corrcoef(ranks, range(len(ranks)))[0, 1]) < 0.5
+
+
+# --- form -----------------------------------------------------------------------------------------
+
+
+def test_the_tables_tell_what_the_tars_hold(records: Path) -> None:
+    table, lines = pd.read_parquet(records / TABLE), pd.read_csv(records / SHARDS)
+    assert lines.columns.tolist() == ["split", "shard", "records", "bytes", "sha256"]
+    tars = [f"train-{n:05d}.tar" for n in range(5)] + [f"val-{n:05d}.tar" for n in range(2)]
+    found = hashes(records)
+    assert set(found) == {*tars, TABLE, SHARDS, SUMS}
+    keys: dict[str, list[str]] = {"train": [], "val": []}
+    line: Any
+    for name, line in zip(tars, lines.itertuples(), strict=True):
+        with tarfile.open(records / name) as tar:
+            members = tar.getmembers()
+        split, number = name.removesuffix(".tar").split("-")
+        assert (line.split, line.shard, line.records) == (split, int(number), len(members) / 2)
+        assert (line.bytes, line.sha256) == ((records / name).stat().st_size, found[name])
+        rows = table[(table["split"] == split) & (table["shard"] == int(number))]
+        places = [(member.offset_data, member.size) for member in members[::2]]
+        assert list(zip(rows["offset"], rows["size"], strict=True)) == places
+        keys[split] += [member.name.removesuffix(".jpg") for member in members[::2]]
+        labels = [member.name.removesuffix(".cls") for member in members[1::2]]
+        assert keys[split][-len(labels) :] == labels
+    assert keys == {s: [f"{n:08d}" for n in range(count)] for s, count in (("train", 36), ("val", 12))}
+
+
+def test_opening_what_is_not_there(records: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro preprocess"):
+        open_records(tmp_path, "train")
+    with pytest.raises(UserError, match="no records of the split test"):
+        open_records(records, "test")
+
+
+# --- bad pictures ---------------------------------------------------------------------------------
+
+
+def picture(seed: int) -> bytes:
+    content = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(content, "JPEG")
+    return content.getvalue()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Return two classes of six training and three validation pictures, in folders."""
+    counts = {"train": 6, "val": 3}
+    return unpack(
+        tmp_path / "raw",
+        {
+            f"{split}/{wnid}/{number}.jpg": picture(1000 * len(split) + number)
+            for split, count in counts.items()
+            for wnid in ("cat", "dog")
+            for number in range(count)
+        },
+    )
+
+
+def indexed(root: Path) -> Index:
+    return select_pictures(root, DATA, root.parent / "scans")
+
+
+def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_path: Path) -> None:
+    (folders / "train/cat/1.jpg").write_bytes(b"")
+    (folders / "train/dog/4.jpg").write_bytes(picture(0)[:-400])
+    (folders / "val/dog/0.jpg").write_bytes(b"no picture")
+    Image.new("L", (1, 60_000)).save(folders / "val/dog/1.jpg", "PNG")
+    index = indexed(folders)
+    (folders / "train/cat/2.jpg").unlink()
+    with pytest.raises(UserError, match=r"preprocess\.max_bad_fraction: 5 of 18 .*(cat|dog)/\d\.jpg: "):
+        prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=0.1)
+    assert not (tmp_path / "records").exists()
+    # The finished shards wait for a more generous knob.
+    outcome = prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=5 / 18)
+    assert outcome.counts == {"train": {"pictures": 9, "skipped": 3}, "val": {"pictures": 4, "skipped": 2}}
+    assert outcome.skipped["split"].tolist() == ["train", "train", "train", "val", "val"]
+    reasons = dict(zip(outcome.skipped["name"], outcome.skipped["reason"], strict=True))
+    expected = {
+        "cat/1.jpg": "empty file",
+        "cat/2.jpg": "No such file",
+        "dog/4.jpg": "truncated",
+        "dog/0.jpg": "cannot",
+        "dog/1.jpg": "too thin",
+    }
+    assert set(reasons) == set(expected)
+    assert all(part in reasons[name] for name, part in expected.items())
+    found = open_records(tmp_path / "records", "train")
+    assert not set(found.names) & {"cat/1.jpg", "cat/2.jpg", "dog/4.jpg"}
+    assert found.labels.tolist() == [["cat", "dog"].index(name[:3]) for name in found.names]
+    assert all(decoded(found, record).shape == (256, 256, 3) for record in range(9))
+
+
+@SHUFFLES
+def test_a_shard_of_bad_pictures_alone_does_no_harm(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str
+) -> None:
+    for number in range(1, 6):
+        (folders / f"train/cat/{number}.jpg").write_bytes(b"")
+    index = indexed(folders)
+    options: dict[str, Any] = {"shard_pictures": 1, "max_bad_fraction": 0.5, "shuffle": shuffle}
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path, folders, index, **options)
+    outcome = prepared(tmp_path, folders, index, **options)
+    assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
+    assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
+    assert outcome.counts["train"] == {"pictures": 7, "skipped": 5}
+    found = open_records(tmp_path / "records", "train")
+    assert sorted(found.names) == sorted(["cat/0.jpg", *(f"dog/{number}.jpg" for number in range(6))])
+    for record, name in enumerate(found.names):
+        square = to_square(decode((folders / "train" / name).read_bytes()))
+        assert found.stored(record).tobytes() == encode(square, 95, "4:2:0")
+
+
+@pytest.mark.parametrize(
+    ("emptied", "reason"),
+    [
+        ("train/dog/*", "class dog: no training picture is left"),
+        ("train/*/*", "no picture of the split train is left"),
+        ("val/*/*", "no picture of the split val is left"),
+    ],
+)
+def test_a_class_or_split_without_a_picture_is_refused(
+    folders: Path, tmp_path: Path, emptied: str, reason: str
+) -> None:
+    for path in folders.glob(emptied):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=reason):
+        prepared(tmp_path, folders, indexed(folders), max_bad_fraction=1.0)
+
+
+def test_what_it_needs_is_told_beforehand(
+    make: Make, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "TRIAL_PICTURES", 24)
+    monkeypatch.setattr(prepare, "make_shard", lambda shard: pytest.fail("work began"))
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=100_000))
+    with pytest.raises(UserError, match=r"data\.classes, data\.per_class"):
+        make()
+    said = capsys.readouterr().out
+    assert said.startswith("preprocess: 48 pictures need about ")
+    true = sum(path.stat().st_size for path in records.glob("*.tar")) / 1e6
+    assert float(said.split("about ")[1].split(" MB")[0]) == pytest.approx(true, rel=0.35)
+
+
+# --- stops and restarts ---------------------------------------------------------------------------
+
+
+def test_a_restart_keeps_finished_shards(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def once(shard: Any) -> int:
+        if asked:
+            raise OSError("the power went")
+        return counting(shard)
+
+    def counting(shard: Any) -> int:
+        asked.append(shard.name)
+        return shards.make_shard(shard)
+
+    monkeypatch.setattr(prepare, "make_shard", once)
+    with pytest.raises(OSError, match="the power went"):
+        make()
+    assert not (tmp_path / "records").exists()
+    (left,) = (tmp_path / "state").glob("*/*.tar")
+    written = left.stat().st_mtime_ns
+    monkeypatch.setattr(prepare, "make_shard", counting)
+    make()
+    # The first one was made once, before the stop.
+    assert f"{asked[0]}.tar" == left.name
+    assert sorted(asked) == [f"train-{n:05d}" for n in range(5)] + [f"val-{n:05d}" for n in range(2)]
+    assert (tmp_path / "records" / left.name).stat().st_mtime_ns == written
+    assert hashes(tmp_path / "records") == hashes(records)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_stop_in_the_middle_of_a_shard_leaves_nothing_that_counts(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def failing(*arguments: Any) -> bytes:
+        nonlocal calls
+        calls += 1
+        return encode(*arguments) if calls != 13 else stopped()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "encode", failing)
+        with pytest.raises(KeyboardInterrupt):
+            make()
+    make()
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+@pytest.mark.parametrize("other", ["code", "settings"])
+def test_other_code_or_settings_do_not_take_over_finished_shards(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "_deliver", stopped)
+        if other == "code":
+            patch.setattr(prepare, "sha256_of_code", lambda _: "of an older version")
+            patch.setattr(shards, "to_square", lambda _: np.zeros((256, 256, 3), np.uint8))
+        with pytest.raises(KeyboardInterrupt):
+            make(jpeg_quality=50 if other == "settings" else 95)
+    make()
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_a_run_made_twice_is_there_once(
+    raw: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scatter.plan_runs(shards.plan_shards(tmp_path, raw, index.pictures, SETTINGS))[0]
+    others = 0
+
+    def meanwhile(*arguments: Any) -> Any:
+        # The task of a stage that was killed ends while this one is at work.
+        nonlocal others
+        if not others:
+            others += 1
+            scatter.make_run(run)
+        return shards.prepare_pictures(*arguments)
+
+    monkeypatch.setattr(scatter, "prepare_pictures", meanwhile)
+    assert scatter.make_run(run) == len(run.pictures)
+    assert run.finished
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("links", [0, 3, None])
+def test_a_delivery_that_is_stopped_or_cannot_link(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int | None
+) -> None:
+    """It is stopped after so many links, or the file system has none."""
+    left = links or 0
+
+    def link(source: Path, target: Path) -> None:
+        nonlocal left
+        if links is None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        target.hardlink_to(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.ingest.prepare.os.link", link)
+        if links is None:
+            make()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                make()
+            # As DVC does before it runs a stage again.
+            shutil.rmtree(tmp_path / "records")
+    make()
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+@SHUFFLES
+@pytest.mark.parametrize("calls", [1, 8])
+def test_a_stop_anywhere_ends_with_the_same_store(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str, calls: int
+) -> None:
+    """The power goes at some write, and again a few writes later, until all is there."""
+    monkeypatch.setattr(scatter, "RUN_PICTURES", 13)
+    monkeypatch.setattr(scatter, "BUCKET_PICTURES", 16)
+    replace, left, stops = Path.replace, 0, 0
+
+    def failing(source: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        while True:
+            left = calls
+            try:
+                make(shuffle=shuffle)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+                calls += 1
+    assert stops > 0
+    assert hashes(tmp_path / "records") == hashes(records)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@SHUFFLES
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    make: Make, records: Path, tmp_path: Path, shuffle: str
+) -> None:
+    # A file may grow to 100 kB here, which a shard or the sums reach in their middle.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(UserError, match="cannot be written: File too large"):
+            make(shuffle=shuffle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not (tmp_path / "records").exists()
+    make(shuffle=shuffle)
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+def test_a_target_that_cannot_be_written(raw: Path, index: Index, tmp_path: Path) -> None:
+    machine = Machine(data_root=str(raw), progress="none", workers=1)
+    # Not even root writes there.
+    for records, state in ((tmp_path / "x", Path("/proc/x")), (Path("/proc/x"), tmp_path / "state")):
+        with threads() as pool, pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
+            prepare.prepare(index, SETTINGS, machine, records, state, pool)
+
+
+def test_a_worker_that_is_killed_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(shard: Any) -> int:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(prepare, "make_shard", dying)
+    with pytest.raises(UserError, match="ended from outside"):
+        make()
+
+
+def test_two_at_once_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "fingerprint", lambda **_: "same")
+    with (
+        sole_writer(tmp_path / "state" / "same", 1.0),
+        pytest.raises(UserError, match="held by another process"),
+    ):
+        make(timeout=0.1)
