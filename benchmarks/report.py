@@ -89,7 +89,7 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
         1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity
     )
     write_statistics(files.statistics, statistics)
-    write_json(files.rgb_pca, statistics.summary())
+    write_json(files.rgb_pca, statistics.summary().model_dump())
     stored = {"train": SplitCounts(pictures=1000, skipped=0), "val": SplitCounts(pictures=count, skipped=0)}
     ones = dict.fromkeys(("pictures", "dimensions", "queries", "neighbours", "shortlist", "code_bits"), 1)
     sizes = ("exact_megabytes", "code_megabytes", "milliseconds_exact", "milliseconds_codes")

@@ -38,6 +38,7 @@ from alexnet.ingest.shards import (
     plan_shards,
     prepare_square,
 )
+from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.index import Index, read_index
 from alexnet.store.records import shard_name, write_tables
 from alexnet.store.statistics import SUMS
@@ -60,7 +61,7 @@ class Outcome:
         skipped: one row per skipped picture: split, name, reason.
     """
 
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, SplitCounts]
     skipped: pd.DataFrame
 
 
@@ -71,7 +72,8 @@ def prepare_index(
     found = read_index(index)
     with executor(machine) as pool:
         outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
-    write_json(counts, {"layout": found.layout, "classes": len(found.classes), "splits": outcome.counts})
+    described = Counts(layout=found.layout, classes=len(found.classes), splits=outcome.counts)
+    write_json(counts, described.model_dump())
     write_table(skipped, outcome.skipped)
 
 
@@ -215,7 +217,7 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
             continue
         if stored == 0:
             raise UserError(f"no picture of the split {split} is left ({skipped} were bad)")
-        counts[split] = {"pictures": stored, "skipped": skipped}
+        counts[split] = SplitCounts(pictures=stored, skipped=skipped)
     labels = set(good["label"][good["split"] == "train"])
     for label, wnid in enumerate(index.classes["wnid"]):
         if label not in labels:

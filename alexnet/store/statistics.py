@@ -30,6 +30,23 @@ SUMS = "sums.npz"
 EXACT_IN_FLOAT32 = 65_536
 
 
+Triple = tuple[float, float, float]
+
+
+class StatisticsSummary(Written):
+    """The few numbers that people compare: the content of ``rgb_pca.json``.
+
+    `channel_means` and `standard_deviations` (of the components, largest first) are in grey levels 0 to 255,
+    `eigenvalues_unit` for pixels in [0, 1]; a row of `eigenvectors` is one component's red, green and blue.
+    """
+
+    images: Positive
+    channel_means: Triple
+    standard_deviations: Triple
+    eigenvalues_unit: Triple
+    eigenvectors: tuple[Triple, Triple, Triple]
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What the training records have in common.
@@ -50,15 +67,21 @@ class Statistics:
     eigenvalues: NDArray[np.float64]
     eigenvectors: NDArray[np.float64]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the few numbers that people compare, with their units in the names."""
-        return {
-            "images": self.images,
-            "channel_means": self.channel_means.round(4).tolist(),
-            "standard_deviations": np.sqrt(self.eigenvalues).round(4).tolist(),
-            "eigenvalues_unit": (self.eigenvalues / 255**2).round(8).tolist(),
-            "eigenvectors": self.eigenvectors.T.round(6).tolist(),
-        }
+    def summary(self) -> StatisticsSummary:
+        """Return the few numbers that people compare."""
+        first, second, third = self.eigenvectors.T
+        return StatisticsSummary(
+            images=self.images,
+            channel_means=_rounded(self.channel_means, 4),
+            standard_deviations=_rounded(np.sqrt(self.eigenvalues), 4),
+            eigenvalues_unit=_rounded(self.eigenvalues / 255**2, 8),
+            eigenvectors=(_rounded(first, 6), _rounded(second, 6), _rounded(third, 6)),
+        )
+
+
+def _rounded(values: NDArray[np.float64], digits: int) -> Triple:
+    first, second, third = values.round(digits).tolist()
+    return first, second, third
 
 
 class Sums:
@@ -166,7 +189,7 @@ def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -
     with executor(machine) as pool:
         measured = measure_statistics(records, pool, machine.progress)
     write_statistics(out, measured)
-    write_json(summary, measured.summary())
+    write_json(summary, measured.summary().model_dump())
 
 
 def measure_statistics(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
@@ -233,17 +256,3 @@ def read_statistics(path: Path) -> Statistics:
         raise UserError(f"{path}: missing; run the rgb_pca stage first (dvc repro rgb_pca)")
     with path.open("rb") as file, np.load(file) as arrays:
         return Statistics(**{**arrays, "images": int(arrays["images"])})
-
-
-class StatisticsSummary(Written):
-    """The few numbers that people compare: the content of ``rgb_pca.json``.
-
-    `channel_means` and `standard_deviations` (of the components, largest first) are in grey levels 0 to 255,
-    `eigenvalues_unit` for pixels in [0, 1]; a row of `eigenvectors` is one component's red, green and blue.
-    """
-
-    images: Positive
-    channel_means: tuple[float, float, float]
-    standard_deviations: tuple[float, float, float]
-    eigenvalues_unit: tuple[float, float, float]
-    eigenvectors: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]

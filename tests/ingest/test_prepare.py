@@ -34,6 +34,7 @@ from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.verify import find_problems
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
+from alexnet.store.counts import SplitCounts
 from alexnet.store.index import Index
 from alexnet.store.records import SHARDS, TABLE, decoded, encode, open_records, store_fingerprint
 from alexnet.store.statistics import SUMS, Sums, measure_statistics
@@ -307,7 +308,8 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     assert not (tmp_path / "records").exists()
     # The finished shards wait for a more generous knob.
     outcome = prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=5 / 18)
-    assert outcome.counts == {"train": {"pictures": 9, "skipped": 3}, "val": {"pictures": 4, "skipped": 2}}
+    counts = {split: (of.pictures, of.skipped) for split, of in outcome.counts.items()}
+    assert counts == {"train": (9, 3), "val": (4, 2)}
     assert outcome.skipped["split"].tolist() == ["train", "train", "train", "val", "val"]
     reasons = dict(zip(outcome.skipped["name"], outcome.skipped["reason"], strict=True))
     expected = {
@@ -340,7 +342,7 @@ def test_a_shard_of_bad_pictures_alone_does_no_harm(
     outcome = prepared(tmp_path, folders, index, **options)
     assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
-    assert outcome.counts["train"] == {"pictures": 7, "skipped": 5}
+    assert outcome.counts["train"] == SplitCounts(pictures=7, skipped=5)
     found = open_records(tmp_path / "records", "train")
     assert sorted(found.names) == sorted(["cat/0.jpg", *(f"dog/{number}.jpg" for number in range(6))])
     for record, name in enumerate(found.names):

@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
-from alexnet.evaluation.evaluate import Paths, evaluate_network
+from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
 from alexnet.ingest.decode import read_bytes
@@ -31,6 +31,7 @@ from alexnet.model.weights import save_network
 from alexnet.parallel.mesh import Mesh
 from alexnet.sample import generate
 from alexnet.sample.params import Sample
+from alexnet.store.counts import SplitCounts
 from alexnet.store.index import UNKNOWN, Index, write_index
 from alexnet.store.records import open_records
 
@@ -164,7 +165,7 @@ def test_predictions_without_rates(
     machine = Machine(data_root=str(official), progress="none", loader="torch", workers=1)
     with ThreadPoolExecutor(1) as pool:
         outcome = prepare(index, small, machine, tmp_path / "records", tmp_path / "s", pool)
-    assert outcome.counts["test"] == {"pictures": TESTS, "skipped": 0}
+    assert outcome.counts["test"] == SplitCounts(pictures=TESTS, skipped=0)
     assert set(open_records(tmp_path / "records", "test").labels) == {UNKNOWN}
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
 
@@ -173,21 +174,25 @@ def test_predictions_without_rates(
     network = AlexNet(read(ROOT / "params.yaml", Model).model_copy(update={"width": 0.05}), 3)
     classes = [(row["wnid"], row["words"]) for _, row in index.classes.iterrows()]
     save_network(tmp_path / "weights", network, classes)
-    paths = Paths(
+    predictions, metrics = tmp_path / "predictions", tmp_path / "metrics.json"
+    evaluate_network(
+        Mesh(),
+        torch.device("cpu"),
+        settings=Evaluate(split="test", ties="against"),
+        machine=machine,
         index=tmp_path / "index",
         records=tmp_path / "records",
         skipped=tmp_path / "skipped.csv",
         weights=tmp_path / "weights",
-        predictions=tmp_path / "predictions",
-        metrics=tmp_path / "metrics.json",
+        predictions=predictions,
+        metrics=metrics,
     )
-    evaluate_network(Mesh(), torch.device("cpu"), Evaluate(split="test", ties="against"), machine, paths)
     assert "the split test has no labels, so there are no error rates" in capsys.readouterr().out
-    assert json.loads(paths.metrics.read_text()) == {"images": TESTS, "split": "test"}
-    found = load_predictions(paths.predictions)
+    assert json.loads(metrics.read_text()) == {"images": TESTS, "split": "test"}
+    found = load_predictions(predictions)
     assert not found.labelled
     # A line a picture by number, the likeliest ID first.
-    lines = (paths.predictions / SERVER_FILE).read_text().splitlines()
+    lines = (predictions / SERVER_FILE).read_text().splitlines()
     best = dict(zip(found.names, found.ten.argmax(1), strict=True))
     expected = [index.classes["ilsvrc_id"][best[name]] for name in sorted(found.names)]
     assert [int(line.split()[0]) for line in lines] == expected

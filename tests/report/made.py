@@ -193,7 +193,7 @@ def write_results(folder: Path) -> ResultFiles:
     save_predictions(files.predictions, found)
     write_records(files.records, found)
     write_statistics(files.statistics, STATISTICS)
-    write_json(files.rgb_pca, STATISTICS.summary())
+    write_json(files.rgb_pca, STATISTICS.summary().model_dump())
     for path, model in (
         (files.retrieval, RETRIEVAL),
         (files.pages, PAGES),

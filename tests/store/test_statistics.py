@@ -91,7 +91,7 @@ def test_eigenvectors_rebuild_the_covariance(found: Statistics) -> None:
 
 
 def test_summary_has_the_named_units(found: Statistics) -> None:
-    summary = found.summary()
+    summary = found.summary().model_dump()
     assert summary["images"] == PICTURES
     deviations = np.array(summary["standard_deviations"])
     np.testing.assert_allclose(deviations**2, found.eigenvalues, rtol=1e-4)
