@@ -186,7 +186,7 @@ def differences(facts: Facts) -> str:
         ("Epochs", paper.EPOCHS, f"{len(facts.history):,}"),
         ("Batch size", paper.BATCH_SIZE, f"{run.batch_size:,}"),
         ("Columns", paper.COLUMNS, f"{run.columns}"),
-        ("Parameters", paper.PARAMETERS, f"{run.parameters:,}"),
+        ("Parameters", paper.PARAMETERS, f"{run.parameter_count:,}"),
         ("Patches averaged", "ten", "ten"),
         ("Networks averaged", "one, five or seven, as the rows say", networks),
         ("Weights evaluated", "not said", "those after the last epoch"),

@@ -58,7 +58,7 @@ def training_table(facts: Facts) -> str:
         ("Training time", f"{duration(run.seconds)} for {len(history):,} of {run.epochs:,} epochs"),
         ("Speed", f"{rate:,.0f} pictures/s (median of the epochs)"),
         ("Waiting for data", f"{percent(waiting)} of the epochs' time"),
-        ("Parameters", f"{run.parameters:,}"),
+        ("Parameters", f"{run.parameter_count:,}"),
         ("Network outputs", f"{run.class_count:,}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
     )
