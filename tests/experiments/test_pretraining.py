@@ -17,7 +17,6 @@ from alexnet.core.params import load_yaml
 from alexnet.report.page import page_as_markdown
 from alexnet.training.params import Train
 from alexnet.training.schedule import Schedule
-from alexnet.training.train import Paths
 from experiments.pretraining import page, tune
 from experiments.pretraining.arms import PARAMS, TUNED, Plan, Tuned, finetuning
 from experiments.pretraining.tune import Chosen, Tried, best_of, read_chosen
@@ -39,8 +38,9 @@ def rates_over(epochs: int, plan: Plan) -> dict[str, list[float]]:
     """Return conv1's, the middle layers' and fc8's rate in each epoch of fine-tuning at 0.01."""
     values = {**plan.scratch, **finetuning(epochs, 0.01, 0.01), "train.epochs": epochs}
     schedule = Schedule(Train.model_validate(nested(values)["train"]))
-    every = [schedule.rates(epoch) for epoch in range(1, epochs + 1)]
-    return {layer: [now.of(layer, "weight") for now in every] for layer in ("conv1", "fc7", "fc8")}
+    layers = ("conv1", "fc7", "fc8")
+    every = [schedule.rates(epoch, [f"{layer}.weight" for layer in layers]) for epoch in range(1, epochs + 1)]
+    return {layer: [now[f"{layer}.weight"] for now in every] for layer in layers}
 
 
 def test_over_54_epochs_fine_tuning_is_the_sources(plan: Plan) -> None:
@@ -192,20 +192,18 @@ def run_sweep(
 ) -> None:
     """Tune from scratch; rates above `highest` end in an error, from 0.04 on in the first epoch."""
 
-    def train(*arguments: Any) -> None:
-        settings: Train = arguments[4]
-        paths: Paths = arguments[6]
-        rate = settings.learning_rate
+    def training(mesh: object, device: object, *, train: Train, logs: Path, **others: Any) -> None:
+        rate = train.learning_rate
         errors = [0.9, 0.8 - rate, 0.7 - rate]
         if rate > highest:
             errors = errors[: rate < 0.04]
         if errors:
-            paths.logs.mkdir(parents=True)
-            pd.DataFrame({"val_top1_error": errors}).to_csv(paths.logs / "history.csv", index=False)
+            logs.mkdir(parents=True)
+            pd.DataFrame({"val_top1_error": errors}).to_csv(logs / "history.csv", index=False)
         if rate > highest:
             raise error(f"the loss is nan in epoch {len(errors) + 1}. Lower train.learning_rate.")
 
-    monkeypatch.setattr(tune, "train_network", train)
+    monkeypatch.setattr(tune, "train_network", training)
     monkeypatch.setattr(tune, "HERE", folder)
     monkeypatch.chdir(ROOT)
     machine = folder / "machine.yaml"
