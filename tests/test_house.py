@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"core"},
     "model": {"core"},
     "ingest": {"core", "store"},
-    "sample": {"core", "store", "ingest"},
+    "sample": {"core"},
     "feed": {"core", "store", "model"},
     "parallel": BELOW_PARALLEL,
     "training": BELOW_PARALLEL | {"parallel"},

@@ -13,19 +13,12 @@ from ruamel.yaml import YAML
 from alexnet.check import check
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, read_machine
-from alexnet.core.params import read
+from alexnet.core.params import flattened, read
 from alexnet.training.params import Train
 
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
 # What any reader knows, and texts that explain themselves.
 UNEXPLAINED = {"enabled", "k", "beta", "alpha", "momentum", "title"}
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -34,7 +27,7 @@ def test_profile_is_valid_and_whole(path: Path, tmp_path: Path) -> None:
     place.write_text("data_root: /data\n")
     check(path, place)
     yaml = YAML(typ="safe")
-    assert _flat(yaml.load(path.read_text())).keys() == _flat(yaml.load(FILES[0].read_text())).keys()
+    assert flattened(yaml.load(path.read_text())).keys() == flattened(yaml.load(FILES[0].read_text())).keys()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -57,7 +50,8 @@ def test_profiles_differ_where_the_recipes_do() -> None:
 def test_the_runs_on_2010_differ_from_those_on_2012_in_data_and_diary_alone(way: str) -> None:
     yaml = YAML(typ="safe")
     one, other = (
-        _flat(yaml.load((ROOT / f"profiles/imagenet-{year}-{way}.yaml").read_text())) for year in (2012, 2010)
+        flattened(yaml.load((ROOT / f"profiles/imagenet-{year}-{way}.yaml").read_text()))
+        for year in (2012, 2010)
     )
     changed = {key: other[key] for key in one if one[key] != other[key]}
     assert changed.pop("report.title") != one["report.title"]
@@ -92,17 +86,3 @@ def test_machine_example_shows_every_key_with_its_default(tmp_path: Path) -> Non
     switched_on.write_text("\n".join(f"{key}: {value}" for key, value in shown.items()))
     expected = Machine(data_root="/data/imagenet")
     assert read_machine(switched_on) == expected
-
-
-def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3")
-    path = tmp_path / "params.yaml"
-    path.write_text(text)
-    assert read(path, Train).learning_rate == 0.005
-
-
-def test_typing_error_suggests_the_key(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text().replace("batch_size:", "batchsize:"))
-    with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
-        read(path, Train)
