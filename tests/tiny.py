@@ -98,12 +98,34 @@ def write_two_colours(folder: Path, train: int, val: int) -> None:
     """Write records of two classes, reddish and bluish noise."""
     draw, tables = np.random.default_rng(1), []
     for split, count in (("train", train), ("val", val)):
-        records = []
-        for key in range(count):
-            coarse = draw.integers(0, 120, (16, 16, 3))
-            coarse[..., 0 if key % 2 == 0 else 2] += 120
-            buffer = io.BytesIO()
-            Image.fromarray(coarse.astype(np.uint8)).resize((256, 256)).save(buffer, "JPEG")
-            records.append(Record(key, buffer.getvalue(), key % 2, f"{split}-{key}"))
-        tables.append(write_shard(folder, split, 0, records))
-    write_tables(folder, pd.concat(tables))
+        coarse = draw.integers(0, 120, (count, 16, 16, 3))
+        coarse[::2, :, :, 0] += 120
+        coarse[1::2, :, :, 2] += 120
+        smooth = [Image.fromarray(each).resize((256, 256)) for each in coarse.astype(np.uint8)]
+        tables += write_shards(folder, split, [jpeg(each) for each in smooth], [n % 2 for n in range(count)])
+    write_tables(folder, pd.concat(tables, ignore_index=True))
+
+
+def write_shards(
+    folder: Path,
+    split: str,
+    contents: list[bytes],
+    labels: list[int],
+    per_shard: int = 1000,
+    encoding: str = "jpeg",
+) -> list[pd.DataFrame]:
+    """Write encoded pictures, named by split and number; return the rows that `write_tables` wants."""
+    records = [
+        Record(key=number, data=data, label=label, name=f"{split}-{number}")
+        for number, (data, label) in enumerate(zip(contents, labels, strict=True))
+    ]
+    return [
+        write_shard(folder, split, number, records[start : start + per_shard], encoding)
+        for number, start in enumerate(range(0, len(records), per_shard))
+    ]
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    return buffer.getvalue()

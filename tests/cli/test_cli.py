@@ -6,17 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
+from PIL import Image
+from tiny import PAPER, coarse_pictures
 from typer.testing import CliRunner
 
 import alexnet
 from alexnet.cli.main import app
 
-PAPER = str(ROOT / "profiles/imagenet-2012-paper.yaml")
 
-
-def test_describe_prints_the_papers_table() -> None:
-    printed = CliRunner().invoke(app, ["describe", "--params", PAPER]).stdout
+def test_describe_prints_the_papers_table_and_takes_other_classes() -> None:
+    printed = CliRunner().invoke(app, ["describe", "--params", str(PAPER)]).stdout
     rows = {line.split()[0]: line for line in printed.splitlines()}
     assert rows["conv1"].split()[-1] == "34,944"
     assert "11×11×3, 4" in rows["conv1"]
@@ -26,17 +26,13 @@ def test_describe_prints_the_papers_table() -> None:
     assert "both columns" in rows["conv3"]
     assert rows["fc6"].split()[-1] == "37,752,832"
     assert "60,965,224 parameters in all" in printed
-
-
-def test_describe_takes_another_number_of_classes() -> None:
-    printed = CliRunner().invoke(app, ["describe", "--params", PAPER, "--classes", "10"]).stdout
+    printed = CliRunner().invoke(app, ["describe", "--params", str(PAPER), "--classes", "10"]).stdout
     assert f"{60_965_224 - 990 * 4097:,} parameters" in printed
 
 
-def test_predict_prints_the_likeliest_labels(project: Project, tmp_path: Path) -> None:
-    weights = project.folder / "models/alexnet.safetensors"
-    picture = tmp_path / "picture.png"
-    _write_picture(picture)
+def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path) -> None:
+    weights, picture = reproduced.folder / "models/alexnet.safetensors", tmp_path / "picture.png"
+    Image.fromarray(coarse_pictures(1)[0, :90, :120]).save(picture)
     printed = CliRunner().invoke(app, ["predict", str(picture), "--weights", str(weights)]).stdout
     name, *guesses = printed.splitlines()
     assert name == str(picture)
@@ -47,10 +43,3 @@ def test_predict_prints_the_likeliest_labels(project: Project, tmp_path: Path) -
 
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
-
-
-def _write_picture(path: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)).save(path)
