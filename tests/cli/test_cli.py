@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import Project
 from PIL import Image
-from tiny import PAPER, coarse_pictures
+from tiny import PAPER, ROOT, coarse_pictures
 from typer.testing import CliRunner
 
 import alexnet
-from alexnet.cli.main import app
+from alexnet.cli.main import app, main
 
 
 def test_describe_prints_the_papers_table_and_takes_other_classes() -> None:
@@ -43,3 +45,9 @@ def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path
 
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
+
+
+def test_the_installed_command_is_this_one() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["alexnet"].partition(":")
+    assert getattr(importlib.import_module(module), function) is main
