@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -48,9 +49,10 @@ def main(
     turns: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "seconds"
+        work = partial(measure, width=width, batch=batch, steps=steps, result=result)
         for _ in range(rounds):
             for devices, found in turns.items():
-                on_devices(measure, (width, batch, steps, result), Machine(devices=devices), columns=2)
+                on_devices(work, Machine(devices=devices), columns=2)
                 found.append(json.loads(result.read_text()))
     gpus = torch.cuda.device_count() >= 2
     print(

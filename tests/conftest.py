@@ -115,10 +115,17 @@ def make_project(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stages of `reproduced` leave what they read: see the recorder."""
+    return tmp_path_factory.mktemp("readings")
+
+
+@pytest.fixture(scope="session")
+def reproduced(readings: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A tiny project that DVC reproduced and that is committed; tests only read it."""
     made = make_project(tmp_path_factory.mktemp("reproduced"))
-    made.repro()
+    recorder = ROOT / "tests/pipeline/recorder"
+    Project(made.folder, {"PYTHONPATH": str(recorder), "ALEXNET_RECORD": str(readings)}).repro()
     made.commit("first run")
     return made
 

@@ -292,7 +292,9 @@ def test_validation_is_of_the_centre_patch_without_dropout(undisturbed: Trainer)
     assert row.val_top5_error == 0
 
 
-def test_gradient_norms_are_root_mean_squares_of_each_layers(store: Path, tmp_path: Path) -> None:
+def test_gradient_norms_are_root_mean_squares_of_each_layers(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     still: dict[str, Any] = {"epochs": 1, "learning_rate": 0.0, "bias_learning_rate": 0.0}
     once = finished(trainer_of(store, tmp_path / "once", batch_size=PICTURES, **still))
     (row,) = once.history
@@ -316,7 +318,7 @@ def test_gradient_norms_are_root_mean_squares_of_each_layers(store: Path, tmp_pa
         each.append(norms)
         step()
 
-    trainer.optimiser.step = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(trainer.optimiser, "step", watched)
     (row,) = finished(trainer).history
     assert len(each) == STEPS
     for name, norm in row.gradient_norms.items():

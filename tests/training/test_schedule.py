@@ -103,8 +103,8 @@ def test_whether_biases_fall_too(biases_too: bool) -> None:
 
 @pytest.mark.parametrize("layer", ["conv1", "fc8"])
 def test_own_rates_are_absolute_and_0_freezes_the_biases_too(layer: str) -> None:
-    changes = [{"epoch": 2, "learning_rate": 1e-5}, {"epoch": 4, "learning_rate": 0.0}]
-    schedule, found = Schedule(settings_of(patience=1, **{layer: changes})), []
+    own: dict[str, Any] = {layer: [{"epoch": 2, "learning_rate": 1e-5}, {"epoch": 4, "learning_rate": 0.0}]}
+    schedule, found = Schedule(settings_of(patience=1, **own)), []
     for epoch in range(1, 5):
         found.append(schedule.rates(epoch, NAMES))
         schedule.observe(0.5)
