@@ -84,6 +84,7 @@ def test_parameters_are_the_papers_layer_by_layer(profile: Path, conv6: bool) ->
     model = model_of(profile, conv6=conv6)
     expected = {**PARAMETERS, **({"conv6": 590_080} if conv6 else {})}
     assert {name: layer.parameters for name, layer in by_name(model).items()} == expected
+    assert list(by_name(model))[-3:] == ["fc6", "fc7", "fc8"]
     assert sum(expected.values()) == (61_555_304 if conv6 else 60_965_224)
     with torch.device("meta"):
         network = AlexNet(model, 1000)
@@ -93,48 +94,32 @@ def test_parameters_are_the_papers_layer_by_layer(profile: Path, conv6: bool) ->
     assert {name for name, _ in network.named_parameters()} == names
 
 
-def test_conv6_stands_before_fc6() -> None:
-    assert list(by_name(model_of(conv6=True)))[5:7] == ["conv6", "fc6"]
-
-
-def test_sizes_and_neurons_are_the_papers() -> None:
-    described = by_name(model_of())
+@pytest.mark.parametrize("profile", [PAPER, SOURCE])
+def test_sizes_neurons_and_what_kernels_see_are_the_papers(profile: Path) -> None:
+    described = by_name(model_of(profile, conv6=True))
     convolutions = [layer for layer in described.values() if layer.is_convolution]
-    assert [layer.size for layer in convolutions] == [55, 27, 13, 13, 13]
-    assert [layer.pooled for layer in convolutions] == [27, 13, None, None, 6]
-    assert [layer.fan_in for layer in convolutions] == [363, 1200, 2304, 1728, 1728]
-    assert sum(layer.outputs * layer.size**2 for layer in described.values()) == 659_272
-
-
-def test_kernels_see_what_the_paper_says() -> None:
-    assert {name: layer.sees for name, layer in by_name(model_of(conv6=True)).items()} == {
-        "conv1": "image",
-        "conv2": "own column",
-        "conv3": "both columns",
-        "conv4": "own column",
-        "conv5": "own column",
-        "conv6": "both columns",
-        "fc6": "both columns",
-        "fc7": "both columns",
-        "fc8": "both columns",
-    }
+    assert [layer.size for layer in convolutions] == [55, 27, 13, 13, 13, 6]
+    assert [layer.pooled for layer in convolutions] == [27, 13, None, None, 6, None]
+    assert [layer.fan_in for layer in convolutions[:5]] == [363, 1200, 2304, 1728, 1728]
+    assert [layer.overhang for layer in convolutions] == [3, 0, 0, 0, 0, 0]
+    assert sum(layer.outputs * layer.size**2 for layer in layers(model_of(profile), 1000)) == 659_272
+    own = {"conv2", "conv4", "conv5"}
+    assert {name for name, layer in described.items() if layer.sees == "own column"} == own
+    assert {name for name, layer in described.items() if layer.sees == "image"} == {"conv1"}
 
 
 def test_one_column_halves_all_convolutions_but_conv5() -> None:
     described = by_name(model_of(columns=1))
-    widths = [layer.outputs for layer in described.values()]
-    assert widths == [48, 128, 192, 192, 256, 4096, 4096, 1000]
+    assert [layer.outputs for layer in described.values()] == [48, 128, 192, 192, 256, 4096, 4096, 1000]
     assert [layer.fan_in for layer in described.values()][1:5] == [48 * 25, 128 * 9, 192 * 9, 192 * 9]
-    assert {name: described[name].parameters for name in ("fc6", "fc7", "fc8")} == {
-        name: PARAMETERS[name] for name in ("fc6", "fc7", "fc8")
-    }
+    for name in ("fc6", "fc7", "fc8"):
+        assert described[name].parameters == PARAMETERS[name]
 
 
 def test_pools_that_do_not_overlap_keep_the_later_sizes() -> None:
     described = by_name(model_of(pooling="2/2"))
-    assert described["conv2"].pooled == 13
     assert [described[name].size for name in ("conv3", "conv4")] == [13, 13]
-    assert described["conv5"].pooled == 6
+    assert (described["conv2"].pooled, described["conv5"].pooled) == (13, 6)
     assert {name: layer.parameters for name, layer in described.items()} == PARAMETERS
 
 

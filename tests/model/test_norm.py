@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from tiny import PAPER, SOURCE, section
 from torch import Tensor
 
 from alexnet.model import norm, norm_cpu
-from alexnet.model.network import AlexNet
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
-from alexnet.model.params import Model
 
 # k, α as it multiplies the sum, β: as printed, as run (α ÷ 5), and another power than the fast one.
 CONSTANTS = [(2.0, 1e-4, 0.75), (2.0, 1e-4 / 5, 0.75), (1.0, 3e-4, 0.5), (1.5, 1e-4, 1.0)]
@@ -146,30 +141,6 @@ def test_windows_stay_in_their_column() -> None:
         gradient[:, changed] = 1
         assert not outcome(two, a, gradient)[1][:, other].any()
     assert not torch.equal(CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)(a), two(a))
-
-
-@pytest.mark.parametrize(("profile", "alpha"), [(PAPER, 1e-4), (SOURCE, 1e-4 / 5)])
-def test_the_networks_constants_are_the_recipes(profile: Path, alpha: float) -> None:
-    with torch.device("meta"):
-        network = AlexNet(section(Model, profile), 10)
-    found = network.norm
-    assert isinstance(found, CrossMapNorm)
-    assert (found.columns, found.size, found.k, found.beta) == (2, 5, 2.0, 0.75)
-    assert found.alpha == pytest.approx(alpha, rel=1e-12)
-    # At the first map the window holds 3 maps, and 5 stays what α was divided by.
-    edge = found(torch.full((1, 96, 1, 1), 100.0, dtype=torch.float64))[0, 0]
-    assert float(edge) == pytest.approx(100 / (2 + alpha * 3 * 100**2) ** 0.75, rel=1e-12)
-
-
-def test_the_sources_spatial_norm_divides_by_25_at_the_border_too() -> None:
-    with torch.device("meta"):
-        network = AlexNet(section(Model, SOURCE), 10)
-        printed = AlexNet(section(Model, PAPER), 10)
-    values = network.spatial_norm(torch.full((1, 1, 9, 9), 100.0, dtype=torch.float64))[0, 0]
-    for place, inside in (((0, 0), 9), ((0, 4), 15), ((4, 4), 25)):
-        expected = 100 / (1 + 1e-3 / 25 * inside * 100**2) ** 0.75
-        assert float(values[place]) == pytest.approx(expected, rel=1e-12)
-    assert isinstance(printed.spatial_norm, torch.nn.Identity)
 
 
 NORMS = [CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), SpatialNorm(5, 1.0, 1e-3 / 25, 0.75)]

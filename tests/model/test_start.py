@@ -105,11 +105,6 @@ def test_a_tensor_that_does_not_fit_is_named(saved: tuple[Path, AlexNet], spoil:
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_of_another_width_is_refused(saved: tuple[Path, AlexNet]) -> None:
-    with pytest.raises(UserError, match=r"conv1\.weight: found"):
-        start_from(saved[0], network_of(2, width=0.06), WNIDS)
-
-
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 something else"])
 def test_what_is_no_such_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "other.safetensors"

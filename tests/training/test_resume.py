@@ -196,23 +196,6 @@ def test_fewer_epochs_never_take_a_longer_runs_state(store: Path, tmp_path: Path
         assert_same(finished(shorter), fresh)
 
 
-def test_the_last_two_states_are_kept(store: Path, tmp_path: Path) -> None:
-    finished(trainer_of(store, tmp_path, epochs=2))
-    assert list(files(tmp_path)) == ["epoch-00002-000000000.pt", "epoch-00003-000000000.pt"]
-    stopped(store, tmp_path, 2)
-    assert list(files(tmp_path)) == ["epoch-00003-000000000.pt", "epoch-00003-000000010.pt"]
-
-
-def test_a_half_written_state_is_ignored(store: Path, tmp_path: Path, undisturbed: Trainer) -> None:
-    stopped(store, tmp_path, 2)
-    # What a process killed while writing leaves behind: further on, and cut short.
-    whole = (tmp_path / "epoch-00001-000000010.pt").read_bytes()
-    (tmp_path / "epoch-00002-000000000.pt.partial").write_bytes(whole[: len(whole) // 2])
-    again = trainer_of(store, tmp_path)
-    assert (again.epoch, again.consumed) == (1, 10)
-    assert_same(finished(again), undisturbed)
-
-
 def test_a_write_that_fails_leaves_the_states_before_it(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
