@@ -49,9 +49,9 @@ def main(
     turns: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "seconds"
+        work = partial(measure, width=width, batch=batch, steps=steps, result=result)
         for _ in range(rounds):
             for devices, found in turns.items():
-                work = partial(measure, width=width, batch=batch, steps=steps, result=result)
                 on_devices(work, Machine(devices=devices), columns=2)
                 found.append(json.loads(result.read_text()))
     gpus = torch.cuda.device_count() >= 2

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -33,13 +33,15 @@ from PIL import Image
 from torch import Tensor
 
 from alexnet.core.errors import shown_plainly
+from alexnet.core.machine import Machine
 from alexnet.core.processes import keep_freed_memory
+from alexnet.core.sizes import PATCH
 from alexnet.feed.loader import open_loader
 from alexnet.feed.order import Epoch, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.ingest.decode import decode
 from alexnet.ingest.resize import to_square
-from alexnet.model.input import PATCH, InputRule, Patches
+from alexnet.model.input import InputRule, whole_pictures
 from alexnet.parallel.device import LARGEST_OF_A_STEP
 from alexnet.store.records import Record, Records, encode, open_records, write_shard, write_tables
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
@@ -50,6 +52,7 @@ RECORDS = 2048
 # FFCV's process gets what ours and the workers of torch's get by a call.
 KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647"}
 CPU = torch.device("cpu")
+Loaders = Literal["auto", "dali", "torch"]
 AUGMENT = Augment(
     crop="random", mirror=True, colour_noise="paper", colour_noise_std=0.1, colour_noise_last_epoch=None
 )
@@ -63,9 +66,9 @@ def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Reco
     return open_records(folder, "train")
 
 
-def ours(kind: str, records: Records, rule: InputRule, pictures: int) -> Callable[[], float]:
+def ours(kind: Loaders, records: Records, rule: InputRule, pictures: int) -> Callable[[], float]:
     """Return what measures our loader and input rule."""
-    loader = open_loader(kind, records, BATCH, CPU, THREADS)
+    loader = open_loader(Machine(loader=kind, workers=THREADS), records, BATCH, CPU)
     epochs = [training_epoch(1, n, len(records), AUGMENT) for n in range(1, 2 + pictures // len(records))]
     plan: Epoch = replace(epochs[0], order=np.concatenate([epoch.order for epoch in epochs])[:pictures])
 
@@ -73,8 +76,7 @@ def ours(kind: str, records: Records, rule: InputRule, pictures: int) -> Callabl
         start = time.perf_counter()
         with torch.no_grad():
             for batch in loader.batches(plan):
-                patches = Patches(batch.pixels, batch.top, batch.left, batch.mirrored)
-                rule(patches, torch.from_numpy(batch.noise))
+                rule(batch, batch.noise)
         return pictures / (time.perf_counter() - start)
 
     return measure
@@ -224,7 +226,7 @@ def main(
             peer = Ffcv(ffcv_python(ffcv), folder)
         except OSError as error:
             print(f"without FFCV: {error}")
-        mean = rule.means(Patches(torch.empty(0), *[torch.empty(0)] * 3))
+        mean = rule.means(whole_pictures(torch.empty(0)))
         print(f"{len(files)} pictures repeated to {len(squares):,}; {THREADS} threads, batches of {BATCH}")
         print("from JPEG records:")
         contestants = {

@@ -34,7 +34,7 @@ from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.device import choose_device, memory_format
-from alexnet.training.optimiser import PrintedSGD
+from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
@@ -152,9 +152,10 @@ def printed_step(
 ) -> Step:
     """Return one update of the train stage, from conv1's input on; float32 unless told otherwise."""
     precision = precision or Precision("float32", pictures.device)
-    forward: Callable[..., Tensor] = torch.compile(network) if compiled else network
+    forward: Callable[..., Tensor] = torch.compile(network.from_inputs) if compiled else network.from_inputs
     settings = read(PROFILE, Train)
-    optimiser, rates = PrintedSGD(network, settings), Schedule(settings).rates(1)
+    optimiser = printed_optimiser(network, settings)
+    optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
     count = len(pictures.labels)
     network.train()
 
@@ -163,7 +164,7 @@ def printed_step(
         loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step(rates)
+        optimiser.step()
 
     return step
 

@@ -114,10 +114,29 @@ def make_project(folder: Path) -> Project:
     return project
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A tiny project, shared by the tests of one module, already reproduced and committed."""
-    made = make_project(tmp_path_factory.mktemp("project"))
-    made.repro()
+@pytest.fixture(scope="session")
+def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stages of `reproduced` leave what they read: see the recorder."""
+    return tmp_path_factory.mktemp("readings")
+
+
+@pytest.fixture(scope="session")
+def reproduced(readings: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project that DVC reproduced and that is committed; tests only read it."""
+    made = make_project(tmp_path_factory.mktemp("reproduced"))
+    recorder = ROOT / "tests/pipeline/recorder"
+    Project(made.folder, {"PYTHONPATH": str(recorder), "ALEXNET_RECORD": str(readings)}).repro()
     made.commit("first run")
     return made
+
+
+@pytest.fixture(scope="module")
+def project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of `reproduced` that the tests of one module may change."""
+    return copied(reproduced, tmp_path_factory.mktemp("copy"))
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """Copy a project with its results into an empty folder."""
+    shutil.copytree(project.folder, folder, symlinks=True, dirs_exist_ok=True)
+    return Project(folder)

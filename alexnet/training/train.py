@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from alexnet.core.code import sha256_of_code
@@ -24,7 +26,7 @@ from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes
 from alexnet.store.records import open_records, store_fingerprint
-from alexnet.store.statistics import read_statistics
+from alexnet.store.statistics import Statistics, read_statistics
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.measures import EpochRow
@@ -55,8 +57,7 @@ def train_network(
     """Train on a store of records; write `weights`, and ``history.csv``, curves and ``run.json`` into `logs`.
 
     Args:
-        mesh: the processes that train together, each of which calls this.
-        device: where this process computes.
+        mesh: the processes that train together, each of which calls this with its own `device`.
         index, records, statistics: what the earlier stages wrote.
         state: the folder of resumable states.
 
@@ -70,59 +71,65 @@ def train_network(
     classes = read_classes(index)
     key = fingerprint_of_training(model, augment, train, records, statistics)
     mesh.refuse_differences(parameters_code_or_records=key, epochs=train.epochs, torch=torch.__version__)
-    network = AlexNet(model, len(classes))
-    _begin(network, train, list(classes["wnid"]), mesh)
-    network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
-    keep_column(network, mesh)
-    network.to(device)
-    network.lay_out(memory_format(machine))
-    folder, finish = state / "train" / key, state / FINISH
-    with (
-        sole_writer(folder, machine.timeout_seconds) if mesh.leads else nullcontext(),
-        # One of several processes is stopped by the process that started it.
-        stop_requests(*(() if mesh.size == 1 else (signal.SIGTERM,))) as stop_asked,
-    ):
-        if mesh.leads:
-            finish.unlink(missing_ok=True)
-        history = Trainer(
-            Setting(
-                network=network,
-                training=open_replica_loader(machine, training, train.batch_size, device, mesh),
-                validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
-                labels=training.labels,
-                validation_pictures=len(validation),
-                statistics=measured,
-                train=train,
-                augment=augment,
-                checkpoints=Checkpoints(folder),
-                compile=should_compile(machine, device),
-                checkpoint_minutes=machine.checkpoint_minutes,
-                progress=machine.progress,
-                mesh=mesh,
-                stop_asked=stop_asked,
-                finish_asked=finish.exists,
-                report_epoch=Logbook(logs).write,
-            )
-        ).run()
+    network = _first_network(model, train, classes, measured, mesh)
+    network.to(device).lay_out(memory_format(machine))
+    setting = Setting(
+        network=network,
+        training=open_replica_loader(machine, training, train.batch_size, device, mesh),
+        validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
+        labels=training.labels,
+        validation_pictures=len(validation),
+        statistics=measured,
+        train=train,
+        augment=augment,
+        checkpoints=Checkpoints(state / "train" / key),
+        compile=should_compile(machine, device),
+        checkpoint_minutes=machine.checkpoint_minutes,
+        progress=machine.progress,
+        mesh=mesh,
+        report_epoch=Logbook(logs).write,
+    )
+    history = _run(setting, state / FINISH, machine.timeout_seconds)
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
     if not mesh.leads:
         return
     trained = AlexNet(model, len(classes))
     trained.load_state_dict(tensors)
-    finish.unlink(missing_ok=True)
     save_network(weights, trained, list(zip(classes["wnid"], classes["words"], strict=True)))
     loader = chosen_loader(machine.loader, training.encoding)
-    run = _described(trained, augment, train, device, mesh, loader, history, sha256_of(weights))
+    run = _described(trained, setting, device, loader, history, sha256_of(weights))
     write_json(logs / "run.json", run.model_dump())
 
 
-def _begin(network: AlexNet, train: Train, wnids: list[str], mesh: Mesh) -> None:
-    """Draw the weights, or take those of a file."""
+def _first_network(
+    model: Model, train: Train, classes: pd.DataFrame, measured: Statistics, mesh: Mesh
+) -> AlexNet:
+    """Return this process's part of the network to begin with: its weights are drawn, or those of a file."""
+    network = AlexNet(model, len(classes))
     initialise(network, train.seed)
     if train.initial_weights is not None:
-        start = start_from(Path(train.initial_weights), network, wnids)
+        start = start_from(Path(train.initial_weights), network, list(classes["wnid"]))
         if mesh.leads:
             print(f"train: {train.initial_weights}: {start}", flush=True)
+    network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
+    keep_column(network, mesh)
+    return network
+
+
+def _run(setting: Setting, finish: Path, timeout_seconds: float) -> list[EpochRow]:
+    """Train as the only writer of its states, until the end or as signals and the file `finish` say."""
+    mesh, folder = setting.mesh, setting.checkpoints.folder
+    with (
+        sole_writer(folder, timeout_seconds) if mesh.leads else nullcontext(),
+        # One of several processes is stopped by the process that started it.
+        stop_requests(*(() if mesh.size == 1 else (signal.SIGTERM,))) as stop_asked,
+    ):
+        if mesh.leads:
+            finish.unlink(missing_ok=True)
+        history = Trainer(replace(setting, stop_asked=stop_asked, finish_asked=finish.exists)).run()
+        if mesh.leads:
+            finish.unlink(missing_ok=True)
+        return history
 
 
 def fingerprint_of_training(
@@ -144,16 +151,14 @@ def fingerprint_of_training(
 
 def _described(
     network: AlexNet,
-    augment: Augment,
-    train: Train,
+    setting: Setting,
     device: torch.device,
-    mesh: Mesh,
     loader: str,
     history: list[EpochRow],
     weights: str,
 ) -> Run:
-    model = network.model
-    sections = (augment, model, train)
+    model, train, mesh = network.model, setting.train, setting.mesh
+    sections = (setting.augment, model, train)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return Run(
         recipe=_recipe(model),

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
 from documents import FILES, blocks, commands, text_of
+from PIL import Image
+from tiny import PAPER, ROOT, coarse_pictures
 from typer.testing import CliRunner
 
 import alexnet
-from alexnet.cli.main import app
-
-PAPER = str(ROOT / "profiles/imagenet-2012-paper.yaml")
+from alexnet.cli.main import app, main
 
 
-def test_describe_prints_the_papers_table() -> None:
-    printed = CliRunner().invoke(app, ["describe", "--params", PAPER]).stdout
+def test_describe_prints_the_papers_table_and_takes_other_classes() -> None:
+    printed = CliRunner().invoke(app, ["describe", "--params", str(PAPER)]).stdout
     rows = {line.split()[0]: line for line in printed.splitlines()}
     assert rows["conv1"].split()[-1] == "34,944"
     assert "11×11×3, 4" in rows["conv1"]
@@ -29,17 +31,13 @@ def test_describe_prints_the_papers_table() -> None:
     assert "both columns" in rows["conv3"]
     assert rows["fc6"].split()[-1] == "37,752,832"
     assert "60,965,224 parameters in all" in printed
-
-
-def test_describe_takes_another_number_of_classes() -> None:
-    printed = CliRunner().invoke(app, ["describe", "--params", PAPER, "--classes", "10"]).stdout
+    printed = CliRunner().invoke(app, ["describe", "--params", str(PAPER), "--classes", "10"]).stdout
     assert f"{60_965_224 - 990 * 4097:,} parameters" in printed
 
 
-def test_predict_prints_the_likeliest_labels(project: Project, tmp_path: Path) -> None:
-    weights = project.folder / "models/alexnet.safetensors"
-    picture = tmp_path / "picture.png"
-    _write_picture(picture)
+def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path) -> None:
+    weights, picture = reproduced.folder / "models/alexnet.safetensors", tmp_path / "picture.png"
+    Image.fromarray(coarse_pictures(1)[0, :90, :120]).save(picture)
     printed = CliRunner().invoke(app, ["predict", str(picture), "--weights", str(weights)]).stdout
     name, *guesses = printed.splitlines()
     assert name == str(picture)
@@ -58,7 +56,7 @@ def test_what_the_documents_show_runs(
     for name in ("data", "models", "reports", "profiles", "params.yaml"):
         (tmp_path / name).symlink_to(project.folder / name)
     shutil.copytree(project.folder / "data/predictions", tmp_path / "second")
-    _write_picture(tmp_path / "cat.jpg")
+    Image.fromarray(coarse_pictures(1)[0]).save(tmp_path / "cat.jpg")
     monkeypatch.chdir(tmp_path)
     shown = {shlex.join(command) for command in commands() if command[0] == "alexnet"}
     shown |= {command for path in FILES for command in re.findall(r"`(alexnet [a-z][^`]*)`", text_of(path))}
@@ -72,8 +70,7 @@ def test_what_the_documents_show_runs(
             exec(compile(block, path.name, "exec"), {})
 
 
-def _write_picture(path: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)).save(path)
+def test_the_installed_command_is_this_one() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["alexnet"].partition(":")
+    assert getattr(importlib.import_module(module), function) is main

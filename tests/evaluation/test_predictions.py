@@ -203,11 +203,6 @@ def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Pat
     assert load_predictions(tmp_path / "mean").metrics() == together.metrics()
 
 
-def test_an_ensemble_of_one_is_the_one() -> None:
-    one = random_predictions(4)
-    assert np.array_equal(average_predictions([one]).ten, one.ten)
-
-
 def test_predictions_of_other_pictures_are_not_averaged() -> None:
     one = random_predictions(4)
     for change, what in (

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import coarse_pictures, patches
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
-from alexnet.evaluation.patches import classify
+from alexnet.evaluation.predict import classify
 from alexnet.foreign.caffe import model_of, network_of, read_classes, read_npz
-from alexnet.model.input import Patches
-from alexnet.model.network import AlexNet
+from alexnet.model.network import layers
 from alexnet.model.weights import load_network
 
 Array = NDArray[Any]
@@ -100,11 +100,6 @@ def caffe_logits(arrays: dict[str, Array], picture: Array, top: int, left: int, 
     return logits
 
 
-def pictures(count: int) -> NDArray[np.uint8]:
-    coarse = np.random.default_rng(2).integers(0, 256, (count, 16, 16, 3), np.uint8)
-    return coarse.repeat(16, 1).repeat(16, 2)
-
-
 @pytest.fixture
 def npz(tmp_path: Path) -> Path:
     path = tmp_path / "bvlc_alexnet.npz"
@@ -117,14 +112,13 @@ PLACES = [(14, 14, False), (0, 29, True), (29, 3, False)]
 
 def test_the_network_computes_what_caffe_would(npz: Path) -> None:
     network = network_of(read_npz(npz), npz).double()
-    whole = pictures(len(PLACES))
+    whole = coarse_pictures(len(PLACES))
     cut = [
         picture[top : top + 227, left : left + 227][:, :: -1 if mirrored else 1]
         for picture, (top, left, mirrored) in zip(whole, PLACES, strict=True)
     ]
-    tops, lefts, mirrors = (torch.tensor(values) for values in zip(*PLACES, strict=True))
     with torch.no_grad():
-        found = network(network.input(Patches(torch.from_numpy(np.stack(cut)), tops, lefts, mirrors))).numpy()
+        found = network(patches(np.stack(cut), *PLACES)).numpy()
     expected = np.stack(
         [caffe_logits(arrays_of(), picture, *place) for picture, place in zip(whole, PLACES, strict=True)]
     )
@@ -134,7 +128,7 @@ def test_the_network_computes_what_caffe_would(npz: Path) -> None:
 
 def test_the_ten_patches_are_those_of_227_pixels(npz: Path) -> None:
     network = network_of(read_npz(npz), npz)
-    whole = pictures(1)
+    whole = coarse_pictures(1)
     found = classify(network, torch.from_numpy(whole)).numpy()[0]
     corners = [(0, 0), (0, 29), (29, 0), (29, 29), (14, 14)]
     logits = [
@@ -156,10 +150,11 @@ def test_blobs_of_four_dimensions_and_a_mean_of_three_numbers(npz: Path, tmp_pat
 
 
 def test_the_full_size_has_the_papers_parameters() -> None:
-    with torch.device("meta"):
-        network = AlexNet(model_of(1.0), 1000)
-    assert [layer.size for layer in network.layers if layer.is_convolution] == [55, 27, 13, 13, 13]
-    assert sum(parameter.numel() for parameter in network.parameters()) == 60_965_224
+    described = layers(model_of(1.0), 1000, 227)
+    assert [layer.size for layer in described if layer.is_convolution] == [55, 27, 13, 13, 13]
+    assert sum(layer.parameters for layer in described) == 60_965_224
+    # 227 pixels are all seen: no position reaches past the edge.
+    assert not any(layer.overhang for layer in described)
 
 
 def test_the_command_writes_what_can_be_loaded(npz: Path, tmp_path: Path) -> None:
@@ -170,7 +165,7 @@ def test_the_command_writes_what_can_be_loaded(npz: Path, tmp_path: Path) -> Non
     assert "7 classes, 227×227" in done.output
     network, classes = load_network(out)
     assert classes[3] == ("n00000003", "word 3, other")
-    picture = torch.from_numpy(pictures(1))
+    picture = torch.from_numpy(coarse_pictures(1))
     expected = classify(network_of(read_npz(npz), npz), picture)
     assert torch.equal(classify(network, picture), expected)
 

@@ -7,13 +7,14 @@ import math
 
 import pytest
 import torch
+from tiny import CPU
 from torch import Tensor
 
 from alexnet.model.dropout import Dropout, picture_keys
 
-CPU = torch.device("cpu")
 NEURONS = 2000
 GOLDEN = 0x9E3779B97F4A7C15
+FORMS = pytest.mark.parametrize("form", ["as-printed", "inverted"])
 
 
 def keys_of(seed: int = 1, step: int = 0, first: int = 0, count: int = 8) -> Tensor:
@@ -23,7 +24,10 @@ def keys_of(seed: int = 1, step: int = 0, first: int = 0, count: int = 8) -> Ten
 def mask_of(
     keys: Tensor, rate: float = 0.5, layer: int = 6, neurons: int = NEURONS, first: int = 0
 ) -> Tensor:
-    return Dropout(rate, "as-printed", layer, neurons, first).mask(keys)
+    """Return the mask of some of a layer's neurons, as a column has them."""
+    dropout = Dropout(rate, "as-printed", layer, first + neurons)
+    dropout.places = dropout.places[first:]
+    return dropout.mask(keys)
 
 
 def splitmix64(state: int) -> int:
@@ -54,38 +58,19 @@ def test_masks_are_splitmix64_bit_by_bit(rate: float) -> None:
             assert bool(mask[picture, neuron]) == ((draw >> 33) >= int(rate * 2**31))
 
 
-def test_as_printed_masks_in_training_and_halves_at_test() -> None:
-    dropout, values = Dropout(0.5, "as-printed", 6, NEURONS), torch.randn(8, NEURONS)
-    kept = dropout.train()(values, keys_of())
-    mask = dropout.mask(keys_of())
-    assert torch.equal(kept[mask], values[mask])
-    assert not kept[~mask].any()
-    assert torch.equal(dropout.eval()(values, None), values * 0.5)
-    assert torch.equal(dropout(values, keys_of()), values * 0.5)
-
-
-def test_inverted_doubles_in_training_and_leaves_the_test_alone() -> None:
-    dropout, values = Dropout(0.5, "inverted", 6, NEURONS), torch.randn(8, NEURONS)
-    kept = dropout.train()(values, keys_of())
-    mask = dropout.mask(keys_of())
-    assert torch.equal(kept[mask], 2 * values[mask])
-    assert not kept[~mask].any()
-    assert torch.equal(dropout.eval()(values, None), values)
-    assert torch.equal(mask, mask_of(keys_of()))
-
-
-@pytest.mark.parametrize("form", ["as-printed", "inverted"])
-def test_other_rates_scale_by_what_is_kept(form: str) -> None:
-    dropout, values = Dropout(0.2, form, 6, NEURONS), torch.randn(8, NEURONS)
-    mask = dropout.mask(keys_of())
+@FORMS
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_masks_in_training_and_what_scales_when(form: str, rate: float) -> None:
+    dropout, values = Dropout(rate, form, 6, NEURONS), torch.randn(8, NEURONS)
+    mask = mask_of(keys_of(), rate)
     in_training = dropout.train()(values, keys_of())
-    at_test = dropout.eval()(values, None)
-    if form == "as-printed":
-        assert torch.equal(in_training[mask], values[mask])
-        torch.testing.assert_close(at_test, values * 0.8)
-    else:
-        torch.testing.assert_close(in_training[mask], values[mask] / 0.8)
-        assert torch.equal(at_test, values)
+    # As printed: the outputs shrink at test; inverted: they grow in training.
+    grown, shrunk = (1, 1 - rate) if form == "as-printed" else (1 / (1 - rate), 1)
+    torch.testing.assert_close(in_training[mask], values[mask] * grown)
+    assert not in_training[~mask].any()
+    assert mask.all() == (rate == 0)
+    for keys in (None, keys_of()):
+        torch.testing.assert_close(dropout.eval()(values, keys), values * shrunk)
 
 
 def test_gradients_pass_where_neurons_stay() -> None:
@@ -96,7 +81,7 @@ def test_gradients_pass_where_neurons_stay() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.75])
-def test_the_share_of_dropped_neurons_is_the_rate(rate: float) -> None:
+def test_the_dropped_part_is_the_rate(rate: float) -> None:
     dropped = ~mask_of(keys_of(count=64), rate)
     deviation = math.sqrt(rate * (1 - rate) / NEURONS)
     assert abs(float(dropped.double().mean()) - rate) < 5 * deviation / 8
@@ -106,31 +91,13 @@ def test_the_share_of_dropped_neurons_is_the_rate(rate: float) -> None:
     assert float((by_neuron - rate).abs().max()) < 5.5 * math.sqrt(rate * (1 - rate) / 64)
 
 
-def test_rate_0_drops_nothing() -> None:
-    values = torch.randn(8, NEURONS)
-    for form in ("as-printed", "inverted"):
-        dropout = Dropout(0.0, form, 6, NEURONS)
-        assert torch.equal(dropout.train()(values, keys_of()), values)
-        assert torch.equal(dropout.eval()(values, None), values)
-
-
-def test_a_batch_drawn_in_parts_is_the_batch() -> None:
+def test_parts_of_a_batch_and_of_a_layer_are_the_whole() -> None:
     whole = keys_of(count=10)
     assert torch.equal(torch.cat([keys_of(first=0, count=4), keys_of(first=4, count=6)]), whole)
-    parts = [mask_of(keys_of(first=first, count=5)) for first in (0, 5)]
-    assert torch.equal(torch.cat(parts), mask_of(whole))
-
-
-def test_a_layer_drawn_in_halves_is_the_layer() -> None:
     half = NEURONS // 2
-    parts = [mask_of(keys_of(), neurons=half, first=first) for first in (0, half)]
-    assert torch.equal(torch.cat(parts, 1), mask_of(keys_of()))
-
-
-def test_masks_repeat_exactly_and_ignore_torchs_own_state() -> None:
-    first = mask_of(keys_of())
     torch.manual_seed(12345)
-    assert torch.equal(mask_of(keys_of()), first)
+    parts = [mask_of(whole, neurons=half, first=first) for first in (0, half)]
+    assert torch.equal(torch.cat(parts, 1), mask_of(whole))
 
 
 @pytest.mark.parametrize(

@@ -6,28 +6,24 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import CPU, patches
 from torch import Tensor
 
-from alexnet.model.input import InputRule, Patches
+from alexnet.model.input import Batch, InputRule, whole_pictures
 
 # Top, left, mirrored: both ends of the 33 offsets, and what tells top from left.
 PLACES = [(0, 32, False), (5, 30, True), (32, 0, True)]
+WHOLE = np.random.default_rng(1).integers(0, 256, (len(PLACES), 256, 256, 3), np.uint8)
+SHIFT = torch.tensor([[5.0, -3.0, 0.5], [0.0, 1.0, 2.0], [-7.0, 4.0, 9.0]])
 
 
-def pictures() -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (len(PLACES), 256, 256, 3), np.uint8)
-
-
-def cut(whole: NDArray[np.uint8]) -> Patches:
+def cut(whole: NDArray[np.uint8] = WHOLE) -> Batch:
     """Cut and mirror as the paper says: a patch of the picture, or its reflection."""
-    patches = []
+    found = []
     for picture, (top, left, mirrored) in zip(whole, PLACES, strict=True):
         patch = picture[top : top + 224, left : left + 224]
-        patches.append(patch[:, ::-1] if mirrored else patch)
-    tops, lefts, mirrors = zip(*PLACES, strict=True)
-    return Patches(
-        torch.from_numpy(np.stack(patches)), torch.tensor(tops), torch.tensor(lefts), torch.tensor(mirrors)
-    )
+        found.append(patch[:, ::-1] if mirrored else patch)
+    return patches(np.stack(found), *PLACES)
 
 
 def rule_of(mean: str, divisor: float = 1.0) -> InputRule:
@@ -37,8 +33,8 @@ def rule_of(mean: str, divisor: float = 1.0) -> InputRule:
     return rule
 
 
-def literal(rule: InputRule, patches: Patches, shift: Tensor | None, divisor: float) -> NDArray[np.float64]:
-    means, pixels = rule.mean_image.tolist(), patches.pixels.tolist()
+def literal(rule: InputRule, batch: Batch, shift: Tensor | None, divisor: float) -> NDArray[np.float64]:
+    means, pixels = rule.mean_image.tolist(), batch.pixels.tolist()
     shifts = [[0.0] * 3] * len(PLACES) if shift is None else shift.tolist()
     result = np.empty((len(PLACES), 3, 224, 224))
     for number, (top, left, mirrored) in enumerate(PLACES):
@@ -56,41 +52,54 @@ def literal(rule: InputRule, patches: Patches, shift: Tensor | None, divisor: fl
     return result
 
 
-@pytest.mark.parametrize("mean", ["patch", "centre", "none"])
-def test_the_mean_is_subtracted_pixel_by_pixel(mean: str) -> None:
-    rule, patches = rule_of(mean), cut(pictures())
-    found = rule(patches)
+@pytest.mark.parametrize(
+    ("mean", "divisor", "shift", "noise_divisor"),
+    [
+        ("patch", 1.0, None, 1.0),
+        ("centre", 1.0, None, 1.0),
+        ("none", 4.0, None, 2.0),
+        ("patch", 60.0, SHIFT, 1.1),
+    ],
+)
+def test_the_mean_goes_off_the_shift_comes_on_and_both_divisors_divide(
+    mean: str, divisor: float, shift: Tensor | None, noise_divisor: float
+) -> None:
+    rule, batch = rule_of(mean, divisor), cut()
+    found = rule(batch, shift, noise_divisor)
     assert found.dtype == torch.float64
     assert found.is_contiguous()
-    np.testing.assert_allclose(found.numpy(), literal(rule, patches, None, 1.0), rtol=1e-12, atol=1e-12)
-
-
-def test_shift_then_both_divisors() -> None:
-    rule, patches = rule_of("patch", 60.0), cut(pictures())
-    shift = torch.tensor([[5.0, -3.0, 0.5], [0.0, 1.0, 2.0], [-7.0, 4.0, 9.0]])
-    found = rule(patches, shift, 1.1)
-    expected = literal(rule, patches, shift, 60.0 * 1.1)
+    expected = literal(rule, batch, shift, divisor * noise_divisor)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12)
+    # What GPUs and exported graphs subtract, all pictures at once.
+    if mean != "none":
+        apart = batch.pixels.permute(0, 3, 1, 2) - rule.means(batch)
+        expected = literal(rule, batch, None, 1.0)
+        np.testing.assert_allclose(apart.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_picture_that_is_the_mean_leaves_nothing() -> None:
-    whole = np.repeat(pictures()[:1], len(PLACES), 0)
-    rule = InputRule("patch", 1.0)
-    rule.mean_image.copy_(torch.from_numpy(whole[0]).permute(2, 0, 1))
-    assert not rule(cut(whole)).any()
-    # The source's rule takes the centre of the mean wherever the patch lay, so something stays.
-    other = InputRule("centre", 1.0)
-    other.mean_image.copy_(rule.mean_image)
-    assert other(cut(whole)).flatten(1).any(1).all()
+    whole = np.repeat(WHOLE[:1], len(PLACES), 0)
+    for mean, nothing in (("patch", True), ("centre", False)):
+        rule = InputRule(mean, 1.0)
+        rule.mean_image.copy_(torch.from_numpy(whole[0]).permute(2, 0, 1))
+        # The source takes the centre of the mean wherever the patch lay, so something stays.
+        assert rule(cut(whole)).flatten(1).any(1).tolist() == [not nothing] * len(PLACES)
 
 
-def test_the_divisors_multiply_and_float32_is_kept() -> None:
-    patches = cut(pictures())
-    plain = InputRule("none", 1.0)(patches)
+def test_float32_is_kept() -> None:
+    plain = InputRule("none", 1.0)(cut())
     assert plain.dtype == torch.float32
-    assert torch.equal(plain, patches.pixels.permute(0, 3, 1, 2).float())
-    torch.testing.assert_close(InputRule("none", 4.0)(patches, None, 2.0), plain / 8)
+    assert torch.equal(plain, cut().pixels.permute(0, 3, 1, 2).float())
 
 
 def test_the_mean_image_travels_with_the_weights() -> None:
     assert set(rule_of("patch").state_dict()) == {"mean_image"}
+
+
+def test_a_batch_on_a_device_leaves_what_only_the_host_needs() -> None:
+    batch = whole_pictures(torch.from_numpy(WHOLE))
+    meta = batch.to(torch.device("meta"))
+    assert {name for name, field in meta._asdict().items() if field.device == CPU} == {"records", "noise"}
+    assert batch.records.tolist() == [0, 1, 2]
+    assert batch.labels.tolist() == [-1] * 3
+    assert not torch.cat([batch.top, batch.left, batch.mirrored, batch.noise.flatten()]).any()

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
-from torch import Tensor
+from tiny import CPU, PAPER, SOURCE, section
+from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.core.errors import UserError
-from alexnet.core.params import read
-from alexnet.model.dropout import picture_keys
+from alexnet.model.dropout import Dropout, picture_keys
 from alexnet.model.initial import initialise, standard_deviation
 from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.model.params import Model
 from alexnet.parallel.columns import keep_column
 from alexnet.parallel.mesh import Mesh
-
-PROFILES = Path(__file__).parents[2] / "profiles"
-PAPER, SOURCE = "imagenet-2012-paper.yaml", "imagenet-2012-source.yaml"
-TINY = 0.04
 
 PARAMETERS = {
     "conv1": 34_944,
@@ -45,16 +43,13 @@ NORM = {
 }
 
 
-def model_of(profile: str = PAPER, **changes: Any) -> Model:
-    return Model.model_validate({**read(PROFILES / profile, Model).model_dump(), **changes})
+def model_of(profile: Path = PAPER, **changes: Any) -> Model:
+    return section(Model, profile, **changes)
 
 
-def tiny(profile: str = PAPER, classes: int = 7, **changes: Any) -> AlexNet:
-    """A network in double precision whose signals neither vanish nor explode."""
-    he = {"width": TINY, "initial_weights": "he", "input_divisor": 60.0}
-    network = AlexNet(model_of(profile, **{**he, **changes}), classes)
-    initialise(network, 5)
-    return network.double()
+def network_of(profile: Path = PAPER, **changes: Any) -> AlexNet:
+    """A network in double precision, with the biases of its recipe."""
+    return tiny.network_of(profile, seed=5, **{"initial_biases": "paper", **changes}).double()
 
 
 def inputs_of(pictures: int, deviation: float = 1.0) -> Tensor:
@@ -73,7 +68,7 @@ def recorded(network: AlexNet, inputs: Tensor) -> dict[str, Tensor]:
 
         hooks.append(network.get_submodule(layer.name).register_forward_hook(keep))
     with torch.no_grad():
-        network.eval()(inputs)
+        network.eval().from_inputs(inputs)
     for hook in hooks:
         hook.remove()
     return outputs
@@ -83,69 +78,48 @@ def by_name(model: Model, classes: int = 1000) -> dict[str, Layer]:
     return {layer.name: layer for layer in layers(model, classes)}
 
 
-def test_parameters_are_the_papers_layer_by_layer() -> None:
-    described = {name: layer.parameters for name, layer in by_name(model_of()).items()}
-    assert described == PARAMETERS
-    assert sum(described.values()) == 60_965_224
+@pytest.mark.parametrize("conv6", [False, True])
+@pytest.mark.parametrize("profile", [PAPER, SOURCE])
+def test_parameters_are_the_papers_layer_by_layer(profile: Path, conv6: bool) -> None:
+    model = model_of(profile, conv6=conv6)
+    expected = {**PARAMETERS, **({"conv6": 590_080} if conv6 else {})}
+    assert {name: layer.parameters for name, layer in by_name(model).items()} == expected
+    assert list(by_name(model))[-3:] == ["fc6", "fc7", "fc8"]
+    assert sum(expected.values()) == (61_555_304 if conv6 else 60_965_224)
     with torch.device("meta"):
-        network = AlexNet(model_of(), 1000)
+        network = AlexNet(model, 1000)
     held = {layer.name: w.numel() + b.numel() for layer, w, b in network.layer_parameters()}
-    assert held == PARAMETERS
-    assert sum(p.numel() for p in network.parameters()) == 60_965_224
+    assert held == expected
+    names = {f"{name}.{kind}" for name in expected for kind in ("weight", "bias")}
+    assert {name for name, _ in network.named_parameters()} == names
 
 
-def test_conv6_adds_590_080_parameters() -> None:
-    layers_by_name = by_name(model_of(conv6=True))
-    assert layers_by_name["conv6"].parameters == 590_080
-    assert sum(layer.parameters for layer in layers_by_name.values()) == 61_555_304
-    assert list(layers_by_name)[5] == "conv6"
-    with torch.device("meta"):
-        network = AlexNet(model_of(conv6=True), 1000)
-    assert sum(p.numel() for p in network.parameters()) == 61_555_304
-
-
-def test_the_source_has_the_papers_layers() -> None:
-    assert layers(model_of(SOURCE), 1000) == layers(model_of(), 1000)
-
-
-def test_sizes_and_neurons_are_the_papers() -> None:
-    described = by_name(model_of())
+@pytest.mark.parametrize("profile", [PAPER, SOURCE])
+def test_sizes_neurons_and_what_kernels_see_are_the_papers(profile: Path) -> None:
+    described = by_name(model_of(profile, conv6=True))
     convolutions = [layer for layer in described.values() if layer.is_convolution]
-    assert [layer.size for layer in convolutions] == [55, 27, 13, 13, 13]
-    assert [layer.pooled for layer in convolutions] == [27, 13, None, None, 6]
-    assert [layer.fan_in for layer in convolutions] == [363, 1200, 2304, 1728, 1728]
-    assert sum(layer.outputs * layer.size**2 for layer in described.values()) == 659_272
-
-
-def test_kernels_see_what_the_paper_says() -> None:
-    assert {name: layer.sees for name, layer in by_name(model_of(conv6=True)).items()} == {
-        "conv1": "image",
-        "conv2": "own column",
-        "conv3": "both columns",
-        "conv4": "own column",
-        "conv5": "own column",
-        "conv6": "both columns",
-        "fc6": "both columns",
-        "fc7": "both columns",
-        "fc8": "both columns",
-    }
+    assert [layer.size for layer in convolutions] == [55, 27, 13, 13, 13, 6]
+    assert [layer.pooled for layer in convolutions] == [27, 13, None, None, 6, None]
+    assert [layer.fan_in for layer in convolutions[:5]] == [363, 1200, 2304, 1728, 1728]
+    assert [layer.overhang for layer in convolutions] == [3, 0, 0, 0, 0, 0]
+    assert sum(layer.outputs * layer.size**2 for layer in layers(model_of(profile), 1000)) == 659_272
+    own = {"conv2", "conv4", "conv5"}
+    assert {name for name, layer in described.items() if layer.sees == "own column"} == own
+    assert {name for name, layer in described.items() if layer.sees == "image"} == {"conv1"}
 
 
 def test_one_column_halves_all_convolutions_but_conv5() -> None:
     described = by_name(model_of(columns=1))
-    widths = [layer.outputs for layer in described.values()]
-    assert widths == [48, 128, 192, 192, 256, 4096, 4096, 1000]
+    assert [layer.outputs for layer in described.values()] == [48, 128, 192, 192, 256, 4096, 4096, 1000]
     assert [layer.fan_in for layer in described.values()][1:5] == [48 * 25, 128 * 9, 192 * 9, 192 * 9]
-    assert {name: described[name].parameters for name in ("fc6", "fc7", "fc8")} == {
-        name: PARAMETERS[name] for name in ("fc6", "fc7", "fc8")
-    }
+    for name in ("fc6", "fc7", "fc8"):
+        assert described[name].parameters == PARAMETERS[name]
 
 
 def test_pools_that_do_not_overlap_keep_the_later_sizes() -> None:
     described = by_name(model_of(pooling="2/2"))
-    assert described["conv2"].pooled == 13
     assert [described[name].size for name in ("conv3", "conv4")] == [13, 13]
-    assert described["conv5"].pooled == 6
+    assert (described["conv2"].pooled, described["conv5"].pooled) == (13, 6)
     assert {name: layer.parameters for name, layer in described.items()} == PARAMETERS
 
 
@@ -191,15 +165,13 @@ def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str
     ids=lambda changes: ",".join(f"{key}={value}" for key, value in changes.items()) or "paper",
 )
 def test_every_knob_trains(changes: dict[str, Any]) -> None:
-    network = tiny(**changes).float()
+    network = network_of(**changes).float()
     inputs = inputs_of(2).float()
     for layer, output in zip(network.layers, recorded(network, inputs).values(), strict=True):
         side = (layer.size, layer.size) if layer.is_convolution else ()
         assert output.shape == (2, layer.outputs, *side), layer.name
-    network.train()
-    loss = functional.cross_entropy(
-        network(inputs, picture_keys(1, 0, 0, 2, torch.device("cpu"))), torch.tensor([0, 5])
-    )
+    logits = network.train()(tiny.random_patches(2), picture_keys(1, 0, 0, 2, CPU))
+    loss = functional.cross_entropy(logits, torch.tensor([0, 5]))
     loss.backward()
     assert math.isfinite(loss.item())
     for name, parameter in network.named_parameters():
@@ -212,14 +184,50 @@ def test_every_knob_trains(changes: dict[str, Any]) -> None:
         assert network.conv1.weight.grad.any()
 
 
-def test_names_of_the_weights_are_those_of_the_layers() -> None:
-    names = {f"{name}.{kind}" for name in PARAMETERS for kind in ("weight", "bias")}
-    assert {name for name, _ in tiny().named_parameters()} == names
+FOLLOWED = [
+    (PAPER, {}),
+    (SOURCE, {"conv6": True, "activation": "tanh"}),
+    (SOURCE, {"leave_out": "conv5", "response_norm": {**NORM, "enabled": False}}),
+]
+
+
+@pytest.mark.parametrize(("profile", "changes"), FOLLOWED)
+def test_the_forward_follows_the_description(
+    profile: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, done = network_of(profile, **changes), list[str]()
+
+    def noting(step: str, function: Any) -> Any:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            done.append(step)
+            return function(*arguments, **options)
+
+        return noted
+
+    for step, place, name in (
+        ("activation", functional, "relu"),
+        ("activation", torch, "tanh"),
+        ("pool", functional, "max_pool2d"),
+    ):
+        monkeypatch.setattr(place, name, noting(step, getattr(place, name)))
+    modules: dict[str, nn.Module] = {"norm": network.norm, "spatial norm": network.spatial_norm}
+    modules |= {layer.name: network.get_submodule(layer.name) for layer in network.layers}
+    for step, module in modules.items():
+        monkeypatch.setattr(module, "forward", noting(step, module.forward))
+    for module in network.dropouts.values():
+        monkeypatch.setattr(module, "forward", noting("dropout", module.forward))
+    network.eval().from_inputs(inputs_of(1))
+    assert done == [step for layer in network.layers for step in (layer.name, *layer.then)]
+    # The description leads: a step less there is a step less here.
+    done.clear()
+    network.layers[-2] = replace(network.layers[-2], then=("activation",))
+    network.from_inputs(inputs_of(1))
+    assert done.count("dropout") == 1
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 54), (54, 0), (54, 54), (53, 20)])
 def test_conv1_starts_at_pixel_0_and_ends_over_3_pixels_of_zeros(place: tuple[int, int]) -> None:
-    network, inputs = tiny(), inputs_of(1)
+    network, inputs = network_of(), inputs_of(1)
     found = recorded(network, inputs)["conv1"][0, :, place[0], place[1]]
     assert recorded(network, inputs)["conv1"].shape[2:] == (55, 55)
     weight, bias = network.conv1.weight.tolist(), network.conv1.bias
@@ -259,7 +267,7 @@ def test_columns_meet_only_where_the_paper_joins_them(
     changed: str, apart: list[str], joined: list[str], column: int
 ) -> None:
     # The source's recipe has both norms in the way; neither may carry anything across.
-    network = tiny(SOURCE, conv6=True)
+    network = network_of(SOURCE, conv6=True)
     inputs = inputs_of(1)
     before = recorded(network, inputs)
     with torch.no_grad():
@@ -274,18 +282,6 @@ def test_columns_meet_only_where_the_paper_joins_them(
             assert not torch.equal(now, then), name
 
 
-@pytest.mark.parametrize("name", ["conv2", "conv4", "conv5"])
-def test_a_map_of_one_column_reaches_no_kernel_of_the_other(name: str) -> None:
-    layer = tiny().get_submodule(name)
-    assert isinstance(layer, torch.nn.Conv2d)
-    maps = torch.randn(1, layer.in_channels, 13, 13, dtype=torch.float64)
-    touched = maps.clone()
-    touched[:, layer.in_channels // 2 - 1] += 1
-    before, after = halves(layer(maps)), halves(layer(touched))
-    assert torch.equal(after[1], before[1])
-    assert not torch.equal(after[0], before[0])
-
-
 @pytest.mark.parametrize("conv6", [False, True])
 def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool) -> None:
     shapes: list[tuple[int, ...]] = []
@@ -294,10 +290,10 @@ def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool)
         shapes.append(tuple(values.shape))
         return values
 
-    network = AlexNet(model_of(width=TINY, conv6=conv6), 7, join).eval()
+    network = network_of(conv6=conv6)
+    network.join = join
     widths = {layer.name: layer.outputs for layer in network.layers}
-    with torch.no_grad():
-        network(torch.zeros(2, 3, 224, 224))
+    recorded(network, inputs_of(2))
     before_fc6 = [(2, widths["conv5"], 6, 6)] if conv6 else []
     flat = widths["conv6" if conv6 else "conv5"] * 36
     assert shapes == [
@@ -310,7 +306,7 @@ def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool)
 
 
 def test_a_norm_over_both_columns_refuses_a_device_for_each() -> None:
-    network = tiny(response_norm={**NORM, "across_columns": True})
+    network = network_of(response_norm={**NORM, "across_columns": True})
     keep_column(network, Mesh())
     with pytest.raises(UserError, match=r"across_columns: found true; .*devices: 1"):
         keep_column(network, Mesh(columns=2))
@@ -363,7 +359,8 @@ def literal_logits(network: AlexNet, inputs: Tensor, source: bool, keys: Tensor 
     columns = own("conv5", columns, 1)
     columns = tuple(relu(pool(maps)) if source else pool(relu(maps)) for maps in columns)
     hidden = torch.cat(columns, 1).flatten(1)
-    for name, dropout in (("fc6", network.dropout6), ("fc7", network.dropout7)):
+    for name, dropout in network.dropouts.items():
+        assert isinstance(dropout, Dropout)
         hidden = relu(hidden @ w[f"{name}.weight"].T + w[f"{name}.bias"])
         hidden = hidden * 0.5 if keys is None else hidden * dropout.mask(keys)
     return hidden @ w["fc8.weight"].T + w["fc8.bias"]
@@ -371,13 +368,13 @@ def literal_logits(network: AlexNet, inputs: Tensor, source: bool, keys: Tensor 
 
 @pytest.mark.parametrize("profile", [PAPER, SOURCE])
 @pytest.mark.parametrize("training", [False, True])
-def test_each_recipes_order_of_operations(profile: str, training: bool) -> None:
-    network = tiny(profile).train(training)
+def test_each_recipes_order_of_operations(profile: Path, training: bool) -> None:
+    network = network_of(profile).train(training)
     # As large as grey levels, where both norms matter.
     inputs = inputs_of(2, 60.0)
-    keys = picture_keys(1, 0, 0, 2, torch.device("cpu")) if training else None
+    keys = picture_keys(1, 0, 0, 2, CPU) if training else None
     with torch.no_grad():
-        found = network(inputs, keys)
+        found = network.from_inputs(inputs, keys)
         expected = literal_logits(network, inputs, profile == SOURCE, keys)
         other = literal_logits(network, inputs, profile == PAPER, keys)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
@@ -385,16 +382,20 @@ def test_each_recipes_order_of_operations(profile: str, training: bool) -> None:
     assert (found - other).abs().max() > 1e-3 * found.abs().max()
 
 
-def test_features_are_what_enters_fc8() -> None:
-    network, inputs = tiny().eval(), inputs_of(2)
+def test_bytes_go_through_the_input_rule_and_features_are_what_enters_fc8() -> None:
+    network, batch = network_of().eval(), tiny.random_patches(2)
+    shift = torch.tensor([[5.0, -3.0, 0.5], [0.0, 1.0, 2.0]])
     with torch.no_grad():
-        features = network.features(inputs)
+        features = network.features(batch)
         assert features.shape == (2, network.fc8.in_features)
-        assert torch.equal(network.fc8(features), network(inputs))
+        assert torch.equal(network.fc8(features), network(batch))
+        inputs = network.input(batch, shift, 1.1)
+        assert torch.equal(network(batch, None, shift, 1.1), network.from_inputs(inputs))
+        assert not torch.equal(network(batch, None, shift, 1.1), network(batch))
 
 
 def weights_of(seed: int, **changes: Any) -> dict[str, Tensor]:
-    network = AlexNet(model_of(**{"width": TINY, **changes}), 7)
+    network = AlexNet(model_of(**{"width": 0.04, **changes}), 7)
     initialise(network, seed)
     return dict(network.named_parameters())
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
-from alexnet.core.params import read
-from alexnet.model import norm as norms
-from alexnet.model.network import AlexNet
+from alexnet.model import norm, norm_cpu
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
-from alexnet.model.params import Model
-
-PROFILES = Path(__file__).parents[2] / "profiles"
 
 # k, α as it multiplies the sum, β: as printed, as run (α ÷ 5), and another power than the fast one.
 CONSTANTS = [(2.0, 1e-4, 0.75), (2.0, 1e-4 / 5, 0.75), (1.0, 3e-4, 0.5), (1.5, 1e-4, 1.0)]
@@ -24,11 +17,10 @@ SPATIAL = [(2.0, 1e-4, 0.75), (1.0, 1e-3 / 25, 0.75), (1.0, 1e-4, 1.25)]
 
 
 @pytest.fixture(autouse=True, params=["blocks", "whole"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to compute: block by block, here so small that there are many, and on whole tensors."""
-    monkeypatch.setattr(norms, "_in_blocks", lambda maps: request.param == "blocks")
-    monkeypatch.setattr(norms, "BLOCK", 40)
-    return str(request.param)
+    monkeypatch.setattr(norm, "_on_plain_cpu", lambda maps: request.param == "blocks")
+    monkeypatch.setattr(norm_cpu, "BLOCK", 40)
 
 
 def grey_levels(*shape: int, seed: int = 3) -> Tensor:
@@ -60,9 +52,9 @@ def literal(
     return outputs, slopes
 
 
-def outcome(norm: torch.nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def outcome(module: torch.nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     maps = maps.clone().requires_grad_()
-    outputs = norm(maps)
+    outputs = module(maps)
     outputs.backward(gradient)
     assert maps.grad is not None
     return outputs.detach(), maps.grad
@@ -137,70 +129,44 @@ def test_one_column_is_torchs_layer_with_n_times_alpha(size: int, beta: float) -
 
 
 def test_windows_stay_in_their_column() -> None:
-    norm, a = CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), grey_levels(1, 12, 2, 2)
+    two, a = CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), grey_levels(1, 12, 2, 2)
     alone = CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)
-    assert torch.equal(norm(a), torch.cat([alone(a[:, :6]), alone(a[:, 6:])], 1))
+    assert torch.equal(two(a), torch.cat([alone(a[:, :6]), alone(a[:, 6:])], 1))
     # The neighbours on either side of the border between the columns, maps 5 and 6.
     for changed, other in ((5, slice(6, 12)), (6, slice(0, 6))):
         touched = a.clone()
         touched[:, changed] += 100
-        assert torch.equal(norm(touched)[:, other], norm(a)[:, other])
+        assert torch.equal(two(touched)[:, other], two(a)[:, other])
         gradient = torch.zeros_like(a)
         gradient[:, changed] = 1
-        assert not outcome(norm, a, gradient)[1][:, other].any()
-    assert not torch.equal(CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)(a), norm(a))
-
-
-@pytest.mark.parametrize(
-    ("profile", "alpha"), [("imagenet-2012-paper.yaml", 1e-4), ("imagenet-2012-source.yaml", 1e-4 / 5)]
-)
-def test_the_networks_constants_are_the_recipes(profile: str, alpha: float) -> None:
-    with torch.device("meta"):
-        network = AlexNet(read(PROFILES / profile, Model), 10)
-    norm = network.norm
-    assert isinstance(norm, CrossMapNorm)
-    assert (norm.columns, norm.size, norm.k, norm.beta) == (2, 5, 2.0, 0.75)
-    assert norm.alpha == pytest.approx(alpha, rel=1e-12)
-    # At the first map the window holds 3 maps, and 5 stays what α was divided by.
-    edge = norm(torch.full((1, 96, 1, 1), 100.0, dtype=torch.float64))[0, 0]
-    assert float(edge) == pytest.approx(100 / (2 + alpha * 3 * 100**2) ** 0.75, rel=1e-12)
-
-
-def test_the_sources_spatial_norm_divides_by_25_at_the_border_too() -> None:
-    with torch.device("meta"):
-        network = AlexNet(read(PROFILES / "imagenet-2012-source.yaml", Model), 10)
-        printed = AlexNet(read(PROFILES / "imagenet-2012-paper.yaml", Model), 10)
-    values = network.spatial_norm(torch.full((1, 1, 9, 9), 100.0, dtype=torch.float64))[0, 0]
-    for place, inside in (((0, 0), 9), ((0, 4), 15), ((4, 4), 25)):
-        expected = 100 / (1 + 1e-3 / 25 * inside * 100**2) ** 0.75
-        assert float(values[place]) == pytest.approx(expected, rel=1e-12)
-    assert isinstance(printed.spatial_norm, torch.nn.Identity)
+        assert not outcome(two, a, gradient)[1][:, other].any()
+    assert not torch.equal(CrossMapNorm(1, 5, 2.0, 1e-4, 0.75)(a), two(a))
 
 
 NORMS = [CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), SpatialNorm(5, 1.0, 1e-3 / 25, 0.75)]
 
 
-@pytest.mark.parametrize("norm", NORMS, ids=["across", "inside"])
-def test_the_order_in_memory_changes_nothing_and_is_kept(norm: torch.nn.Module) -> None:
+@pytest.mark.parametrize("module", NORMS, ids=["across", "inside"])
+def test_the_order_in_memory_changes_nothing_and_is_kept(module: torch.nn.Module) -> None:
     a, gradient = grey_levels(3, 12, 5, 4), grey_levels(3, 12, 5, 4, seed=4)
-    plain = outcome(norm, a, gradient)
+    plain = outcome(module, a, gradient)
     for first, second in ((True, True), (True, False), (False, True)):
         given, above = (
             values.to(memory_format=torch.channels_last) if last else values
             for values, last in ((a, first), (gradient, second))
         )
-        found = outcome(norm, given, above)
+        found = outcome(module, given, above)
         for values, expected in zip(found, plain, strict=True):
             assert_close(values, expected)
         assert found[0].is_contiguous(memory_format=torch.channels_last if first else torch.contiguous_format)
 
 
-@pytest.mark.parametrize("norm", NORMS, ids=["across", "inside"])
-def test_half_the_bits_are_lost_in_the_numbers_not_in_the_arithmetic(norm: torch.nn.Module) -> None:
+@pytest.mark.parametrize("module", NORMS, ids=["across", "inside"])
+def test_half_the_bits_are_lost_in_the_numbers_not_in_the_arithmetic(module: torch.nn.Module) -> None:
     a = grey_levels(3, 12, 5, 4).bfloat16()
     gradient = grey_levels(3, 12, 5, 4, seed=4).bfloat16()
-    found = outcome(norm, a, gradient)
-    for values, exact in zip(found, outcome(norm, a.double(), gradient.double()), strict=True):
+    found = outcome(module, a, gradient)
+    for values, exact in zip(found, outcome(module, a.double(), gradient.double()), strict=True):
         assert values.dtype == torch.bfloat16
         # Eight bits of each result: what rounding it once costs.
         torch.testing.assert_close(values.double(), exact, rtol=2**-8, atol=1e-3)

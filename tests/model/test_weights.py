@@ -9,42 +9,32 @@ from typing import Any
 import pytest
 import safetensors
 import safetensors.torch
+import tiny
 import torch
+from tiny import SOURCE, coarse_pictures
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.core.params import read
-from alexnet.model.initial import initialise
-from alexnet.model.input import Patches
+from alexnet.model.input import whole_pictures
 from alexnet.model.network import AlexNet
-from alexnet.model.params import Model
+from alexnet.model.patches import ten_patches
 from alexnet.model.weights import load_network, save_network
 
-PROFILES = Path(__file__).parents[2] / "profiles"
 CLASSES = [("n02085620", "Chihuahua"), ("n02123045", "tabby, tabby cat"), ("n07753592", 'banana "plátano"')]
 
 
 def network_of(seed: int = 1, **changes: Any) -> AlexNet:
-    he = {"width": 0.04, "initial_weights": "he", "input_divisor": 60.0}
-    settings = read(PROFILES / "imagenet-2012-source.yaml", Model).model_dump()
-    network = AlexNet(Model.model_validate({**settings, **he, **changes}), len(CLASSES))
-    initialise(network, seed)
-    draw = torch.Generator().manual_seed(seed)
-    network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
-    return network.eval()
+    return tiny.network_of(SOURCE, len(CLASSES), seed, **changes).eval()
 
 
 @torch.no_grad()
 def logits_of(network: AlexNet) -> Tensor:
-    pixels = torch.randint(
-        0, 256, (2, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
-    )
-    corner = torch.full((2,), 16)
-    logits: Tensor = network(network.input(Patches(pixels, corner, corner, torch.tensor([False, True]))))
+    side = network.input.side
+    logits: Tensor = network(ten_patches(whole_pictures(torch.from_numpy(coarse_pictures(2))), side))
     return logits
 
 
-@pytest.mark.parametrize("changes", [{}, {"columns": 1, "conv6": True, "mean": "patch"}])
+@pytest.mark.parametrize("changes", [{}, {"columns": 1, "conv6": True, "mean": "patch", "patch": 227}])
 def test_what_is_loaded_computes_what_was_saved(tmp_path: Path, changes: dict[str, Any]) -> None:
     network = network_of(**changes)
     path = tmp_path / "deep" / "network.safetensors"
@@ -52,7 +42,7 @@ def test_what_is_loaded_computes_what_was_saved(tmp_path: Path, changes: dict[st
     loaded, classes = load_network(path)
     assert torch.equal(logits_of(loaded), logits_of(network))
     assert classes == CLASSES
-    assert loaded.model == network.model
+    assert (loaded.model, loaded.input.side) == (network.model, network.input.side)
     assert not loaded.training
     assert torch.equal(loaded.input.mean_image, network.input.mean_image)
 
@@ -77,81 +67,50 @@ def test_equal_networks_give_equal_bytes_and_others_do_not(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
 
-def missing_tensor(path: Path) -> None:
-    rewrite(path, lambda tensors: tensors.pop("conv3.bias"))
+def rewritten(change: Callable[[dict[str, Tensor]], Any]) -> Callable[[Path], None]:
+    """Return what changes the tensors of a file and keeps the rest."""
+
+    def rewrite(path: Path) -> None:
+        with safetensors.safe_open(path, "pt") as file:
+            about = file.metadata()
+        tensors = safetensors.torch.load(path.read_bytes())
+        change(tensors)
+        safetensors.torch.save_file(tensors, path, about)
+
+    return rewrite
 
 
-def misshapen_tensor(path: Path) -> None:
-    rewrite(path, lambda tensors: tensors.update({"fc7.weight": torch.zeros(3, 5)}))
+def about(text: str | None) -> Callable[[Path], None]:
+    """Return what writes a tensor and `text` as if it were the network's description."""
+    metadata = None if text is None else {"alexnet": text}
+    return lambda path: safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path, metadata)
 
 
-def another_tensor(path: Path) -> None:
-    rewrite(path, lambda tensors: tensors.update({"conv9.weight": torch.zeros(3)}))
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Tensor]], Any]) -> None:
+def three_columns(path: Path) -> None:
     with safetensors.safe_open(path, "pt") as file:
-        about = file.metadata()
-    tensors = safetensors.torch.load(path.read_bytes())
-    change(tensors)
-    safetensors.torch.save_file(tensors, path, about)
+        text = file.metadata()["alexnet"].replace('"columns": 2', '"columns": 3')
+    safetensors.torch.save_file(safetensors.torch.load(path.read_bytes()), path, {"alexnet": text})
 
 
-def no_safetensors(path: Path) -> None:
-    path.write_bytes(b"PK\x03\x04 this is something else entirely")
+SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a missing tensor": (rewritten(lambda tensors: tensors.pop("conv3.bias")), r"conv3\.bias"),
+    "a misshapen one": (rewritten(lambda tensors: tensors.update({"fc7.weight": torch.zeros(3, 5)})), "fc7"),
+    "another": (rewritten(lambda tensors: tensors.update({"conv9.weight": torch.zeros(3)})), "conv9"),
+    "no safetensors": (lambda path: path.write_bytes(b"PK\x03\x04 this is something else"), "not a network"),
+    "nothing": (lambda path: path.write_bytes(b""), "not a network"),
+    "half": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "not a network"),
+    "foreign": (about(None), "not a network"),
+    "foreign metadata": (about("not JSON"), "not a network"),
+    "impossible settings": (three_columns, "columns"),
+    "absent": (Path.unlink, "no such file; train one"),
+}
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def half(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def foreign(path: Path) -> None:
-    safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path)
-
-
-def foreign_about(path: Path) -> None:
-    safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path, {"alexnet": "not JSON"})
-
-
-def older_settings(path: Path) -> None:
-    with safetensors.safe_open(path, "pt") as file:
-        about = file.metadata()["alexnet"].replace('"columns": 2', '"columns": 3')
-    tensors = safetensors.torch.load(path.read_bytes())
-    safetensors.torch.save_file(tensors, path, {"alexnet": about})
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        missing_tensor,
-        misshapen_tensor,
-        another_tensor,
-        no_safetensors,
-        empty,
-        half,
-        foreign,
-        foreign_about,
-        older_settings,
-        Path.unlink,
-    ],
-    ids=lambda spoil: spoil.__name__,
-)
-def test_a_file_that_is_no_network_is_named(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
-    path = tmp_path / "network.safetensors"
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_file_that_is_no_network_is_named(tmp_path: Path, name: str) -> None:
+    path, (spoil, message) = tmp_path / "network.safetensors", SPOILT[name]
     save_network(path, network_of(), CLASSES)
     spoil(path)
-    with pytest.raises(UserError, match=r"network\.safetensors") as caught:
+    with pytest.raises(UserError, match=rf"network\.safetensors: .*{message}") as caught:
         load_network(path)
     assert "\n" not in str(caught.value)
-
-
-def test_the_message_names_the_tensor_that_is_missing(tmp_path: Path) -> None:
-    path = tmp_path / "network.safetensors"
-    save_network(path, network_of(), CLASSES)
-    missing_tensor(path)
-    with pytest.raises(UserError, match=r"conv3\.bias"):
-        load_network(path)

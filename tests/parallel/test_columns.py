@@ -5,7 +5,6 @@ Every world trains the same cases and leaves its results as files; the tests com
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,15 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from tiny import CPU, HE, PAPER, SOURCE, STATISTICS, random_patches, section, write_two_colours
 from torch import Tensor
 
 from alexnet.core.machine import Machine
-from alexnet.core.params import read
 from alexnet.feed.params import Augment
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
@@ -30,13 +26,11 @@ from alexnet.parallel.columns import exchanges, keep_column, part_of, whole_of
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
-from alexnet.store.records import Record, open_records, write_shard, write_tables
-from alexnet.store.statistics import Statistics
+from alexnet.store.records import open_records
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.params import Train
 from alexnet.training.trainer import Setting, Trainer
 
-ROOT = Path(__file__).parents[2]
 # Batches of 5, 5 and 1: with two pairs one of them has no picture of the last.
 PICTURES, VALIDATION, BATCH, UPDATES = 11, 7, 5, 3
 # An odd number, so that the columns' parts of fc8 differ.
@@ -47,47 +41,21 @@ CLASSES = 7
 class Case:
     """One training, told by its difference from a profile."""
 
-    profile: str
+    profile: Path
     model: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     dtype: torch.dtype = torch.float64
     classes: int = CLASSES
 
 
-HE: dict[str, Any] = {"initial_weights": "he", "initial_biases": "zero", "input_divisor": 60.0}
 CASES = {
-    "paper": Case("imagenet-2012-paper", HE),
-    "source": Case("imagenet-2012-source", HE),
-    "conv6": Case("imagenet-2012-paper", {**HE, "conv6": True}),
-    "one column": Case("imagenet-2012-paper", {**HE, "columns": 1}),
+    "paper": Case(PAPER),
+    "source": Case(SOURCE),
+    "conv6": Case(PAPER, {"conv6": True}),
+    "one column": Case(PAPER, {"columns": 1}),
     # 20 updates and more.
-    "float32": Case("imagenet-2012-paper", HE, {"epochs": 7}, torch.float32, 2),
+    "float32": Case(PAPER, {}, {"epochs": 7}, torch.float32, 2),
 }
-
-
-def store_in(folder: Path) -> None:
-    """Write records of two classes, reddish and bluish noise."""
-    draw, tables = np.random.default_rng(1), []
-    for split, pictures in (("train", PICTURES), ("val", VALIDATION)):
-        records = []
-        for key in range(pictures):
-            coarse = draw.integers(0, 120, (16, 16, 3))
-            coarse[..., 0 if key % 2 == 0 else 2] += 120
-            buffer = io.BytesIO()
-            Image.fromarray(coarse.astype(np.uint8)).resize((256, 256)).save(buffer, "JPEG")
-            records.append(Record(key % 2, f"{split}-{key}", buffer.getvalue()))
-        tables.append(write_shard(folder, split, 0, records))
-    write_tables(folder, pd.concat(tables))
-
-
-STATISTICS = Statistics(
-    images=PICTURES,
-    mean_image=np.full((3, 256, 256), 90, np.float32),
-    channel_means=np.full(3, 90.0),
-    covariance=np.diag([3000.0, 2000.0, 1000.0]),
-    eigenvalues=np.array([3000.0, 2000.0, 1000.0]),
-    eigenvectors=np.eye(3),
-)
 
 
 def trainer_of(
@@ -99,12 +67,9 @@ def trainer_of(
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> Trainer:
     """Return a trainer of `case` whose state lies in `folder` / `state`."""
-    profile = ROOT / f"profiles/{case.profile}.yaml"
-    model = {**read(profile, Model).model_dump(), "width": 0.05, **case.model}
     rates = {"learning_rate": 0.01, "bias_learning_rate": 0.01}
-    train = {**read(profile, Train).model_dump(), "epochs": 2, "batch_size": BATCH, **rates, **case.train}
-    settings = Train.model_validate(train)
-    network = AlexNet(Model.model_validate(model), case.classes)
+    settings = section(Train, case.profile, **{"epochs": 2, "batch_size": BATCH, **rates, **case.train})
+    network = AlexNet(section(Model, case.profile, width=0.05, **{**HE, **case.model}), case.classes)
     initialise(network, settings.seed)
     network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
     keep_column(network, mesh)
@@ -120,7 +85,7 @@ def trainer_of(
             validation_pictures=len(validation),
             statistics=STATISTICS,
             train=settings,
-            augment=read(profile, Augment),
+            augment=section(Augment, case.profile),
             checkpoints=Checkpoints(folder / state),
             progress="none",
             mesh=mesh,
@@ -157,12 +122,19 @@ def gradient_of(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def train_some(mesh: Mesh, device: torch.device, folder: Path) -> None:
-    """Go on with the training in `folder` for two updates."""
+def train_in_relay(mesh: Mesh, device: torch.device, folder: Path) -> None:
+    """Train on for two updates from where processes of another number stopped."""
     updates = count(1)
     relay = trainer_of(CASES["paper"], mesh, device, folder, "relay", lambda: next(updates) == 2)
     with pytest.raises(KeyboardInterrupt):
         relay.run()
+
+
+def work(mesh: Mesh, device: torch.device, folder: Path, names: list[str]) -> None:
+    """Do all that is compared, so that processes start but once."""
+    train_cases(mesh, device, folder, names)
+    if mesh.columns == 2:
+        train_in_relay(mesh, device, folder)
 
 
 TWO_COLUMNS = ["paper", "source", "conv6", "float32"]
@@ -176,11 +148,11 @@ def world_of(devices: int) -> Machine:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one, two and four processes left what they trained."""
     folder = tmp_path_factory.mktemp("worlds")
-    store_in(folder)
+    write_two_colours(folder, PICTURES, VALIDATION)
     for devices in (1, 2, 4):
-        on_devices(partial(train_cases, folder=folder, names=TWO_COLUMNS), world_of(devices), 2)
+        on_devices(partial(work, folder=folder, names=TWO_COLUMNS), world_of(devices), 2)
     for devices in (1, 3):
-        on_devices(partial(train_cases, folder=folder, names=["one column"]), world_of(devices), 1)
+        on_devices(partial(work, folder=folder, names=["one column"]), world_of(devices), 1)
     return folder
 
 
@@ -198,7 +170,8 @@ def test_float64_agrees_to_1e_10(folder: Path, devices: int, name: str) -> None:
         for parameter, value in alone[what].items():
             difference = (together[what][parameter] - value).abs().max()
             assert difference <= 1e-10 * value.abs().max(), (what, parameter)
-    # Gradients of nothing would agree as well.
+    # Without dropout they would agree more easily, and of nothing as well.
+    assert section(Model, CASES[name].profile).dropout.rate == 0.5
     assert all(value.abs().max() > 0 for value in alone["gradients"].values())
     for row, other in zip(alone["history"], together["history"], strict=True):
         for figure in ("train_loss", "val_loss"):
@@ -217,18 +190,9 @@ def test_float32_stays_close_while_the_loss_falls(folder: Path, devices: int) ->
         assert torch.linalg.norm(other - one) <= 1e-4 * torch.linalg.norm(one), name
 
 
-def test_dropout_was_on(folder: Path) -> None:
-    """Without it the worlds would agree more easily than they are asked to."""
-    network = AlexNet(read(ROOT / "profiles/imagenet-2012-paper.yaml", Model), CLASSES)
-    assert network.dropout6.rate == network.dropout7.rate == 0.5
-
-
 def test_any_number_of_processes_goes_on_from_any_others_state(folder: Path) -> None:
-    # Six updates make the two epochs.
-    for devices in (2, 4):
-        on_devices(partial(train_some, folder=folder), world_of(devices), 2)
-    alone = Mesh()
-    relay = trainer_of(CASES["paper"], alone, torch.device("cpu"), folder, "relay")
+    # Two and four processes have made four of the six updates.
+    relay = trainer_of(CASES["paper"], Mesh(), CPU, folder, "relay")
     assert (relay.epoch, relay.consumed) == (2, BATCH)
     relay.run()
     undisturbed = torch.load(folder / "1 paper.pt")["weights"]
@@ -237,8 +201,8 @@ def test_any_number_of_processes_goes_on_from_any_others_state(folder: Path) -> 
         assert difference <= 1e-10 * undisturbed[name].abs().max(), name
 
 
-def test_a_column_is_half_a_network(folder: Path) -> None:
-    network = AlexNet(read(ROOT / "profiles/imagenet-2012-paper.yaml", Model), CLASSES)
+def test_a_column_is_half_a_network() -> None:
+    network = AlexNet(section(Model, width=0.05), CLASSES)
     whole = dict(network.named_parameters())
     halves = [part_of(whole, network, Mesh(rank, columns=2)) for rank in (0, 1)]
     for name, value in whole.items():
@@ -260,12 +224,11 @@ class CountingMesh(Mesh):
 
 @pytest.mark.parametrize("conv6", [False, True])
 def test_the_bytes_that_are_told_are_those_that_are_sent(conv6: bool) -> None:
-    profile = read(ROOT / "profiles/imagenet-2012-paper.yaml", Model).model_dump()
-    model = Model.model_validate({**profile, "conv6": conv6, "width": 0.1})
+    model = section(Model, conv6=conv6, width=0.1)
     mesh = CountingMesh()
     network = AlexNet(model, CLASSES)
     keep_column(network, mesh)
-    logits = network(torch.randn(2, 3, 224, 224), torch.tensor([1, 2]))
+    logits = network(random_patches(2), torch.tensor([1, 2]))
     forward = sum(mesh.sent)
     mesh.sent.clear()
     logits.sum().backward()
@@ -276,8 +239,7 @@ def test_the_bytes_that_are_told_are_those_that_are_sent(conv6: bool) -> None:
 
 
 def test_the_papers_network_exchanges_what_its_figure_shows() -> None:
-    paper = read(ROOT / "profiles/imagenet-2012-paper.yaml", Model)
-    halves = {exchange.what: exchange.forward // 4 for exchange in exchanges(paper, 1000)[1:]}
+    halves = {exchange.what: exchange.forward // 4 for exchange in exchanges(section(Model), 1000)[1:]}
     assert halves == {
         "into conv3": 13 * 13 * 128,
         "into fc6": 6 * 6 * 128,

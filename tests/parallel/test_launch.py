@@ -68,7 +68,7 @@ def lose_the_other_in_every_exchange(mesh: Mesh) -> None:
     for exchange in (
         partial(mesh.swap, torch.ones(1), (1,)),
         learn,
-        partial(mesh.total, [1.0]),
+        partial(mesh.sum_over_replicas, [1.0]),
         partial(mesh.from_leader, 1),
         partial(mesh.to_leader, 1),
         partial(mesh.refuse_differences, parameters="this"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project, make_project, stages_run
+from conftest import Project, copied, make_project, stages_run
+from PIL import Image
 
 from alexnet.evaluation.predictions import load_predictions, save_predictions
 from alexnet.report.publishing import PAGES, list_page
@@ -33,11 +34,8 @@ def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
     assert "reports/report.html" in summary
 
 
-def test_nothing_changed_runs_index_alone(project: Project) -> None:
+def test_nothing_or_the_machine_changed_runs_index_alone(project: Project) -> None:
     assert stages_run(project.repro()) == ["index"]
-
-
-def test_machine_changes_run_nothing_more(project: Project) -> None:
     for key, value in {
         "workers": 2,
         "progress": "lines",
@@ -57,14 +55,8 @@ def test_train_changes_run_what_follows(project: Project) -> None:
     project.set("train.momentum", 0.8)
     ran = stages_run(project.repro())
     # Evaluating and retrieving do not wait for one another.
-    assert [*ran[:3], *sorted(ran[3:5]), *ran[5:]] == [
-        "check",
-        "index",
-        "train",
-        "evaluate",
-        "retrieve",
-        "report",
-    ]
+    ordered = [*ran[:3], *sorted(ran[3:5]), *ran[5:]]
+    assert ordered == ["check", "index", "train", "evaluate", "retrieve", "report"]
 
 
 def test_an_experiments_page_makes_the_report_again_and_no_experiment_runs(project: Project) -> None:
@@ -89,7 +81,6 @@ def test_other_runs_predictions_make_a_row(project: Project) -> None:
     assert "error: report.ensemble: third/about.json: no such file" in stopped
     assert "Traceback" not in stopped
     project.set("report.ensemble", [])
-    project.repro()
 
 
 def test_going_back_trains_nothing(project: Project) -> None:
@@ -97,7 +88,7 @@ def test_going_back_trains_nothing(project: Project) -> None:
     project.set("report.title", "AlexNet on the generated sample")
     output = project.repro()
     # The stage runs, finds the finished state of these numbers, and has no epoch left to train.
-    assert "train: going on in epoch 2 after 0 pictures" in output
+    assert "train: resuming in epoch 2 after 0 pictures" in output
     assert "epoch 1/1" not in output
 
 
@@ -111,37 +102,30 @@ def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:
             for number in range(count):
                 _picture(folder / f"{number}.png", number)
     (project.folder / "params.yaml").write_text((project.folder / "profiles/folder.yaml").read_text())
-    for key, value in {
-        "model.width": 0.05,
-        "train.epochs": 1,
-        "train.batch_size": 4,
-        "retrieve.steps": 20,
-        "report.figure_dpi": 50,
-    }.items():
+    tiny = {"model.width": 0.05, "train.epochs": 1, "retrieve.steps": 20, "report.figure_dpi": 50}
+    for key, value in {**tiny, "train.batch_size": 4}.items():
         project.set(key, value)
     project.set("data_root", str(raw), "machine.yaml")
     project.repro()
     assert json.loads((project.folder / "reports/data.json").read_text())["layout"] == "folders"
     _picture(raw / "train" / "cat" / "new.png", 9)
-    assert stages_run(project.repro())[:3] == ["index", "preprocess", "rgb_pca"]
+    assert stages_run(project.repro("rgb_pca")) == ["index", "preprocess", "rgb_pca"]
     counts = json.loads((project.folder / "reports/data.json").read_text())
     assert counts["splits"]["train"]["pictures"] == 9
 
 
 def _picture(path: Path, seed: int) -> None:
-    from PIL import Image
-
     pixels = np.random.default_rng(seed).integers(0, 255, (40, 50, 3), np.uint8)
     Image.fromarray(pixels).save(path)
 
 
-def test_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
+def test_stopped_training_goes_on_to_the_same_weights(reproduced: Project, tmp_path: Path) -> None:
+    project = copied(reproduced, tmp_path)
     project.set("train.epochs", 20)
     project.set("loader", "torch", "machine.yaml")
+    project.run("rm", "-rf", ".state", "models")
     weights = project.folder / "models/alexnet.safetensors"
     command = [sys.executable, "-m", "stages.train"]
-    project.repro("rgb_pca")
 
     running = subprocess.Popen(
         command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -156,7 +140,7 @@ def test_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert "stopped in epoch" in output
     assert "Traceback" not in output
     assert not weights.exists()
-    assert "going on in epoch" in project.run(*command).stdout
+    assert "resuming in epoch" in project.run(*command).stdout
     resumed = weights.read_bytes()
 
     project.run("rm", "-rf", ".state", "models")
@@ -165,10 +149,10 @@ def test_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
-def test_killed_dvc_leaves_no_stage_behind(shell: str, tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
+def test_killed_dvc_leaves_no_stage_behind(shell: str, reproduced: Project, tmp_path: Path) -> None:
+    project = copied(reproduced, tmp_path)
     project.set("train.epochs", 10_000)
-    project.repro("rgb_pca")
+    project.run("rm", "-rf", ".state")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     # DVC runs commands by $SHELL; dash, unlike bash, stays in memory as the stage's parent.
     environment = {**os.environ, "PATH": path, "SHELL": shell}

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import Project
 from PIL import Image
 from reference import literal_calibration_error, literally_wrong
+from tiny import CPU
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
+from alexnet.core.files import sha256_of
 from alexnet.core.machine import Machine
+from alexnet.core.params import load_parameters
 from alexnet.evaluation.calibration import BINS
-from alexnet.evaluation.evaluate import Paths, evaluate_network
+from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
+from alexnet.model.weights import load_network
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import read_classes, read_index, write_index
 from alexnet.store.records import decoded, open_records
+from alexnet.training.results import Run
 
-CPU = torch.device("cpu")
 
-
-def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
-    found = load_predictions(project.folder / "data/predictions")
-    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    records = open_records(project.folder / "data/records", "val")
+def test_error_rates_are_what_the_reference_counts(reproduced: Project) -> None:
+    found = load_predictions(reproduced.folder / "data/predictions")
+    metrics = json.loads((reproduced.folder / "reports/metrics.json").read_text())
+    records = open_records(reproduced.folder / "data/records", "val")
     assert found.names.tolist() == records.names.tolist()
     assert found.labels.tolist() == records.labels.tolist()
     for suffix, scores in (("", found.ten), ("_one_patch", found.one)):
@@ -43,18 +46,23 @@ def test_error_rates_are_what_the_reference_counts(project: Project) -> None:
     assert metrics["loss"] == pytest.approx(-np.log(found.ten[range(12), found.labels]).mean(), rel=1e-12)
     calibration = literal_calibration_error(np.array(found.ten), found.labels, BINS)
     assert metrics["calibration_error"] == pytest.approx(calibration, rel=1e-9)
-    server = (project.folder / "data/predictions" / SERVER_FILE).read_text().splitlines()
+    server = (reproduced.folder / "data/predictions" / SERVER_FILE).read_text().splitlines()
     assert len(server) == 12
-    classes = read_classes(project.folder / "data/index")
+    classes = read_classes(reproduced.folder / "data/index")
     assert sorted(classes["ilsvrc_id"]) == [1, 2, 3]
     by_name = dict(zip(sorted(found.names), server, strict=True))
     for name, scores in zip(found.names, found.ten, strict=True):
         assert by_name[name] == " ".join(str(classes["ilsvrc_id"][label]) for label in np.argsort(-scores))
 
 
-def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> None:
-    folder, metrics = project.folder, tmp_path / "metrics.json"
-    paths = Paths(
+def test_what_cannot_be_evaluated_is_told(reproduced: Project, tmp_path: Path) -> None:
+    folder, metrics = reproduced.folder, tmp_path / "metrics.json"
+    evaluate = partial(
+        evaluate_network,
+        Mesh(),
+        CPU,
+        settings=Evaluate(split="val", ties="against"),
+        machine=Machine(progress="none"),
         index=folder / "data/index",
         records=folder / "data/records",
         skipped=folder / "reports/skipped.csv",
@@ -62,30 +70,25 @@ def test_what_cannot_be_evaluated_is_told(project: Project, tmp_path: Path) -> N
         predictions=tmp_path / "predictions",
         metrics=metrics,
     )
-    machine, settings = Machine(progress="none"), Evaluate(split="val", ties="against")
     with pytest.raises(UserError, match="no records of the split test"):
-        evaluate_network(Mesh(), CPU, Evaluate(split="test", ties="against"), machine, paths)
+        evaluate(settings=Evaluate(split="test", ties="against"))
     (tmp_path / "weights").write_bytes(b"none")
     with pytest.raises(UserError, match="not a network"):
-        evaluate_network(Mesh(), CPU, settings, machine, replace(paths, weights=tmp_path / "weights"))
-    index = read_index(paths.index)
+        evaluate(weights=tmp_path / "weights")
+    index = read_index(folder / "data/index")
     renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
     write_index(tmp_path / "index", replace(index, classes=renamed))
     with pytest.raises(UserError, match="trained for 3 classes"):
-        evaluate_network(Mesh(), CPU, settings, machine, replace(paths, index=tmp_path / "index"))
+        evaluate(index=tmp_path / "index")
     assert not metrics.exists()
 
 
-def test_a_training_picture_is_its_own_nearest_neighbour(project: Project, tmp_path: Path) -> None:
-    records = open_records(project.folder / "data/records", "train")
+def test_a_training_picture_is_its_own_nearest_neighbour(reproduced: Project, tmp_path: Path) -> None:
+    records = open_records(reproduced.folder / "data/records", "train")
     picture = tmp_path / "picture.png"
     Image.fromarray(decoded(records, 5)).save(picture)
-    options = [
-        "--weights",
-        str(project.folder / "models/alexnet.safetensors"),
-        "--library",
-        str(project.folder / "data/retrieval"),
-    ]
+    weights, library = reproduced.folder / "models/alexnet.safetensors", reproduced.folder / "data/retrieval"
+    options = ["--weights", str(weights), "--library", str(library)]
     for way in ([], ["--by-code"]):
         done = CliRunner().invoke(app, ["neighbors", str(picture), "--count", "3", *way, *options])
         name, *lines = done.stdout.splitlines()
@@ -98,21 +101,33 @@ def test_a_training_picture_is_its_own_nearest_neighbour(project: Project, tmp_p
         assert distances == sorted(distances)
 
 
-def test_retrieval_is_measured_on_the_evaluated_split(project: Project) -> None:
-    told = json.loads((project.folder / "reports/retrieval.json").read_text())
+def test_retrieval_is_measured_on_the_evaluated_split(reproduced: Project) -> None:
+    told = json.loads((reproduced.folder / "reports/retrieval.json").read_text())
     assert (told["pictures"], told["queries"], told["neighbours"]) == (24, 12, 6)
     assert [row["candidates"] for row in told["candidates"]] == [6, 12]
     for row in told["candidates"]:
         assert row["candidates"] / 24 <= row["learned"] <= 1
     assert len(told["examples"]) == 6
-    features = np.load(project.folder / "data/retrieval/features.npy")
+    features = np.load(reproduced.folder / "data/retrieval/features.npy")
     for example in told["examples"]:
         assert len(set(example["nearest"])) == 6
         assert max(example["nearest"]) < len(features) == 24
 
 
-def test_the_report_stands_on_the_run(project: Project) -> None:
-    reports = project.folder / "reports"
+def test_the_run_is_described_as_it_was(reproduced: Project) -> None:
+    folder = reproduced.folder
+    run = Run.model_validate_json((folder / "reports/training/run.json").read_text())
+    params = load_parameters(folder / "params.yaml")
+    assert run.parameters == {key: params[key] for key in ("augment", "model", "train")}
+    assert run.weights == sha256_of(folder / "models/alexnet.safetensors")
+    assert (run.loader, run.devices[:3], run.epochs, run.class_count) == ("dali", "1 ×", 1, 3)
+    network, _ = load_network(folder / "models/alexnet.safetensors")
+    assert run.parameter_count == sum(parameter.numel() for parameter in network.parameters())
+    assert load_predictions(folder / "data/predictions").weights == run.weights
+
+
+def test_the_report_stands_on_the_run(reproduced: Project) -> None:
+    reports = reproduced.folder / "reports"
     errors = pd.read_csv(reports / "per_class.csv")
     metrics = json.loads((reports / "metrics.json").read_text())
     assert errors["images"].tolist() == [4, 4, 4]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import CPU
 
 from alexnet.core.errors import UserError
 from alexnet.retrieval.codes import load_encoder, save_encoder, train_encoder
@@ -15,8 +16,7 @@ from alexnet.retrieval.library import FEATURES, Library, load_library, save_libr
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import by_code, nearest, pack, recall
 
-SETTINGS = Retrieve(code_bits=16, steps=150, batch_size=32, queries=10, seed=1)
-CPU = torch.device("cpu")
+SETTINGS = Retrieve(code_bits=16, steps=5, batch_size=32, queries=10, seed=1)
 
 
 def clustered(count: int = 400, dimensions: int = 60) -> NDArray[np.float32]:
@@ -30,26 +30,26 @@ def test_learned_codes_find_more_than_untrained_ones() -> None:
     features = clustered()
     exact = nearest(features, features[:40], 6).records
     found = {}
-    for steps in (1, 150):
+    for steps in (1, 60):
         encoder = train_encoder(features, SETTINGS.model_copy(update={"steps": steps}), CPU)
         packed = encoder.codes(features)
         found[steps] = recall(exact, by_code(packed, packed[:40], 30))
     chance = 30 / 400
-    assert found[150] > found[1] > chance
-    assert found[150] > 0.5
+    assert found[60] > found[1] > chance
+    assert found[60] > 0.5
 
 
 def test_equal_seeds_give_equal_codes() -> None:
-    features, few = clustered(), SETTINGS.model_copy(update={"steps": 5})
-    first, again = (train_encoder(features, few, CPU).codes(features) for _ in range(2))
+    features = clustered()
+    first, again = (train_encoder(features, SETTINGS, CPU).codes(features) for _ in range(2))
     assert np.array_equal(first, again)
-    other = train_encoder(features, few.model_copy(update={"seed": 2}), CPU).codes(features)
+    other = train_encoder(features, SETTINGS.model_copy(update={"seed": 2}), CPU).codes(features)
     assert not np.array_equal(first, other)
 
 
 def test_codes_are_the_signs_of_the_encoder(tmp_path: Path) -> None:
     features = clustered()
-    encoder = train_encoder(features, SETTINGS.model_copy(update={"steps": 5}), CPU)
+    encoder = train_encoder(features, SETTINGS, CPU)
     inputs = (torch.from_numpy(features) - encoder.mean) / encoder.scale
     with torch.no_grad():
         expected = pack((encoder.encoder(inputs) > 0).numpy())

@@ -1,12 +1,20 @@
-"""Put on PYTHONPATH by a test: logs every file of the project that a Python process opens or imports."""
+"""Put on PYTHONPATH by a fixture: notes what each stage of a project opens, imports and reads.
+
+Below the folder ALEXNET_RECORD, ``STAGE.files`` names files of the project and ``STAGE.params`` sections.
+"""
 
 import atexit
 import os
 import sys
 
-_LOG = os.environ.get("ALEXNET_RECORD_FILES")
+_FOLDER = os.environ.get("ALEXNET_RECORD")
 _ROOT = os.getcwd() + os.sep
 _seen: set[str] = set()
+# A stage's worker processes find its name where the stage left it.
+_stage = os.environ.get("ALEXNET_RECORD_STAGE")
+for _word in sys.orig_argv:
+    if _word.startswith("stages."):
+        _stage = _word.removeprefix("stages.")
 
 
 def _note(event: str, arguments: tuple[object, ...]) -> None:
@@ -22,11 +30,12 @@ def _write() -> None:
         path = getattr(module, "__file__", None)
         if path and path.startswith(_ROOT):
             _seen.add(path)
-    if _LOG:
-        with open(_LOG, "a", encoding="utf-8") as file:
-            file.writelines(f"{path[len(_ROOT) :]}\n" for path in sorted(_seen))
+    with open(f"{_FOLDER}/{_stage}.files", "a", encoding="utf-8") as file:
+        file.writelines(f"{path[len(_ROOT) :]}\n" for path in sorted(_seen))
 
 
-if _LOG:
+if _FOLDER and _stage:
+    os.environ["ALEXNET_RECORD_STAGE"] = _stage
+    os.environ["ALEXNET_RECORD_PARAMS"] = f"{_FOLDER}/{_stage}.params"
     sys.addaudithook(_note)
     atexit.register(_write)

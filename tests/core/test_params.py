@@ -1,0 +1,99 @@
+"""Parameters from a file and what is laid over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import ROOT
+
+from alexnet.core.errors import UserError
+from alexnet.core.params import flattened, load_parameters, read
+from alexnet.model.params import Model
+from alexnet.training.params import Train
+
+FILE = str(ROOT / "params.yaml")
+RUNS = """\
+runs:
+  narrow: {model.width: 0.25, model.response_norm.size: 3}
+  usual: null
+  number: 3
+  strange: {model.depth: 9}
+"""
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> str:
+    path = tmp_path / "runs.yaml"
+    path.write_text(RUNS)
+    return str(path)
+
+
+def test_each_source_replaces_values_of_those_before(runs: str) -> None:
+    model = read([FILE, f"{runs}:runs.narrow", "model.width=0.125", f"{runs}:runs.usual"], Model)
+    expected = read(FILE, Model).model_dump()
+    expected["response_norm"]["size"] = 3
+    assert model.model_dump() == {**expected, "width": 0.125}
+
+
+def test_values_are_written_as_in_yaml() -> None:
+    sources = [
+        FILE,
+        "train.seed=7",
+        "train.initial_weights=a.safetensors",
+        "train.schedule.drop_epochs=[2, 5]",
+    ]
+    train = read([*sources, "train.learning_rate=1e-4"], Train)
+    assert (train.seed, train.initial_weights, train.learning_rate) == (7, "a.safetensors", 1e-4)
+    assert train.schedule.drop_epochs == [2, 5]
+    assert read([*sources, "train.initial_weights=null"], Train).initial_weights is None
+
+
+def test_a_group_can_be_replaced_whole() -> None:
+    assert load_parameters([FILE, "evaluate={split: test}"])["evaluate"] == {"split": "test"}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("model.widht=1", r"model\.widht=1: model\.widht: unknown key; allowed: the keys of .*params\.yaml"),
+        ("model.width.x=1", r"model\.width\.x: unknown key"),
+        ("modle.width=1", r"modle\.width: unknown key"),
+        ("RUNS:runs.strange", r"runs\.strange: model\.depth: unknown key"),
+        ("RUNS:runs.absent", r"runs\.yaml: runs\.absent: missing; needed is a mapping"),
+        ("RUNS:runs.number.more", r"runs\.yaml: runs\.number\.more: missing"),
+        ("RUNS:runs.number", r"runs\.yaml: runs\.number: found 3; allowed: dotted keys with values"),
+        ("nowhere.yaml:runs", r"nowhere\.yaml: no such file"),
+        (
+            "model.width",
+            r"--params: found model\.width after the first file; allowed: FILE:KEY.*or KEY=VALUE",
+        ),
+        (
+            "model.width=wide",
+            r"params\.yaml \+ model\.width=wide: model\.width: found wide; allowed: a number",
+        ),
+    ],
+)
+def test_an_overlay_that_does_not_fit_is_named(runs: str, overlay: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read([FILE, overlay.replace("RUNS", runs)], Model)
+    assert "\n" not in str(caught.value)
+
+
+def test_flattened_parameters_are_an_overlay() -> None:
+    nested: dict[str, Any] = {"a": {"b": 1, "c": {"d": [2]}, "e": {}}, "f": None}
+    assert flattened(nested) == {"a.b": 1, "a.c.d": [2], "a.e": {}, "f": None}
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(Path(FILE).read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3"))
+    assert read(path, Train).learning_rate == 0.005
+
+
+def test_a_misspelt_key_is_met_with_the_right_one(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(Path(FILE).read_text().replace("batch_size:", "batchsize:"))
+    with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
+        read(path, Train)

@@ -1,0 +1,103 @@
+"""The house rules: data flows one way, no circles among modules, and functions that fit on a page."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+LONGEST = 60
+# What each folder of alexnet/ may import beside itself.
+BELOW_PARALLEL = {"core", "store", "model", "feed"}
+TASKS = {"training", "evaluation", "retrieval"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": set(),
+    "store": {"core"},
+    "model": {"core"},
+    "ingest": {"core", "store"},
+    "sample": {"core"},
+    "feed": {"core", "store", "model"},
+    "parallel": BELOW_PARALLEL,
+    "training": BELOW_PARALLEL | {"parallel"},
+    "evaluation": BELOW_PARALLEL | {"parallel"},
+    "retrieval": BELOW_PARALLEL | {"parallel", "evaluation"},
+    "foreign": {"core", "model"},
+}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "alexnet").rglob("*.py"))
+}
+
+
+@cache
+def imports(module: str) -> set[str]:
+    """Return the modules that `module` imports at run time, anywhere in it."""
+    found = set()
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    # What only a type checker sees is no import.
+    unseen = {
+        inner
+        for node in nodes
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in nodes:
+        if node in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{module}: a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in MODULES else node.module)
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {module: {name for name in imports(module) if name in MODULES} for module in MODULES}
+    assert sum(len(imported) for imported in graph.values()) > len(MODULES)
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") > 0])
+def test_data_flows_one_way(module: str) -> None:
+    folder = module.split(".")[1]
+    others = {name.split(".")[1] for name in imports(module) if name.startswith("alexnet.")} - {folder}
+    if folder == "report":
+        assert "cli" not in others
+    elif folder in MAY_IMPORT:
+        assert others <= MAY_IMPORT[folder]
+    assert not {name for name in imports(module) if name.split(".")[0] in ("stages", "experiments")}
+
+
+def test_every_folder_has_a_rule() -> None:
+    folders = {path.parent.name for path in (ROOT / "alexnet").glob("*/__init__.py")}
+    assert folders == {*MAY_IMPORT, "report", "cli"}
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("folder", ["alexnet", "stages", "experiments"])
+def test_no_function_is_longer_than_a_page(folder: str) -> None:
+    too_long, seen = [], 0
+    for path in _files(folder):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                seen += 1
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > LONGEST:
+                    too_long.append(f"{path.relative_to(ROOT)}: {node.name}: {length} lines")
+    assert seen
+    assert not too_long

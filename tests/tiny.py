@@ -1,0 +1,131 @@
+"""Small networks, pictures and records that many tests share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from alexnet.core.params import Section, read
+from alexnet.feed.order import Epoch
+from alexnet.model.initial import initialise
+from alexnet.model.input import Batch, whole_pictures
+from alexnet.model.network import AlexNet
+from alexnet.model.params import Model
+from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.store.statistics import Statistics
+
+ROOT = Path(__file__).parents[1]
+PAPER, SOURCE = (ROOT / f"profiles/imagenet-2012-{recipe}.yaml" for recipe in ("paper", "source"))
+CPU = torch.device("cpu")
+# With these a narrow network's signal neither fades nor explodes.
+HE: dict[str, Any] = {"initial_weights": "he", "initial_biases": "zero", "input_divisor": 60.0}
+
+S = TypeVar("S", bound=Section)
+
+
+def section(kind: type[S], profile: Path = PAPER, **changes: Any) -> S:
+    """Return a section of a profile with some of its keys changed."""
+    return kind.model_validate({**read(profile, kind).model_dump(), **changes})
+
+
+def network_of(
+    profile: Path = PAPER, classes: int = 7, seed: int = 1, patch: int = 224, **changes: Any
+) -> AlexNet:
+    """Return a narrow network that tells pictures apart, with a mean image that is not flat."""
+    model = section(Model, profile, **{"width": 0.04, **HE, **changes})
+    network = AlexNet(model, classes, patch)
+    initialise(network, seed)
+    draw = torch.Generator().manual_seed(seed)
+    network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
+    return network
+
+
+def coarse_pictures(count: int, squares: int = 16) -> NDArray[np.uint8]:
+    """Return uint8 (count, 256, 256, 3) whose patches at different places differ in more than noise."""
+    side = 256 // squares
+    coarse = np.random.default_rng(5).integers(0, 256, (count, squares, squares, 3), np.uint8)
+    return coarse.repeat(side, 1).repeat(side, 2)
+
+
+def patches(pixels: NDArray[np.uint8] | Tensor, *places: tuple[int, int, bool]) -> Batch:
+    """Return patches of (top, left, mirrored) `places`, or of the centre, as a loader gives them."""
+    whole = torch.as_tensor(pixels)
+    corners = places or [(16, 16, False)] * len(whole)
+    top, left, mirrored = (torch.tensor(each) for each in zip(*corners, strict=True))
+    return whole_pictures(whole)._replace(top=top, left=left, mirrored=mirrored)
+
+
+def random_patches(count: int) -> Batch:
+    """Return centre patches of noise."""
+    draw = np.random.default_rng(11)
+    return patches(draw.integers(0, 256, (count, 224, 224, 3), np.uint8))
+
+
+class InMemory:
+    """A loader of whole pictures that are held in memory."""
+
+    def __init__(self, pixels: NDArray[np.uint8], batch_size: int = 2) -> None:
+        self.pixels, self.batch_size = torch.from_numpy(pixels), batch_size
+        self.asked: list[int] = []
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        for start in range(first, len(epoch.order), self.batch_size):
+            chosen = epoch.order[start : start + self.batch_size]
+            self.asked.extend(chosen.tolist())
+            yield whole_pictures(self.pixels[chosen])._replace(records=torch.from_numpy(chosen))
+
+
+STATISTICS = Statistics(
+    images=12,
+    mean_image=np.full((3, 256, 256), 90, np.float32),
+    channel_means=np.full(3, 90.0),
+    covariance=np.diag([3000.0, 2000.0, 1000.0]),
+    eigenvalues=np.array([3000.0, 2000.0, 1000.0]),
+    eigenvectors=np.eye(3),
+)
+
+
+def write_two_colours(folder: Path, train: int, val: int) -> None:
+    """Write records of two classes, reddish and bluish noise."""
+    draw, tables = np.random.default_rng(1), []
+    for split, count in (("train", train), ("val", val)):
+        coarse = draw.integers(0, 120, (count, 16, 16, 3))
+        coarse[::2, :, :, 0] += 120
+        coarse[1::2, :, :, 2] += 120
+        smooth = [Image.fromarray(each).resize((256, 256)) for each in coarse.astype(np.uint8)]
+        tables += write_shards(folder, split, [jpeg(each) for each in smooth], [n % 2 for n in range(count)])
+    write_tables(folder, pd.concat(tables, ignore_index=True))
+
+
+def write_shards(
+    folder: Path,
+    split: str,
+    contents: list[bytes],
+    labels: list[int],
+    per_shard: int = 1000,
+    encoding: str = "jpeg",
+) -> list[pd.DataFrame]:
+    """Write encoded pictures, named by split and number; return the rows that `write_tables` wants."""
+    records = [
+        Record(label, f"{split}-{number}", data)
+        for number, (data, label) in enumerate(zip(contents, labels, strict=True))
+    ]
+    return [
+        write_shard(folder, split, number, records[start : start + per_shard], encoding)
+        for number, start in enumerate(range(0, len(records), per_shard))
+    ]
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    return buffer.getvalue()
