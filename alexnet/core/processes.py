@@ -91,7 +91,14 @@ def executor(machine: Machine) -> Iterator[Executor]:
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
         ) as pool:
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                # Nobody wants the rest of their work, and a pool may wait for ever for a worker that was
+                # being sent some when the interruption came.
+                for worker in multiprocessing.active_children():
+                    worker.kill()
+                raise
         return
     try:
         from distributed import Client

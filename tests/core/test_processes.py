@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from alexnet.core.machine import Machine
+from alexnet.core.processes import executor
 
 # What a stage does first; its parent is process 1, whose session is or is not its own.
 ENTRY = """
@@ -47,3 +52,14 @@ def test_a_stage_ends_with_its_parent() -> None:
             return
         subprocess.run(["sleep", "0.1"], check=True)
     raise AssertionError("the child is still there")
+
+
+def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), executor(Machine(workers=1)) as pool:
+        assert pool.submit(abs, -1).result() == 1
+        # Longer than this test may take.
+        pool.submit(time.sleep, 600)
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 300
+    assert not multiprocessing.active_children()
