@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,7 @@ from alexnet.evaluation.predictions import Predictions, merge_parts, save_predic
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import Classes, load_network
 from alexnet.parallel.mesh import Mesh
-from alexnet.store.index import UNKNOWN, Index, read_index
+from alexnet.store.index import UNKNOWN, Index, differences, read_index
 from alexnet.store.records import Records, open_records
 
 # Ten times as many patches pass through the network at once; on a CPU more would not fit its caches.
@@ -51,7 +50,7 @@ def evaluate_network(
     """
     listed, pictures = read_index(index), open_records(records, settings.split)
     table = pd.read_csv(skipped, dtype=str, keep_default_na=False)
-    left_out = tuple(table["name"][table["split"] == settings.split])
+    left_out = table[table["split"] == settings.split]
     check_whole(pictures, listed, settings.split, left_out, records)
     network, classes = load_network(weights)
     check_classes(classes, listed.classes, weights)
@@ -73,7 +72,7 @@ def evaluate_network(
         settings.split,
         tuple(classes),
         ilsvrc_ids(listed.classes),
-        left_out,
+        tuple(left_out["name"]),
         sha256_of(weights),
     )
     save_predictions(predictions, result)
@@ -86,27 +85,19 @@ def evaluate_network(
         )
 
 
-def check_whole(records: Records, index: Index, split: str, left_out: Sequence[str], place: Path) -> None:
-    """Check that `records` holds each picture of the index's `split` once, but for those `left_out`.
+def check_whole(records: Records, index: Index, split: str, skipped: pd.DataFrame, place: Path) -> None:
+    """Check that `records` holds each picture of the index's `split` once, except those `skipped`.
 
     Raises:
-        UserError: one is missing, twice there, unknown to the index or labelled otherwise.
+        UserError: one is missing, stored twice, unknown to the index or labelled otherwise, or only some
+            pictures have a label.
     """
-    expected = index.pictures[index.pictures["split"] == split].set_index("name")["label"]
-    found = pd.Series(records.labels, index=pd.Index(records.names))
-    remedy = "Run `dvc repro preprocess` to make the records again."
-    twice = found.index[found.index.duplicated()]
-    if len(twice):
-        raise UserError(f"{place}: {twice[0]} of {split} is there twice. {remedy}")
-    missing = expected.index.difference(found.index).difference(left_out)
-    strange = found.index.difference(expected.index)
-    if len(missing) or len(strange):
-        what = f"{missing[0]} is missing" if len(missing) else f"{strange[0]} is not in the index"
-        count = len(missing) + len(strange)
-        raise UserError(f"{place}: {what} ({count} such pictures of {split}). {remedy}")
-    other = found.index[found.to_numpy() != expected.loc[found.index].to_numpy()]
-    if len(other):
-        raise UserError(f"{place}: {other[0]} has another label than in the index. {remedy}")
+    pictures = index.pictures[index.pictures["split"] == split]
+    stored = pd.DataFrame({"split": split, "name": records.names, "label": records.labels})
+    wrong = list(differences(Index(pictures, index.classes, index.layout), stored, skipped))
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UserError(f"{place}: {wrong[0]}{more}. Run `dvc repro preprocess` to make the records again.")
     known = records.labels != UNKNOWN
     if known.any() != known.all():
         raise UserError(f"{place}: {int((~known).sum())} pictures of {split} have no label, the others have")

@@ -12,7 +12,7 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
 from alexnet.core.progress import Progress, Style
-from alexnet.store.index import Index
+from alexnet.store.index import Index, differences
 from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, shard_name
 from alexnet.store.statistics import SUMS, sums_of
 
@@ -37,7 +37,7 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
             lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
             found += _shard_problems(records / f"{shard_name(split, number)}.tar", rows, lines)
             progress.advance(len(rows))
-    found += _against_index(table, index, skipped)
+    found += differences(index, table, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))
     return found
 
@@ -85,22 +85,3 @@ def _sums_problems(records: Path, there: int) -> Iterator[str]:
         yield f"{SUMS}: sums of {sums.images:,} training pictures, but {there:,} are there"
     elif sums is not None and not sums.possible():
         yield f"{SUMS}: no {there:,} pictures add up to this; the sums have changed"
-
-
-def _against_index(table: pd.DataFrame, index: Index, skipped: pd.DataFrame) -> Iterator[str]:
-    key = ["split", "name"]
-    twice = table[table.duplicated(key)]
-    for row in twice[key].itertuples(index=False):
-        yield f"{row.split} {row.name}: stored twice"
-    expected = index.pictures[[*key, "label"]].merge(skipped[key].assign(skipped=True), on=key, how="left")
-    both = expected.merge(
-        table[[*key, "label"]], on=key, how="outer", suffixes=("", "_stored"), indicator=True
-    )
-    gone = (both["_merge"] == "left_only") & both["skipped"].isna()
-    for row in both[gone].itertuples():
-        yield f"{row.split} {row.name}: in the index, but neither stored nor skipped"
-    for row in both[both["_merge"] == "right_only"].itertuples():
-        yield f"{row.split} {row.name}: stored, but not in the index"
-    there = both[both["_merge"] == "both"]
-    for row in there[there["label"] != there["label_stored"]].itertuples():
-        yield f"{row.split} {row.name}: labelled {row.label_stored:.0f}, in the index {row.label:.0f}"

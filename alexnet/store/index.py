@@ -22,6 +22,7 @@ size     int64   how many they are, as they lie there
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,3 +81,27 @@ def _existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
     return path
+
+
+def differences(index: Index, stored: pd.DataFrame, left_out: pd.DataFrame) -> Iterator[str]:
+    """Yield a line for each way in which the store does not hold every picture of `index` once.
+
+    Args:
+        stored: split, name and label of each record.
+        left_out: split and name of the pictures that could not be read.
+    """
+    key = ["split", "name"]
+    for row in stored[stored.duplicated(key)].itertuples(index=False):
+        yield f"{row.split} {row.name}: stored twice"
+    expected = index.pictures[[*key, "label"]].merge(left_out[key].assign(left_out=True), on=key, how="left")
+    both = expected.merge(
+        stored[[*key, "label"]], on=key, how="outer", suffixes=("", "_stored"), indicator=True
+    )
+    gone = (both["_merge"] == "left_only") & both["left_out"].isna()
+    for row in both[gone].itertuples():
+        yield f"{row.split} {row.name}: in the index, but neither stored nor skipped"
+    for row in both[both["_merge"] == "right_only"].itertuples():
+        yield f"{row.split} {row.name}: stored, but not in the index"
+    there = both[both["_merge"] == "both"]
+    for row in there[there["label"] != there["label_stored"]].itertuples():
+        yield f"{row.split} {row.name}: labelled {row.label_stored:.0f}, in the index {row.label:.0f}"

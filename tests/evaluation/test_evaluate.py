@@ -28,37 +28,41 @@ def records_of(names: list[str], labels: list[int]) -> Records:
     return Records(np.array(labels), np.array(names, object), "jpeg", [], nothing, nothing, nothing)
 
 
+def skipped(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"split": "val", "name": [*names]}, dtype=object)
+
+
 INDEX = index_of([("train", "t", 0), ("val", "a", 0), ("val", "b", 1), ("val", "c", 1)])
 
 
 def test_every_picture_but_the_skipped_must_be_there() -> None:
-    check_whole(records_of(["c", "a", "b"], [1, 0, 1]), INDEX, "val", [], PLACE)
-    check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", ["b"], PLACE)
-    with pytest.raises(UserError, match=r"b is missing \(1 such pictures of val\)"):
-        check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", [], PLACE)
+    check_whole(records_of(["c", "a", "b"], [1, 0, 1]), INDEX, "val", skipped(), PLACE)
+    check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", skipped("b"), PLACE)
+    with pytest.raises(UserError, match="val b: in the index, but neither stored nor skipped"):
+        check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", skipped(), PLACE)
 
 
 @pytest.mark.parametrize(
     ("names", "labels", "message"),
     [
-        (["a", "b", "c", "a"], [0, 1, 1, 0], "a of val is there twice"),
-        (["a", "b", "c", "t"], [0, 1, 1, 0], "t is not in the index"),
-        (["a", "b", "c"], [0, 0, 1], "b has another label"),
+        (["a", "b", "c", "a"], [0, 1, 1, 0], "val a: stored twice"),
+        (["a", "b", "c", "t"], [0, 1, 1, 0], "val t: stored, but not in the index"),
+        (["a", "b", "c"], [0, 0, 1], "val b: labelled 0, in the index 1"),
     ],
 )
 def test_records_that_are_not_the_indexs_are_refused(
     names: list[str], labels: list[int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        check_whole(records_of(names, labels), INDEX, "val", [], PLACE)
+        check_whole(records_of(names, labels), INDEX, "val", skipped(), PLACE)
 
 
 def test_a_split_is_labelled_or_not() -> None:
     index = index_of([("test", "a", -1), ("test", "b", -1)])
-    check_whole(records_of(["b", "a"], [-1, -1]), index, "test", [], PLACE)
+    check_whole(records_of(["b", "a"], [-1, -1]), index, "test", skipped(), PLACE)
     half = index_of([("test", "a", -1), ("test", "b", 1)])
     with pytest.raises(UserError, match="1 pictures of test have no label"):
-        check_whole(records_of(["a", "b"], [-1, 1]), half, "test", [], PLACE)
+        check_whole(records_of(["a", "b"], [-1, 1]), half, "test", skipped(), PLACE)
 
 
 def test_a_split_without_pictures_is_told_before_any_work() -> None:
