@@ -4,8 +4,6 @@
 >>> network.predict(["cat.jpg"])
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path) -> Classifier:
+def load(path: str | Path) -> "Classifier":
     """Return the trained network in the safetensors file at `path`, ready to classify pictures.
 
     Raises:

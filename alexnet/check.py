@@ -1,7 +1,5 @@
 """All sections at once: what `check` refuses before any stage runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.errors import UserError

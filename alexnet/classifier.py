@@ -1,11 +1,9 @@
 """A trained network as people use it: picture files in, likeliest labels out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -40,7 +38,7 @@ class Classifier:
     classes: Classes
 
     @classmethod
-    def load(cls, path: Path) -> Classifier:
+    def load(cls, path: Path) -> Self:
         """Read a file that the train stage wrote; see `alexnet.model.weights.load`."""
         return cls(*load_network(path))
 

@@ -6,8 +6,6 @@ On this machine's GPUs where there are two, on its cores otherwise: one process 
 half of them each. Both take the same step of the train stage, from conv1's input on, in turns.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import tempfile

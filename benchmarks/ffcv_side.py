@@ -6,8 +6,6 @@ FOLDER holds ``pictures.npy``, uint8 (pictures, 256, 256, 3). Says ``ready`` whe
 written and all is compiled; then for every line ``jpeg`` or ``raw`` and a number of pictures the rate.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

@@ -11,8 +11,6 @@ FFCV is built once into an environment of its own (.state/ffcv); that takes Debi
 libturbojpeg0-dev and pkg-config. Where it can't be built this says so and goes on without.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import statistics

@@ -7,8 +7,6 @@ as JPEG of quality 95, on one core, in turns of a few pictures over several roun
 in memory, timed in seconds of the processor.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import tempfile

@@ -4,8 +4,6 @@
 what the project promises: 2 minutes and 4 GB on two cores.
 """
 
-from __future__ import annotations
-
 import resource
 import tempfile
 import time

@@ -6,8 +6,6 @@ The pictures are repeated to the size asked for. The index is of made tars in th
 with as many members as ILSVRC-2012, each of a hundred bytes.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import multiprocessing

@@ -10,8 +10,6 @@ same queries, and their answers are compared. For ImageNet's 1.2 million × 4096
     python -m benchmarks.search --pictures 1200000 --dimensions 4096 --rounds 1 --folder /some/disk
 """
 
-from __future__ import annotations
-
 import importlib
 import re
 import shutil

@@ -11,8 +11,6 @@ than; and the one-tower network of torchvision (Krizhevsky 2014: no norm, no col
 torch's dropout and SGD.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import statistics
 import time

@@ -8,8 +8,6 @@ them (the page) runs alone. A second call goes on where the first was stopped. I
 need nothing of each other: ablations and ensemble.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Validate every key of the parameters and of machine.yaml before anything runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

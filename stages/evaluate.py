@@ -1,7 +1,5 @@
 """Measure the error rates of the trained network with ten patches and with one."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

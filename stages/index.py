@@ -1,7 +1,5 @@
 """List every raw picture: where its bytes lie and which class it shows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.machine import read_machine

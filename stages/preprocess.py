@@ -1,7 +1,5 @@
 """Turn the raw pictures into 256×256 records in tar shards."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.machine import read_machine

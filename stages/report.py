@@ -1,7 +1,5 @@
 """Write the report: our error rates beside the paper's, figures, and how it came to be."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

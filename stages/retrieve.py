@@ -1,7 +1,5 @@
 """Make the training pictures searchable by fc7's activations, and measure the short codes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.machine import read_machine

@@ -1,7 +1,5 @@
 """Measure the mean image and the principal components of RGB over the training records."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.machine import read_machine

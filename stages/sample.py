@@ -1,7 +1,5 @@
 """Generate the sample, a small data set in the layout of the official ILSVRC-2012 files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alexnet.core.machine import read_machine

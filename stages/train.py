@@ -1,7 +1,5 @@
 """Train the network, resuming where an earlier run of the same numbers stopped."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A tiny copy of the project in which the real `dvc` runs the real stages."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

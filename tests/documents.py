@@ -1,7 +1,5 @@
 """The project's Markdown files, taken apart for the tests."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

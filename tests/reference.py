@@ -1,7 +1,5 @@
 """Error rates in plain NumPy and Python, written without a look at the package."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

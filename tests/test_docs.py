@@ -1,7 +1,5 @@
 """What the Markdown files name exists, and the commands that they show are known."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shutil

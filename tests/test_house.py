@@ -1,7 +1,5 @@
 """The house rules: data flows one way, no circles among modules, and functions that fit on a page."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from graphlib import CycleError, TopologicalSorter

@@ -1,7 +1,5 @@
 """Small networks, pictures and records that many tests share."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Look after the records: check them, and see what training sees."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

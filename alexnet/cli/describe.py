@@ -1,7 +1,5 @@
 """Describe the network that a parameter file asks for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +40,7 @@ def describe(
         _describe_exchanges(model, classes)
 
 
-def _describe_exchanges(model: Model, classes: int) -> None:
+def _describe_exchanges(model: "Model", classes: int) -> None:
     from alexnet.parallel.columns import exchanges
 
     print("\nWith a column on each of two devices, each sends the other, in bytes a picture:")

@@ -1,7 +1,5 @@
 """Average what several networks said of the same pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Take over Caffe's bvlc_alexnet."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

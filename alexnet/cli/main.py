@@ -1,7 +1,5 @@
 """The command `alexnet`; each subcommand has a file of its own in `alexnet/cli/`."""
 
-from __future__ import annotations
-
 import typer
 
 from alexnet.cli import data

@@ -1,7 +1,5 @@
 """Find the training pictures that a network finds most like some picture files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

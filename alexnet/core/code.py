@@ -1,7 +1,5 @@
 """Which code a stage runs, as its pipeline file declares it."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

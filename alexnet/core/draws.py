@@ -6,8 +6,6 @@ an experiment. NumPy's Philox (Salmon et al. 2011, "Parallel Random Numbers: As 
 serves everything drawn on the host.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -4,8 +4,6 @@ Kept beside the other state and not among the stages' results, which must not di
 machine was slow.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os

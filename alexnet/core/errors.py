@@ -1,7 +1,5 @@
 """The one exception that means "the user can correct this", and how commands show it."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable

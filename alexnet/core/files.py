@@ -1,7 +1,5 @@
 """Files that are complete or absent, folders with one writer, and fingerprints of contents."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import glob
@@ -86,7 +84,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_table(path: Path, frame: pd.DataFrame) -> None:
+def write_table(path: Path, frame: "pd.DataFrame") -> None:
     """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all."""
     with replacing(path) as temporary:
         write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet

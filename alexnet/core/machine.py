@@ -1,7 +1,5 @@
 """`machine.yaml`: what belongs to a machine and changes no number, so DVC does not track it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Literal

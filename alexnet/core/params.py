@@ -1,7 +1,5 @@
 """Parameters: YAML files, and what is laid over them, read into typed and validated sections."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Worker processes that end with their parent, here or on a cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import multiprocessing

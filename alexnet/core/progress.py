@@ -1,10 +1,8 @@
 """Progress of long work: a bar on a terminal, plain lines everywhere else."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import Literal
+from typing import Literal, Self
 
 from tqdm import tqdm
 
@@ -36,7 +34,7 @@ class Progress:
                 total=total, initial=done, desc=label, unit=" pictures", file=sys.stderr, leave=False
             )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,7 +1,5 @@
 """Reading what other stages wrote into the types of those who write it, and naming what is wrong with it."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Collection, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The two sizes of the paper (sections 2 and 4.1), in pixels a side."""
 
-from __future__ import annotations
-
 # Every picture is prepared as 256×256, and the network sees a patch of 224×224.
 PICTURE = 256
 PATCH = 224

@@ -1,7 +1,5 @@
 """What all stages share: options, default places, and how a stage runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

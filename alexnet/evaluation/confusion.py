@@ -1,7 +1,5 @@
 """Which classes a network gets wrong, and what it takes them for."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Several networks averaged, counted from the predictions that their runs stored."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

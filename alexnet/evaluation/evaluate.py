@@ -1,7 +1,5 @@
 """From a store of records and trained weights to predictions and rates: what the evaluate stage does."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

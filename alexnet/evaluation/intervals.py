@@ -1,7 +1,5 @@
 """How well a number of pictures fixes an error rate."""
 
-from __future__ import annotations
-
 from scipy.stats import beta
 
 CONFIDENCE = 0.95

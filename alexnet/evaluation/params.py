@@ -1,7 +1,5 @@
 """`evaluate`: on which pictures the error rates are measured, and how ties count."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from alexnet.core.params import Section

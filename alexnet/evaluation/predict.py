@@ -5,8 +5,6 @@ Several processes can share a split: each predicts the records that `own_records
 its batch with any number of processes, and its probabilities are the same to the last bit.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -10,8 +10,6 @@ A folder of predictions holds
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

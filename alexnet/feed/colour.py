@@ -1,7 +1,5 @@
 """The colour shift: one vector a picture along the principal components of RGB (paper, section 4.1)."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """A picture of training patches, without and with each augmentation, for people to look at."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib

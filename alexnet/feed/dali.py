@@ -6,8 +6,6 @@ and random operators are not used: their shuffle is a buffer, and their draws de
 a batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@ Both loaders are given, batch by batch, which records to decode and what to cut;
 themselves. They return the same batches, and can begin at any picture of an epoch.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator
 from typing import Protocol

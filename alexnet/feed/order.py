@@ -4,8 +4,6 @@ All draws of an epoch are made at once, one row per picture, so that no batch si
 restart can change them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

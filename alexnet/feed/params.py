@@ -1,7 +1,5 @@
 """`augment`: what happens to a training picture before the network sees it."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Decoding and cutting in plain threads, and what both loaders make a batch of."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -4,8 +4,6 @@ It is not the paper's: it sees 227×227 BGR pixels, its response norm has k = 1 
 over both groups' maps, its dropout is the inverted one. All of that is in the `model` section that it gets.
 """
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 from typing import Any

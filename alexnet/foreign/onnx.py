@@ -1,7 +1,5 @@
 """A trained network as one ONNX file: pictures as bytes in, class probabilities out."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import logging

@@ -3,8 +3,6 @@
 The EXIF rotation is ignored, as it was in 2012.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import io

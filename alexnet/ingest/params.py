@@ -1,8 +1,6 @@
 """`data`: which raw pictures take part."""
 
-from __future__ import annotations
-
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +21,7 @@ class Data(Section):
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")
-    def _sensible(self) -> Data:
+    def _sensible(self) -> Self:
         count = len(self.classes) if isinstance(self.classes, list) else self.classes
         if isinstance(count, int) and count < 2:
             raise ValueError(f"classes: found {self.classes}; allowed: all, or at least 2 classes")

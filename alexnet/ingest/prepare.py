@@ -5,8 +5,6 @@ until all of it is there, and is then moved to its place. Either a worker reads 
 where they lie (`seek`), or the source is read once in its own order (`scatter`).
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -4,8 +4,6 @@
 averages areas and enlarging is cubic, as in the authors' later data maker.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

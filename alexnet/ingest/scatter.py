@@ -5,8 +5,6 @@ to one file per bucket, which is a few consecutive shards. So a bucket's shards 
 long pieces, and no disk has to seek for every picture. Finished runs survive a stop as finished shards do.
 """
 
-from __future__ import annotations
-
 import shutil
 import zlib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """From raw files to the index: list, split, choose the subset, number the classes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A shard is a function of its plan alone, so the same bytes come from any worker,
 either way of reading. It is also the unit of restart: what was finished before a stop is kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple

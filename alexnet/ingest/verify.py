@@ -1,7 +1,5 @@
 """Checking a store against its checksums, its own tables and the index."""
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ A mask is a function of the picture's key (made of the seed, the step and the po
 batch, see `picture_keys`), the layer and the neuron.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

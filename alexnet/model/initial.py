@@ -1,7 +1,5 @@
 """Initial weights and biases of both recipes (paper, section 5; layer file 145), and He's."""
 
-from __future__ import annotations
-
 import math
 
 import torch

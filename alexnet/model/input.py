@@ -1,7 +1,5 @@
 """A batch of pictures as bytes, and how conv1's input is made of it (paper, sections 2 and 4.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -31,7 +29,7 @@ class Batch(NamedTuple):
     records: Tensor
     noise: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """Return the batch with all that the network and the loss need on `device`."""
         pixels, top, left, mirrored, labels = (field.to(device) for field in self[:5])
         return Batch(pixels, top, left, mirrored, labels, self.records, self.noise)

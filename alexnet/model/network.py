@@ -4,8 +4,6 @@
 `alexnet describe`, the initial weights, the columns and the tests read it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal

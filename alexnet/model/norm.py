@@ -4,8 +4,6 @@ Both compute b = a / (k + α·Σ a²)^β over a window clipped at the border, as
 CPU, unless `torch.compile` is at work, `norm_cpu` does the same faster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ product with a band matrix. The same operations on whole tensors are limited by 
 fuses them, as on a GPU, whole tensors are faster.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -16,51 +14,6 @@ from torch import Tensor
 
 # Numbers in a block: with its scratch it stays in a megabyte or two.
 BLOCK = 1 << 17
-
-
-def in_blocks(maps: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float) -> Tensor:
-    """Return a / (k + α·Σ a²)^β for `maps` (batch, channels, height, width), the sums over `windows`."""
-    normalised: Tensor = _NormaliseInBlocks.apply(maps, windows, k, alpha, beta)
-    return normalised
-
-
-class _NormaliseInBlocks(torch.autograd.Function):
-    """The formula and its gradient, block by block in scratch memory that stays in the cache."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, given: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float
-    ) -> Tensor:
-        a = windows.view(given)
-        result = torch.empty_like(a)
-        scale = torch.empty_like(a, dtype=arithmetic_of(a))
-        constant = scale.new_tensor(k)
-        # Autocast would have the products in bfloat16.
-        with torch.autocast("cpu", enabled=False):
-            for own, out, sums in zip(*(_blocks(values) for values in (a, result, scale)), strict=True):
-                values = own.to(scale.dtype)
-                windows.sums(values * values, constant, alpha, sums)
-                out.copy_(inverse_power(sums, beta).mul_(values))
-        ctx.save_for_backward(given, scale)
-        ctx.windows, ctx.alpha, ctx.beta = windows, alpha, beta
-        return windows.like(result, given)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        given, scale = ctx.saved_tensors
-        windows = ctx.windows
-        a, gradient = windows.view(given), windows.view(gradients[0], like=given)
-        result = torch.empty_like(a)
-        nothing, factor = scale.new_tensor(0.0), -2 * ctx.alpha * ctx.beta
-        parts = (_blocks(values) for values in (a, gradient, scale, result))
-        for own, above, sums, out in zip(*parts, strict=True):
-            values = own.to(scale.dtype)
-            direct = inverse_power(sums, ctx.beta).mul_(above)
-            quotient = (direct * values).div_(sums)
-            # The window is symmetric, so the maps that j normalises are those that normalise j.
-            shared = windows.sums(quotient, nothing, factor, torch.empty_like(quotient))
-            out.copy_(direct.addcmul_(shared, values))
-        return windows.like(result, given), None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -116,6 +69,51 @@ class InsideMap:
         flat = down.view(-1, width), out.view(-1, width)
         torch.addmm(constant, flat[0], _band(width, self.size, values.dtype), alpha=factor, out=flat[1])
         return out
+
+
+def in_blocks(maps: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float) -> Tensor:
+    """Return a / (k + α·Σ a²)^β for `maps` (batch, channels, height, width), the sums over `windows`."""
+    normalised: Tensor = _NormaliseInBlocks.apply(maps, windows, k, alpha, beta)
+    return normalised
+
+
+class _NormaliseInBlocks(torch.autograd.Function):
+    """The formula and its gradient, block by block in scratch memory that stays in the cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, given: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float
+    ) -> Tensor:
+        a = windows.view(given)
+        result = torch.empty_like(a)
+        scale = torch.empty_like(a, dtype=arithmetic_of(a))
+        constant = scale.new_tensor(k)
+        # Autocast would have the products in bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            for own, out, sums in zip(*(_blocks(values) for values in (a, result, scale)), strict=True):
+                values = own.to(scale.dtype)
+                windows.sums(values * values, constant, alpha, sums)
+                out.copy_(inverse_power(sums, beta).mul_(values))
+        ctx.save_for_backward(given, scale)
+        ctx.windows, ctx.alpha, ctx.beta = windows, alpha, beta
+        return windows.like(result, given)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        given, scale = ctx.saved_tensors
+        windows = ctx.windows
+        a, gradient = windows.view(given), windows.view(gradients[0], like=given)
+        result = torch.empty_like(a)
+        nothing, factor = scale.new_tensor(0.0), -2 * ctx.alpha * ctx.beta
+        parts = (_blocks(values) for values in (a, gradient, scale, result))
+        for own, above, sums, out in zip(*parts, strict=True):
+            values = own.to(scale.dtype)
+            direct = inverse_power(sums, ctx.beta).mul_(above)
+            quotient = (direct * values).div_(sums)
+            # The window is symmetric, so the maps that j normalises are those that normalise j.
+            shared = windows.sums(quotient, nothing, factor, torch.empty_like(quotient))
+            out.copy_(direct.addcmul_(shared, values))
+        return windows.like(result, given), None, None, None, None
 
 
 @functools.lru_cache(maxsize=16)

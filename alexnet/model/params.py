@@ -1,8 +1,6 @@
 """`model`: the network; every difference between the two recipes is a key of its own."""
 
-from __future__ import annotations
-
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +19,7 @@ class ResponseNorm(Strict):
     beta: float = Field(gt=0)
 
     @model_validator(mode="after")
-    def _odd(self) -> ResponseNorm:
+    def _odd(self) -> Self:
         if self.size % 2 == 0:
             raise ValueError(f"size: found {self.size}; allowed: an odd number, so that it has a middle")
         return self

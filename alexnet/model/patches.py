@@ -1,7 +1,5 @@
 """The patches by which a whole picture is tested: ten, or the centre alone (paper, section 4.1)."""
 
-from __future__ import annotations
-
 import torch
 
 from alexnet.core.sizes import PATCH, PICTURE

@@ -1,7 +1,5 @@
 """Counting top-k errors; the one definition that validation and evaluation share."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Trained networks as safetensors files, with all that is needed to use them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ enters conv3, conv6, fc6, fc7 and fc8 is joined over the mesh. So are the logits
 needs all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Which devices there are to compute on, and which of them a process takes."""
 
-from __future__ import annotations
-
 import torch
 
 from alexnet.core.errors import UserError

@@ -6,8 +6,6 @@ survivor and not the killed process, and it never names a silent one. It passes 
 terminal has already sent to every process, and kills after 30 seconds whatever has not ended.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -4,8 +4,6 @@ A replica is the whole network: on one device, or with a column on each of two. 
 different parts of a batch. Processes communicate through a `Mesh` alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

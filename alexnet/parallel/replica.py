@@ -1,7 +1,5 @@
 """Pictures for a replica of two devices: each decodes half of them and gets the rest from the other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -4,8 +4,6 @@ Those with text or axes come in a light dress and a dark one. Kernels and photog
 need one only.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Everything that the report shows: what the other stages wrote, read once."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

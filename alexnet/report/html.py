@@ -4,8 +4,6 @@ Markdown-it writes plain HTML in which all text is escaped and every cell and pa
 patterns below find the tables, headings and so on in it, and give them what Markdown cannot say.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from html import escape

@@ -6,8 +6,6 @@
 - A blockquote is a warning; ``<details>`` is a fold, and no other HTML is let through.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Collection, Mapping, Sequence

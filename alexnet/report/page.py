@@ -1,7 +1,5 @@
 """Pages: a list of parts, written as one HTML file and as Markdown that GitHub shows."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -2,8 +2,6 @@
 Neural Networks*, NIPS 2012, and of the authors' own files. Error rates are in percent, as printed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """`report`: how the report looks, and what else it shows."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field

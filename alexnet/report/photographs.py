@@ -1,7 +1,5 @@
 """The photographs that the report shows, from the store of records, and the images made of them."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

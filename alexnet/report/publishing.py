@@ -4,8 +4,6 @@ The list is in Git, and the report depends on it. The pages themselves are no de
 would run all of those pipelines first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Our error rates, and what they may be compared with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from alexnet.evaluation.intervals import exact_interval

@@ -1,7 +1,5 @@
 """The report: all topics on one page, and the tables beside it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The error table as plain text, for the terminal."""
 
-from __future__ import annotations
-
 from alexnet.report.facts import Facts
 from alexnet.report.paper import TABLE_1, TABLE_2
 from alexnet.report.rates import ErrorRate, comparable_table, error_rates

@@ -1,7 +1,5 @@
 """Numbers and names as the report words them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ Retrieval": an encoder to a few binary units and a decoder back, trained on the 
 input is fc7's activations, and the binary units pass their gradient straight through.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

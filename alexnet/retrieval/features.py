@@ -1,7 +1,5 @@
 """fc7's activations of pictures (paper, section 6)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -5,8 +5,6 @@
 - ``pictures.parquet``: name and label of each; ``about.json``: the classes, and the weights' SHA-256.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`retrieve`: the search for the nearest training pictures, and its short codes."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Features, codes, and how well the codes find what is nearest: what the retrieve stage does."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from pathlib import Path

@@ -5,8 +5,6 @@ queries are one matrix product, so that 1.2 million features of 4096 numbers are
 number of queries, a block at a time (`benchmarks.search` compares with FAISS).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

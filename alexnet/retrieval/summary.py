@@ -1,7 +1,5 @@
 """How well short codes find what is nearest: the content of ``retrieval.json``."""
 
-from __future__ import annotations
-
 from alexnet.core.reading import Count, Fraction, Positive, Written
 
 

@@ -4,8 +4,6 @@ The same settings give the same bytes, on one machine and with the same versions
 whatever the number of workers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import gzip

@@ -1,8 +1,6 @@
 """`sample`: the small data set that is drawn from a seed."""
 
-from __future__ import annotations
-
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +21,7 @@ class Sample(Section):
     val_per_class: int = Field(ge=1)
 
     @model_validator(mode="after")
-    def _sensible(self) -> Sample:
+    def _sensible(self) -> Self:
         if self.classes == 1:
             raise ValueError(f"classes: found 1; allowed: 0 for no sample, or 2 to {CLASSES_AVAILABLE}")
         if self.first_class + self.classes > CLASSES_AVAILABLE:

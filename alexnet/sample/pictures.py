@@ -5,8 +5,6 @@ picture and the origin is its centre, so that a picture's central square, all th
 see of it, shows the same content at 60 pixels as at 900.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterable

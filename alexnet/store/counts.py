@@ -1,7 +1,5 @@
 """How many pictures there are, and which were left out: ``data.json`` and ``skipped.csv``."""
 
-from __future__ import annotations
-
 from alexnet.core.reading import Count, Positive, Written
 
 

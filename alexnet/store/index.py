@@ -19,8 +19,6 @@ size     int64   how many they are, as they lie there
 ``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ A folder holds
 - ``sums.npz``: what the training pixels added up to before they were encoded, for `rgb_pca`.
 """
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

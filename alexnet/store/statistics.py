@@ -3,13 +3,11 @@
 Sums are whole numbers and so exact; the result depends on no order and no number of workers.
 """
 
-from __future__ import annotations
-
 import zipfile
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -117,7 +115,7 @@ class Sums:
         gb = (gg + bb - _squares(green, blue)) // 2
         self.products += ((rr, rg, rb), (rg, gg, gb), (rb, gb, bb))
 
-    def add(self, other: Sums) -> None:
+    def add(self, other: Self) -> None:
         """Add what `other` has summed; the order does not matter."""
         other._settle()
         self.images += other.images
@@ -144,10 +142,10 @@ class Sums:
             and np.linalg.eigvalsh(covariance)[0] > -1e-6
         )
 
-    @staticmethod
-    def read(path: Path) -> Sums:
+    @classmethod
+    def read(cls, path: Path) -> Self:
         """Read what `write` wrote."""
-        sums = Sums()
+        sums = cls()
         with path.open("rb") as file, np.load(file) as arrays:
             sums.images = int(arrays["images"])
             sums.pixels, sums.products = arrays["pixels"], arrays["products"]

@@ -1,7 +1,5 @@
 """The loss of a network that has learnt how frequent each class is, and nothing of the pictures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Resumable states on disk: complete or absent, the last two kept, named by epoch and picture."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a training writes for people: a table of epochs, the curves for DVC, versions and commit."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """What is measured during training, and the results of an epoch."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ v ← momentum · v − decay · ε · w − ε · ∂L/∂w;  w ← w + v
 gathered at the old rate keeps its size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

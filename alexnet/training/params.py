@@ -1,8 +1,6 @@
 """`train`: optimiser, schedule and length of the training."""
 
-from __future__ import annotations
-
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,7 +28,7 @@ class Schedule(Strict):
     fc8: list[OwnRate]
 
     @model_validator(mode="after")
-    def _ascending(self) -> Schedule:
+    def _ascending(self) -> Self:
         for name, epochs in (
             ("drop_epochs", self.drop_epochs),
             ("conv1", [change.epoch for change in self.conv1]),

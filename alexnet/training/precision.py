@@ -1,7 +1,5 @@
 """In how many bits the network computes; weights, velocity and the loss are float32 in any case."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a training leaves beside its weights: the table of its epochs and how it was run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """When the learning rates fall: on a plateau (paper, section 5) or by the diary of the 2012 run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a store of records to trained weights on disk: what the train stage does."""
 
-from __future__ import annotations
-
 import signal
 from contextlib import nullcontext
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The training loop: epochs of updates, each followed by a validation."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Runs that are not finished are left out, so that the page shows at any time what is known.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

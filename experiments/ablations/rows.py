@@ -1,7 +1,5 @@
 """The rows of the table, checked before anything trains: python -m experiments.ablations.rows"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, ClassVar
 

@@ -1,7 +1,5 @@
 """The networks that are averaged, checked before anything trains: python -m experiments.ensemble.members"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar

@@ -1,7 +1,5 @@
 """What averaging several networks gains, as in the paper's table 2: python -m experiments.ensemble.page"""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path

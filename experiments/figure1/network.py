@@ -1,7 +1,5 @@
 """The two small networks of the paper's sections 3.1 and 3.3, as cuda-convnet's examples have them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 python -m experiments.figure1.norm with 1
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

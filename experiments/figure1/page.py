@@ -3,8 +3,6 @@
 python -m experiments.figure1.page
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pictures of the index as arrays that fit into memory: python -m experiments.figure1.pictures"""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from concurrent.futures import Executor

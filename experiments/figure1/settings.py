@@ -1,7 +1,5 @@
 """What `params.yaml` beside this file holds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 

@@ -3,8 +3,6 @@
 python -m experiments.figure1.sweep relu
 """
 
-from __future__ import annotations
-
 import math
 
 from alexnet.core.errors import UserError

@@ -3,8 +3,6 @@
 python -m experiments.figure1.train relu 1
 """
 
-from __future__ import annotations
-
 import math
 
 from alexnet.core.errors import UserError

@@ -4,8 +4,6 @@ All that decides the numbers of a training is here and in the files that this on
 decided by those that call it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The networks are those of the larger class set; those that are trained from scra
 that `tune` chooses; and the plain ones, without conv6.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self

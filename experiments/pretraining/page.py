@@ -3,8 +3,6 @@
 python -m experiments.pretraining.page
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

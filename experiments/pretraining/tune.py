@@ -3,8 +3,6 @@
 A killed sweep goes on where it was, as the train stage does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ Chance is the loss of a network that knows how frequent each class is: the entro
 Runs that are not finished are left out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ over the outputs. It is taken at the walk's width and at width 1, where the publ
 published, so it also says whether the narrow networks start as the full ones do.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The rows of the walk, checked before anything trains: python -m experiments.recipe_walk.walk"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar

@@ -1,7 +1,5 @@
 """Types of keys that several experiments' parameters have."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field

@@ -4,8 +4,6 @@ A run is finished when what it was made with is what is planned now. Where param
 what was made with the former ones until a stage's turn comes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the experiments' pages have in common."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from typing import Any

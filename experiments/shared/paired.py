@@ -1,7 +1,5 @@
 """How well a few paired runs fix a difference: over other seeds, and over other pictures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What runs are planned with: overlays of one recipe, checked before anything trains."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

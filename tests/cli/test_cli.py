@@ -1,7 +1,5 @@
 """The command `alexnet`, and the package in Python."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex

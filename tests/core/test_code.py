@@ -1,7 +1,5 @@
 """The fingerprint of a stage's code follows the dependencies that DVC reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """How long stages took: kept when they end well, read without a stumble."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Files that are whole or absent, whoever else writes them."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Parameters from a file and what is laid over it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Processes that end with their parent."""
 
-from __future__ import annotations
-
 import multiprocessing
 import subprocess
 import sys

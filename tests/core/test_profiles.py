@@ -1,7 +1,5 @@
 """Every parameter file is whole, valid and explained."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Progress in plain lines, where no terminal is."""
 
-from __future__ import annotations
-
 import pytest
 
 from alexnet.core.progress import Progress, duration

@@ -1,7 +1,5 @@
 """The reliability diagram and its error, by hand and at its corners."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

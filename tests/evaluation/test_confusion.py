@@ -1,7 +1,5 @@
 """Confusions and class errors, counted picture by picture."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from reference import literally_wrong

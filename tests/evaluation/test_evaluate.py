@@ -1,7 +1,5 @@
 """The evaluate stage: the whole split, once each, by the right classes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

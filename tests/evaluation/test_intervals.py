@@ -1,7 +1,5 @@
 """Exact binomial intervals against SciPy's and by hand."""
 
-from __future__ import annotations
-
 import pytest
 from scipy.stats import binomtest
 

@@ -1,7 +1,5 @@
 """The averaged outputs of ten patches, and a split shared by several processes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Predictions as arrays: what is counted from them, kept, joined and averaged."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

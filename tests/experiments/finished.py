@@ -1,7 +1,5 @@
 """Parameters and finished runs, made up for the experiments' tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Which of the project's own files a module needs, found by reading the import statements."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The ablation table: its rows, what is refused, and its page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The ensemble: who takes part, what is refused, and its page."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Figure 1: its networks, its training, its sweep, and its page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

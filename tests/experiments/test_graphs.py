@@ -1,7 +1,5 @@
 """Every experiment's graph at toy size, over the same prepared pictures."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

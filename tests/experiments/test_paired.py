@@ -1,7 +1,5 @@
 """Intervals of paired differences, against formulas written out and against SciPy's bootstrap."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

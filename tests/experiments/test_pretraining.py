@@ -1,7 +1,5 @@
 """Pre-training: the source's fine-tuning schedule, what is refused, the choice of a rate, and the page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

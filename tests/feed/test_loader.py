@@ -1,7 +1,5 @@
 """Order, cuts and mirrors, and two loaders that give the same batches however they are asked."""
 
-from __future__ import annotations
-
 import io
 import os
 import resource

@@ -3,8 +3,6 @@
 The real weights were not at hand: these are random arrays of bvlc_alexnet's shapes, narrower.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

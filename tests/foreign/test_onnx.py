@@ -1,7 +1,5 @@
 """The exported graph, run by another program, against the network."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the tests of this folder pack pictures into, and how a refusal is checked."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 import zipfile

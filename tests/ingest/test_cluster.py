@@ -1,7 +1,5 @@
 """Preparing on a dask scheduler gives the store that local workers give."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

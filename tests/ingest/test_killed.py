@@ -1,7 +1,5 @@
 """The preprocess stage, under the real dvc or alone, killed with SIGKILL while it is at work."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import signal

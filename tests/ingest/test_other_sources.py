@@ -4,8 +4,6 @@ The pictures of these fixtures carry their class in one pixel colour, the colour
 WNID, so that a label can be checked against what is read and not against what was written where.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

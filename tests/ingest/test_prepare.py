@@ -1,7 +1,5 @@
 """The store: the same bytes from any workers and after any stop, true labels, and bad pictures named."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

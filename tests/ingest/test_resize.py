@@ -1,7 +1,5 @@
 """Decoding and squaring, against resamplers written here in float64 and inks known beforehand."""
 
-from __future__ import annotations
-
 import io
 import struct
 import subprocess

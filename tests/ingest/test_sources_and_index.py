@@ -1,7 +1,5 @@
 """Raw files to index: true labels and offsets, the same bytes anywhere, and mistakes named."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

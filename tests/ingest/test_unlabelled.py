@@ -1,7 +1,5 @@
 """A test split whose labels nobody publishes: indexed, stored, verified, and predicted without rates."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

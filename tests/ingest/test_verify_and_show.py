@@ -1,7 +1,5 @@
 """`alexnet data verify` names every kind of damage; `alexnet data show` draws what the loader gives."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

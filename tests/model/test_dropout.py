@@ -1,7 +1,5 @@
 """Dropout as printed, and masks that depend on seed, step, position, layer and neuron alone."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

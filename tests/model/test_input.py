@@ -1,7 +1,5 @@
 """The input rule against loops over pixels in double precision."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

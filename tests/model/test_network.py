@@ -1,7 +1,5 @@
 """The architecture: counts, sizes, who sees whom, the order of operations, initial weights."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Both response norms against the formula written out, value by value, in double precision."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

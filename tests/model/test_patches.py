@@ -1,7 +1,5 @@
 """The ten patches of a picture, and the one in its centre."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

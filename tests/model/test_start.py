@@ -1,7 +1,5 @@
 """Training on from weights in a file: what is taken, what is drawn, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

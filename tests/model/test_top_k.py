@@ -1,7 +1,5 @@
 """Counting errors, against a literal ranking in plain Python."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Weights on disk: round trip, equal bytes, and files that are not ours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

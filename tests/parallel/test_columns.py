@@ -3,8 +3,6 @@
 Every world trains the same cases and leaves its results as files; the tests compare them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial

@@ -1,7 +1,5 @@
 """Processes that train together: refused, failing, lost, silent, stopped; and under torchrun."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

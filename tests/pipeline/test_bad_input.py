@@ -1,7 +1,5 @@
 """A user's mistake stops the pipeline with one line that names it, never with a traceback."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

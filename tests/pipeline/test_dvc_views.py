@@ -1,7 +1,5 @@
 """What DVC's own commands print for this project."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Each stage declares the code, files and parameters that it reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SIGKILL at any moment: training goes on from the last state and ends with the very same weights."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

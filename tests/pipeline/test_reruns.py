@@ -1,7 +1,5 @@
 """What runs again after which change, by real runs: `dvc repro --dry` does not tell the truth."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

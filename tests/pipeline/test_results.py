@@ -1,7 +1,5 @@
 """What the last stages make of a real, tiny run."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Made results of a small run, as the stages would have written them."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Several networks averaged: what is counted, refused and shown."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page in a headless Chromium, without a network; skipped, and said so, where there is none."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

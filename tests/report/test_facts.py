@@ -1,7 +1,5 @@
 """Reading what the other stages wrote, and naming what is wrong with it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import fields, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The figures: what lies where in them, and what is measured for them."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pages and their Markdown: both say the same, the HTML is one well-formed file, no name injects markup."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

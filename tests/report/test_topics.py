@@ -1,7 +1,5 @@
 """The numbers that the report shows, and when they may be compared with the paper's."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The auto-encoder's codes: better than chance and than no learning, and the same again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """fc7's activations are those of the centre patch, in the order asked for."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from tiny import InMemory, coarse_pictures, network_of

@@ -1,7 +1,5 @@
 """Exact search and search by code against brute force in float64 and in Python."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """The drawn sample: reproducible, truly labelled, as dirty as ImageNet, and blind to colour."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import tarfile

@@ -1,7 +1,5 @@
 """Mean image, covariance and colour noise against NumPy in float64 and the formulas as printed."""
 
-from __future__ import annotations
-
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

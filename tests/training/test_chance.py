@@ -1,7 +1,5 @@
 """The plateau against the definition of entropy."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

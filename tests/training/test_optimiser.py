@@ -1,7 +1,5 @@
 """The printed update rule against its own arithmetic, and against `torch.optim.SGD`."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

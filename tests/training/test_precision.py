@@ -1,7 +1,5 @@
 """Precision, order in memory and compiling: what they may change, and what not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

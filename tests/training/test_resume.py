@@ -1,7 +1,5 @@
 """Stopping and resuming, states on disk, a loss that is no number, and that training trains."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Learning rates: the plateau of the paper, the diary of layer file 145, own rates, and stopping."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

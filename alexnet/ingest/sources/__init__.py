@@ -4,8 +4,6 @@ Labels are the ranks of the class names (WNIDs) in sorted order in every layout,
 has one label however it came. ILSVRC IDs have another order and are translated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Lists of the files in tars and zips, from their headers alone."""
 
-from __future__ import annotations
-
 import tarfile
 import zipfile
 from collections.abc import Iterator

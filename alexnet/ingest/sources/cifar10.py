@@ -4,8 +4,6 @@ A picture is 3072 bytes: red, green and blue planes of 32×32. The Python archiv
 pickles; their arrays hold the same bytes in a row, so pictures are read from it without unpickling.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """One tar per class and no splits, as ImageNet's whole releases come (2011 Fall: 21,841 classes)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

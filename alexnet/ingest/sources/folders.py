@@ -8,8 +8,6 @@ Kaggle's copy of ILSVRC-2012 is of this kind. Below the folder that holds ``trai
 - optionally ``words.txt`` (Kaggle: ``LOC_synset_mapping.txt``) with a line per class: name, words.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The official tars and development kits of ILSVRC-2010 and ILSVRC-2012."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile
@@ -9,7 +7,7 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from scipy.io import loadmat
@@ -105,8 +103,8 @@ class _Devkit:
     synsets: pd.DataFrame
     truths: dict[str, bytes]
 
-    @staticmethod
-    def read(path: Path, release: Release) -> _Devkit:
+    @classmethod
+    def read(cls, path: Path, release: Release) -> Self:
         try:
             # Read to its end, the compressed file is checked against its own CRC.
             with gzip.open(path) as packed, tarfile.open(fileobj=io.BytesIO(packed.read()), mode="r:") as tar:
@@ -135,7 +133,7 @@ class _Devkit:
             )
         if release.devkit_data + release.truth("test") in contents:
             truths["test"] = contents[release.devkit_data + release.truth("test")]
-        return _Devkit(path, leaves, truths)
+        return cls(path, leaves, truths)
 
     def ids(self, path: Path, content: bytes) -> list[int]:
         """Return the IDs in a ground truth, one per line, checked to be classes."""

@@ -1,7 +1,5 @@
 """What every source gives: its classes, and one row per picture."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path

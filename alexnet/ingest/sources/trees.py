@@ -1,7 +1,5 @@
 """Pictures and tables in folders: on disk, or inside a zip."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """Whether the network is as often right as it says: the reliability diagram."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 

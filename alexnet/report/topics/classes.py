@@ -1,7 +1,5 @@
 """Which classes the network gets wrong, and what it takes them for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """How training went, epoch by epoch: the learning curves, drawn and in numbers."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

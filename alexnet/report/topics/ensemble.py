@@ -1,7 +1,5 @@
 """Several networks averaged (Section 6.1 of the paper)."""
 
-from __future__ import annotations
-
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Rates
 from alexnet.report.facts import Facts

@@ -1,7 +1,5 @@
 """The error rates and how far to trust them, beside the paper's, and what differs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pages of the experiments beside the pipeline."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from alexnet.report.facts import Facts

@@ -1,7 +1,5 @@
 """Figure 4 of the paper, left: pictures and the network's guesses; and its worst mistakes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Figure 3 of the paper: the kernels of conv1, and how colourful each is."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figure 4 of the paper, right: the nearest training pictures, and how well short codes find them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the network learnt from: the pictures, their colours, and the patches it was shown."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """How the numbers came to be: seeds, code, devices, durations, versions and every parameter."""
 
-from __future__ import annotations
-
 import statistics
 
 from alexnet.core.progress import duration
