@@ -28,7 +28,7 @@ bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.scale
 
 compare: $(VENV)/installed  ## show DVC's experiments, cut to the columns that differ
-	dvc exp show --only-changed --no-pager --md --drop 'Created|State|Executor|data/.*|reports/.*|alexnet.*|stages.*|models.*|params.yaml'
+	dvc exp show --only-changed --no-pager --md --drop '^(Created|State|Executor|params.yaml)$$|^(data|reports|alexnet|stages|experiments|models|profiles)(/.*)?$$'
 
 # A folder that is no Git repository (a source archive) needs DVC told so.
 $(VENV)/installed: pyproject.toml constraints.txt

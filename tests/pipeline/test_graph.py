@@ -11,8 +11,8 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 # Read by every stage, and no dependency on purpose: it changes no number.
 MACHINE = "machine.yaml"
 CODE = ("alexnet/", "stages/")
-# DVCLive, in the train stage, looks at the repository it runs in; a fingerprint of code, at what is declared.
-HOUSEKEEPING = (".state/", ".git", ".dvc", "dvc.yaml")
+# DVCLive looks at the repository it runs in, a fingerprint at what is declared, Python at an editable install.
+HOUSEKEEPING = (".state/", ".git", ".dvc", "dvc.yaml", "__editable__")
 
 
 def opened_by(stage: str, readings: Path) -> set[str]:
