@@ -11,7 +11,7 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 # Read by every stage, and no dependency on purpose: it changes no number.
 MACHINE = "machine.yaml"
 CODE = ("alexnet/", "stages/")
-# DVCLive looks at the repository it runs in, a fingerprint at what is declared, Python at an editable install.
+# DVCLive looks at the repository, a fingerprint at what is declared, and Python at an editable install.
 HOUSEKEEPING = (".state/", ".git", ".dvc", "dvc.yaml", "__editable__")
 
 
