@@ -1,11 +1,14 @@
-"""Resumable states on disk: complete or absent, the last two kept, named by epoch and picture."""
+"""Resumable states on disk: complete or absent, the last two kept, named by epoch, picture and checksum."""
 
+import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
 
 KEPT = 2
@@ -22,34 +25,56 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two."""
+        """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written; the older states are kept.
+        """
         # Each state has another name, so nothing else would remove what a killed write left.
         for leftover in self.folder.glob("epoch-*.partial"):
             leftover.unlink()
-        name = f"epoch-{state['epoch']:05d}-{state['consumed']:09d}.pt"
-        with replacing(self.folder / name) as temporary:
-            torch.save(state, temporary)
-        written = self.folder / name
+        packed = io.BytesIO()
+        torch.save(state, packed)
+        content = packed.getbuffer()
+        written = self.folder / f"epoch-{state['epoch']:05d}-{state['consumed']:09d}-{_checksum(content)}.pt"
+        with replacing(written) as temporary:
+            temporary.write_bytes(content)
         older = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)
         for path in older[:-KEPT]:
             if path != written:
                 path.unlink()
 
     def newest(self, epochs: int) -> dict[str, Any] | None:
-        """Return the furthest state within `epochs` whole epochs, or None to start from the beginning.
+        """Return the furthest sound state within `epochs` whole epochs, or None to start from the beginning.
 
-        A state beyond `epochs` belongs to a longer run and is no result of this one.
+        A state beyond `epochs` belongs to a longer run and is no result of this one. A state whose
+        checksum differs is renamed, this is printed, and the state before it is taken.
+
+        Raises:
+            UserError: a state cannot be read, or a damaged one cannot be renamed.
         """
         for path in sorted(self._files(), reverse=True):
-            if _place(path) <= (epochs + 1, 0):
-                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-                return state
+            epoch, consumed, checksum = path.stem.split("-")[1:]
+            if (int(epoch), int(consumed)) > (epochs + 1, 0):
+                continue
+            try:
+                content = path.read_bytes()
+                if _checksum(content) != checksum:
+                    path.replace(path.with_suffix(".damaged"))
+                    print(f"train: {path}: damaged, so not used; it is now called *.damaged", flush=True)
+                    continue
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            return state
         return None
 
     def _files(self) -> list[Path]:
-        return list(self.folder.glob("epoch-*.pt"))
+        return [path for path in self.folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name)]
 
 
-def _place(path: Path) -> tuple[int, int]:
-    epoch, consumed = re.findall(r"\d+", path.name)
-    return int(epoch), int(consumed)
+_NAME = re.compile(r"epoch-\d+-\d+-[0-9a-f]{16}\.pt")
+
+
+def _checksum(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
