@@ -1,8 +1,10 @@
 """Trained networks as safetensors files, with all that is needed to use them."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -15,41 +17,89 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 
 Classes = list[tuple[str, str]]
+Tensors = dict[str, Tensor]
 
 
 def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
-    """Write weights, mean image, the `model` section and `classes` (WNID, words) to `path`.
+    """Write weights, mean image, the `model` section, `classes` (WNID, words) and their SHA-256 to `path`.
 
     Equal networks give equal bytes: the header has one entry, as several would have no fixed order.
+
+    Raises:
+        UserError: a weight is not finite, the disk is full or the folder cannot be written.
     """
     model = network.model.model_dump()
     # The side of the input stands among the model's facts, as no file is complete without it.
     facts = {"columns": model.pop("columns"), "patch": network.input.side, **model}
-    about = json.dumps({"model": facts, "classes": classes})
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    _refuse_not_finite(path, tensors)
+    about = {"model": facts, "classes": classes}
+    about["sha256"] = _sha256_of(about, tensors)
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {"alexnet": about})
+        safetensors.torch.save_file(tensors, temporary, {"alexnet": json.dumps(about)})
 
 
 def load_network(path: Path) -> tuple[AlexNet, Classes]:
-    """Read the network that `save` wrote, in evaluation mode on the CPU, and its classes.
+    """Read the network that `save_network` wrote, in evaluation mode on the CPU, and its classes.
 
     Raises:
-        UserError: the file is missing, is no such file, or lacks tensors.
+        UserError: the file is missing, is no such file, is damaged, lacks tensors, or has a weight that is
+            not finite.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; train one (dvc repro train) or name another")
     try:
-        content = path.read_bytes()
-        with safetensors.safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["alexnet"])
+        about, tensors = _read(path)
         patch = about["model"].pop("patch")
         network = AlexNet(Model.model_validate(about["model"]), len(about["classes"]), patch)
-        network.load_state_dict(safetensors.torch.load(content))
-    except (KeyError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        for name, tensor in network.state_dict().items():
+            if name in tensors and tensors[name].dtype != tensor.dtype:
+                raise ValueError(f"{name} is {tensors[name].dtype}, not {tensor.dtype}")
+        network.load_state_dict(tensors)
+        classes = [(str(wnid), str(words)) for wnid, words in about["classes"]]
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a network that this project wrote: {reason}") from None
-    return network.eval(), [(wnid, words) for wnid, words in about["classes"]]
+    return network.eval(), classes
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Tensors]:
+    """Return what a safetensors file says of its network, {} where nothing, and its tensors.
+
+    Raises:
+        UserError: its checksum differs, or a value is not finite.
+        ValueError, OSError: it is no safetensors file, or cannot be read.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("alexnet", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(about, dict):
+        raise ValueError("its description is no mapping")
+    # Files of an earlier version have no checksum.
+    checksum = about.pop("sha256", None)
+    if about.keys() - {"model", "classes"}:
+        raise ValueError(f"unknown entries: {', '.join(about.keys() - {'model', 'classes'})}")
+    if checksum is not None and checksum != _sha256_of(about, tensors):
+        raise UserError(f"{path}: damaged: its content has another checksum. Copy or train it again.")
+    _refuse_not_finite(path, tensors)
+    return about, tensors
+
+
+def _sha256_of(about: dict[str, Any], tensors: Tensors) -> str:
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _refuse_not_finite(path: Path, tensors: Tensors) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} holds values that are not finite: of no use. Train again.")
 
 
 @dataclass(frozen=True)
@@ -75,15 +125,14 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
     that of the pictures to be trained on.
 
     Raises:
-        UserError: the file is missing or no such file, or a tensor is missing or of another shape.
+        UserError: the file is missing, no such file or damaged, or a tensor is missing, of another shape
+            or type, or not finite.
     """
     if not path.exists():
         raise UserError(f"train.initial_weights: {path}: no such file; name one, or null to draw weights")
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {}).get("alexnet", "{}"))
-    except (safetensors.SafetensorError, OSError) as error:
+        about, found = _read(path)
+    except (ValueError, OSError) as error:
         raise UserError(f"train.initial_weights: {path}: not a safetensors file: {error}") from None
     theirs = [wnid for wnid, _ in about["classes"]] if "classes" in about else None
     loaded, fresh = [], []
@@ -94,11 +143,12 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
             fresh.append(layer.name)
             continue
         for kind, tensor, parameter in zip(("weight", "bias"), tensors, (weight, bias), strict=True):
-            if tensor is None or tensor.shape != parameter.shape:
-                shape = "no such tensor" if tensor is None else str(tuple(tensor.shape))
+            if tensor is None or (tensor.shape, tensor.dtype) != (parameter.shape, parameter.dtype):
+                shape = "no such tensor" if tensor is None else f"{tuple(tensor.shape)} of {tensor.dtype}"
                 raise UserError(
                     f"train.initial_weights: {path}: {layer.name}.{kind}: found {shape}; allowed:"
-                    f" {tuple(parameter.shape)}. Make the `model` section as it was there, except for conv6."
+                    f" {tuple(parameter.shape)} of {parameter.dtype}. Make the `model` section as it was"
+                    " there, except for conv6."
                 )
             parameter.copy_(tensor)
         loaded.append(layer.name)

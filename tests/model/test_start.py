@@ -110,3 +110,12 @@ def test_what_is_no_such_file_is_named(tmp_path: Path, content: bytes | None) ->
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"train\.initial_weights: .*other\.safetensors: (no such|not a)"):
         start_from(path, network_of(2), WNIDS)
+
+
+def test_damaged_weights_are_not_started_from(saved: tuple[Path, AlexNet]) -> None:
+    path, _ = saved
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        start_from(path, network_of(2), WNIDS)

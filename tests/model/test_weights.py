@@ -1,9 +1,12 @@
 """Weights on disk: round trip, equal bytes, and files that are not ours."""
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
@@ -66,14 +69,15 @@ def test_equal_networks_give_equal_bytes_and_others_do_not(tmp_path: Path) -> No
 
 
 def rewritten(change: Callable[[dict[str, Tensor]], Any]) -> Callable[[Path], None]:
-    """Return what changes the tensors of a file and keeps the rest."""
+    """Return what changes the tensors of a file, and drops its checksum, as earlier versions had none."""
 
     def rewrite(path: Path) -> None:
         with safetensors.safe_open(path, "pt") as file:
-            about = file.metadata()
+            about = json.loads(file.metadata()["alexnet"])
+        del about["sha256"]
         tensors = safetensors.torch.load(path.read_bytes())
         change(tensors)
-        safetensors.torch.save_file(tensors, path, about)
+        safetensors.torch.save_file(tensors, path, {"alexnet": json.dumps(about)})
 
     return rewrite
 
@@ -84,22 +88,41 @@ def about(text: str | None) -> Callable[[Path], None]:
     return lambda path: safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path, metadata)
 
 
-def three_columns(path: Path) -> None:
-    with safetensors.safe_open(path, "pt") as file:
-        text = file.metadata()["alexnet"].replace('"columns": 2', '"columns": 3')
-    safetensors.torch.save_file(safetensors.torch.load(path.read_bytes()), path, {"alexnet": text})
+def of_columns(columns: int) -> Callable[[Path], None]:
+    """Return what changes the number of columns in a file's description."""
+
+    def rewrite(path: Path) -> None:
+        with safetensors.safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["alexnet"])
+        about["model"]["columns"] = columns
+        del about["sha256"]
+        tensors = safetensors.torch.load(path.read_bytes())
+        safetensors.torch.save_file(tensors, path, {"alexnet": json.dumps(about)})
+
+    return rewrite
 
 
 SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a missing tensor": (rewritten(lambda tensors: tensors.pop("conv3.bias")), r"conv3\.bias"),
     "a misshapen one": (rewritten(lambda tensors: tensors.update({"fc7.weight": torch.zeros(3, 5)})), "fc7"),
     "another": (rewritten(lambda tensors: tensors.update({"conv9.weight": torch.zeros(3)})), "conv9"),
+    "another type": (
+        rewritten(lambda tensors: tensors.update({"fc8.bias": tensors["fc8.bias"].half()})),
+        r"fc8\.bias is torch\.float16",
+    ),
+    "no number": (
+        rewritten(lambda tensors: tensors["fc8.bias"].fill_(math.nan)),
+        r"fc8\.bias holds values that are not finite",
+    ),
     "no safetensors": (lambda path: path.write_bytes(b"PK\x03\x04 this is something else"), "not a network"),
     "nothing": (lambda path: path.write_bytes(b""), "not a network"),
     "half": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "not a network"),
     "foreign": (about(None), "not a network"),
     "foreign metadata": (about("not JSON"), "not a network"),
-    "impossible settings": (three_columns, "columns"),
+    "metadata that is null": (about("null"), "not a network"),
+    "metadata that is a list": (about("[1]"), "not a network"),
+    "classes that are none": (about('{"model": {"patch": 224}, "classes": 3}'), "not a network"),
+    "impossible settings": (of_columns(3), "columns"),
     "absent": (Path.unlink, "no such file; train one"),
 }
 
@@ -112,3 +135,42 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"network\.safetensors: .*{message}") as caught:
         load_network(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path, network = tmp_path / "network.safetensors", network_of()
+    save_network(path, network, CLASSES)
+    rewritten(lambda tensors: None)(path)
+    assert torch.equal(logits_of(load_network(path)[0]), logits_of(network))
+
+
+def test_no_damage_is_overlooked(tmp_path: Path) -> None:
+    """Whatever byte is flipped, the file is refused or the network is the same."""
+    path, network = tmp_path / "network.safetensors", network_of()
+    save_network(path, network, CLASSES)
+    whole, draws = path.read_bytes(), np.random.default_rng(0)
+    length = 8 + int.from_bytes(whole[:8], "little")
+    # The header is small, so half of the flips are drawn there.
+    places = [*draws.integers(0, length, 60), *draws.integers(length, len(whole), 60)]
+    refused = 0
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1 << int(draws.integers(8))
+        path.write_bytes(content)
+        try:
+            found, classes = load_network(path)
+        except UserError:
+            refused += 1
+            continue
+        assert classes == CLASSES
+        for name, values in network.state_dict().items():
+            torch.testing.assert_close(found.state_dict()[name], values, rtol=0, atol=0)
+    assert refused > 100
+
+
+def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    network = network_of()
+    network.input.mean_image.fill_(math.inf)
+    with pytest.raises(UserError, match="not finite"):
+        save_network(tmp_path / "network.safetensors", network, CLASSES)
+    assert list(tmp_path.iterdir()) == []

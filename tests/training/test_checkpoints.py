@@ -55,7 +55,8 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     found = checkpoints.newest(5)
-    assert found is not None and found["epoch"] == 1
+    assert found is not None
+    assert found["epoch"] == 1
     assert f"{newest}: damaged" in capsys.readouterr().out
     assert [path.name for path in tmp_path.glob("*.damaged")] == [newest.with_suffix(".damaged").name]
 
