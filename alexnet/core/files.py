@@ -85,10 +85,31 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_table(path: Path, frame: "pd.DataFrame") -> None:
-    """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all."""
+    """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all.
+
+    Parquet has checksums, which `read_parquet` compares.
+    """
     with replacing(path) as temporary:
-        write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
-        write(temporary, index=False)
+        if path.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def read_parquet(path: Path) -> "pd.DataFrame":
+    """Read a table that `write_table` wrote.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is damaged.
+    """
+    import pandas as pd
+
+    content = path.read_bytes()
+    try:
+        return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
+    except (OSError, ValueError, LookupError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
 def add_to_tar(tar: tarfile.TarFile, name: str, content: bytes) -> int:

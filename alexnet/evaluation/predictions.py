@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, write_json, write_text
+from alexnet.core.files import read_parquet, replacing, write_json, write_table, write_text
 from alexnet.evaluation.calibration import reliability
 from alexnet.model.top_k import top_k_error
 from alexnet.store.index import UNKNOWN
@@ -183,9 +183,8 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     for name in ("ten", "one"):
         with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, getattr(predictions, name))
-    with replacing(folder / "pictures.parquet") as temporary:
-        table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
-        table.to_parquet(temporary, index=False)
+    table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
+    write_table(folder / "pictures.parquet", table)
     about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped", "weights")}
     write_json(folder / "about.json", about)
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
@@ -200,8 +199,7 @@ def load_predictions(folder: Path) -> Predictions:
     """
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        with (folder / "pictures.parquet").open("rb") as file:
-            pictures = pd.read_parquet(file)
+        pictures = read_parquet(folder / "pictures.parquet")
         ten, one = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ten", "one"))
         classes = tuple((str(wnid), str(words)) for wnid, words in about["classes"])
         labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()

@@ -6,7 +6,9 @@ The EXIF rotation is ignored, as it was in 2012.
 import functools
 import gzip
 import io
+import stat
 import struct
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -17,10 +19,14 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from alexnet.core.errors import UserError
+
 # An unpacked picture larger than this is refused; the largest of ImageNet have some 15 MB.
 MAX_BYTES = 400_000_000
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
+# Seconds before a file that cannot be read is tried again, as network disks recover.
+PAUSES = (1.0, 4.0, 15.0)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _DEFLATED = 8
 # zlib's way to name a bare stream and one with gzip's header.
@@ -37,7 +43,8 @@ def read_picture(root: Path, row: Any) -> Picture:
     """Return the picture of a row of the index as RGB, uint8 (height, width, 3).
 
     Raises:
-        BadPictureError: the bytes cannot be read, or are no picture.
+        BadPictureError: not all bytes are there, or they are no picture.
+        UserError: the file cannot be read.
     """
     data = read_bytes(root, row)
     if row.form == "planes":
@@ -51,9 +58,26 @@ def read_bytes(root: Path, row: Any) -> bytes:
     """Return the bytes of the picture of a row of the index, unpacked.
 
     Raises:
-        BadPictureError: they cannot be read, or not all are there.
+        BadPictureError: they cannot be unpacked, or not all are there.
+        UserError: the file cannot be read, several times in a row: that says nothing of the picture.
     """
     path = root / row.path
+    for pause in PAUSES:
+        try:
+            return _read_bytes(path, row)
+        except OSError:
+            time.sleep(pause)
+    try:
+        return _read_bytes(path, row)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror or error}. What is finished is kept: run again."
+        ) from None
+
+
+def _read_bytes(path: Path, row: Any) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadPictureError("not a regular file")
     try:
         if row.packing == "gzip":
             about = path.stat()
@@ -69,9 +93,7 @@ def read_bytes(root: Path, row: Any) -> bytes:
                 raise BadPictureError("cannot be read: the zip has changed since it was indexed")
             file.seek(name_length + extra_length, 1)
             packed = _all(file.read(row.size), row.size)
-    except OSError as error:
-        raise BadPictureError(f"cannot be read: {error.strerror or error}") from None
-    except (zlib.error, EOFError) as error:
+    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BadPictureError(f"cannot be unpacked: {error}") from None
     return _inflated(packed, _RAW) if method == _DEFLATED else packed
 

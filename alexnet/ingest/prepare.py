@@ -5,6 +5,7 @@ until all of it is there, and is then moved to its place. Either a worker reads 
 where they lie (`seek`), or the source is read once in its own order (`scatter`).
 """
 
+import hashlib
 import os
 import shutil
 import time
@@ -20,7 +21,7 @@ import pandas as pd
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import STATE, fingerprint, sole_writer, write_json, write_table
+from alexnet.core.files import STATE, fingerprint, read_parquet, sole_writer, write_json, write_table
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
@@ -80,15 +81,18 @@ def prepare(
 ) -> Outcome:
     """Write the store of all pictures of `index` into the folder `records`.
 
-    Finished work is kept below `state` until all is there, then moved; a restart resumes it.
+    Finished work is kept below `state` until all is there, then moved. A restart resumes it, unless the
+    files of the source have changed since.
 
     Raises:
-        UserError: more than `max_bad_fraction` of the pictures are bad, none of a split or class
-            is left, the disk is too small or cannot be written, or another process does the same work.
+        UserError: a file of the source cannot be read, more than `max_bad_fraction` of the pictures are
+            bad, none of a split or class is left, the disk is too small or cannot be written, or another
+            process does the same work.
     """
     root, style = Path(machine.data_root).expanduser(), machine.progress
     key = fingerprint(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
+        source=_state_of_source(root, index.pictures),
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
         shuffle=machine.shuffle,
         code=sha256_of_code("preprocess"),
@@ -104,8 +108,11 @@ def prepare(
             _make(pool, gather_bucket, plan_buckets(shards, runs), "preprocess, gathering", style)
         else:
             _make(pool, make_shard, shards, "preprocess", style, ledger.add)
-        rows = pd.concat([pd.read_parquet(shard.rows) for shard in shards], ignore_index=True)
+        _make_damaged_again(pool, shards, style)
+        rows = pd.concat([read_parquet(shard.rows) for shard in shards], ignore_index=True)
         outcome = _outcome(rows, index, settings)
+        if ledger.total.images != outcome.counts["train"].pictures:
+            raise UserError(f"{folder}: sums of shards are missing. Remove it and run dvc repro again.")
         ledger.total.write(folder / SUMS)
         _deliver(rows, folder, records)
         shutil.rmtree(folder)
@@ -141,6 +148,33 @@ def _make(
             # After an error nobody wants the rest.
             for future in futures:
                 future.cancel()
+
+
+def _state_of_source(root: Path, pictures: pd.DataFrame) -> str:
+    """Return the SHA-256 of what changes when a file that holds pictures is written to or replaced."""
+    digest = hashlib.sha256(str(root.resolve()).encode())
+    for path in sorted(pictures["path"].unique()):
+        try:
+            about = (root / path).stat()
+        except OSError as error:
+            raise UserError(
+                f"{root / path}: {error.strerror or error}, but it is in the index. Bring it back, or run"
+                " dvc repro -f index."
+            ) from None
+        # A copy keeps the time of its content, but not that of its inode.
+        digest.update(f"{about.st_ino} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> None:
+    """Make the shards again whose bytes have changed since they were written."""
+    damaged = [shard for shard in shards if not shard.sound]
+    for shard in damaged:
+        print(f"preprocess: {shard.folder / shard.name}.tar: damaged, so it is made again", flush=True)
+        shard.rows.unlink(missing_ok=True)
+    if damaged:
+        # The sums of its pictures were counted when it was first made.
+        _make(pool, make_shard, damaged, "preprocess, again", style)
 
 
 def _say_what_it_needs(

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import partial_of
+from alexnet.core.files import partial_of, read_parquet, write_table
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.shards import Shard, prepare_pictures, write_sums
 from alexnet.store.records import Record
@@ -118,7 +118,7 @@ def make_run(run: Run) -> int:
         for file in files.values():
             file.close()
     write_sums(run.folder, run.name, sums)
-    pd.DataFrame(rows, columns=COLUMNS).to_parquet(partial / run.rows.name, index=False)
+    write_table(partial / run.rows.name, pd.DataFrame(rows, columns=COLUMNS))
     try:
         partial.replace(run.folder / run.name)
     except OSError:
@@ -130,8 +130,15 @@ def make_run(run: Run) -> int:
 
 
 def plan_buckets(shards: list[Shard], runs: list[Run]) -> list[Bucket]:
-    """Plan the gathering of `shards` from the finished `runs`."""
-    rows = pd.concat([pd.read_parquet(run.rows) for run in runs], ignore_index=True)
+    """Plan the gathering of `shards` from the finished `runs`.
+
+    Raises:
+        UserError: the table of a run is damaged.
+    """
+    try:
+        rows = pd.concat([read_parquet(run.rows) for run in runs], ignore_index=True)
+    except ValueError as error:
+        raise UserError(f"{error}. Remove {shards[0].folder} and run dvc repro again.") from None
     rows = rows.sort_values(["shard", "position"], ignore_index=True)
     return [
         Bucket(number, [shards[place]._replace(pictures=part) for place, part in own.groupby("shard")])

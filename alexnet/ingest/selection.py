@@ -1,5 +1,6 @@
 """From raw files to the index: list, split, choose the subset, number the classes."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import STATE, fingerprint, write_table
+from alexnet.core.files import STATE, fingerprint, read_parquet, write_table
 from alexnet.core.machine import Machine
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import Listing, list_source
@@ -88,8 +89,9 @@ class _Scans:
         self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
         self._known: dict[tuple[str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, int, int], pd.DataFrame] = {}
-        if self._table.exists():
-            rows = pd.read_parquet(self._table)
+        # Without the table, or when it is damaged, the archives are read again.
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            rows = read_parquet(self._table)
             for key, found in rows.groupby(["file", "file_size", "file_time"], sort=False, observed=True):
                 self._known[key] = found.drop(columns=["file", "file_size", "file_time"])
 

@@ -4,6 +4,7 @@ A shard is a function of its plan alone, so the same bytes come from any worker,
 either way of reading. It is also the unit of restart: what was finished before a stop is kept.
 """
 
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from alexnet.core.draws import generator
-from alexnet.core.files import write_table
+from alexnet.core.errors import UserError
+from alexnet.core.files import read_parquet, sha256_of, write_table
 from alexnet.core.processes import keep_freed_memory
 from alexnet.ingest.decode import BadPictureError, Picture, read_picture
 from alexnet.ingest.params import Preprocess
@@ -52,6 +54,14 @@ class Shard(NamedTuple):
     @property
     def finished(self) -> bool:
         return self.rows.exists() and (self.folder / f"{self.name}.tar").exists()
+
+    @property
+    def sound(self) -> bool:
+        """Whether the shard and its table are as they were written."""
+        try:
+            return set(read_parquet(self.rows)["sha256"]) == {sha256_of(self.folder / f"{self.name}.tar")}
+        except (OSError, ValueError, KeyError):
+            return False
 
     def write(self, records: Iterable[Record], sums: Sums | None = None) -> int:
         """Write `records` as this shard, then the sums of its pictures. Returns the number of pictures."""
@@ -130,7 +140,7 @@ class SumsLedger:
         self._folder, self._path = folder, folder / "merged.npz"
         self.total, self._merged = Sums(), set[str]()
         if self._path.exists():
-            self.total = Sums.read(self._path)
+            self.total = self._read(self._path)
             with np.load(self._path) as arrays:
                 self._merged = set(arrays["names"].tolist())
 
@@ -140,10 +150,18 @@ class SumsLedger:
         if not path.exists():
             return
         if name not in self._merged:
-            self.total.add(Sums.read(path))
+            self.total.add(self._read(path))
             self._merged.add(name)
             self.total.write(self._path, names=np.array(sorted(self._merged), dtype=str))
         path.unlink()
+
+    def _read(self, path: Path) -> Sums:
+        try:
+            return Sums.read(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path}: damaged ({error}). Remove {self._folder} and run dvc repro again."
+            ) from None
 
 
 def _sums_path(folder: Path, name: str) -> Path:

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json, write_table
+from alexnet.core.files import read_parquet, write_json, write_table
 
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
@@ -57,12 +57,14 @@ def read_index(folder: Path) -> Index:
     """Read what `write_index` wrote.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or damaged.
     """
-    with _existing(folder / TABLE).open("rb") as file:
-        pictures = pd.read_parquet(file)
-    layout = json.loads(_existing(folder / SOURCE).read_text(encoding="utf-8"))["layout"]
-    return Index(pictures, read_classes(folder), layout)
+    try:
+        pictures = read_parquet(_existing(folder / TABLE))
+        layout = str(json.loads(_existing(folder / SOURCE).read_text(encoding="utf-8"))["layout"])
+        return Index(pictures[COLUMNS], read_classes(folder), layout)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
 
 
 def read_classes(folder: Path) -> pd.DataFrame:

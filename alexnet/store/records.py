@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import add_to_tar, replacing, sha256_of, write_table
+from alexnet.core.files import add_to_tar, read_parquet, replacing, sha256_of, write_table
 
 SIDE = 256
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
@@ -61,7 +61,8 @@ def write_shard(
         first_key: the place of the first record in the order of the split, which names its files.
 
     Returns:
-        A row of ``records.parquet`` for each record, with the column reason; it is empty in what was stored.
+        A row of ``records.parquet`` for each record, and two columns more: reason, which is empty in what
+        was stored, and the sha256 of the shard as it was written.
     """
     rows, suffix = [], SUFFIXES[encoding]
     with (
@@ -74,7 +75,8 @@ def write_shard(
                 offset = add_to_tar(tar, f"{key:08d}.{suffix}", data)
                 add_to_tar(tar, f"{key:08d}.cls", str(label).encode())
             rows.append((split, number, offset, len(data or b""), label, name, encoding, reason))
-    return pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
+    digest = sha256_of(folder / f"{shard_name(split, number)}.tar")
+    return pd.DataFrame(rows, columns=[*COLUMNS, "reason"]).assign(sha256=digest)
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
@@ -82,13 +84,12 @@ def write_tables(folder: Path, rows: pd.DataFrame) -> None:
 
     A shard whose pictures were all skipped is not listed.
     """
-    stored = rows.loc[rows["reason"] == "", COLUMNS].reset_index(drop=True)
-    write_table(folder / TABLE, stored)
-    shards = stored.groupby(["split", "shard"], sort=False).size().rename("records").reset_index()
+    stored = rows[rows["reason"] == ""]
+    write_table(folder / TABLE, stored[COLUMNS])
+    shards = stored.groupby(["split", "shard", "sha256"], sort=False).size().rename("records").reset_index()
     paths = [folder / f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()]
     shards["bytes"] = [path.stat().st_size for path in paths]
-    shards["sha256"] = [sha256_of(path) for path in paths]
-    write_table(folder / SHARDS, shards)
+    write_table(folder / SHARDS, shards[["split", "shard", "records", "bytes", "sha256"]])
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing, damaged or of an older version.
     """
-    rows = _read(folder / TABLE, pd.read_parquet)
+    rows = _read(folder / TABLE, read_parquet)
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise UserError(
@@ -141,17 +142,15 @@ def read_shards(folder: Path) -> pd.DataFrame:
         UserError: it is missing or damaged.
     """
     types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
-    return _read(folder / SHARDS, lambda file: pd.read_csv(file, dtype=types, usecols=list(types)))
+    return _read(folder / SHARDS, lambda path: pd.read_csv(path, dtype=types, usecols=list(types)))
 
 
-def _read(path: Path, read: Callable[[BinaryIO], pd.DataFrame]) -> pd.DataFrame:
+def _read(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
     if not path.exists():
         raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
     try:
-        with path.open("rb") as file:
-            return read(file)
+        return read(path)
     except (OSError, ValueError) as error:
-        # Arrow's own errors are among these.
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
 

@@ -4,9 +4,11 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from alexnet.core.files import STALE_SECONDS, partial_of, replacing
+from alexnet.core.files import STALE_SECONDS, partial_of, read_parquet, replacing, write_table
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
@@ -47,3 +49,22 @@ def test_old_leftovers_of_the_same_name_go(tmp_path: Path) -> None:
         os.utime(path, (long_ago, long_ago))
     partial_of(tmp_path / "x")
     assert sorted(tmp_path.iterdir()) == sorted([young, other])
+
+
+def test_no_damage_to_a_table_is_overlooked(tmp_path: Path) -> None:
+    """Whatever byte is flipped: an error, the same values, or a column of another name."""
+    path = tmp_path / "table.parquet"
+    table = pd.DataFrame({"label": np.arange(300) % 7, "name": [f"picture {n}" for n in range(300)]})
+    write_table(path, table)
+    whole, draws, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        content = bytearray(whole)
+        content[int(draws.integers(len(whole)))] ^= 1 << int(draws.integers(8))
+        path.write_bytes(content)
+        try:
+            found = read_parquet(path)
+        except ValueError:
+            refused += 1
+            continue
+        assert found.columns.tolist() != ["label", "name"] or found.equals(table)
+    assert refused > 200

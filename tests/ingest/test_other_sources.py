@@ -385,7 +385,7 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
     root = unpack(tmp_path / "raw", files)
     (root / "train/n01/x.JPEG").mkdir()
     (row,) = build(root).pictures.query("name == 'n01/x.JPEG'").itertuples()
-    with pytest.raises(BadPictureError, match="Is a directory"):
+    with pytest.raises(BadPictureError, match="not a regular file"):
         read_picture(root, row)
 
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import os
 import resource
 import shutil
 import signal
@@ -24,6 +25,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
+from alexnet.ingest import decode as decode_module
 from alexnet.ingest import prepare, scatter, shards
 from alexnet.ingest.decode import decode, read_picture
 from alexnet.ingest.params import Data, Preprocess
@@ -299,8 +301,9 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     (folders / "train/dog/4.jpg").write_bytes(picture(0)[:-400])
     (folders / "val/dog/0.jpg").write_bytes(b"no picture")
     Image.new("L", (1, 60_000)).save(folders / "val/dog/1.jpg", "PNG")
-    index = indexed(folders)
     (folders / "train/cat/2.jpg").unlink()
+    os.mkfifo(folders / "train/cat/2.jpg")
+    index = indexed(folders)
     with pytest.raises(UserError, match=r"preprocess\.max_bad_fraction: 5 of 18 .*(cat|dog)/\d\.jpg: "):
         prepared(tmp_path, folders, index, shard_pictures=4, max_bad_fraction=0.1)
     assert not (tmp_path / "records").exists()
@@ -312,7 +315,7 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     reasons = dict(zip(outcome.skipped["name"], outcome.skipped["reason"], strict=True))
     expected = {
         "cat/1.jpg": "empty file",
-        "cat/2.jpg": "No such file",
+        "cat/2.jpg": "not a regular file",
         "dog/4.jpg": "truncated",
         "dog/0.jpg": "cannot",
         "dog/1.jpg": "too thin",
@@ -323,6 +326,36 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     assert not set(found.names) & {"cat/1.jpg", "cat/2.jpg", "dog/4.jpg"}
     assert found.labels.tolist() == [["cat", "dog"].index(name[:3]) for name in found.names]
     assert all(decoded(found, record).shape == (256, 256, 3) for record in range(9))
+
+
+def test_a_file_that_is_gone_is_no_bad_picture(folders: Path, tmp_path: Path) -> None:
+    index = indexed(folders)
+    (folders / "train/cat/2.jpg").unlink()
+    with pytest.raises(UserError, match=r"raw/train/cat/2\.jpg: No such file.*dvc repro -f index"):
+        prepared(tmp_path, folders, index, max_bad_fraction=1.0)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_disk_that_fails_for_a_moment_makes_no_bad_picture(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    left, read = [failures], decode_module._read_bytes
+
+    def failing(path: Path, row: Any) -> bytes:
+        if row.name == "dog/3.jpg" and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path, row)
+
+    monkeypatch.setattr(decode_module, "_read_bytes", failing)
+    monkeypatch.setattr(decode_module, "PAUSES", (0.0, 0.0))
+    options: dict[str, Any] = {"shard_pictures": 4, "max_bad_fraction": 1.0}
+    if failures == 3:
+        with pytest.raises(UserError, match=r"dog/3\.jpg: cannot be read: Input/output error"):
+            prepared(tmp_path, folders, indexed(folders), **options)
+        assert not (tmp_path / "records").exists()
+    outcome = prepared(tmp_path, folders, indexed(folders), **options)
+    assert outcome.skipped.empty
 
 
 @SHUFFLES
@@ -411,6 +444,51 @@ def test_a_restart_keeps_finished_shards(
     assert (tmp_path / "records" / left.name).stat().st_mtime_ns == written
     assert hashes(tmp_path / "records") == hashes(records)
     assert list((tmp_path / "state").iterdir()) == []
+
+
+@SHUFFLES
+def test_nothing_is_kept_of_pictures_that_were_replaced(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str
+) -> None:
+    """Also when the new files have the sizes and the times of the old ones."""
+    index = indexed(folders)
+    options: dict[str, Any] = {"shard_pictures": 4, "shuffle": shuffle}
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path, folders, index, **options)
+    for path in folders.glob("train/*/*.jpg"):
+        about, content = path.stat(), bytearray(path.read_bytes())
+        content[300] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    prepared(tmp_path, folders, index, **options)
+    prepared(tmp_path / "fresh", folders, index, **options)
+    assert hashes(tmp_path / "records") == hashes(tmp_path / "fresh/records")
+
+
+@SHUFFLES
+@pytest.mark.parametrize("suffix", ["tar", "parquet"])
+def test_a_shard_that_is_damaged_before_it_is_delivered_is_made_again(
+    make: Make,
+    records: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shuffle: str,
+    suffix: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            make(shuffle=shuffle)
+    (path,) = (tmp_path / "state").glob(f"*/train-00001.{suffix}")
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    make(shuffle=shuffle)
+    assert "train-00001.tar: damaged, so it is made again" in capsys.readouterr().out
+    assert hashes(tmp_path / "records") == hashes(records)
 
 
 def test_a_stop_in_the_middle_of_a_shard_leaves_nothing_that_counts(
