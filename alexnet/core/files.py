@@ -13,7 +13,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alexnet.core.errors import UserError
 
@@ -132,22 +132,38 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     Raises:
         UserError: another process still holds it after `timeout_seconds`, or it cannot be written.
     """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with _open_lock(folder) as file:
+            if not _taken(file, deadline):
+                raise UserError(
+                    f"{folder}: held by another process for {timeout_seconds:g} s"
+                    " (timeout_seconds of machine.yaml). Wait for it or stop it."
+                )
+            # Who held it before may have removed the folder, and this lock with it.
+            if os.fstat(file.fileno()).st_nlink:
+                yield
+                return
+
+
+def _open_lock(folder: Path) -> BinaryIO:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w", encoding="utf-8")
+        with contextlib.suppress(FileNotFoundError):
+            return (folder / "lock").open("wb")
+        # Who held it before has removed the folder since.
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "lock").open("wb")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    with lock as file:
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{folder}: held by another process for {timeout_seconds:g} s"
-                        " (timeout_seconds of machine.yaml). Wait for it or stop it."
-                    ) from None
-                time.sleep(0.2)
-        yield
+
+
+def _taken(file: BinaryIO, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)

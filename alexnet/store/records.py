@@ -166,7 +166,9 @@ def open_records(folder: Path, split: str) -> Records:
     if rows.empty:
         raise UserError(f"{folder}: no records of the split {split}")
     numbers = sorted(rows["shard"].unique())
-    shards = [_mapped(folder / f"{shard_name(split, number)}.tar") for number in numbers]
+    listed = read_shards(folder)
+    sizes = listed[listed["split"] == split].set_index("shard")["bytes"]
+    shards = [_mapped(folder / f"{shard_name(split, number)}.tar", sizes.get(number)) for number in numbers]
     place = {number: position for position, number in enumerate(numbers)}
     return Records(
         labels=rows["label"].to_numpy(np.int64, copy=True),
@@ -179,11 +181,17 @@ def open_records(folder: Path, split: str) -> Records:
     )
 
 
-def _mapped(path: Path) -> NDArray[np.uint8]:
-    """Map a file into memory; unlike NumPy's maps it keeps no file open, of which ImageNet has too many."""
+def _mapped(path: Path, listed: int | None) -> NDArray[np.uint8]:
+    """Map a file of `listed` bytes, without keeping it open as NumPy does: ImageNet has too many."""
     import torch
 
     try:
+        # To read beyond the end of a map would kill the process.
+        if path.stat().st_size != listed:
+            raise UserError(
+                f"{path}: {path.stat().st_size:,} bytes, but {SHARDS} lists {listed or 0:,}: damaged. Run"
+                " dvc repro -f preprocess."
+            )
         return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8).numpy()
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -1,14 +1,17 @@
 """Files that are whole or absent, whoever else writes them."""
 
 import os
+import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from alexnet.core.files import STALE_SECONDS, partial_of, read_parquet, replacing, write_table
+from alexnet.core.files import STALE_SECONDS, partial_of, read_parquet, replacing, sole_writer, write_table
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
@@ -68,3 +71,22 @@ def test_no_damage_to_a_table_is_overlooked(tmp_path: Path) -> None:
             continue
         assert found.columns.tolist() != ["label", "name"] or found.equals(table)
     assert refused > 200
+
+
+def test_a_folder_that_its_holder_removes_is_made_again_by_the_next(tmp_path: Path) -> None:
+    folder, waiting = tmp_path / "state", threading.Event()
+
+    def hold() -> list[str]:
+        waiting.set()
+        with sole_writer(folder, 5.0):
+            (folder / "work").touch()
+            return sorted(path.name for path in folder.iterdir())
+
+    with ThreadPoolExecutor(1) as pool:
+        with sole_writer(folder, 5.0):
+            (folder / "earlier").touch()
+            found = pool.submit(hold)
+            waiting.wait()
+            time.sleep(0.1)
+            shutil.rmtree(folder)
+        assert found.result() == ["lock", "work"]

@@ -267,6 +267,16 @@ def test_opening_what_is_not_there(records: Path, tmp_path: Path) -> None:
         open_records(records, "test")
 
 
+def test_a_shard_of_another_size_is_not_opened(records: Path, tmp_path: Path) -> None:
+    """It would be read beyond its end, which kills a process."""
+    shutil.copytree(records, tmp_path / "copy")
+    path = tmp_path / "copy/train-00001.tar"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"train-00001\.tar: 5,000 bytes, but shards\.csv lists"):
+        open_records(tmp_path / "copy", "train")
+    assert len(open_records(tmp_path / "copy", "val")) == 12
+
+
 # --- bad pictures ---------------------------------------------------------------------------------
 
 

@@ -200,11 +200,12 @@ def test_a_write_that_fails_leaves_the_states_before_it(
     finished(trainer_of(store, tmp_path, epochs=2))
     before = files(tmp_path)
 
-    def full(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
         trainer_of(store, tmp_path, epochs=3).run()
     assert files(tmp_path) == before
