@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -35,6 +35,23 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files in `folder`, for `refuse_damaged`."""
+    return {name: sha256_of(folder / name) for name in names}
+
+
+def refuse_damaged(folder: Path, checksums: dict[str, str]) -> None:
+    """Check that the files in `folder` still have their `checksums`.
+
+    Raises:
+        FileNotFoundError: one of them is missing.
+        ValueError: one of them has changed.
+    """
+    for name, checksum in checksums.items():
+        if sha256_of(folder / name) != checksum:
+            raise ValueError(f"{name} is damaged: its content has another checksum")
 
 
 def partial_of(path: Path) -> Path:

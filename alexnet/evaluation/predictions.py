@@ -5,7 +5,8 @@ A folder of predictions holds
 - ``ten.npy``, ``one.npy``: float64 (pictures, classes), mean softmax of ten patches and softmax of
   the centre; float64, so that what is counted from the files is what was counted from the network;
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
-- ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the weights' SHA-256;
+- ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the SHA-256 of
+  the weights, the arrays and the table;
 - ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with WNIDs, where the
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
@@ -22,13 +23,22 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_parquet, replacing, write_json, write_table, write_text
+from alexnet.core.files import (
+    checksums_of,
+    read_parquet,
+    refuse_damaged,
+    replacing,
+    write_json,
+    write_table,
+    write_text,
+)
 from alexnet.evaluation.calibration import reliability
 from alexnet.model.top_k import top_k_error
 from alexnet.store.index import UNKNOWN
 
 SERVER_FILE, NAMES_FILE = "ilsvrc.txt", "guesses.txt"
 GUESSES = 5
+CHECKED = ("ten.npy", "one.npy", "pictures.parquet")
 # Rows counted at once: of 1000 classes, 32 MB.
 _ROWS = 4096
 
@@ -185,8 +195,9 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
             np.save(file, getattr(predictions, name))
     table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
     write_table(folder / "pictures.parquet", table)
-    about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped", "weights")}
-    write_json(folder / "about.json", about)
+    facts = ("split", "classes", "ids", "skipped", "weights")
+    about = {name: getattr(predictions, name) for name in facts}
+    write_json(folder / "about.json", {**about, "sha256": checksums_of(folder, CHECKED)})
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
     write_text(folder / predictions.guesses_file, lines)
 
@@ -195,10 +206,11 @@ def load_predictions(folder: Path) -> Predictions:
     """Read what `save` wrote, the arrays mapped, not read.
 
     Raises:
-        UserError: the folder is missing or not such a one, or holds NaN.
+        UserError: the folder is missing or not such a one, or holds NaN, or is damaged.
     """
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
         ten, one = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ten", "one"))
         classes = tuple((str(wnid), str(words)) for wnid, words in about["classes"])

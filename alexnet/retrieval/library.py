@@ -2,7 +2,8 @@
 
 - ``features.npy``: float32 (pictures, d), fc7's activations of the centre patch, in storage order;
 - ``codes.npy``: uint64 (pictures, words); ``encoder.safetensors``: what makes a code of features;
-- ``pictures.parquet``: name and label of each; ``about.json``: the classes, and the weights' SHA-256.
+- ``pictures.parquet``: name and label of each; ``about.json``: the classes, and the SHA-256 of the weights
+  and of all files here but the features.
 """
 
 import json
@@ -15,12 +16,22 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_parquet, replacing, sha256_of, write_json, write_table
+from alexnet.core.files import (
+    checksums_of,
+    read_parquet,
+    refuse_damaged,
+    replacing,
+    sha256_of,
+    write_json,
+    write_table,
+)
 from alexnet.model.weights import Classes
 from alexnet.retrieval.codes import AutoEncoder, load_encoder, save_encoder
 from alexnet.retrieval.search import Hits, by_code, nearest, rerank
 
 FEATURES = "features.npy"
+# Small enough to be compared with their checksums whenever they are read.
+CHECKED = ("codes.npy", "encoder.safetensors", "pictures.parquet")
 # Candidates by code whose distance is then measured.
 SHORTLIST = 100
 
@@ -59,17 +70,24 @@ def save_library(folder: Path, library: Library, weights: Path) -> None:
     save_encoder(folder / "encoder.safetensors", library.encoder)
     table = pd.DataFrame({"name": library.names, "label": library.labels})
     write_table(folder / "pictures.parquet", table)
-    write_json(folder / "about.json", {"weights": sha256_of(weights), "classes": library.classes})
+    about = {
+        "weights": sha256_of(weights),
+        "classes": library.classes,
+        "sha256": checksums_of(folder, CHECKED),
+    }
+    write_json(folder / "about.json", about)
 
 
 def load_library(folder: Path, weights: Path) -> Library:
     """Open the library that the retrieve stage made with `weights`.
 
     Raises:
-        UserError: it is missing, incomplete, or made with other weights.
+        UserError: it is missing, incomplete, damaged (of the features only their size is checked), or made
+            with other weights.
     """
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
         library = Library(
             features=np.load(folder / FEATURES, mmap_mode="r"),

@@ -135,17 +135,26 @@ def test_folders_that_hold_no_predictions_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"about\.json: no such file"):
         load_predictions(tmp_path)
     made = random_predictions(2)
-    save_predictions(tmp_path, made)
-    np.save(tmp_path / "ten.npy", made.ten[:-1])
+    save_predictions(tmp_path, replace(made, ten=made.ten[:-1]))
     with pytest.raises(UserError, match="40 pictures × 8 classes"):
         load_predictions(tmp_path)
     bad = made.ten.copy()
     bad[3, 1] = np.nan
-    np.save(tmp_path / "ten.npy", bad)
+    save_predictions(tmp_path, replace(made, ten=bad))
     with pytest.raises(UserError, match="NaN"):
         load_predictions(tmp_path)
     (tmp_path / "about.json").write_text("{")
     with pytest.raises(UserError, match="no predictions"):
+        load_predictions(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ten.npy", "one.npy", "pictures.parquet"])
+def test_damaged_predictions_are_named(tmp_path: Path, name: str) -> None:
+    save_predictions(tmp_path, random_predictions(1))
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-200] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
         load_predictions(tmp_path)
 
 

@@ -93,8 +93,13 @@ def test_libraries_that_are_none_or_of_other_weights_are_told(tmp_path: Path) ->
     other.write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"made with other weights than .*dvc repro retrieve"):
         load_library(tmp_path / "library", other)
-    np.save(tmp_path / "library" / "codes.npy", np.zeros((3, 1), np.uint64))
+    features = np.load(tmp_path / "library" / FEATURES)
+    np.save(tmp_path / "library" / FEATURES, features[:-1])
     with pytest.raises(UserError, match="do not agree"):
+        load_library(tmp_path / "library", weights)
+    np.save(tmp_path / "library" / FEATURES, features)
+    np.save(tmp_path / "library" / "codes.npy", np.zeros((3, 1), np.uint64))
+    with pytest.raises(UserError, match=r"codes\.npy is damaged"):
         load_library(tmp_path / "library", weights)
     (tmp_path / "library" / "encoder.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="no features that this project wrote"):
