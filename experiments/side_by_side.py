@@ -73,9 +73,9 @@ def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
 
 def main(
     pipeline: Annotated[Path, typer.Argument(help="the experiment's dvc.yaml")],
-    at_once: Annotated[int, typer.Option(help="how many runs at a time", min=1)] = 2,
+    at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 2,
 ) -> None:
-    """Run the whole experiment."""
+    """Run a whole experiment, several runs at a time."""
     if not pipeline.is_file():
         raise UserError(f"{pipeline}: no such file; name an experiment's dvc.yaml")
     listed = subprocess.run(

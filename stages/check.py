@@ -11,11 +11,11 @@ from alexnet.core.stage import CHECKED, MACHINE, PARAMS_FILE, MachineFile, run
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
+    params: Annotated[Path, typer.Option(help="the parameter file")] = PARAMS_FILE,
     machine: MachineFile = MACHINE,
     out: Path = CHECKED,
 ) -> None:
-    """Check both files; the output is a constant, so nothing reruns because of it."""
+    """Check both files. The output file never changes, so no other stage runs again because of it."""
     check(params, machine)
     write_text(out, "every key is known, present, of its type and in range\n")
 

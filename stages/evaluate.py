@@ -32,7 +32,7 @@ def main(
     predictions: Path = PREDICTIONS,
     metrics: Path = REPORTS / "metrics.json",
 ) -> None:
-    """Evaluate the last weights; no weights are chosen by their validation error."""
+    """Evaluate the weights after the last epoch, not those with the lowest validation error."""
     place = read_machine(machine)
     work = partial(
         evaluate_network,

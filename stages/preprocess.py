@@ -17,7 +17,7 @@ def main(
     counts: Path = REPORTS / "data.json",
     skipped: Path = REPORTS / "skipped.csv",
 ) -> None:
-    """Decode, square, encode and store every picture of the index."""
+    """Decode every picture of the index, bring it to 256×256, encode it and store it."""
     prepare_index(
         settings=read(params, Preprocess),
         machine=read_machine(machine),

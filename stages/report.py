@@ -14,15 +14,17 @@ from alexnet.report.summary import terminal_summary
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
+    params: Annotated[Path, typer.Option(help="the parameter file")] = PARAMS_FILE,
     weights: Path = WEIGHTS,
     records: Path = RECORDS,
     statistics: Path = STATISTICS,
     predictions: Path = PREDICTIONS,
     out: Path = REPORTS,
-    summary_only: Annotated[bool, typer.Option("--summary-only", help="print, write nothing")] = False,
+    summary_only: Annotated[
+        bool, typer.Option("--summary-only", help="print the error table, and write no files")
+    ] = False,
 ) -> None:
-    """Write report.html, report.md, figures/ and tables into `out`, and print the error table."""
+    """Write report.html, report.md, figures/ and tables into the folder --out, and print the error table."""
     facts = read_facts(
         ResultFiles(
             params=params,

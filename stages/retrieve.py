@@ -18,7 +18,7 @@ def main(
     library: Path = RETRIEVAL,
     summary: Path = REPORTS / "retrieval.json",
 ) -> None:
-    """Write features and codes of the training pictures, and what the report shows of them."""
+    """Write the fc7 features and the codes of the training pictures, and a summary for the report."""
     retrieve_pictures(
         settings=read(params, Retrieve),
         evaluate=read(params, Evaluate),

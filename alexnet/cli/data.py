@@ -1,4 +1,4 @@
-"""Look after the records: check them, and see what training sees."""
+"""Look after the records: check them, and show what training sees."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,16 +10,16 @@ from alexnet.core.errors import UserError, shown_plainly
 RECORDS = Path("data/records")
 INDEX = Path("data/index")
 
-app = typer.Typer(no_args_is_help=True, help="Check the records, and see what training sees.")
+app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
 
 
 @shown_plainly
 def verify(
-    records: Annotated[Path, typer.Option(help="the store to check")] = RECORDS,
-    index: Annotated[Path, typer.Option(help="what should be in it")] = INDEX,
-    skipped: Annotated[Path, typer.Option(help="what was left out")] = Path("reports/skipped.csv"),
+    records: Annotated[Path, typer.Option(help="the records to check")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="the index to compare with")] = INDEX,
+    skipped: Annotated[Path, typer.Option(help="the list of skipped pictures")] = Path("reports/skipped.csv"),
 ) -> None:
-    """Check the records against index and checksums, byte by byte, and name what is wrong."""
+    """Check the records byte by byte against the index and the checksums, and list every error."""
     import pandas as pd
 
     from alexnet.ingest.verify import find_problems
@@ -38,14 +38,16 @@ def verify(
 
 @shown_plainly
 def show(
-    records: Annotated[Path, typer.Option(help="the store")] = RECORDS,
-    index: Annotated[Path, typer.Option(help="for the classes' words")] = INDEX,
-    statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = Path("data/statistics.npz"),
-    params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = Path(
-        "params.yaml"
+    records: Annotated[Path, typer.Option(help="the records")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="the index, for the names of the classes")] = INDEX,
+    statistics: Annotated[Path, typer.Option(help="the file written by the rgb_pca stage")] = Path(
+        "data/statistics.npz"
     ),
-    epoch: Annotated[int, typer.Option(min=1, help="of which to show the beginning")] = 1,
-    pictures: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
+    params: Annotated[
+        Path, typer.Option(help="the parameter file with the augment and train sections")
+    ] = Path("params.yaml"),
+    epoch: Annotated[int, typer.Option(min=1, help="the epoch whose first patches are shown")] = 1,
+    pictures: Annotated[int, typer.Option(min=1, max=200, help="number of pictures, one in each row")] = 8,
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet (PNG) of training patches, without and with each augmentation."""

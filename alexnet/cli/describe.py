@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
 
 def describe(
-    params: Annotated[Path, typer.Option(help="whose model section to describe")] = Path("params.yaml"),
-    classes: Annotated[int, typer.Option(min=1, help="outputs of fc8")] = 1000,
-    columns: Annotated[bool, typer.Option("--columns", help="what two devices would exchange")] = False,
+    params: Annotated[
+        Path, typer.Option(help="the parameter file with the model section to describe")
+    ] = Path("params.yaml"),
+    classes: Annotated[int, typer.Option(min=1, help="number of classes, the outputs of fc8")] = 1000,
+    columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:
-    """Print the network layer by layer: kernels, output, parameters, and which column sees what."""
+    """Print the network layer by layer: kernels, output size, parameters, and the inputs of each column."""
     from alexnet.core.params import read
     from alexnet.model.network import layers
     from alexnet.model.params import Model

@@ -13,11 +13,11 @@ from alexnet.core.processes import end_with_parent
 
 Params = Annotated[
     list[str],
-    typer.Option(
-        help="the parameters: a file, then any number of FILE:KEY and KEY=VALUE, which replace values"
-    ),
+    typer.Option(help="a parameter file; further --params KEY=VALUE or FILE:KEY replace values"),
 ]
-MachineFile = Annotated[Path, typer.Option("--machine", help="what belongs to this machine; may be absent")]
+MachineFile = Annotated[
+    Path, typer.Option("--machine", help="the settings of your machine; the file is optional")
+]
 
 PARAMS_FILE = Path("params.yaml")
 PARAMS = [str(PARAMS_FILE)]

@@ -217,7 +217,7 @@ def draw(settings: Ablations, added: Added, dress: Dress) -> bytes:
 
 
 def main() -> None:
-    """Write the results of the runs that are finished."""
+    """Write the page with the results of the finished runs."""
     settings, planned = plan()
     outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).ties == "fractional")
     labels = open_records(RECORDS, "train").labels

@@ -255,8 +255,10 @@ def draw(settings: Figure1, results: Results, dress: Dress) -> bytes:
     return png.getvalue()
 
 
-def main(name: Annotated[str, typer.Option(help="what page, figure and table are called")] = NAME) -> None:
-    """Write the results of the runs that are finished."""
+def main(
+    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
+) -> None:
+    """Write the page with the results of the finished runs."""
     settings = read(PARAMS, Figure1)
     results = read_results(settings)
     labels = read_pictures("train").labels

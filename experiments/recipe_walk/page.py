@@ -180,7 +180,7 @@ def draw(runs: Runs, chance: float, epochs: int, dress: Dress) -> bytes:
 
 
 def main() -> None:
-    """Write the results of the runs that are finished."""
+    """Write the page with the results of the finished runs."""
     walk, rows = plan()
     labels = open_records(RECORDS, "train").labels
     chance = loss_at_chance(labels)
