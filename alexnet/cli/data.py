@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.errors import UserError, shown_plainly
-
-RECORDS = Path("data/records")
-INDEX = Path("data/index")
+from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, SKIPPED, STATISTICS
 
 app = typer.Typer(no_args_is_help=True, help="Check the records, and see what training sees.")
 
@@ -17,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Check the records, and see what tr
 def verify(
     records: Annotated[Path, typer.Option(help="the store to check")] = RECORDS,
     index: Annotated[Path, typer.Option(help="what should be in it")] = INDEX,
-    skipped: Annotated[Path, typer.Option(help="what was left out")] = Path("reports/skipped.csv"),
+    skipped: Annotated[Path, typer.Option(help="what was left out")] = SKIPPED,
 ) -> None:
     """Check the records against index and checksums, byte by byte, and name what is wrong."""
     import pandas as pd
@@ -40,10 +38,8 @@ def verify(
 def show(
     records: Annotated[Path, typer.Option(help="the store")] = RECORDS,
     index: Annotated[Path, typer.Option(help="for the classes' words")] = INDEX,
-    statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = Path("data/statistics.npz"),
-    params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = Path(
-        "params.yaml"
-    ),
+    statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = STATISTICS,
+    params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = PARAMS_FILE,
     epoch: Annotated[int, typer.Option(min=1, help="of which to show the beginning")] = 1,
     pictures: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alexnet.core.places import PARAMS_FILE
+
 if TYPE_CHECKING:
     from alexnet.model.params import Model
 
 
 def describe(
-    params: Annotated[Path, typer.Option(help="whose model section to describe")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="whose model section to describe")] = PARAMS_FILE,
     classes: Annotated[int, typer.Option(min=1, help="outputs of fc8")] = 1000,
     columns: Annotated[bool, typer.Option("--columns", help="what two devices would exchange")] = False,
 ) -> None:

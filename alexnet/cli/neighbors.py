@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-WEIGHTS = Path("models/alexnet.safetensors")
-LIBRARY = Path("data/retrieval")
+from alexnet.core.places import RETRIEVAL, WEIGHTS
 
 
 def neighbors(
@@ -14,7 +13,7 @@ def neighbors(
     count: Annotated[int, typer.Option(min=1, help="how many for each")] = 6,
     by_code: Annotated[bool, typer.Option(help="look only at those first by short binary code")] = False,
     weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
-    library: Annotated[Path, typer.Option(help="what the retrieve stage wrote")] = LIBRARY,
+    library: Annotated[Path, typer.Option(help="what the retrieve stage wrote")] = RETRIEVAL,
 ) -> None:
     """Print the nearest training pictures by Euclidean distance of fc7's activations, the nearest first."""
     from alexnet.classifier import read_square

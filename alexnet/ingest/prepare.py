@@ -28,7 +28,6 @@ from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
-    SPLITS,
     Shard,
     SumsLedger,
     encode_square,
@@ -37,7 +36,7 @@ from alexnet.ingest.shards import (
     prepare_square,
 )
 from alexnet.store.counts import Counts, SplitCounts
-from alexnet.store.index import Index, read_index
+from alexnet.store.index import SPLITS, Index, read_index
 from alexnet.store.records import shard_name, write_tables
 from alexnet.store.statistics import SUMS
 

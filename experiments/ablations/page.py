@@ -10,7 +10,8 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.core.places import PARAMS_FILE, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
 from alexnet.report.canvas import Dress, one_axes
 from alexnet.report.markup import table_of

@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.core.places import PARAMS_FILE, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions
 from alexnet.report.canvas import Dress, one_axes

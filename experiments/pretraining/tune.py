@@ -13,7 +13,8 @@ from alexnet.core.errors import DivergedError, UserError
 from alexnet.core.files import write_json
 from alexnet.core.machine import Machine, read_machine
 from alexnet.core.params import Strict, load_yaml
-from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, run
+from alexnet.core.places import INDEX, MACHINE, RECORDS, STATISTICS
+from alexnet.core.stage import run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from alexnet.core.stage import RECORDS, run
+from alexnet.core.places import RECORDS
+from alexnet.core.stage import run
 from alexnet.report.canvas import Dress, canvas
 from alexnet.report.markup import table_of
 from alexnet.report.page import Part

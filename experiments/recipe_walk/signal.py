@@ -11,7 +11,8 @@ from torch import Tensor
 
 from alexnet.core.files import replacing
 from alexnet.core.machine import read_machine
-from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, run
+from alexnet.core.places import MACHINE, RECORDS, STATISTICS
+from alexnet.core.stage import run
 from alexnet.feed.loader import open_loader
 from alexnet.feed.order import in_storage_order
 from alexnet.model.initial import initialise

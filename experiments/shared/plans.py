@@ -7,7 +7,7 @@ from typing import Any
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_text
 from alexnet.core.params import Section, flattened, load_parameters, validate
-from alexnet.core.stage import PARAMS_FILE
+from alexnet.core.places import PARAMS_FILE
 from alexnet.feed.params import Augment
 from alexnet.model.network import HALVED_IN_ONE_COLUMN, KERNELS
 from alexnet.model.params import Model

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet.core.draws import generator
+from alexnet.core.sizes import PATCH
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import training_epoch
 from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
@@ -20,7 +21,6 @@ SKIPPED_SHOWN = 20
 AUGMENTED = 4
 EPOCHS_SHOWN = 5
 SEED = 2012
-PATCH = 224
 # A component is drawn this many standard deviations to either side of the mean colour.
 DEVIATIONS_SHOWN = 2
 
