@@ -74,7 +74,7 @@ def evaluate_network(
         sha256_of(weights),
     )
     save_predictions(predictions, result)
-    write_json(metrics, result.metrics(share_ties=settings.ties == "fractional"))
+    write_json(metrics, result.metrics(share_ties=settings.share_ties))
     if not result.labelled:
         print(
             f"evaluate: the split {settings.split} has no labels, so there are no error rates;"

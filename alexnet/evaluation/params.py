@@ -4,8 +4,6 @@ from typing import ClassVar, Literal
 
 from alexnet.core.params import Section
 
-Ties = Literal["against", "fractional"]
-
 
 class Evaluate(Section):
     """The split whose error rates go into the report (paper, section 4.1, last paragraph of crops)."""
@@ -13,4 +11,9 @@ class Evaluate(Section):
     key: ClassVar[str] = "evaluate"
 
     split: Literal["train", "val", "test"]
-    ties: Ties
+    ties: Literal["against", "fractional"]
+
+    @property
+    def share_ties(self) -> bool:
+        """Whether classes of equal score share the credit, as in the 2012 source."""
+        return self.ties == "fractional"

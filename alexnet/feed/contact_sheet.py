@@ -55,7 +55,7 @@ def contact_sheet(
     for number, record in enumerate(batch.records.tolist()):
         top = HEADING + number * (PICTURE + HEADING)
         left = GAP
-        for column, picture in enumerate(_row(records, record, batch, number, statistics, augment, epoch)):
+        for column, picture in enumerate(_row(records, batch, number, statistics, augment, epoch)):
             if number == 0:
                 draw.text((left, 6), COLUMNS[column], "black", font)
             sheet.paste(Image.fromarray(picture), (left, top))
@@ -76,15 +76,9 @@ def write_png(path: Path, sheet: Image.Image) -> None:
 
 
 def _row(
-    records: Records,
-    record: int,
-    batch: Batch,
-    number: int,
-    statistics: Statistics,
-    augment: Augment,
-    epoch: int,
+    records: Records, batch: Batch, number: int, statistics: Statistics, augment: Augment, epoch: int
 ) -> list[NDArray[np.uint8]]:
-    whole = decoded(records, record)
+    whole = decoded(records, int(batch.records[number]))
     top, left = int(batch.top[number]), int(batch.left[number])
     patch = whole[top : top + PATCH, left : left + PATCH]
     trained = batch.pixels[number].numpy()

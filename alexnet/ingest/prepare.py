@@ -96,7 +96,7 @@ def prepare(
     with sole_writer(folder, machine.timeout_seconds):
         shards = plan_shards(folder, root, index.pictures, settings)
         runs = plan_runs(shards) if machine.shuffle == "scatter" else []
-        _say_what_it_needs(root, index, settings, folder, shards, runs, machine.worker_count)
+        _say_what_it_needs(index, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
             _make(pool, make_run, runs, "preprocess, reading", style, ledger.add)
@@ -142,21 +142,14 @@ def _make(
                 future.cancel()
 
 
-def _say_what_it_needs(
-    root: Path,
-    index: Index,
-    settings: Preprocess,
-    folder: Path,
-    shards: list[Shard],
-    runs: list[Run],
-    workers: int,
-) -> None:
+def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], workers: int) -> None:
     """Print disk and time of the work ahead, from a trial on a few pictures.
 
     Raises:
         UserError: the disk is too small.
     """
     pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
+    folder, root, *_, settings = shards[0]
     trial = _trial(root, index, settings) if pictures > TRIAL_PICTURES else None
     if trial is None:
         return

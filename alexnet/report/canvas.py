@@ -41,8 +41,8 @@ DARK = Dress("#15171b", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "
 def canvas(
     dress: Dress,
     dpi: int,
-    width: float = 4.4,
-    height: float = 3.2,
+    width: float,
+    height: float,
     layout: Literal["constrained"] | None = "constrained",
     colours: int | None = 256,
 ) -> Iterator[tuple[Drawing, io.BytesIO]]:

@@ -104,7 +104,7 @@ def read_facts(files: ResultFiles) -> Facts:
     """
     run, found = read_json(files.run, Run), load_predictions(files.predictions)
     params = load_yaml(files.params)
-    share_ties = read(files.params, Evaluate).ties == "fractional"
+    share_ties = read(files.params, Evaluate).share_ties
     others = read(files.params, Report).ensemble
     recipes = Recipes(
         *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))

@@ -70,8 +70,6 @@ def table_of(
     formats: Mapping[str, str] | None = None,
     note: str = "",
     numeric: bool = True,
-    names: int = 1,
-    sortable: bool = False,
 ) -> str:
     """Return a table with one row per row of `frame`; its columns are the header, its index is left out.
 
@@ -84,7 +82,7 @@ def table_of(
     columns = [[_shown(value, formats.get(name, "")) for value in frame[name]] for name in frame]
     rows = list(zip(*columns, strict=True))
     header = [str(name) for name in frame]
-    return table(header, rows, caption, note, numeric=numeric, names=names, sortable=sortable)
+    return table(header, rows, caption, note, numeric=numeric)
 
 
 def _shown(value: Any, form: str) -> str:

@@ -75,7 +75,7 @@ class Entry:
     kind: Kind
 
 
-def generate(root: Path, settings: Sample, style: Style = "auto", workers: int = 1) -> None:
+def generate(root: Path, settings: Sample, style: Style, workers: int = 1) -> None:
     """Write the sample that `settings` ask for as ILSVRC-2012's official files into `root`.
 
     Without classes `root` gets a README.txt only. The folder appears under its name when all is

@@ -191,7 +191,7 @@ def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -
     write_json(summary, measured.summary().model_dump())
 
 
-def measure_statistics(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
+def measure_statistics(folder: Path, pool: Executor, style: Style) -> Statistics:
     """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
 
     Where the preprocess stage left its sums they are used; a store made elsewhere is read through.

@@ -220,7 +220,7 @@ def draw(settings: Ablations, added: Added, dress: Dress) -> bytes:
 def main() -> None:
     """Write the results of the runs that are finished."""
     settings, planned = plan()
-    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).ties == "fractional")
+    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)
     labels = open_records(RECORDS, "train").labels
     full = planned[f"{FULL}-{settings.seeds[0]}"]
     found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels))

@@ -175,7 +175,7 @@ def draw(sizes: Sequence[Sequence[float]], dress: Dress) -> bytes:
 def main() -> None:
     """Average the stored predictions and write the results."""
     settings, planned = plan()
-    share_ties = read(PARAMS_FILE, Evaluate).ties == "fractional"
+    share_ties = read(PARAMS_FILE, Evaluate).share_ties
     members = all_members(planned, settings.others, RUNS / NAME)
     values = next(iter(planned.values()))
     pictures = len(open_records(RECORDS, "train"))

@@ -113,7 +113,7 @@ def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
 
 
 def as_page(
-    settings: Figure1, results: Results, pictures: int, classes: int, name: str = NAME
+    settings: Figure1, results: Results, pictures: int, classes: int, name: str
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page `name`."""
     goal, norm = settings.goal, settings.norm

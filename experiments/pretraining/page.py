@@ -253,7 +253,7 @@ def table_of_runs(arms: Arms, tuning_seed: int) -> pd.DataFrame:
 
 def main() -> None:
     """Compare the arms, average the networks and write the results."""
-    plan, share_ties = Plan(), read(PARAMS_FILE, Evaluate).ties == "fractional"
+    plan, share_ties = Plan(), read(PARAMS_FILE, Evaluate).share_ties
     arms = {arm: read_arm(arm, plan) for arm in TUNED}
     planned = {f"plain-{seed}": {**plan.plain, "train.seed": seed} for seed in plan.settings.plain_seeds}
     for seed in plan.settings.seeds:

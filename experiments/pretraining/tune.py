@@ -43,7 +43,7 @@ class Chosen(Strict):
     values: Values
 
 
-def read_chosen(arm: Tuned, plan: Plan, folder: Path = HERE) -> Chosen:
+def read_chosen(arm: Tuned, plan: Plan, folder: Path) -> Chosen:
     """Return what the sweep of `arm` chose.
 
     Raises:
@@ -60,7 +60,7 @@ def read_chosen(arm: Tuned, plan: Plan, folder: Path = HERE) -> Chosen:
     return chosen
 
 
-def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float:
+def best_of(tried: Sequence[Tried], target: float) -> float:
     """Return the rate that comes to the `target` error first; if several or none do, errs least at the end.
 
     Raises:
@@ -69,7 +69,7 @@ def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float
     ended = [one for one in tried if not one.diverged]
     if not ended:
         raise UserError(
-            f"{path}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
+            f"{PARAMS}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
             " the loss ends as no number; allowed: at least one that trains. Add lower ones, or raise"
             " model.input_divisor in pretraining.alike."
         )

@@ -28,7 +28,7 @@ def pixels(image: bytes) -> NDArray[np.uint8]:
 
 
 def test_pngs_carry_no_version_or_date() -> None:
-    png = curves(HISTORY, LOSS, 60)
+    png = curves(HISTORY, LOSS, 60, LIGHT)
     assert set(Image.open(io.BytesIO(png)).info) <= {"dpi"}
 
 
@@ -74,7 +74,7 @@ def test_kernels_lie_in_reading_order_sixteen_in_a_row() -> None:
 
 
 def test_one_epoch_is_drawn_as_points() -> None:
-    one = pixels(curves(HISTORY[:1], LOSS, 60))
+    one = pixels(curves(HISTORY[:1], LOSS, 60, LIGHT))
     blue = (one[..., 2].astype(int) - one[..., 0]) > 60
     assert blue.any()
 
@@ -101,7 +101,7 @@ def test_colour_specificity_is_the_energy_orthogonal_to_grey() -> None:
     assert colour_specificity(weights) == pytest.approx(expected)
     # Weights drawn alike lie near two thirds.
     assert abs(np.mean(expected) - 2 / 3) < 0.02
-    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60)[:4] == b"\x89PNG"
+    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60, LIGHT)[:4] == b"\x89PNG"
 
 
 def test_confused_classes_stand_together() -> None:
@@ -128,7 +128,7 @@ def test_a_mistake_among_many_classes_can_be_seen() -> None:
     wrong = right.copy()
     wrong[3, 400], wrong[3, 3] = 5, 5
     names = [f"class {number}" for number in range(500)]
-    shown = pixels(confusion_matrix(wrong, names, 100))[..., :3].astype(int)
+    shown = pixels(confusion_matrix(wrong, names, 100, LIGHT))[..., :3].astype(int)
     # Strong blue besides the diagonal's: the two classes stand side by side, their neighbours are thick.
     assert ((shown[..., 2] - shown[..., 0]) > 100).sum() > 500
     assert not np.array_equal(by_likeness(right), by_likeness(wrong))
@@ -151,4 +151,4 @@ def test_six_neighbours_stand_in_two_rows_beside_the_query() -> None:
 def test_a_label_that_looks_like_mathematics_is_a_label() -> None:
     photograph = np.zeros((256, 256, 3), np.uint8)
     labels = [(r"$\frac{a}{0}$ & co", 0.5, True), ("_x^y", 0.25, False)]
-    assert with_guesses(photograph, "$$", labels, 60)[8:12] == b"WEBP"
+    assert with_guesses(photograph, "$$", labels, 60, LIGHT)[8:12] == b"WEBP"

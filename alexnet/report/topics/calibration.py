@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.evaluation.calibration import BINS, Reliability, reliability
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Dress, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part
 from alexnet.report.params import Report
@@ -38,7 +38,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     ]
 
 
-def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> bytes:
+def reliability_diagram(found: Reliability, dpi: int, dress: Dress) -> bytes:
     """Draw how often the network was right by how sure it was, above how many pictures that is.
 
     The figure is 4.4 by 4 inches.

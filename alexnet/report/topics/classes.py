@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from alexnet.evaluation.confusion import confusion, most_confused, per_class
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Dress, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Part
@@ -101,7 +101,7 @@ def class_table(errors: pd.DataFrame) -> str:
     )
 
 
-def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dress: Dress = LIGHT) -> bytes:
+def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dress: Dress) -> bytes:
     """Draw each true class' row: the shares of its pictures that were taken for each class.
 
     The scale of colours is the square root, so that rare mistakes show. Beyond `NAMED` classes the
@@ -109,14 +109,13 @@ def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dres
     cell, which would be less than a pixel.
 
     Args:
-        matrix: counts, (classes, classes), a true class a row.
+        matrix: counts, (classes, classes), one row per true class.
         names: of the classes, short.
         dpi: pixels per inch; the figure is 7.4 inches wide.
     """
     count = len(matrix)
     order = np.arange(count) if count <= NAMED else by_likeness(matrix)
-    with np.errstate(invalid="ignore"):
-        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))[np.ix_(order, order)]
+    shares = _shares(matrix)[np.ix_(order, order)]
     labels = [names[place] for place in order]
     colours = LinearSegmentedColormap.from_list("shares", _stops(dress))
     with canvas(dress, dpi, 7.4, 6.3) as (figure, png):
@@ -148,11 +147,16 @@ def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
     The leaves of average linkage, the distance of two classes being 1 less the mean share of their
     pictures that were taken for the other.
     """
-    with np.errstate(invalid="ignore"):
-        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
+    shares = _shares(matrix)
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0)
     return np.asarray(leaves_list(linkage(squareform(distance, checks=False), "average")), np.int64)
+
+
+def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return each true class' shares; 0 where it has no picture."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
 
 
 def _thickened(shares: NDArray[np.float64], reach: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet.core.progress import duration
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Dress, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figures, Part
@@ -99,7 +99,7 @@ def history_table(history: History) -> str:
     )
 
 
-def curves(history: History, chart: Chart, dpi: int, dress: Dress = LIGHT) -> bytes:
+def curves(history: History, chart: Chart, dpi: int, dress: Dress) -> bytes:
     """Draw a chart by epoch, and where the learning rate fell; the figure is 4.4 by 3.2 inches."""
     looks = ((dress.train, "--"), (dress.top1, "-"), (dress.top5, (0, (4, 1, 1, 1))))
     # A lone epoch is a point: a line would not show.

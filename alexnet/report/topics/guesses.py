@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.draws import generator
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Dress, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import warning
 from alexnet.report.page import Figure, Figures, Part
@@ -96,7 +96,7 @@ def with_guesses(
     true: str,
     labels: Sequence[tuple[str, float, bool]],
     dpi: int,
-    dress: Dress = LIGHT,
+    dress: Dress,
 ) -> bytes:
     """Draw a photograph, its true label, and a bar for each of the likeliest labels.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Dress, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Part
@@ -123,18 +123,18 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(1 - grey.sum((1, 2)) / whole)
 
 
-def specificity(shares: list[NDArray[np.float64]], dpi: int, dress: Dress = LIGHT) -> bytes:
-    """Draw each column's kernels by their colour-specificity, one row of dots a column.
+def specificity(shares: Shares, dpi: int, dress: Dress) -> bytes:
+    """Draw each column's kernels by their colour-specificity, one row of strokes per column.
 
     Args:
         shares: of each column's kernels, from 0 to 1.
         dpi: pixels per inch; the figure is 6.6 inches wide.
     """
     with one_axes(dress, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
-        axes.axvline(2 / 3, color=dress.train, linestyle=":", linewidth=1.2)
+        axes.axvline(RANDOM, color=dress.train, linestyle=":", linewidth=1.2)
         axes.annotate(
             "random weights",
-            (2 / 3, 1),
+            (RANDOM, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, 1),
             textcoords="offset points",

@@ -7,7 +7,7 @@ from alexnet.core.draws import generator
 from alexnet.core.sizes import PATCH
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import training_epoch
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Dress, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Figures, Part
@@ -141,7 +141,7 @@ def components_table(facts: Facts) -> str:
     )
 
 
-def rgb_components(pca: StatisticsSummary, dpi: int, dress: Dress = LIGHT) -> bytes:
+def rgb_components(pca: StatisticsSummary, dpi: int, dress: Dress) -> bytes:
     """Draw the colours along each RGB component, two standard deviations either side of the mean.
 
     Along these directions the colour noise (Section 4.1) shifts a picture, by far less. The figure is 4.4
