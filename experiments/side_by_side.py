@@ -4,8 +4,8 @@
 
 The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPU of this
 machine, and its own cores where `workers` is auto. What comes before them (the pictures, the check) and after
-them (the page) runs alone. A second call goes on where the first was stopped. It is for pipelines whose runs
-need nothing of each other: ablations and ensemble.
+them (the page) runs alone. A second call resumes where the first was stopped. It is for pipelines whose runs
+do not need each other: ablations and ensemble.
 """
 
 import os

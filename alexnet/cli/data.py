@@ -21,16 +21,17 @@ def verify(
     import pandas as pd
 
     from alexnet.ingest.verify import find_problems
+    from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
 
     left_out = pd.DataFrame(columns=["split", "name"])
     if skipped.exists():
-        left_out = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+        left_out = read_skipped(skipped)
     found = find_problems(records, read_index(index), left_out)
     for problem in found:
         print(problem)
     if found:
-        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it anew.")
+        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
     print(f"{records}: every shard, picture and label is as it should be")
 
 
@@ -40,7 +41,7 @@ def show(
     index: Annotated[Path, typer.Option(help="for the classes' words")] = INDEX,
     statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = STATISTICS,
     params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = PARAMS_FILE,
-    epoch: Annotated[int, typer.Option(min=1, help="of which to show the beginning")] = 1,
+    epoch: Annotated[int, typer.Option(min=1, help="the epoch whose beginning to show")] = 1,
     pictures: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),
 ) -> None:

@@ -40,7 +40,7 @@ def table(
     Args:
         rows: cells, already worded.
         numeric: whether columns are numbers, flush right on one line; or words, flush left and wrapped.
-        names: how many of the first columns are words all the same.
+        names: how many of the first columns are words nevertheless.
         ours, others: the numbers of the rows that are this run's (bold), and others' (italic).
         sortable: whether a reader of the HTML may sort it by a column.
     """

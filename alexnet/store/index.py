@@ -32,7 +32,7 @@ from alexnet.core.files import write_json, write_table
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
 SOURCE = "source.json"
-# The label of a picture whose class the source does not tell.
+# The label of a picture whose class the source does not give.
 UNKNOWN = -1
 SPLITS = ("train", "val", "test")
 COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"]

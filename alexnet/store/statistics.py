@@ -246,7 +246,7 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
 
 
 def read_statistics(path: Path) -> Statistics:
-    """Read what `write` wrote.
+    """Read what `write_statistics` wrote.
 
     Raises:
         UserError: it is not there.

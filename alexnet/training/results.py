@@ -60,7 +60,7 @@ def read_history(path: Path) -> tuple[EpochRow, ...]:
     """Return the epochs of ``history.csv`` in order, at least one, numbered from 1.
 
     Raises:
-        UserError: the file is missing or not such a one.
+        UserError: the file is missing or holds something else.
     """
     columns = [field.name for field in fields(EpochRow) if field.name != NORMS]
     history = tuple(read_rows(path, EpochRow, columns, {NORMS: NORM_COLUMN}))

@@ -59,7 +59,7 @@ def train_network(
 
     Raises:
         UserError: an input is missing, another process trains the same, or the processes of `mesh` were
-            given different things; `DivergedError`: the loss is no number.
+            given different things; `DivergedError`: the loss is not finite.
         KeyboardInterrupt: stopped from outside; the next call resumes.
     """
     measured = read_statistics(statistics)

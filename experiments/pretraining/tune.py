@@ -1,6 +1,6 @@
 """Choose an arm's learning rate with a seed of its own: python -m experiments.pretraining.tune finetuned
 
-A killed sweep goes on where it was, as the train stage does.
+A killed sweep resumes where it was, as the train stage does.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ import pandas as pd
 
 from alexnet.core.files import write_table
 from alexnet.report import text
-from alexnet.report.canvas import Dress, drawn
+from alexnet.report.canvas import Theme, drawn
 from alexnet.report.markup import code, fold
 from alexnet.report.page import Figure, Part
 from alexnet.report.paper import TABLE_2
@@ -30,7 +30,7 @@ def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.Dat
     print(found)
 
 
-def figure(name: str, draw: Callable[[Dress], bytes], alt: str, caption: str) -> Figure:
+def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) -> Figure:
     """Return a figure of an experiment's page; see `drawn`."""
     return drawn(name, draw, alt, caption, least=400)
 

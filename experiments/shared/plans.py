@@ -45,7 +45,7 @@ def checked(sources: Sequence[str], *sections: type[Section]) -> Values:
 
 
 def nested(values: Values) -> Values:
-    """Return the sections of which `values` are."""
+    """Return dotted `values` as nested sections; the inverse of `flattened`."""
     sections: Values = {}
     for dotted, value in values.items():
         *groups, last = dotted.split(".")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.evaluation.calibration import reliability
-from alexnet.report.canvas import DARK, LIGHT, Dress
+from alexnet.report.canvas import DARK, LIGHT, Theme
 from alexnet.report.photographs import GAP
 from alexnet.report.topics.calibration import reliability_diagram
 from alexnet.report.topics.classes import by_likeness, confusion_matrix
@@ -32,14 +32,14 @@ def test_pngs_carry_no_version_or_date() -> None:
     assert set(Image.open(io.BytesIO(png)).info) <= {"dpi"}
 
 
-@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
-def test_a_chart_of_few_colours_looks_as_one_of_all(dress: Dress, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_chart_of_few_colours_looks_as_one_of_all(theme: Theme, monkeypatch: pytest.MonkeyPatch) -> None:
     # Many bins are empty.
     found = reliability(np.linspace(0.45, 0.95, 40), np.arange(40) % 3 > 0)
-    few = reliability_diagram(found, 100, dress)
+    few = reliability_diagram(found, 100, theme)
     assert Image.open(io.BytesIO(few)).mode == "P"
     monkeypatch.setattr(Image.Image, "quantize", lambda image, *_, **__: image)
-    full = reliability_diagram(found, 100, dress)
+    full = reliability_diagram(found, 100, theme)
     moved = np.abs(pixels(few).astype(int) - pixels(full))
     assert moved.max() <= 8
     assert len(few) < 0.6 * len(full)
@@ -115,12 +115,12 @@ def test_confused_classes_stand_together() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 30, 200])
-@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
-def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, dress: Dress) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, theme: Theme) -> None:
     matrix = np.random.default_rng(4).integers(0, 2, (classes, classes))
     matrix[0] = 0  # a class that never occurs
     names = [f"class {number}" for number in range(classes)]
-    assert pixels(confusion_matrix(matrix, names, 50, dress)).any()
+    assert pixels(confusion_matrix(matrix, names, 50, theme)).any()
 
 
 def test_a_mistake_among_many_classes_can_be_seen() -> None:
