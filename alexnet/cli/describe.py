@@ -45,11 +45,11 @@ def describe(
 def _describe_exchanges(model: "Model", classes: int) -> None:
     from alexnet.parallel.columns import exchanges
 
-    print("\nWith a column on each of two devices, each sends the other, in bytes a picture:")
+    print("\nWith a column on each of two devices, each sends the other, in bytes per picture:")
     print(f"{'':34}{'forward':>10}{'backward':>10}")
     found = exchanges(model, classes)
     for exchange in found:
         print(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
     forward, backward = sum(e.forward for e in found), sum(e.backward for e in found)
     print(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
-    print("Of more devices each also adds its column's gradients to the other pairs', once a batch.")
+    print("Of more devices each also adds its column's gradients to the other pairs', once per batch.")

@@ -26,7 +26,7 @@ PARAMS = [str(PARAMS_FILE)]
 def run(stage: Callable[..., Any]) -> None:
     """Run `stage` as a command that ends with its parent and shows user errors in one line.
 
-    How long it took is kept for the report.
+    The time that it took is kept for the report.
     """
     end_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -6,7 +6,7 @@ from alexnet.core.params import Section
 
 
 class Evaluate(Section):
-    """The split whose error rates go into the report (paper, section 4.1, last paragraph of crops)."""
+    """The split whose error rates go into the report (paper, section 4.1)."""
 
     key: ClassVar[str] = "evaluate"
 

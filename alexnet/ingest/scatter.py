@@ -119,7 +119,7 @@ def make_run(run: Run) -> int:
     try:
         partial.replace(run.folder / run.name)
     except OSError:
-        # On a cluster the task of a stage that was killed may still have been at it; both write the same.
+        # On a cluster the task of a stage that was killed may still have been running; both write the same.
         shutil.rmtree(partial)
         if not run.finished:
             raise

@@ -53,7 +53,7 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
     classes = _chosen_classes(listing, data)
     label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
     if len(classes) < len(listing.classes):
-        # Of other classes, perhaps, are those without a label too.
+        # Pictures without a label may be of other classes, so they are left out too.
         pictures = pictures[pictures["wnid"].isin(label_of.index)]
     labels = label_of.reindex(pictures["wnid"], fill_value=UNKNOWN)
     pictures = pictures.assign(label=labels.to_numpy("int32"))

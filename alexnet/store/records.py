@@ -78,7 +78,7 @@ def write_shard(
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
-    """Write ``records.parquet`` and ``shards.csv`` of the shards in `folder`; `rows` are of `write_shard`.
+    """Write ``records.parquet`` and ``shards.csv`` of `folder`, from the `rows` that `write_shard` returned.
 
     A shard whose pictures were all skipped is not listed.
     """
@@ -181,7 +181,7 @@ def open_records(folder: Path, split: str) -> Records:
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:
-    """Map a file into memory; unlike NumPy's maps it keeps no file open, of which ImageNet has too many."""
+    """Map a file into memory. Unlike NumPy's maps this keeps no file open: ImageNet has too many shards."""
     import torch
 
     try:
