@@ -7,7 +7,8 @@ import typer
 
 from alexnet.check import check
 from alexnet.core.files import write_text
-from alexnet.core.stage import CHECKED, MACHINE, PARAMS_FILE, MachineFile, run
+from alexnet.core.places import CHECKED, MACHINE, PARAMS_FILE
+from alexnet.core.stage import MachineFile, run
 
 
 def main(

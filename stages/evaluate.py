@@ -5,18 +5,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import (
-    INDEX,
-    MACHINE,
-    PARAMS,
-    PREDICTIONS,
-    RECORDS,
-    REPORTS,
-    WEIGHTS,
-    MachineFile,
-    Params,
-    run,
-)
+from alexnet.core.places import INDEX, MACHINE, PREDICTIONS, RECORDS, REPORTS, SKIPPED, WEIGHTS
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.parallel.launch import on_devices
@@ -27,7 +17,7 @@ def main(
     machine: MachineFile = MACHINE,
     index: Path = INDEX,
     records: Path = RECORDS,
-    skipped: Path = REPORTS / "skipped.csv",
+    skipped: Path = SKIPPED,
     weights: Path = WEIGHTS,
     predictions: Path = PREDICTIONS,
     metrics: Path = REPORTS / "metrics.json",

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, run
+from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
+from alexnet.core.stage import run
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
 from alexnet.report.report import write_report

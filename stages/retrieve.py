@@ -4,7 +4,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, PARAMS, RECORDS, REPORTS, RETRIEVAL, WEIGHTS, MachineFile, Params, run
+from alexnet.core.places import MACHINE, RECORDS, REPORTS, RETRIEVAL, WEIGHTS
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.retrieve import retrieve_pictures

@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.errors import UserError, shown_plainly
-
-RECORDS = Path("data/records")
-INDEX = Path("data/index")
+from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, SKIPPED, STATISTICS
 
 app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
 
@@ -17,22 +15,23 @@ app = typer.Typer(no_args_is_help=True, help="Check the records, and show what t
 def verify(
     records: Annotated[Path, typer.Option(help="the records to check")] = RECORDS,
     index: Annotated[Path, typer.Option(help="the index to compare with")] = INDEX,
-    skipped: Annotated[Path, typer.Option(help="the list of skipped pictures")] = Path("reports/skipped.csv"),
+    skipped: Annotated[Path, typer.Option(help="the list of skipped pictures")] = SKIPPED,
 ) -> None:
     """Check the records byte by byte against the index and the checksums, and list every error."""
     import pandas as pd
 
     from alexnet.ingest.verify import find_problems
+    from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
 
     left_out = pd.DataFrame(columns=["split", "name"])
     if skipped.exists():
-        left_out = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+        left_out = read_skipped(skipped)
     found = find_problems(records, read_index(index), left_out)
     for problem in found:
         print(problem)
     if found:
-        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it anew.")
+        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
     print(f"{records}: every shard, picture and label is as it should be")
 
 
@@ -40,12 +39,10 @@ def verify(
 def show(
     records: Annotated[Path, typer.Option(help="the records")] = RECORDS,
     index: Annotated[Path, typer.Option(help="the index, for the names of the classes")] = INDEX,
-    statistics: Annotated[Path, typer.Option(help="the file written by the rgb_pca stage")] = Path(
-        "data/statistics.npz"
-    ),
+    statistics: Annotated[Path, typer.Option(help="the file written by the rgb_pca stage")] = STATISTICS,
     params: Annotated[
         Path, typer.Option(help="the parameter file with the augment and train sections")
-    ] = Path("params.yaml"),
+    ] = PARAMS_FILE,
     epoch: Annotated[int, typer.Option(min=1, help="the epoch whose first patches are shown")] = 1,
     pictures: Annotated[int, typer.Option(min=1, max=200, help="number of pictures, one in each row")] = 8,
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from alexnet.core.places import WEIGHTS
+
 
 def export(
-    weights: Annotated[Path, typer.Option(help="a trained network")] = Path("models/alexnet.safetensors"),
+    weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
     out: Annotated[Path, typer.Option(help="the ONNX file to write")] = Path("models/alexnet.onnx"),
     one_patch: Annotated[
         bool, typer.Option("--one-patch", help="use the centre patch only; a tenth of the work")

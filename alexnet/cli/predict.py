@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-WEIGHTS = Path("models/alexnet.safetensors")
+from alexnet.core.places import WEIGHTS
 
 
 def predict(

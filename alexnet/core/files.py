@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATE = Path(".state")
-# A partial file that was not touched for so long belongs to no living writer.
+# A partial file that was not touched for this long has no living writer.
 STALE_SECONDS = 3600
 
 
@@ -54,6 +54,15 @@ def partial_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def naming_what_cannot_be_written(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a `UserError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` when the block ends well.
 
@@ -62,13 +71,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = partial_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with naming_what_cannot_be_written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -111,11 +119,9 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     Raises:
         UserError: another process still holds it after `timeout_seconds`, or it cannot be written.
     """
-    try:
+    with naming_what_cannot_be_written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
     with lock as file:
         deadline = time.monotonic() + timeout_seconds
         while True:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, write_json, write_text
+from alexnet.core.files import replacing, write_json, write_table, write_text
 from alexnet.evaluation.calibration import reliability
 from alexnet.model.top_k import top_k_error
 from alexnet.store.index import UNKNOWN
@@ -115,7 +115,7 @@ class Predictions:
             }
         return result | {"images": len(self), "split": self.split}
 
-    def rates(self, share_ties: bool = False) -> Rates:
+    def rates(self, share_ties: bool) -> Rates:
         """Return the error rates of the split, whose labels must be known."""
         return Rates(
             *(
@@ -131,7 +131,7 @@ class Predictions:
         return float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
 
     def wrong(
-        self, k: int, share_ties: bool = False, scores: NDArray[np.float64] | None = None
+        self, k: int, share_ties: bool, scores: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Return each picture's share of a top-k error, (pictures,); `scores` are `ten` unless given."""
         scores = self.ten if scores is None else scores
@@ -183,9 +183,8 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     for name in ("ten", "one"):
         with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, getattr(predictions, name))
-    with replacing(folder / "pictures.parquet") as temporary:
-        table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
-        table.to_parquet(temporary, index=False)
+    table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
+    write_table(folder / "pictures.parquet", table)
     about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped", "weights")}
     write_json(folder / "about.json", about)
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
@@ -193,10 +192,10 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def load_predictions(folder: Path) -> Predictions:
-    """Read what `save` wrote, the arrays mapped, not read.
+    """Read what `save_predictions` wrote, the arrays mapped, not read.
 
     Raises:
-        UserError: the folder is missing or not such a one, or holds NaN.
+        UserError: the folder is missing, holds something else, or holds NaN.
     """
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
@@ -223,9 +222,9 @@ def load_predictions(folder: Path) -> Predictions:
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
-    """Return what of two networks' predictions is not of the same, in a word, or None.
+    """Return in a word what two networks' predictions do not have in common, or None.
 
-    Classes are the same where their WNIDs are: for people one may be put into other words.
+    Classes are the same where their WNIDs are: their words may differ.
     """
     for what, same in (
         ("split", other.split == one.split),
@@ -263,7 +262,7 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:
-    """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name.
+    """Yield the lines that the ILSVRC server takes: five IDs per picture, best first, by the picture's name.
 
     Where IDs are not known the WNIDs stand in their place. A picture that could not be read has a line as
     well, or all after it would be taken for their neighbours: what the network guesses on the average.

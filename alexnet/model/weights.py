@@ -32,10 +32,10 @@ def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
 
 
 def load_network(path: Path) -> tuple[AlexNet, Classes]:
-    """Read the network that `save` wrote, in evaluation mode on the CPU, and its classes.
+    """Read the network that `save_network` wrote, in evaluation mode on the CPU, and its classes.
 
     Raises:
-        UserError: the file is missing, is no such file, or lacks tensors.
+        UserError: the file is missing, is something else, or lacks tensors.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; train one (dvc repro train) or name another")
@@ -75,7 +75,7 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
     that of the pictures to be trained on.
 
     Raises:
-        UserError: the file is missing or no such file, or a tensor is missing or of another shape.
+        UserError: the file is missing or something else, or a tensor is missing or of another shape.
     """
     if not path.exists():
         raise UserError(f"train.initial_weights: {path}: no such file; name one, or null to draw weights")

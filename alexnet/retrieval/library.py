@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, sha256_of, write_json
+from alexnet.core.files import replacing, sha256_of, write_json, write_table
 from alexnet.model.weights import Classes
 from alexnet.retrieval.codes import AutoEncoder, load_encoder, save_encoder
 from alexnet.retrieval.search import Hits, by_code, nearest, rerank
@@ -47,7 +47,7 @@ class Library:
         return nearest(self.features, queries, count)
 
     def neighbours_by_code(self, queries: NDArray[np.float32], count: int) -> Hits:
-        """Return the nearest of those first by code; few features are read from the disk."""
+        """Return the nearest of the first candidates by code; few features are read from the disk."""
         shortlist = by_code(self.codes, self.encoder.codes(queries), max(SHORTLIST, count))
         return rerank(self.features, queries, shortlist, count)
 
@@ -57,9 +57,8 @@ def save_library(folder: Path, library: Library, weights: Path) -> None:
     with replacing(folder / "codes.npy") as temporary, temporary.open("wb") as file:
         np.save(file, library.codes)
     save_encoder(folder / "encoder.safetensors", library.encoder)
-    with replacing(folder / "pictures.parquet") as temporary:
-        table = pd.DataFrame({"name": library.names, "label": library.labels})
-        table.to_parquet(temporary, index=False)
+    table = pd.DataFrame({"name": library.names, "label": library.labels})
+    write_table(folder / "pictures.parquet", table)
     write_json(folder / "about.json", {"weights": sha256_of(weights), "classes": library.classes})
 
 
