@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from alexnet.core.errors import UserError
-from alexnet.core.machine import SAMPLE_ROOT, read_machine, refuse_unless_shareable
+from alexnet.core.machine import read_machine, refuse_unless_shareable
 from alexnet.core.params import Section, check_keys, load_yaml, read
+from alexnet.core.places import SAMPLE
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
@@ -42,7 +43,7 @@ def check(params: Path, machine_file: Path) -> None:
     assert isinstance(model, Model)
     if place.devices != "auto":
         refuse_unless_shareable(place.devices, model.columns, f"{machine_file}: devices")
-    if sample.classes == 0 and place.data_root == SAMPLE_ROOT:
+    if sample.classes == 0 and place.data_root == str(SAMPLE):
         raise UserError(
             f"{machine_file}: data_root: not set, and {params} makes no sample (sample.classes: 0)."
             " Name the folder that holds the raw files."

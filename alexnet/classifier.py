@@ -39,7 +39,7 @@ class Classifier:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file that the train stage wrote; see `alexnet.model.weights.load`."""
+        """Read a file that the train stage wrote; see `load_network`."""
         return cls(*load_network(path))
 
     def predict(self, pictures: Iterable[str | Path], count: int = 5) -> list[list[Guess]]:
@@ -56,11 +56,8 @@ class Classifier:
         picture = read_square(path)
         probabilities = classify(self.network, torch.from_numpy(picture.copy())[None])[0].numpy()
         best = np.argsort(-probabilities, kind="stable")[:count]
-        return [self._guess(label, float(probabilities[label])) for label in best]
-
-    def _guess(self, label: int, probability: float) -> Guess:
-        wnid, words = self.classes[label]
-        return Guess(wnid, words, probability)
+        named = zip((self.classes[label] for label in best), probabilities[best], strict=True)
+        return [Guess(wnid, words, float(probability)) for (wnid, words), probability in named]
 
 
 def read_square(path: Path) -> NDArray[np.uint8]:

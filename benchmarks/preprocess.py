@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.sizes import PICTURE
 from alexnet.ingest.decode import BadPictureError, decode
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.shards import expect_many_pictures
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.ingest.sources.listing import PICTURE_SUFFIXES
-from alexnet.sample import generate
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
-from alexnet.store.records import SIDE, encode
+from alexnet.store.records import encode
 from alexnet.store.statistics import Sums
 
 QUALITY, CHROMA = 95, "4:2:0"
@@ -50,11 +51,13 @@ def pillow(data: bytes) -> bytes:
     with Image.open(io.BytesIO(data)) as opened:
         image = opened.convert("RGB")
     short = min(image.size)
-    width, height = (max(SIDE, round(side * SIDE / short)) for side in image.size)
+    width, height = (max(PICTURE, round(side * PICTURE / short)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - SIDE) // 2, (height - SIDE) // 2
+    left, top = (width - PICTURE) // 2, (height - PICTURE) // 2
     buffer = io.BytesIO()
-    image.crop((left, top, left + SIDE, top + SIDE)).save(buffer, "JPEG", quality=QUALITY, subsampling=CHROMA)
+    image.crop((left, top, left + PICTURE, top + PICTURE)).save(
+        buffer, "JPEG", quality=QUALITY, subsampling=CHROMA
+    )
     return buffer.getvalue()
 
 
@@ -69,10 +72,10 @@ def coverage(before: int, after: int) -> Floats:
 def area_square(picture: NDArray[np.uint8]) -> Floats:
     """Return the central square of `picture` shrunk by area in float64, without OpenCV."""
     short = min(picture.shape[:2])
-    height, width = (max(SIDE, round(side * SIDE / short)) for side in picture.shape[:2])
-    top, left = (height - SIDE) // 2, (width - SIDE) // 2
-    rows = coverage(picture.shape[0], height)[top : top + SIDE]
-    columns = coverage(picture.shape[1], width)[left : left + SIDE]
+    height, width = (max(PICTURE, round(side * PICTURE / short)) for side in picture.shape[:2])
+    top, left = (height - PICTURE) // 2, (width - PICTURE) // 2
+    rows = coverage(picture.shape[0], height)[top : top + PICTURE]
+    columns = coverage(picture.shape[1], width)[left : left + PICTURE]
     planes = [rows @ picture[..., channel].astype(np.float64) @ columns.T for channel in range(3)]
     return np.stack(planes, axis=2)
 
@@ -164,7 +167,7 @@ def compare_pixels(pictures: list[bytes]) -> None:
     for data in pictures:
         picture = decode(data)
         square = to_square(picture)
-        if min(picture.shape[:2]) >= SIDE:
+        if min(picture.shape[:2]) >= PICTURE:
             from_area.append(np.abs(square - area_square(picture)).mean())
         stored = decode(encode(square, QUALITY, CHROMA))
         by_jpeg.append(np.abs(stored.astype(np.int16) - square).mean())
@@ -172,7 +175,7 @@ def compare_pixels(pictures: list[bytes]) -> None:
         print(
             f"square against float64 area averages, before JPEG: mean absolute difference"
             f" {np.mean(from_area):.3f} grey levels, worst picture {max(from_area):.3f}"
-            f" ({len(from_area)} pictures with a shorter side of at least {SIDE})"
+            f" ({len(from_area)} pictures with a shorter side of at least {PICTURE})"
         )
     print(
         f"JPEG round trip, quality {QUALITY}, {CHROMA}: mean absolute difference"

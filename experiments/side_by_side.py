@@ -4,8 +4,8 @@
 
 The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPU of this
 machine, and its own cores where `workers` is auto. What comes before them (the pictures, the check) and after
-them (the page) runs alone. A second call goes on where the first was stopped. It is for pipelines whose runs
-need nothing of each other: ablations and ensemble.
+them (the page) runs alone. A second call resumes where the first was stopped. It is for pipelines whose runs
+do not need each other: ablations and ensemble.
 """
 
 import os
@@ -73,9 +73,9 @@ def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
 
 def main(
     pipeline: Annotated[Path, typer.Argument(help="the experiment's dvc.yaml")],
-    at_once: Annotated[int, typer.Option(help="how many runs at a time", min=1)] = 2,
+    at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 2,
 ) -> None:
-    """Run the whole experiment."""
+    """Run a whole experiment, several runs at a time."""
     if not pipeline.is_file():
         raise UserError(f"{pipeline}: no such file; name an experiment's dvc.yaml")
     listed = subprocess.run(
@@ -97,7 +97,7 @@ def main(
             process.wait()
         raise
     if any(codes):
-        raise UserError(f"{pipeline}: a run failed, see above. The same command goes on with what is left.")
+        raise UserError(f"{pipeline}: a run failed, see above. The same command resumes with what is left.")
     _refuse_failure(subprocess.run(["dvc", "repro", str(pipeline)]))
 
 
@@ -113,7 +113,7 @@ def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) 
 
 def _refuse_failure(done: subprocess.CompletedProcess[bytes]) -> None:
     if done.returncode:
-        raise UserError(f"{' '.join(done.args)}: failed, see above. The same command goes on from there.")
+        raise UserError(f"{' '.join(done.args)}: failed, see above. The same command resumes from there.")
 
 
 if __name__ == "__main__":

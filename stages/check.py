@@ -7,15 +7,16 @@ import typer
 
 from alexnet.check import check
 from alexnet.core.files import write_text
-from alexnet.core.stage import CHECKED, MACHINE, PARAMS_FILE, MachineFile, run
+from alexnet.core.places import CHECKED, MACHINE, PARAMS_FILE
+from alexnet.core.stage import MachineFile, run
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
+    params: Annotated[Path, typer.Option(help="the parameter file")] = PARAMS_FILE,
     machine: MachineFile = MACHINE,
     out: Path = CHECKED,
 ) -> None:
-    """Check both files; the output is a constant, so nothing reruns because of it."""
+    """Check both files. The output file never changes, so no other stage runs again because of it."""
     check(params, machine)
     write_text(out, "every key is known, present, of its type and in range\n")
 

@@ -5,18 +5,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import (
-    INDEX,
-    MACHINE,
-    PARAMS,
-    PREDICTIONS,
-    RECORDS,
-    REPORTS,
-    WEIGHTS,
-    MachineFile,
-    Params,
-    run,
-)
+from alexnet.core.places import INDEX, MACHINE, PREDICTIONS, RECORDS, REPORTS, SKIPPED, WEIGHTS
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.parallel.launch import on_devices
@@ -27,12 +17,12 @@ def main(
     machine: MachineFile = MACHINE,
     index: Path = INDEX,
     records: Path = RECORDS,
-    skipped: Path = REPORTS / "skipped.csv",
+    skipped: Path = SKIPPED,
     weights: Path = WEIGHTS,
     predictions: Path = PREDICTIONS,
     metrics: Path = REPORTS / "metrics.json",
 ) -> None:
-    """Evaluate the last weights; no weights are chosen by their validation error."""
+    """Evaluate the weights after the last epoch, not those with the lowest validation error."""
     place = read_machine(machine)
     work = partial(
         evaluate_network,

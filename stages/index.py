@@ -4,7 +4,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import INDEX, MACHINE, PARAMS, MachineFile, Params, run
+from alexnet.core.places import INDEX, MACHINE
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.ingest.params import Data
 from alexnet.ingest.selection import index_pictures

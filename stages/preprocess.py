@@ -4,7 +4,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import INDEX, MACHINE, PARAMS, RECORDS, REPORTS, MachineFile, Params, run
+from alexnet.core.places import INDEX, MACHINE, RECORDS, REPORTS, SKIPPED
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.prepare import prepare_index
 
@@ -15,9 +16,9 @@ def main(
     index: Path = INDEX,
     out: Path = RECORDS,
     counts: Path = REPORTS / "data.json",
-    skipped: Path = REPORTS / "skipped.csv",
+    skipped: Path = SKIPPED,
 ) -> None:
-    """Decode, square, encode and store every picture of the index."""
+    """Decode every picture of the index, bring it to 256×256, encode it and store it."""
     prepare_index(
         settings=read(params, Preprocess),
         machine=read_machine(machine),

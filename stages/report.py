@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS, run
+from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
+from alexnet.core.stage import run
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
 from alexnet.report.report import write_report
@@ -14,15 +15,17 @@ from alexnet.report.summary import terminal_summary
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="the parameters")] = PARAMS_FILE,
+    params: Annotated[Path, typer.Option(help="the parameter file")] = PARAMS_FILE,
     weights: Path = WEIGHTS,
     records: Path = RECORDS,
     statistics: Path = STATISTICS,
     predictions: Path = PREDICTIONS,
     out: Path = REPORTS,
-    summary_only: Annotated[bool, typer.Option("--summary-only", help="print, write nothing")] = False,
+    summary_only: Annotated[
+        bool, typer.Option("--summary-only", help="print the error table, and write no files")
+    ] = False,
 ) -> None:
-    """Write report.html, report.md, figures/ and tables into `out`, and print the error table."""
+    """Write report.html, report.md, figures/ and tables into the folder --out, and print the error table."""
     facts = read_facts(
         ResultFiles(
             params=params,

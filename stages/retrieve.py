@@ -4,7 +4,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, PARAMS, RECORDS, REPORTS, RETRIEVAL, WEIGHTS, MachineFile, Params, run
+from alexnet.core.places import MACHINE, RECORDS, REPORTS, RETRIEVAL, WEIGHTS
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.evaluation.params import Evaluate
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.retrieve import retrieve_pictures
@@ -18,7 +19,7 @@ def main(
     library: Path = RETRIEVAL,
     summary: Path = REPORTS / "retrieval.json",
 ) -> None:
-    """Write features and codes of the training pictures, and what the report shows of them."""
+    """Write the fc7 features and the codes of the training pictures, and a summary for the report."""
     retrieve_pictures(
         settings=read(params, Retrieve),
         evaluate=read(params, Evaluate),

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from alexnet.core.machine import read_machine
-from alexnet.core.stage import MACHINE, RECORDS, REPORTS, STATISTICS, MachineFile, run
+from alexnet.core.places import MACHINE, RECORDS, REPORTS, STATISTICS
+from alexnet.core.stage import MachineFile, run
 from alexnet.store.statistics import measure_records
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, PARAMS, SAMPLE, MachineFile, Params, run
-from alexnet.sample import generate
+from alexnet.core.places import MACHINE, SAMPLE
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 
 

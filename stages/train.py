@@ -5,18 +5,8 @@ from pathlib import Path
 
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import (
-    INDEX,
-    MACHINE,
-    PARAMS,
-    RECORDS,
-    REPORTS,
-    STATISTICS,
-    WEIGHTS,
-    MachineFile,
-    Params,
-    run,
-)
+from alexnet.core.places import INDEX, MACHINE, RECORDS, REPORTS, STATISTICS, WEIGHTS
+from alexnet.core.stage import PARAMS, MachineFile, Params, run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices

@@ -1,4 +1,4 @@
-"""Look after the records: check them, and see what training sees."""
+"""Look after the records: check them, and show what training sees."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,46 +6,45 @@ from typing import Annotated
 import typer
 
 from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, SKIPPED, STATISTICS
 
-RECORDS = Path("data/records")
-INDEX = Path("data/index")
-
-app = typer.Typer(no_args_is_help=True, help="Check the records, and see what training sees.")
+app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
 
 
 @shown_plainly
 def verify(
-    records: Annotated[Path, typer.Option(help="the store to check")] = RECORDS,
-    index: Annotated[Path, typer.Option(help="what should be in it")] = INDEX,
-    skipped: Annotated[Path, typer.Option(help="what was left out")] = Path("reports/skipped.csv"),
+    records: Annotated[Path, typer.Option(help="the records to check")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="the index to compare with")] = INDEX,
+    skipped: Annotated[Path, typer.Option(help="the list of skipped pictures")] = SKIPPED,
 ) -> None:
-    """Check the records against index and checksums, byte by byte, and name what is wrong."""
+    """Check the records byte by byte against the index and the checksums, and list every error."""
     import pandas as pd
 
     from alexnet.ingest.verify import find_problems
+    from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
 
     left_out = pd.DataFrame(columns=["split", "name"])
     if skipped.exists():
-        left_out = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+        left_out = read_skipped(skipped)
     found = find_problems(records, read_index(index), left_out)
     for problem in found:
         print(problem)
     if found:
-        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it anew.")
+        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
     print(f"{records}: every shard, picture and label is as it should be")
 
 
 @shown_plainly
 def show(
-    records: Annotated[Path, typer.Option(help="the store")] = RECORDS,
-    index: Annotated[Path, typer.Option(help="for the classes' words")] = INDEX,
-    statistics: Annotated[Path, typer.Option(help="of rgb_pca")] = Path("data/statistics.npz"),
-    params: Annotated[Path, typer.Option(help="whose augment and train sections to follow")] = Path(
-        "params.yaml"
-    ),
-    epoch: Annotated[int, typer.Option(min=1, help="of which to show the beginning")] = 1,
-    pictures: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
+    records: Annotated[Path, typer.Option(help="the records")] = RECORDS,
+    index: Annotated[Path, typer.Option(help="the index, for the names of the classes")] = INDEX,
+    statistics: Annotated[Path, typer.Option(help="the file written by the rgb_pca stage")] = STATISTICS,
+    params: Annotated[
+        Path, typer.Option(help="the parameter file with the augment and train sections")
+    ] = PARAMS_FILE,
+    epoch: Annotated[int, typer.Option(min=1, help="the epoch whose first patches are shown")] = 1,
+    pictures: Annotated[int, typer.Option(min=1, max=200, help="number of pictures, one in each row")] = 8,
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet (PNG) of training patches, without and with each augmentation."""

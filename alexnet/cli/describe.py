@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alexnet.core.places import PARAMS_FILE
+
 if TYPE_CHECKING:
     from alexnet.model.params import Model
 
 
 def describe(
-    params: Annotated[Path, typer.Option(help="whose model section to describe")] = Path("params.yaml"),
-    classes: Annotated[int, typer.Option(min=1, help="outputs of fc8")] = 1000,
-    columns: Annotated[bool, typer.Option("--columns", help="what two devices would exchange")] = False,
+    params: Annotated[
+        Path, typer.Option(help="the parameter file with the model section to describe")
+    ] = PARAMS_FILE,
+    classes: Annotated[int, typer.Option(min=1, help="number of classes, the outputs of fc8")] = 1000,
+    columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:
-    """Print the network layer by layer: kernels, output, parameters, and which column sees what."""
+    """Print the network layer by layer: kernels, output size, parameters, and the inputs of each column."""
     from alexnet.core.params import read
     from alexnet.model.network import layers
     from alexnet.model.params import Model
@@ -43,11 +47,11 @@ def describe(
 def _describe_exchanges(model: "Model", classes: int) -> None:
     from alexnet.parallel.columns import exchanges
 
-    print("\nWith a column on each of two devices, each sends the other, in bytes a picture:")
+    print("\nWith a column on each of two devices, each sends the other, in bytes per picture:")
     print(f"{'':34}{'forward':>10}{'backward':>10}")
     found = exchanges(model, classes)
     for exchange in found:
         print(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
     forward, backward = sum(e.forward for e in found), sum(e.backward for e in found)
     print(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
-    print("Of more devices each also adds its column's gradients to the other pairs', once a batch.")
+    print("Of more devices each also adds its column's gradients to the other pairs', once per batch.")

@@ -7,9 +7,11 @@ import typer
 
 
 def ensemble(
-    predictions: Annotated[list[Path], typer.Argument(help="folders that evaluate stages wrote")],
-    share_ties: Annotated[bool, typer.Option(help="share the credit among equal scores")] = False,
-    save: Annotated[Path | None, typer.Option(help="write the averages into this folder")] = None,
+    predictions: Annotated[list[Path], typer.Argument(help="folders written by the evaluate stage")],
+    share_ties: Annotated[
+        bool, typer.Option(help="share the credit among classes with equal scores")
+    ] = False,
+    save: Annotated[Path | None, typer.Option(help="write the averaged predictions into this folder")] = None,
 ) -> None:
     """Print the error rates of each run and of their averaged predictions; no network is run.
 

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from alexnet.core.places import WEIGHTS
+
 
 def export(
-    weights: Annotated[Path, typer.Option(help="a trained network")] = Path("models/alexnet.safetensors"),
+    weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
     out: Annotated[Path, typer.Option(help="the ONNX file to write")] = Path("models/alexnet.onnx"),
     one_patch: Annotated[
-        bool, typer.Option("--one-patch", help="of the centre alone; a tenth of the work")
+        bool, typer.Option("--one-patch", help="use the centre patch only; a tenth of the work")
     ] = False,
 ) -> None:
     """Write a network as one ONNX file: 256×256 pictures as bytes in, class probabilities out."""

@@ -5,16 +5,15 @@ from typing import Annotated
 
 import typer
 
-WEIGHTS = Path("models/alexnet.safetensors")
-LIBRARY = Path("data/retrieval")
+from alexnet.core.places import RETRIEVAL, WEIGHTS
 
 
 def neighbors(
     pictures: Annotated[list[Path], typer.Argument(help="picture files")],
-    count: Annotated[int, typer.Option(min=1, help="how many for each")] = 6,
-    by_code: Annotated[bool, typer.Option(help="look only at those first by short binary code")] = False,
+    count: Annotated[int, typer.Option(min=1, help="number of neighbours of each picture")] = 6,
+    by_code: Annotated[bool, typer.Option(help="search only those with the nearest binary codes")] = False,
     weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
-    library: Annotated[Path, typer.Option(help="what the retrieve stage wrote")] = LIBRARY,
+    library: Annotated[Path, typer.Option(help="the folder written by the retrieve stage")] = RETRIEVAL,
 ) -> None:
     """Print the nearest training pictures by Euclidean distance of fc7's activations, the nearest first."""
     from alexnet.classifier import read_square

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-WEIGHTS = Path("models/alexnet.safetensors")
+from alexnet.core.places import WEIGHTS
 
 
 def predict(
     pictures: Annotated[list[Path], typer.Argument(help="picture files")],
     weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
 ) -> None:
-    """Print the five likeliest labels of each picture with their probabilities."""
+    """Print the five most likely labels of each picture with their probabilities."""
     from alexnet.classifier import Classifier
 
     classifier = Classifier.load(weights)

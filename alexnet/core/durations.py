@@ -33,7 +33,7 @@ def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Cal
     return timed
 
 
-def read_durations(folder: Path = FOLDER) -> dict[str, float]:
+def read_durations(folder: Path) -> dict[str, float]:
     """Return the seconds of each stage that has run, by name; what cannot be read is left out."""
     found = {}
     for path in sorted(folder.glob("*.json")):

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class DivergedError(UserError):
-    """A training whose loss is no number any more."""
+    """The loss of a training is not finite any more."""
 
 
 def shown_plainly(command: Callable[..., Any]) -> Callable[..., None]:

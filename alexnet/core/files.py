@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATE = Path(".state")
-# A partial file that was not touched for so long belongs to no living writer.
+# A partial file that was not touched for this long has no living writer.
 STALE_SECONDS = 3600
 
 
@@ -71,6 +71,15 @@ def partial_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def naming_what_cannot_be_written(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a `UserError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` when the block ends well.
 
@@ -79,13 +88,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = partial_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with naming_what_cannot_be_written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -157,22 +165,20 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
                     f"{folder}: held by another process for {timeout_seconds:g} s"
                     " (timeout_seconds of machine.yaml). Wait for it or stop it."
                 )
-            # Who held it before may have removed the folder, and this lock with it.
+            # Whoever held it before may have removed the folder, and this lock with it.
             if os.fstat(file.fileno()).st_nlink:
                 yield
                 return
 
 
 def _open_lock(folder: Path) -> BinaryIO:
-    try:
+    with naming_what_cannot_be_written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             return (folder / "lock").open("wb")
-        # Who held it before has removed the folder since.
+        # Whoever held it before has removed the folder since.
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / "lock").open("wb")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def _taken(file: BinaryIO, deadline: float) -> bool:

@@ -8,17 +8,16 @@ from pydantic import Field
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import Strict, load_yaml, validate
+from alexnet.core.places import SAMPLE
 from alexnet.core.progress import Style
 
 Shuffle = Literal["seek", "scatter"]
-
-SAMPLE_ROOT = "data/sample"
 
 
 class Machine(Strict):
     """Where the raw data lies and how the work is spread; every key has a default."""
 
-    data_root: str = SAMPLE_ROOT
+    data_root: str = str(SAMPLE)
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
     shuffle: Shuffle = "seek"

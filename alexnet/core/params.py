@@ -143,11 +143,11 @@ def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S
         raise UserError(f"{path}: {first}{more}") from None
 
 
-def check_keys(found: Any, known: list[str], path: Path | str, prefix: str = "") -> None:
+def check_keys(found: Any, known: list[str], path: Path | str) -> None:
     """Refuse the first key of `found` that is not `known`."""
     for key in found:
         if key not in known:
-            raise UserError(f"{path}: {_unknown(prefix + str(key), str(key), known)}")
+            raise UserError(f"{path}: {_unknown(str(key), str(key), known)}")
 
 
 def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
@@ -223,13 +223,10 @@ def _allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value) if _plain(value) else None
-    text = text or (value if isinstance(value, str) and value else repr(value))
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    text = value if isinstance(value, str) and value else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
 
 
 def _record_reading(path: str, section: type[Strict]) -> None:

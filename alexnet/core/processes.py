@@ -39,7 +39,7 @@ def end_abruptly_with_parent() -> None:
 def keep_freed_memory(largest: int) -> None:
     """Have this process keep the memory of freed arrays of up to `largest` bytes, for the next ones.
 
-    By default glibc hands it back to the system and asks for the next array's page by page, which can
+    By default glibc returns it to the system and asks for the next array's memory page by page, which can
     take as long as the work on it. Twice `largest` are kept at most; without glibc nothing changes.
     """
     libc = ctypes.CDLL(None)
@@ -78,7 +78,7 @@ def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def executor(machine: Machine) -> Iterator[Executor]:
-    """Yield what runs functions on `workers` processes here, or on the dask `scheduler`.
+    """Yield an executor that runs functions on `workers` processes here, or on the dask `scheduler`.
 
     Raises:
         UserError: dask is not installed or its scheduler does not answer.
@@ -92,8 +92,8 @@ def executor(machine: Machine) -> Iterator[Executor]:
             try:
                 yield pool
             except BaseException:
-                # Nobody wants the rest of their work, and a pool may wait for ever for a worker that was
-                # being sent some when the interruption came.
+                # The rest of their work is not needed, and the pool may wait without end for a worker to
+                # which it was sending some when it was interrupted.
                 for worker in multiprocessing.active_children():
                     worker.kill()
                 raise

@@ -21,7 +21,7 @@ class Progress:
         done: pictures done before a stop, where work is resumed; they do not count in the rate.
     """
 
-    def __init__(self, label: str, total: int, style: Style = "auto", done: int = 0) -> None:
+    def __init__(self, label: str, total: int, style: Style, done: int = 0) -> None:
         if style == "auto":
             style = "bar" if sys.stderr.isatty() else "lines"
         self._label, self._total, self._style, self._done = label, total, style, done

@@ -31,7 +31,7 @@ def most_confused(matrix: NDArray[np.int64], count: int) -> list[Confused]:
     return [Confused(int(t), int(g), int(wrong[t, g])) for t, g in pairs if wrong[t, g]]
 
 
-def per_class(predictions: Predictions, share_ties: bool = False) -> pd.DataFrame:
+def per_class(predictions: Predictions, share_ties: bool) -> pd.DataFrame:
     """Return a row per class in label order: wnid, words, images, top1_error, top5_error.
 
     The errors are fractions over ten patches, NaN for a class that never occurs.

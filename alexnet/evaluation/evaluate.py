@@ -15,6 +15,7 @@ from alexnet.evaluation.predictions import Predictions, merge_parts, save_predic
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import Classes, load_network
 from alexnet.parallel.mesh import Mesh
+from alexnet.store.counts import read_skipped
 from alexnet.store.index import UNKNOWN, Index, differences, read_index
 from alexnet.store.records import Records, open_records
 
@@ -47,7 +48,7 @@ def evaluate_network(
             network's outputs hold NaN.
     """
     listed, pictures = read_index(index), open_records(records, settings.split)
-    table = pd.read_csv(skipped, dtype=str, keep_default_na=False)
+    table = read_skipped(skipped)
     left_out = table[table["split"] == settings.split]
     check_whole(pictures, listed, settings.split, left_out, records)
     network, classes = load_network(weights)
@@ -74,7 +75,7 @@ def evaluate_network(
         sha256_of(weights),
     )
     save_predictions(predictions, result)
-    write_json(metrics, result.metrics(share_ties=settings.ties == "fractional"))
+    write_json(metrics, result.metrics(share_ties=settings.share_ties))
     if not result.labelled:
         print(
             f"evaluate: the split {settings.split} has no labels, so there are no error rates;"

@@ -4,13 +4,16 @@ from typing import ClassVar, Literal
 
 from alexnet.core.params import Section
 
-Ties = Literal["against", "fractional"]
-
 
 class Evaluate(Section):
-    """The split whose error rates go into the report (paper, section 4.1, last paragraph of crops)."""
+    """The split whose error rates go into the report (paper, section 4.1)."""
 
     key: ClassVar[str] = "evaluate"
 
     split: Literal["train", "val", "test"]
-    ties: Ties
+    ties: Literal["against", "fractional"]
+
+    @property
+    def share_ties(self) -> bool:
+        """Whether classes of equal score share the credit, as in the 2012 source."""
+        return self.ties == "fractional"

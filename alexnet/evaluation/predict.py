@@ -22,7 +22,7 @@ from alexnet.model.network import AlexNet
 from alexnet.model.patches import CENTRE, TEN, ten_patches
 
 
-def own_records(pictures: int, batch_size: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
+def own_records(pictures: int, batch_size: int, rank: int, ranks: int) -> NDArray[np.int64]:
     """Return the record numbers that process `rank` of `ranks` predicts: whole batches in a row.
 
     All ranks together have each of the `pictures` once; one of them may have none.

@@ -125,7 +125,7 @@ class Predictions:
             }
         return result | {"images": len(self), "split": self.split}
 
-    def rates(self, share_ties: bool = False) -> Rates:
+    def rates(self, share_ties: bool) -> Rates:
         """Return the error rates of the split, whose labels must be known."""
         return Rates(
             *(
@@ -141,7 +141,7 @@ class Predictions:
         return float(-np.log(truth.clip(min=np.finfo(np.float64).tiny)).mean())
 
     def wrong(
-        self, k: int, share_ties: bool = False, scores: NDArray[np.float64] | None = None
+        self, k: int, share_ties: bool, scores: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Return each picture's share of a top-k error, (pictures,); `scores` are `ten` unless given."""
         scores = self.ten if scores is None else scores
@@ -203,7 +203,7 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def load_predictions(folder: Path) -> Predictions:
-    """Read what `save` wrote, the arrays mapped, not read.
+    """Read what `save_predictions` wrote, the arrays mapped, not read.
 
     Raises:
         UserError: the folder is missing or not such a one, or holds NaN, or is damaged.
@@ -233,9 +233,9 @@ def load_predictions(folder: Path) -> Predictions:
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
-    """Return what of two networks' predictions is not of the same, in a word, or None.
+    """Return in a word what two networks' predictions do not have in common, or None.
 
-    Classes are the same where their WNIDs are: for people one may be put into other words.
+    Classes are the same where their WNIDs are: their words may differ.
     """
     for what, same in (
         ("split", other.split == one.split),
@@ -273,7 +273,7 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:
-    """Yield the lines that the ILSVRC server takes: five IDs a picture, best first, by picture's name.
+    """Yield the lines that the ILSVRC server takes: five IDs per picture, best first, by the picture's name.
 
     Where IDs are not known the WNIDs stand in their place. A picture that could not be read has a line as
     well, or all after it would be taken for their neighbours: what the network guesses on the average.

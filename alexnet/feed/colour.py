@@ -1,4 +1,4 @@
-"""The colour shift: one vector a picture along the principal components of RGB (paper, section 4.1)."""
+"""The colour shift: one vector per picture along the principal components of RGB (paper, section 4.1)."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from alexnet.core.files import replacing
-from alexnet.core.sizes import PATCH
+from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import CENTRE, training_epoch
 from alexnet.feed.params import Augment
@@ -49,18 +49,23 @@ def contact_sheet(
     plan = training_epoch(seed, epoch, len(records), augment)
     loader = ThreadLoader(records, min(pictures, len(records)), torch.device("cpu"), threads=1)
     batch = next(loader.batches(plan))
-    width = 256 + (len(COLUMNS) - 1) * (PATCH + GAP)
-    sheet = Image.new("RGB", (width + 2 * GAP, HEADING + len(batch.records) * (256 + HEADING)), "white")
+    width = PICTURE + (len(COLUMNS) - 1) * (PATCH + GAP)
+    sheet = Image.new("RGB", (width + 2 * GAP, HEADING + len(batch.records) * (PICTURE + HEADING)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 14)
     for number, record in enumerate(batch.records.tolist()):
-        top = HEADING + number * (256 + HEADING)
+        top = HEADING + number * (PICTURE + HEADING)
         left = GAP
-        for column, picture in enumerate(_row(records, record, batch, number, statistics, augment, epoch)):
+        for column, picture in enumerate(_row(records, batch, number, statistics, augment, epoch)):
             if number == 0:
                 draw.text((left, 6), COLUMNS[column], "black", font)
             sheet.paste(Image.fromarray(picture), (left, top))
             left += picture.shape[1] + GAP
-        draw.text((GAP, top + 258), f"{words[records.labels[record]]}: {records.names[record]}", "grey", font)
+        draw.text(
+            (GAP, top + PICTURE + 2),
+            f"{words[records.labels[record]]}: {records.names[record]}",
+            "grey",
+            font,
+        )
     return sheet
 
 
@@ -71,15 +76,9 @@ def write_png(path: Path, sheet: Image.Image) -> None:
 
 
 def _row(
-    records: Records,
-    record: int,
-    batch: Batch,
-    number: int,
-    statistics: Statistics,
-    augment: Augment,
-    epoch: int,
+    records: Records, batch: Batch, number: int, statistics: Statistics, augment: Augment, epoch: int
 ) -> list[NDArray[np.uint8]]:
-    whole = decoded(records, record)
+    whole = decoded(records, int(batch.records[number]))
     top, left = int(batch.top[number]), int(batch.left[number])
     patch = whole[top : top + PATCH, left : left + PATCH]
     trained = batch.pixels[number].numpy()

@@ -53,7 +53,7 @@ class DaliLoader:
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
-        # DALI knows no empty batch.
+        # DALI has no empty batches.
         self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))
         try:
             for chosen in batches(epoch, first, self.batch_size, self.share):

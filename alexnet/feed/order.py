@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
+from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.feed.params import Augment
 
-# 256 − 224, and both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
-OFFSETS = 33
-CENTRE = 16
+# 33, as both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
+OFFSETS = PICTURE - PATCH + 1
+CENTRE = (PICTURE - PATCH) // 2
 
 
 class Share(NamedTuple):

@@ -25,7 +25,7 @@ class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 
     Threads, not the worker processes of torch's `DataLoader`: those are forked, and a fork of a process
-    in which DALI or OpenMP has threads can hang. Arguments as of
+    in which DALI or OpenMP has threads can hang. The arguments are those of
     `alexnet.feed.loader.open_loader`.
     """
 

@@ -33,7 +33,7 @@ def read_npz(path: Path) -> Arrays:
     for name, blobs in net.params.items() for i, blob in enumerate(blobs)})``.
 
     Raises:
-        UserError: the file is missing or no such file.
+        UserError: the file is missing or something else.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file")

@@ -52,7 +52,7 @@ class Deployed(nn.Module):
         return self.network.from_inputs(inputs).softmax(1).reshape(self.patches, count, -1).mean(0)
 
 
-def export_onnx(path: Path, network: AlexNet, classes: Classes, patches: int = 10) -> None:
+def export_onnx(path: Path, network: AlexNet, classes: Classes, patches: int) -> None:
     """Write `network` to `path`, for any number of pictures at once.
 
     The graph's input ``pictures`` is uint8 (batch, 256, 256, 3) RGB, prepared as for training: shorter

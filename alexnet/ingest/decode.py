@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from alexnet.core.errors import UserError
 
-# An unpacked picture larger than this is refused; the largest of ImageNet have some 15 MB.
+# An unpacked picture larger than this is refused; the largest of ImageNet have about 15 MB.
 MAX_BYTES = 400_000_000
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
@@ -118,7 +118,7 @@ def _inflated(packed: bytes, window_bits: int) -> bytes:
 
 @functools.lru_cache(1)
 def _unpacked(path: Path, size: int, time: int) -> bytes:
-    # CIFAR-10's 186 MB, once a worker: a gzip stream cannot be entered in its middle.
+    # CIFAR-10's 186 MB, once per worker: a gzip stream cannot be entered in its middle.
     with gzip.open(path) as file:
         return file.read()
 
@@ -151,7 +151,7 @@ def decode(data: bytes) -> Picture:
 
 
 def _decode_plain_jpeg(data: bytes) -> Picture | None:
-    """Decode a grey or RGB JPEG as Pillow does, in three quarters of the time; None: let Pillow see to it."""
+    """Decode a grey or RGB JPEG as Pillow does, in three quarters of the time; None leaves it to Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         _refuse_huge(width, height)

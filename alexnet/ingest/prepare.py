@@ -1,4 +1,4 @@
-"""From the index to the store: every picture decoded, squared, encoded and put in a seeded global order.
+"""From the index to the store: every picture decoded, resized, encoded and put in a seeded global order.
 
 The work is spread over processes and survives a stop: what is finished stays below a folder of state
 until all of it is there, and is then moved to its place. Either a worker reads the pictures of a shard
@@ -21,7 +21,15 @@ import pandas as pd
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import STATE, fingerprint, read_parquet, sole_writer, write_json, write_table
+from alexnet.core.files import (
+    STATE,
+    fingerprint,
+    naming_what_cannot_be_written,
+    read_parquet,
+    sole_writer,
+    write_json,
+    write_table,
+)
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
@@ -29,7 +37,6 @@ from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
-    SPLITS,
     Shard,
     SumsLedger,
     encode_square,
@@ -38,7 +45,7 @@ from alexnet.ingest.shards import (
     prepare_square,
 )
 from alexnet.store.counts import Counts, SplitCounts
-from alexnet.store.index import Index, read_index
+from alexnet.store.index import SPLITS, Index, read_index
 from alexnet.store.records import shard_name, write_tables
 from alexnet.store.statistics import SUMS
 
@@ -101,7 +108,7 @@ def prepare(
     with sole_writer(folder, machine.timeout_seconds):
         shards = plan_shards(folder, root, index.pictures, settings)
         runs = plan_runs(shards) if machine.shuffle == "scatter" else []
-        _say_what_it_needs(root, index, settings, folder, shards, runs, machine.worker_count)
+        _say_what_it_needs(index, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
             _make(pool, make_run, runs, "preprocess, reading", style, ledger.add)
@@ -141,11 +148,11 @@ def _make(
                 finished(futures[future])
         except BrokenExecutor:
             raise UserError(
-                "preprocess: a worker process was ended from outside, often for want of memory. What is"
+                "preprocess: a worker process was ended from outside, often for lack of memory. What is"
                 " finished is kept: run again, with fewer workers (machine.yaml) if it happens again."
             ) from None
         finally:
-            # After an error nobody wants the rest.
+            # After an error the rest is not needed.
             for future in futures:
                 future.cancel()
 
@@ -177,26 +184,19 @@ def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> No
         _make(pool, make_shard, damaged, "preprocess, again", style)
 
 
-def _say_what_it_needs(
-    root: Path,
-    index: Index,
-    settings: Preprocess,
-    folder: Path,
-    shards: list[Shard],
-    runs: list[Run],
-    workers: int,
-) -> None:
+def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], workers: int) -> None:
     """Print disk and time of the work ahead, from a trial on a few pictures.
 
     Raises:
         UserError: the disk is too small.
     """
     pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
+    folder, root, *_, settings = shards[0]
     trial = _trial(root, index, settings) if pictures > TRIAL_PICTURES else None
     if trial is None:
         return
     seconds, needed = trial[0] * pictures / workers, trial[1] * pictures
-    how = "one seek a picture; on a spinning disk rather shuffle: scatter"
+    how = "one seek per picture; on a spinning disk rather shuffle: scatter"
     if runs:
         # While a bucket is gathered it is there twice.
         needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
@@ -217,7 +217,7 @@ def _say_what_it_needs(
 
 
 def _trial(root: Path, index: Index, settings: Preprocess) -> tuple[float, float] | None:
-    """Return seconds and bytes that a picture takes, by those of a few; None if none of them can be read."""
+    """Return the seconds and bytes that one picture takes, measured on a few; None if none can be read."""
     chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
     start, sizes = time.perf_counter(), []
     for row in index.pictures.iloc[np.sort(chosen)].itertuples():
@@ -261,12 +261,10 @@ def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
     # A shard whose pictures were all skipped stays behind: the store's tables do not know it.
     stored = rows.loc[rows["reason"] == "", ["split", "shard"]].drop_duplicates()
     names = [f"{shard_name(row.split, row.shard)}.tar" for row in stored.itertuples()]
-    try:
+    with naming_what_cannot_be_written(records):
         records.mkdir(parents=True, exist_ok=True)
         for name in [*names, SUMS]:
             _also_at(folder / name, records / name)
-    except OSError as error:
-        raise UserError(f"{records}: cannot be written: {error.strerror or error}") from error
     write_tables(records, rows)
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from scipy.sparse import csr_array
 
+from alexnet.core.sizes import PICTURE
 from alexnet.ingest.decode import MAX_PIXELS, BadPictureError, Picture
-from alexnet.store.records import SIDE
 
 # New columns made at once when shrinking, and the pixels under them at most: what stays in a core's cache,
 # and for large pictures in little memory.
@@ -27,20 +27,20 @@ def to_square(picture: Picture) -> Picture:
     """
     height, width = picture.shape[:2]
     short = min(height, width)
-    size = (max(SIDE, round(height * SIDE / short)), max(SIDE, round(width * SIDE / short)))
+    size = (max(PICTURE, round(height * PICTURE / short)), max(PICTURE, round(width * PICTURE / short)))
     if size[0] * size[1] > MAX_PIXELS:
         raise BadPictureError(f"{width}×{height} pixels is too thin to be scaled to {size[1]}×{size[0]}")
-    if short > SIDE:
+    if short > PICTURE:
         return _central_square_by_area(picture, size)
-    if short < SIDE:
+    if short < PICTURE:
         enlarged = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC)
         picture = enlarged.astype(np.uint8, copy=False)
     top, left = _corner(size)
-    return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
+    return np.ascontiguousarray(picture[top : top + PICTURE, left : left + PICTURE])
 
 
 def _corner(size: tuple[int, int]) -> tuple[int, int]:
-    return (size[0] - SIDE) // 2, (size[1] - SIDE) // 2
+    return (size[0] - PICTURE) // 2, (size[1] - PICTURE) // 2
 
 
 def _central_square_by_area(picture: Picture, size: tuple[int, int]) -> Picture:
@@ -51,19 +51,19 @@ def _central_square_by_area(picture: Picture, size: tuple[int, int]) -> Picture:
     of new columns, which changes no bit and stays in a core's cache.
     """
     top, left = _corner(size)
-    above, rows = _coverage(picture.shape[0], size[0], top, SIDE)
+    above, rows = _coverage(picture.shape[0], size[0], top, PICTURE)
     tall = picture[above : above + rows.shape[1]]
     wide = BLOCK
-    while wide > 1 and wide * len(tall) > BLOCK_PIXELS * SIDE // len(tall):
+    while wide > 1 and wide * len(tall) > BLOCK_PIXELS * PICTURE // len(tall):
         wide //= 2
     # Columns first: OpenCV transposes pixels several times faster than NumPy.
-    square = np.empty((SIDE, SIDE, 3), np.uint8)
-    for start in range(0, SIDE, wide):
+    square = np.empty((PICTURE, PICTURE, 3), np.uint8)
+    for start in range(0, PICTURE, wide):
         before, columns = _coverage(picture.shape[1], size[1], left + start, wide)
         floats = tall[:, before : before + columns.shape[1]].astype(np.float32)
-        low = cv2.transpose((rows @ floats.reshape(len(tall), -1)).reshape(SIDE, -1, 3))
+        low = cv2.transpose((rows @ floats.reshape(len(tall), -1)).reshape(PICTURE, -1, 3))
         block = cv2.convertScaleAbs(columns @ low.reshape(columns.shape[1], -1))
-        square[start : start + wide] = block.reshape(wide, SIDE, 3)
+        square[start : start + wide] = block.reshape(wide, PICTURE, 3)
     return cv2.transpose(square).astype(np.uint8, copy=False)
 
 

@@ -5,6 +5,7 @@ to one file per bucket, which is a few consecutive shards. So a bucket's shards 
 long pieces, and no disk has to seek for every picture. Finished runs survive a stop as finished shards do.
 """
 
+import contextlib
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import partial_of, read_parquet, write_table
+from alexnet.core.files import naming_what_cannot_be_written, partial_of, read_parquet, write_table
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.shards import Shard, prepare_pictures, write_sums
 from alexnet.store.records import Record
@@ -99,30 +100,26 @@ def make_run(run: Run) -> int:
     partial.mkdir(parents=True)
     sums, rows = Sums(), []
     files: dict[int, BinaryIO] = {}
-    try:
+    with naming_what_cannot_be_written(partial), contextlib.ExitStack() as stack:
         records = prepare_pictures(run.root, run.pictures, run.settings, sums)
         row: Any
         for row, record in zip(run.pictures.itertuples(), records, strict=True):
             data, offset = record.data or b"", 0
             if data:
                 if row.bucket not in files:
-                    files[row.bucket] = (partial / bucket_name(row.bucket)).open("wb")
+                    file = (partial / bucket_name(row.bucket)).open("wb")
+                    files[row.bucket] = stack.enter_context(file)
                 offset = files[row.bucket].tell()
                 files[row.bucket].write(data)
             place = (run.number, row.shard, row.position, row.bucket)
             found = (offset, len(data), zlib.crc32(data), record.reason)
             rows.append((*place, record.label, record.name, *found))
-    except OSError as error:
-        raise UserError(f"{partial}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for file in files.values():
-            file.close()
     write_sums(run.folder, run.name, sums)
     write_table(partial / run.rows.name, pd.DataFrame(rows, columns=COLUMNS))
     try:
         partial.replace(run.folder / run.name)
     except OSError:
-        # On a cluster the task of a stage that was killed may still have been at it; both write the same.
+        # On a cluster the task of a stage that was killed may still have been running; both write the same.
         shutil.rmtree(partial)
         if not run.finished:
             raise

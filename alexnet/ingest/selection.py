@@ -12,9 +12,9 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import STATE, fingerprint, read_parquet, write_table
 from alexnet.core.machine import Machine
 from alexnet.ingest.params import Data
-from alexnet.ingest.sources import Listing, list_source
-from alexnet.ingest.sources.listing import NO_CLASS
-from alexnet.store.index import COLUMNS, UNKNOWN, Index, write_index
+from alexnet.ingest.sources import list_source
+from alexnet.ingest.sources.listing import NO_CLASS, Listing
+from alexnet.store.index import COLUMNS, SPLITS, UNKNOWN, Index, write_index
 
 
 def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
@@ -28,7 +28,7 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     require_split(index, split, root)
     write_index(out, index)
     counts = index.pictures["split"].value_counts()
-    pictures = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "val", "test") if name in counts)
+    pictures = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if name in counts)
     print(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}")
 
 
@@ -54,7 +54,7 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
     classes = _chosen_classes(listing, data)
     label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
     if len(classes) < len(listing.classes):
-        # Of other classes, perhaps, are those without a label too.
+        # Pictures without a label may be of other classes, so they are left out too.
         pictures = pictures[pictures["wnid"].isin(label_of.index)]
     labels = label_of.reindex(pictures["wnid"], fill_value=UNKNOWN)
     pictures = pictures.assign(label=labels.to_numpy("int32"))

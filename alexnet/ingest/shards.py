@@ -20,10 +20,10 @@ from alexnet.core.processes import keep_freed_memory
 from alexnet.ingest.decode import BadPictureError, Picture, read_picture
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.resize import to_square
+from alexnet.store.index import SPLITS
 from alexnet.store.records import Record, encode, shard_name, write_shard
 from alexnet.store.statistics import Sums
 
-SPLITS = ("train", "val", "test")
 # Bytes of the largest array whose memory serves the next picture: of ten million pixels.
 KEPT = 31_000_000
 

@@ -73,7 +73,7 @@ def _contents(path: Path, rows: pd.DataFrame, listed: int) -> Iterator[str]:
 
 
 def _sums_problems(records: Path, there: int) -> Iterator[str]:
-    """Check what can be checked without decoding: which pictures the sums are of is not told by them."""
+    """Check what can be checked without decoding; the sums do not say which pictures they are of."""
     try:
         sums = sums_of(records)
     except UserError as error:

@@ -143,7 +143,7 @@ def _width(name: str, model: Model) -> int:
     return 2 * max(1, round(kernels * model.width / 2))
 
 
-def _alone(maps: Tensor) -> Tensor:
+def _unchanged(maps: Tensor) -> Tensor:
     return maps
 
 
@@ -177,7 +177,7 @@ class AlexNet(nn.Module):
         super().__init__()
         self.model, self.classes = model, classes
         self.layers = layers(model, classes, patch)
-        self.join: Callable[[Tensor], Tensor] = _alone
+        self.join: Callable[[Tensor], Tensor] = _unchanged
         self.input = InputRule(model.mean, model.input_divisor, patch)
         self.dropouts = nn.ModuleDict()
         for layer in self.layers:
@@ -228,10 +228,10 @@ class AlexNet(nn.Module):
                 if step == "dropout":
                     values = self.dropouts[layer.name](values, keys)
                 else:
-                    values = self._follow(step, values)
+                    values = self._apply_step(step, values)
         return values
 
-    def _follow(self, step: Step, values: Tensor) -> Tensor:
+    def _apply_step(self, step: Step, values: Tensor) -> Tensor:
         if step == "activation":
             return _activate(values, self.model.activation)
         if step == "pool":

@@ -2,14 +2,14 @@
 
 import torch
 
-from alexnet.core.sizes import PATCH, PICTURE
+from alexnet.core.sizes import PICTURE
 from alexnet.model.input import Batch
 
 # Four corners and the centre, then their mirrors: the unmirrored centre is number 4 of the ten.
 TEN, CENTRE = 10, 4
 
 
-def ten_patches(pictures: Batch, side: int = PATCH) -> Batch:
+def ten_patches(pictures: Batch, side: int) -> Batch:
     """Cut the ten patches of each picture.
 
     Args:
@@ -34,7 +34,7 @@ def ten_patches(pictures: Batch, side: int = PATCH) -> Batch:
     )
 
 
-def centre_patch(pictures: Batch, side: int = PATCH) -> Batch:
+def centre_patch(pictures: Batch, side: int) -> Batch:
     """Cut the central patch of each picture; arguments as of `ten_patches`."""
     start = (PICTURE - side) // 2
     corner = torch.full_like(pictures.top, start)

@@ -21,7 +21,7 @@ def top_k_wrong(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     return better + equal > k
 
 
-def top_k_error(scores: Tensor, labels: Tensor, k: int, share_ties: bool = False) -> Tensor:
+def top_k_error(scores: Tensor, labels: Tensor, k: int, share_ties: bool) -> Tensor:
     """Return each picture's share of an error, float64 (pictures,), from 0 to 1.
 
     Args:

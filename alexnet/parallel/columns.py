@@ -19,6 +19,9 @@ from alexnet.model.norm import CrossMapNorm
 from alexnet.model.params import Model
 from alexnet.parallel.mesh import Mesh
 
+# Of a float32 number.
+VALUE_BYTES = 4
+
 
 def column_bounds(count: int, column: int, columns: int) -> tuple[int, int]:
     """Return which of a layer's `count` kernels a column holds; of an odd count the second holds more."""
@@ -68,27 +71,23 @@ def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
 
 
 class Exchange(NamedTuple):
-    """What a device sends to the one with the other column, in bytes a picture."""
+    """What a device sends to the one with the other column, in bytes per picture."""
 
     what: str
     forward: int
     backward: int
 
 
-def exchanges(model: Model, classes: int, value_bytes: int = 4) -> list[Exchange]:
-    """Return all that the two columns exchange; each part is sent once, so less is not possible.
-
-    Args:
-        value_bytes: of a map's value; 2 in bfloat16.
-    """
+def exchanges(model: Model, classes: int) -> list[Exchange]:
+    """Return all that the two columns exchange in float32, each part once, so that less is not possible."""
     found = [Exchange("half of the pictures, as bytes", PATCH**2 * 3 // 2, 0)]
     places = 1
     for layer in layers(model, classes):
         if layer.sees == "both columns":
             values = layer.inputs // 2 * (places if layer.is_convolution else 1)
-            found.append(Exchange(f"into {layer.name}", values * value_bytes, values * value_bytes))
+            found.append(Exchange(f"into {layer.name}", values * VALUE_BYTES, values * VALUE_BYTES))
         places = (layer.pooled or layer.size) ** 2
-    return [*found, Exchange("logits", -(-classes // 2) * value_bytes, 0)]
+    return [*found, Exchange("logits", -(-classes // 2) * VALUE_BYTES, 0)]
 
 
 class _Join(nn.Module):

@@ -35,7 +35,7 @@ from alexnet.parallel.mesh import LostError, Mesh, exchange
 FAILED, INTERRUPTED = 1, 130
 # Seconds that processes have to end by themselves once one has failed.
 GRACE = 10.0
-KEPT = "The last good state is kept; the same command goes on from it."
+KEPT = "The last good state is kept; the same command resumes from it."
 
 Work = Callable[[Mesh, torch.device], None]
 

@@ -104,7 +104,7 @@ class Mesh:
         """Register that gradients are summed over replicas as soon as backward has made each.
 
         Returns:
-            What waits for the sums under way: to be called after every backward.
+            A function that waits for the sums under way, to be called after every backward.
         """
         under_way: list[Any] = []
 

@@ -1,7 +1,7 @@
-"""Figures as PNG bytes; equal input gives equal bytes, for DVC hashes them.
+"""Figures as PNG bytes; equal input gives equal bytes, since DVC hashes them.
 
-Those with text or axes come in a light dress and a dark one. Kernels and photographs are plain pixels and
-need one only.
+Those with text or axes are drawn in a light theme and a dark one. Kernels and photographs are plain pixels
+and need only one.
 """
 
 import io
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import matplotlib.figure
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from alexnet.report.page import Figure
 
 
 @dataclass(frozen=True)
-class Dress:
+class Theme:
     """Colours of a figure; `paper` is its background, the page's own as in page.css."""
 
     paper: str
@@ -33,19 +33,19 @@ class Dress:
     middle: str
 
 
-LIGHT = Dress("#ffffff", "#23262b", "#b9bec6", "#7a818c", "#1f5fa8", "#b3541e", "#d8e4f2", "#8db3dd")
-DARK = Dress("#15171b", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "#2b3f58", "#4a76a6")
+LIGHT = Theme("#ffffff", "#23262b", "#b9bec6", "#7a818c", "#1f5fa8", "#b3541e", "#d8e4f2", "#8db3dd")
+DARK = Theme("#15171b", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "#2b3f58", "#4a76a6")
 
 
 @contextmanager
 def canvas(
-    dress: Dress,
+    theme: Theme,
     dpi: int,
-    width: float = 4.4,
-    height: float = 3.2,
+    width: float,
+    height: float,
     layout: Literal["constrained"] | None = "constrained",
     colours: int | None = 256,
-) -> Iterator[tuple[Drawing, io.BytesIO]]:
+) -> Iterator[tuple[matplotlib.figure.Figure, io.BytesIO]]:
     """Yield an empty figure of `width` by `height` inches; after the block the PNG is in the buffer.
 
     Its pixels are cut down to this number of `colours`: none of a chart's moves far, and the file is a third
@@ -54,22 +54,24 @@ def canvas(
     # From the defaults, so that a user's matplotlibrc cannot change the bytes.
     settings: dict[str, Any] = {
         "font.size": 9.5,
-        "axes.edgecolor": dress.faint,
-        "axes.labelcolor": dress.ink,
+        "axes.edgecolor": theme.faint,
+        "axes.labelcolor": theme.ink,
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "text.color": dress.ink,
+        "text.color": theme.ink,
         "text.parse_math": False,
-        "xtick.color": dress.faint,
-        "xtick.labelcolor": dress.ink,
-        "ytick.color": dress.faint,
-        "ytick.labelcolor": dress.ink,
+        "xtick.color": theme.faint,
+        "xtick.labelcolor": theme.ink,
+        "ytick.color": theme.faint,
+        "ytick.labelcolor": theme.ink,
         "legend.fontsize": 8.5,
         "legend.frameon": False,
     }
     png = io.BytesIO()
     with style.context(["default", settings]):
-        figure = Drawing(figsize=(width, height), dpi=dpi, facecolor=dress.paper, layout=layout)
+        figure = matplotlib.figure.Figure(
+            figsize=(width, height), dpi=dpi, facecolor=theme.paper, layout=layout
+        )
         FigureCanvasAgg(figure)
         yield figure, png
         figure.savefig(png, format="png")
@@ -83,15 +85,15 @@ def canvas(
 
 @contextmanager
 def one_axes(
-    dress: Dress, dpi: int, width: float = 4.4, height: float = 3.2
+    theme: Theme, dpi: int, width: float = 4.4, height: float = 3.2
 ) -> Iterator[tuple[Axes, io.BytesIO]]:
     """Yield the only axes of a figure; see `canvas`."""
-    with canvas(dress, dpi, width, height) as (figure, png):
+    with canvas(theme, dpi, width, height) as (figure, png):
         yield figure.add_subplot(facecolor="none"), png
 
 
 def drawn(
-    name: str, draw: Callable[[Dress], bytes], alt: str, caption: str = "", width: int = 0, least: int = 0
+    name: str, draw: Callable[[Theme], bytes], alt: str, caption: str = "", width: int = 0, least: int = 0
 ) -> Figure:
-    """Return the figure that `draw` draws, in both dresses; the other arguments are those of `Figure`."""
+    """Return the figure that `draw` draws, in both themes; the other arguments are those of `Figure`."""
     return Figure(name, draw(LIGHT), alt, draw(DARK), caption, width, least)

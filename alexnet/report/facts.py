@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from alexnet.core import durations
-from alexnet.core import stage as places
+from alexnet.core import durations, places
 from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
 from alexnet.core.params import flattened, load_yaml, read
@@ -45,7 +44,7 @@ class ResultFiles:
     pages: Path = PAGES
     durations: Path = durations.FOLDER
     data: Path = places.REPORTS / "data.json"
-    skipped: Path = places.REPORTS / "skipped.csv"
+    skipped: Path = places.SKIPPED
     rgb_pca: Path = places.REPORTS / "rgb_pca.json"
     history: Path = places.REPORTS / "training/history.csv"
     run: Path = places.REPORTS / "training/run.json"
@@ -105,7 +104,7 @@ def read_facts(files: ResultFiles) -> Facts:
     """
     run, found = read_json(files.run, Run), load_predictions(files.predictions)
     params = load_yaml(files.params)
-    share_ties = read(files.params, Evaluate).ties == "fractional"
+    share_ties = read(files.params, Evaluate).share_ties
     others = read(files.params, Report).ensemble
     recipes = Recipes(
         *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))

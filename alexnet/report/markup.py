@@ -40,7 +40,7 @@ def table(
     Args:
         rows: cells, already worded.
         numeric: whether columns are numbers, flush right on one line; or words, flush left and wrapped.
-        names: how many of the first columns are words all the same.
+        names: how many of the first columns are words nevertheless.
         ours, others: the numbers of the rows that are this run's (bold), and others' (italic).
         sortable: whether a reader of the HTML may sort it by a column.
     """
@@ -70,8 +70,6 @@ def table_of(
     formats: Mapping[str, str] | None = None,
     note: str = "",
     numeric: bool = True,
-    names: int = 1,
-    sortable: bool = False,
 ) -> str:
     """Return a table with one row per row of `frame`; its columns are the header, its index is left out.
 
@@ -84,7 +82,7 @@ def table_of(
     columns = [[_shown(value, formats.get(name, "")) for value in frame[name]] for name in frame]
     rows = list(zip(*columns, strict=True))
     header = [str(name) for name in frame]
-    return table(header, rows, caption, note, numeric=numeric, names=names, sortable=sortable)
+    return table(header, rows, caption, note, numeric=numeric)
 
 
 def _shown(value: Any, form: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet.core.files import write_json
+from alexnet.core.places import REPORTS
 from alexnet.core.reading import Written, read_json
-from alexnet.core.stage import REPORTS
 from alexnet.report.page import Part, write_page
 
 PAGES = Path("experiments/pages.json")

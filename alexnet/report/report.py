@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alexnet.core.files import replacing
+from alexnet.core.files import write_table
 from alexnet.evaluation.confusion import per_class
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part, write_page
@@ -68,6 +68,5 @@ def _write_tables(facts: Facts, folder: Path) -> None:
         likeliest, _ = found.guesses(1)
         names = np.array([f"{short(words)} ({wnid})" for wnid, words in found.classes])
         taken = pd.DataFrame({"actual": names[found.labels], "predicted": names[likeliest[:, 0]]})
-    for name, table in (("per_class", wrong), ("confusion", taken)):
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+    write_table(folder / "per_class.csv", wrong)
+    write_table(folder / "confusion.csv", taken)

@@ -34,10 +34,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def short(words: str, longest: int = LONGEST_NAME) -> str:
-    """Return the first of a class' synonyms, ``tench`` of ``tench, Tinca tinca``, cut to `longest`."""
+def short(words: str) -> str:
+    """Return the first of a class' synonyms, ``tench`` of ``tench, Tinca tinca``, cut to `LONGEST_NAME`."""
     first = printable(words.split(",")[0].strip())
-    return first if len(first) <= longest else first[: longest - 1].rstrip() + "…"
+    return first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def enumerated(names: Sequence[str]) -> str:

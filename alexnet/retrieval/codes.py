@@ -100,7 +100,7 @@ def save_encoder(path: Path, encoder: AutoEncoder) -> None:
 
 
 def load_encoder(path: Path) -> AutoEncoder:
-    """Read what `save` wrote."""
+    """Read what `save_encoder` wrote."""
     tensors = safetensors.torch.load_file(path)
     encoder = AutoEncoder(tensors["mean"].shape[0], tensors["encoder.2.bias"].shape[0])
     encoder.load_state_dict(tensors)

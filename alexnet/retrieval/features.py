@@ -21,7 +21,7 @@ def features_of_records(
     records: NDArray[np.int64],
     pictures: int,
     out: NDArray[np.float32],
-    style: Style = "auto",
+    style: Style,
 ) -> None:
     """Write fc7's activations of the centre patches of `records` into `out` (records, d), in their order.
 

@@ -58,7 +58,7 @@ class Library:
         return nearest(self.features, queries, count)
 
     def neighbours_by_code(self, queries: NDArray[np.float32], count: int) -> Hits:
-        """Return the nearest of those first by code; few features are read from the disk."""
+        """Return the nearest of the first candidates by code; few features are read from the disk."""
         shortlist = by_code(self.codes, self.encoder.codes(queries), max(SHORTLIST, count))
         return rerank(self.features, queries, shortlist, count)
 

@@ -3,7 +3,3 @@
 It lets every stage of the pipeline run, from the official archives on, where ImageNet is missing.
 `pictures` draws, `files` packs.
 """
-
-from alexnet.sample.files import generate
-
-__all__ = ["generate"]

@@ -37,8 +37,8 @@ GROUND_TRUTH = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.tx
 
 Kind = Literal["rgb", "grey", "cmyk", "adobe-cmyk", "png"]
 
-# The share of each kind of dirt in a split; a train split of at least so many pictures has one of each kind,
-# and its one PNG.
+# The share of each kind of dirt in a split. A train split of at least `ENOUGH_FOR_EACH_KIND` pictures has one
+# of each kind, and its one PNG.
 SHARES: dict[Kind, float] = {"grey": 0.04, "cmyk": 0.01, "adobe-cmyk": 0.01}
 ENOUGH_FOR_EACH_KIND = 16
 # Pictures that a worker takes at once.
@@ -75,7 +75,7 @@ class Entry:
     kind: Kind
 
 
-def generate(root: Path, settings: Sample, style: Style = "auto", workers: int = 1) -> None:
+def generate(root: Path, settings: Sample, style: Style, workers: int = 1) -> None:
     """Write the sample that `settings` ask for as ILSVRC-2012's official files into `root`.
 
     Without classes `root` gets a README.txt only. The folder appears under its name when all is

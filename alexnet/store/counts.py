@@ -1,5 +1,9 @@
 """How many pictures there are, and which were left out: ``data.json`` and ``skipped.csv``."""
 
+from pathlib import Path
+
+import pandas as pd
+
 from alexnet.core.reading import Count, Positive, Written
 
 
@@ -24,3 +28,8 @@ class Skipped(Written):
     split: str
     name: str
     reason: str
+
+
+def read_skipped(path: Path) -> pd.DataFrame:
+    """Return the rows of ``skipped.csv``, all texts."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -13,7 +13,7 @@ form     string  ``file``: the bytes of a picture file; ``planes``: red, green a
                  32×32 bytes (CIFAR-10)
 offset   int64   where its bytes begin: in the file; in the unpacked file with ``gzip``; with
                  ``zip`` it is the place of the member's own header, just before them
-size     int64   how many they are, as they lie there
+size     int64   the number of its bytes, as they lie there
 =======  ======  ==========================================================================
 
 ``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout.
@@ -32,8 +32,9 @@ from alexnet.core.files import read_parquet, write_json, write_table
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
 SOURCE = "source.json"
-# The label of a picture whose class the source does not tell.
+# The label of a picture whose class the source does not give.
 UNKNOWN = -1
+SPLITS = ("train", "val", "test")
 COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"]
 
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import add_to_tar, read_parquet, replacing, sha256_of, write_table
+from alexnet.core.sizes import PICTURE
 
-SIDE = 256
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
 TABLE = "records.parquet"
 COLUMNS = ["split", "shard", "offset", "size", "label", "name", "encoding"]
@@ -80,7 +80,7 @@ def write_shard(
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
-    """Write ``records.parquet`` and ``shards.csv`` of the shards in `folder`; `rows` are of `write_shard`.
+    """Write ``records.parquet`` and ``shards.csv`` of `folder`, from the `rows` that `write_shard` returned.
 
     A shard whose pictures were all skipped is not listed.
     """
@@ -117,7 +117,7 @@ class Records:
         """Return a view of a record in the mapped file: uint8 (256, 256, 3) if raw, else (size,)."""
         start = self._offset[record]
         data = self._shards[self._shard[record]][start : start + self._size[record]]
-        return data.reshape(SIDE, SIDE, 3) if self.encoding == "raw" else data
+        return data.reshape(PICTURE, PICTURE, 3) if self.encoding == "raw" else data
 
 
 def read_table(folder: Path) -> pd.DataFrame:

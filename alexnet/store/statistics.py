@@ -19,9 +19,10 @@ from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style
 from alexnet.core.reading import Positive, Written
+from alexnet.core.sizes import PICTURE
 from alexnet.store.records import decoded, open_records
 
-# Work is handed out in ranges of so many records.
+# Records that a worker takes at a time.
 RANGE = 2048
 SUMS = "sums.npz"
 # 255 times this is below 2^24.
@@ -93,11 +94,11 @@ class Sums:
 
     def __init__(self) -> None:
         self.images = 0
-        self.pixels = np.zeros((256, 256, 3), np.int64)
+        self.pixels = np.zeros((PICTURE, PICTURE, 3), np.int64)
         self.products = np.zeros((3, 3), np.int64)
-        self._recent = np.zeros((256, 256, 3), np.float32)
+        self._recent = np.zeros((PICTURE, PICTURE, 3), np.float32)
         self._recent_images = 0
-        self._planes = [np.empty((256, 256), np.uint8) for _ in range(3)]
+        self._planes = [np.empty((PICTURE, PICTURE), np.uint8) for _ in range(3)]
 
     def add_picture(self, picture: NDArray[np.uint8]) -> None:
         """Add one picture, uint8 (256, 256, 3)."""
@@ -131,7 +132,7 @@ class Sums:
 
     def possible(self) -> bool:
         """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
-        values = self.images * 256 * 256
+        values = self.images * PICTURE**2
         squares, totals = np.diag(self.products), self.pixels.sum((0, 1))
         means = totals / values
         covariance = self.products / values - np.outer(means, means)
@@ -190,7 +191,7 @@ def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -
     write_json(summary, measured.summary().model_dump())
 
 
-def measure_statistics(folder: Path, pool: Executor, style: Style = "auto") -> Statistics:
+def measure_statistics(folder: Path, pool: Executor, style: Style) -> Statistics:
     """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
 
     Where the preprocess stage left its sums they are used; a store made elsewhere is read through.
@@ -221,7 +222,7 @@ def _sum_range(folder: Path, start: int) -> Sums:
 
 
 def _finish(sums: Sums) -> Statistics:
-    images, pixels = sums.images, sums.images * 256 * 256
+    images, pixels = sums.images, sums.images * PICTURE**2
     means = sums.pixels.sum((0, 1)) / pixels
     covariance = sums.products / pixels - np.outer(means, means)
     values, vectors = np.linalg.eigh(covariance)
@@ -245,7 +246,7 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
 
 
 def read_statistics(path: Path) -> Statistics:
-    """Read what `write` wrote.
+    """Read what `write_statistics` wrote.
 
     Raises:
         UserError: it is not there.

@@ -30,7 +30,7 @@ PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
 class Logbook:
     """Writes ``history.csv`` and, through DVCLive, curves and last values, after every epoch.
 
-    Both are written anew from the whole history, so that a resumed run has no gap and no repetition.
+    Both are rewritten from the whole history, so that a resumed run has no gap and no repetition.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing
+from alexnet.core.files import write_table
 from alexnet.core.reading import REMEDY, Positive, Written, read_rows
 from alexnet.training.measures import EpochRow
 
@@ -53,15 +53,14 @@ def write_history(path: Path, history: Sequence[EpochRow]) -> None:
         row = asdict(epoch)
         norms = row.pop(NORMS)
         rows.append(row | {f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()})
-    with replacing(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    write_table(path, pd.DataFrame(rows))
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
     """Return the epochs of ``history.csv`` in order, at least one, numbered from 1.
 
     Raises:
-        UserError: the file is missing or not such a one.
+        UserError: the file is missing or holds something else.
     """
     columns = [field.name for field in fields(EpochRow) if field.name != NORMS]
     history = tuple(read_rows(path, EpochRow, columns, {NORMS: NORM_COLUMN}))

@@ -51,7 +51,7 @@ class Schedule:
         return sum(epoch >= drop for drop in schedule.drop_epochs) if schedule.kind == "diary" else 0
 
     def observe(self, validation_error: float) -> None:
-        """Take note of the validation error (a fraction) after an epoch."""
+        """Record the validation error (a fraction) after an epoch."""
         schedule = self.settings.schedule
         if validation_error < self.best_error - schedule.min_improvement:
             self.best_error, self.epochs_without_improvement = validation_error, 0

@@ -50,18 +50,16 @@ def train_network(
     statistics: Path,
     weights: Path,
     logs: Path,
-    state: Path = STATE,
 ) -> None:
     """Train on a store of records; write `weights`, and ``history.csv``, curves and ``run.json`` into `logs`.
 
     Args:
         mesh: the processes that train together, each of which calls this with its own `device`.
         index, records, statistics: what the earlier stages wrote.
-        state: the folder of resumable states.
 
     Raises:
         UserError: an input is missing, another process trains the same, or the processes of `mesh` were
-            given different things; `DivergedError`: the loss is no number.
+            given different things; `DivergedError`: the loss is not finite.
         KeyboardInterrupt: stopped from outside; the next call resumes.
     """
     measured = read_statistics(statistics)
@@ -80,14 +78,14 @@ def train_network(
         statistics=measured,
         train=train,
         augment=augment,
-        checkpoints=Checkpoints(state / "train" / key),
+        checkpoints=Checkpoints(STATE / "train" / key),
         compile=should_compile(machine, device),
         checkpoint_minutes=machine.checkpoint_minutes,
         progress=machine.progress,
         mesh=mesh,
         report_epoch=Logbook(logs).write,
     )
-    history = _run(setting, state / FINISH, machine.timeout_seconds)
+    history = _run(setting, STATE / FINISH, machine.timeout_seconds)
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
     if not mesh.leads:
         return

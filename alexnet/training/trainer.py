@@ -95,7 +95,7 @@ class Trainer:
         """Train to the end and return a row per epoch.
 
         Raises:
-            DivergedError: the loss is no number any more.
+            DivergedError: the loss is not finite.
             KeyboardInterrupt: `stop_asked` said so; the state is saved first.
         """
         while self.epoch <= self.setting.train.epochs:
@@ -205,7 +205,7 @@ class Trainer:
         )
         norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
         self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
-        self._warn_when_flat()
+        self._warn_at_chance()
         self._save()
         if self.mesh.leads:
             self.setting.report_epoch(self.history)
@@ -236,7 +236,7 @@ class Trainer:
             f" and {size * self.mesh.columns / 1e6:.0f} MB of disk for the state"
         )
 
-    def _warn_when_flat(self) -> None:
+    def _warn_at_chance(self) -> None:
         chance = loss_at_chance(self.setting.labels)
         row = self.history[-1]
         if row.epoch >= 3 and is_at_chance(row.train_loss, chance):

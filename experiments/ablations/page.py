@@ -10,9 +10,10 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.core.places import PARAMS_FILE, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
-from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table_of
 from alexnet.report.page import Part
 from alexnet.report.text import NOTHING, enumerated, percent, points
@@ -97,7 +98,7 @@ def as_page(
         ),
         pages.figure(
             NAME,
-            lambda dress: draw(settings, added, dress),
+            lambda theme: draw(settings, added, theme),
             f"Top-1 error added in percentage points: {', '.join(rows['taken away'] + ' ' + rows['added'])}.",
             "Top-1 error added, in percentage points.",
         ),
@@ -143,11 +144,11 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             "A difference is called larger than noise when 0 lies outside both its 95% intervals. Each misses"
             f" once in twenty, so a false verdict is possible among {pages.count(judged, 'row')}."
         )
-    flat = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
+    at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
     )
-    if len(flat):
-        told = [f"{names[row]} ({pages.count(number, 'run')})" for row, number in flat.items()]
+    if len(at_chance):
+        told = [f"{names[row]} ({pages.count(number, 'run')})" for row, number in at_chance.items()]
         notes.append(f"At chance, the loss of guessing by class frequency, at the end: {enumerated(told)}.")
     return notes
 
@@ -190,22 +191,22 @@ def _added(found: Difference | None) -> str:
     return points(found.mean) + (f" ({pages.interval(found.over_seeds)})" if found.over_seeds else "")
 
 
-def draw(settings: Ablations, added: Added, dress: Dress) -> bytes:
+def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
     """Draw a line per row: the mean with its interval over seeds, each seed, and the paper's number."""
     drawn = {row: found for (row, kind), found in added.items() if kind == TOP1}
-    with one_axes(dress, pages.DPI, 6.4, 0.9 + 0.34 * max(1, len(drawn))) as (axes, png):
-        axes.axvline(0, color=dress.faint, linewidth=1, zorder=0)
+    with one_axes(theme, pages.DPI, 6.4, 0.9 + 0.34 * max(1, len(drawn))) as (axes, png):
+        axes.axvline(0, color=theme.faint, linewidth=1, zorder=0)
         for place, found in enumerate(drawn.values()):
             if found.over_seeds:
                 bounds = [100 * bound for bound in found.over_seeds]
-                axes.plot(bounds, [place] * 2, color=dress.middle, linewidth=2.2, zorder=1)
+                axes.plot(bounds, [place] * 2, color=theme.middle, linewidth=2.2, zorder=1)
         seeds = [(100 * one, place) for place, found in enumerate(drawn.values()) for one in found.by_seed]
         means = [(100 * found.mean, place) for place, found in enumerate(drawn.values())]
         claims = [(settings.rows[row].claim.top1, place) for place, row in enumerate(drawn)]
         for dots, marker, colour, size, label in (
-            (seeds, "|", dress.ink, 7, "a pair of equal seeds"),
-            (means, "o", dress.top1, 5, "mean, 95% interval over seeds"),
-            ([(x, y) for x, y in claims if x is not None], "d", dress.top5, 5, "paper, ImageNet"),
+            (seeds, "|", theme.ink, 7, "a pair of equal seeds"),
+            (means, "o", theme.top1, 5, "mean, 95% interval over seeds"),
+            ([(x, y) for x, y in claims if x is not None], "d", theme.top5, 5, "paper, ImageNet"),
         ):
             across, down = [x for x, _ in dots], [y for _, y in dots]
             axes.plot(across, down, marker, color=colour, markersize=size, label=label)
@@ -217,9 +218,9 @@ def draw(settings: Ablations, added: Added, dress: Dress) -> bytes:
 
 
 def main() -> None:
-    """Write the results of the runs that are finished."""
+    """Write the page with the results of the finished runs."""
     settings, planned = plan()
-    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).ties == "fractional")
+    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)
     labels = open_records(RECORDS, "train").labels
     full = planned[f"{FULL}-{settings.seeds[0]}"]
     found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels))

@@ -8,7 +8,8 @@ import numpy as np
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import Section, read
-from alexnet.core.stage import INDEX, RECORDS, run
+from alexnet.core.places import INDEX, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import load_predictions

@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.core.places import PARAMS_FILE, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
-from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table, table_of
 from alexnet.report.page import Part
 from alexnet.report.text import percent, points
@@ -108,7 +109,7 @@ def as_page(
         "## More and more networks",
         pages.figure(
             NAME,
-            lambda dress: draw(sizes, dress),
+            lambda theme: draw(sizes, theme),
             f"Top-1 error of averages: {means}.",
             "Top-1 error of averages by the number of networks: every choice among them, and the mean.",
         ),
@@ -158,13 +159,13 @@ def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd
     return pd.DataFrame(lines, columns=["network", "top-1", "top-5", "top-1, one patch"])
 
 
-def draw(sizes: Sequence[Sequence[float]], dress: Dress) -> bytes:
+def draw(sizes: Sequence[Sequence[float]], theme: Theme) -> bytes:
     """Draw the errors of all subsets by their size, and their mean."""
-    with one_axes(dress, pages.DPI) as (axes, png):
+    with one_axes(theme, pages.DPI) as (axes, png):
         for size, errors in enumerate(sizes, 1):
-            axes.plot([size] * len(errors), [100 * e for e in errors], "o", color=dress.middle, markersize=3)
+            axes.plot([size] * len(errors), [100 * e for e in errors], "o", color=theme.middle, markersize=3)
         means = [100 * pages.mean(errors) for errors in sizes]
-        axes.plot(range(1, len(sizes) + 1), means, "o-", color=dress.top1, linewidth=1.6, markersize=4)
+        axes.plot(range(1, len(sizes) + 1), means, "o-", color=theme.top1, linewidth=1.6, markersize=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("networks averaged")
         axes.set_ylabel("top-1 error, %")
@@ -174,7 +175,7 @@ def draw(sizes: Sequence[Sequence[float]], dress: Dress) -> bytes:
 def main() -> None:
     """Average the stored predictions and write the results."""
     settings, planned = plan()
-    share_ties = read(PARAMS_FILE, Evaluate).ties == "fractional"
+    share_ties = read(PARAMS_FILE, Evaluate).share_ties
     members = all_members(planned, settings.others, RUNS / NAME)
     values = next(iter(planned.values()))
     pictures = len(open_records(RECORDS, "train"))

@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from alexnet.core.params import read
 from alexnet.core.stage import run
 from alexnet.evaluation.intervals import exact_interval
-from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table
 from alexnet.report.page import Part
 from alexnet.report.text import enumerated, interval, percent, points
@@ -113,7 +113,7 @@ def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
 
 
 def as_page(
-    settings: Figure1, results: Results, pictures: int, classes: int, name: str = NAME
+    settings: Figure1, results: Results, pictures: int, classes: int, name: str
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page `name`."""
     goal, norm = settings.goal, settings.norm
@@ -135,7 +135,7 @@ def as_page(
         epochs_table(settings, results, ratios),
         pages.figure(
             name,
-            lambda dress: draw(settings, results, dress),
+            lambda theme: draw(settings, results, theme),
             f"Training error against epochs for {', '.join(NAMES[one] for one in settings.activations)}, down"
             f" to {goal:.0%}.",
             "Training error, a line per seed, as in the paper's Figure 1.",
@@ -235,12 +235,12 @@ def norm_table(results: Results) -> str:
     )
 
 
-def draw(settings: Figure1, results: Results, dress: Dress) -> bytes:
+def draw(settings: Figure1, results: Results, theme: Theme) -> bytes:
     """Draw the training error of every run: solid ReLU, dashed tanh, dotted |tanh|."""
-    colours: dict[Activation, str] = {"relu": dress.top1, "tanh": dress.train, "abs_tanh": dress.top5}
+    colours: dict[Activation, str] = {"relu": theme.top1, "tanh": theme.train, "abs_tanh": theme.top5}
     labels = dict(NAMES)
-    with one_axes(dress, pages.DPI, 7.0, 4.2) as (axes, png):
-        axes.axhline(settings.goal, color=dress.train, linewidth=0.5)
+    with one_axes(theme, pages.DPI, 7.0, 4.2) as (axes, png):
+        axes.axhline(settings.goal, color=theme.train, linewidth=0.5)
         for (activation, _), found in results.runs.items():
             epochs, label = range(1, len(found.errors) + 1), labels.pop(activation, None)
             line, marker = STYLES[activation], "o" if len(epochs) == 1 else ""
@@ -255,8 +255,10 @@ def draw(settings: Figure1, results: Results, dress: Dress) -> bytes:
     return png.getvalue()
 
 
-def main(name: Annotated[str, typer.Option(help="what page, figure and table are called")] = NAME) -> None:
-    """Write the results of the runs that are finished."""
+def main(
+    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
+) -> None:
+    """Write the page with the results of the finished runs."""
     settings = read(PARAMS, Figure1)
     results = read_results(settings)
     labels = read_pictures("train").labels

@@ -16,8 +16,9 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
+from alexnet.core.places import MACHINE
 from alexnet.core.processes import executor
-from alexnet.core.stage import MACHINE, run
+from alexnet.core.stage import run
 from alexnet.ingest.decode import BadPictureError, Picture, read_picture
 from alexnet.store.index import read_index
 from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1

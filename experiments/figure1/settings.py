@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from alexnet.core.params import Section, Strict
+from alexnet.core.reading import Positive
 from experiments.shared.keys import EACH_ONCE, Seed, Seeds
 
 PIPELINE = "experiments/figure1/dvc.yaml"
@@ -14,16 +15,14 @@ HERE = Path("data/experiments/figure1")
 
 Activation = Literal["relu", "tanh", "abs_tanh"]
 Beginning = Literal["unit-gain", "cuda-convnet"]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class Sweep(Strict):
     """How a learning rate is chosen: after each rung's epochs the worse half of the rates is dropped."""
 
     seed: Seed
-    learning_rates: list[Positive] = Field(min_length=1)
-    rungs: list[Count] = Field(min_length=1)
+    learning_rates: list[PositiveFloat] = Field(min_length=1)
+    rungs: list[Positive] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> Self:
@@ -36,32 +35,32 @@ class Norm(Strict):
     """The net of cuda-convnet's CIFAR-10 examples at 13 % and 11 %."""
 
     seeds: Seeds
-    crop: Count
-    epochs: Count
-    drop_epochs: list[Count]
-    learning_rate: Positive
+    crop: Positive
+    epochs: Positive
+    drop_epochs: list[Positive]
+    learning_rate: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     size: Annotated[int, Field(ge=1)]
-    k: Positive
+    k: PositiveFloat
     alpha: Annotated[float, Field(ge=0)]
-    beta: Positive
+    beta: PositiveFloat
 
 
 class Figure1(Section):
-    """Both parts of the experiment."""
+    """Figure 1, and the comparison with and without response normalisation."""
 
     key: ClassVar[str] = "figure1"
 
     # Three poolings by two leave one pixel of eight.
     side: Annotated[int, Field(ge=8, le=256)]
     precision: Literal["float32", "tf32", "bfloat16"]
-    batch_size: Count
+    batch_size: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
     beginning: Beginning
     activations: Annotated[list[Activation], Field(min_length=1), EACH_ONCE]
     seeds: Seeds
     goal: Annotated[float, Field(gt=0, lt=1)]
-    epochs: Count
+    epochs: Positive
     sweep: Sweep
     norm: Norm
 

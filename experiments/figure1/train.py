@@ -9,7 +9,8 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
-from alexnet.core.stage import MACHINE, run
+from alexnet.core.places import MACHINE
+from alexnet.core.stage import run
 from alexnet.parallel.device import choose_device
 from experiments.figure1.settings import HERE, PARAMS, Activation, Figure1
 from experiments.figure1.training import Result, begin_four_layers, load, read_result

@@ -1,7 +1,7 @@
 """Training of a small network on pictures in memory, resumable after every epoch.
 
-All that decides the numbers of a training is here and in the files that this one imports: how long it is, is
-decided by those that call it.
+All that decides the numbers of a training is here and in the files that this one imports; its callers decide
+how long it is.
 """
 
 import json
@@ -80,7 +80,7 @@ class Result(Strict):
         made_with: the settings that decided it.
         errors: the training error (fraction) of each epoch; of a sweep, at the chosen rate.
         swept: the same at each rate of a sweep.
-        test_error, tested: fraction of so many test pictures, where it was tested.
+        test_error, tested: the fraction that was wrong and the number of test pictures, where it was tested.
     """
 
     made_with: dict[str, Any]

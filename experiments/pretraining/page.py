@@ -12,10 +12,11 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.params import read
-from alexnet.core.stage import PARAMS_FILE, RECORDS, run
+from alexnet.core.places import PARAMS_FILE, RECORDS
+from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions
-from alexnet.report.canvas import Dress, one_axes
+from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table
 from alexnet.report.page import Part
 from alexnet.report.text import NOTHING, percent, points
@@ -199,7 +200,7 @@ def as_page(
         arms_table(arms, target),
         pages.figure(
             NAME,
-            lambda dress: draw(arms, target, dress),
+            lambda theme: draw(arms, target, theme),
             f"Validation error by epoch. {found}",
             "Validation error by epoch, a line per seed; dotted: the target.",
         ),
@@ -220,11 +221,11 @@ def as_page(
     ]
 
 
-def draw(arms: Arms, target: float, dress: Dress) -> bytes:
+def draw(arms: Arms, target: float, theme: Theme) -> bytes:
     """Draw the validation error of every run by epoch."""
-    styles: dict[Tuned, tuple[str, str]] = {"scratch": (dress.train, "--"), "finetuned": (dress.top1, "-")}
-    with one_axes(dress, pages.DPI) as (axes, png):
-        axes.axhline(100 * target, color=dress.faint, linestyle=":", linewidth=1.2, zorder=0)
+    styles: dict[Tuned, tuple[str, str]] = {"scratch": (theme.train, "--"), "finetuned": (theme.top1, "-")}
+    with one_axes(theme, pages.DPI) as (axes, png):
+        axes.axhline(100 * target, color=theme.faint, linestyle=":", linewidth=1.2, zorder=0)
         for arm, (colour, line) in styles.items():
             for number, errors in enumerate(arms[arm].runs.values()):
                 epochs, label = range(1, len(errors) + 1), None if number else WORDS[arm]
@@ -252,7 +253,7 @@ def table_of_runs(arms: Arms, tuning_seed: int) -> pd.DataFrame:
 
 def main() -> None:
     """Compare the arms, average the networks and write the results."""
-    plan, share_ties = Plan(), read(PARAMS_FILE, Evaluate).ties == "fractional"
+    plan, share_ties = Plan(), read(PARAMS_FILE, Evaluate).share_ties
     arms = {arm: read_arm(arm, plan) for arm in TUNED}
     planned = {f"plain-{seed}": {**plan.plain, "train.seed": seed} for seed in plan.settings.plain_seeds}
     for seed in plan.settings.seeds:

@@ -1,6 +1,6 @@
 """Choose an arm's learning rate with a seed of its own: python -m experiments.pretraining.tune finetuned
 
-A killed sweep goes on where it was, as the train stage does.
+A killed sweep resumes where it was, as the train stage does.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from alexnet.core.errors import DivergedError, UserError
 from alexnet.core.files import write_json
 from alexnet.core.machine import Machine, read_machine
 from alexnet.core.params import Strict, load_yaml
-from alexnet.core.stage import INDEX, MACHINE, RECORDS, STATISTICS, run
+from alexnet.core.places import INDEX, MACHINE, RECORDS, STATISTICS
+from alexnet.core.stage import run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices
@@ -42,7 +43,7 @@ class Chosen(Strict):
     values: Values
 
 
-def read_chosen(arm: Tuned, plan: Plan, folder: Path = HERE) -> Chosen:
+def read_chosen(arm: Tuned, plan: Plan, folder: Path) -> Chosen:
     """Return what the sweep of `arm` chose.
 
     Raises:
@@ -59,7 +60,7 @@ def read_chosen(arm: Tuned, plan: Plan, folder: Path = HERE) -> Chosen:
     return chosen
 
 
-def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float:
+def best_of(tried: Sequence[Tried], target: float) -> float:
     """Return the rate that comes to the `target` error first; if several or none do, errs least at the end.
 
     Raises:
@@ -68,7 +69,7 @@ def best_of(tried: Sequence[Tried], target: float, path: Path = PARAMS) -> float
     ended = [one for one in tried if not one.diverged]
     if not ended:
         raise UserError(
-            f"{path}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
+            f"{PARAMS}: pretraining.rates: found {', '.join(f'{one.rate:g}' for one in tried)}, and with each"
             " the loss ends as no number; allowed: at least one that trains. Add lower ones, or raise"
             " model.input_divisor in pretraining.alike."
         )

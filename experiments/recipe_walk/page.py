@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from alexnet.core.stage import RECORDS, run
-from alexnet.report.canvas import Dress, canvas
+from alexnet.core.places import RECORDS
+from alexnet.core.stage import run
+from alexnet.report.canvas import Theme, canvas
 from alexnet.report.markup import table_of
 from alexnet.report.page import Part
 from alexnet.report.text import percent
@@ -92,10 +93,10 @@ def as_page(
         pictures: how many were trained on.
     """
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
-    flat = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
+    at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
     found = (
         f"From the paper's recipe to the authors' own, one knob at a time. Of {sum(map(bool, runs.values()))}"
-        f" rows, still at chance after {epochs} epochs with every seed: {', '.join(flat) or 'none'}."
+        f" rows, still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
     )
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`, one knob at a time, and on."
@@ -115,7 +116,7 @@ def as_page(
         ),
         pages.figure(
             NAME,
-            lambda dress: draw(runs, chance, epochs, dress),
+            lambda theme: draw(runs, chance, epochs, theme),
             f"Training loss of every row over {epochs} epochs; dotted: chance at {chance:.3f} nats.",
             "Training loss of every row, a line per seed; dotted: chance.",
         ),
@@ -158,16 +159,16 @@ def _spread(values: Sequence[float], form: Callable[[float], str]) -> str:
     return f"{form(pages.mean(values))} ({form(min(values))} to {form(max(values))})" if values else ""
 
 
-def draw(runs: Runs, chance: float, epochs: int, dress: Dress) -> bytes:
+def draw(runs: Runs, chance: float, epochs: int, theme: Theme) -> bytes:
     """Draw a panel per row: the training loss of each seed, and chance as a dotted line."""
     down = math.ceil(len(runs) / ACROSS)
-    with canvas(dress, pages.DPI, 2.1 * ACROSS, 1.6 * down) as (figure, png):
+    with canvas(theme, pages.DPI, 2.1 * ACROSS, 1.6 * down) as (figure, png):
         panels = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False).flatten()
         for (name, own), panel in zip(runs.items(), panels, strict=False):
             panel.set_facecolor("none")
-            panel.axhline(chance, color=dress.train, linestyle=":", linewidth=1)
+            panel.axhline(chance, color=theme.train, linestyle=":", linewidth=1)
             for one in own.values():
-                panel.plot(range(1, len(one.losses) + 1), one.losses, color=dress.top1, linewidth=1)
+                panel.plot(range(1, len(one.losses) + 1), one.losses, color=theme.top1, linewidth=1)
             panel.set_title(name, fontsize=9.5, loc="left")
         for panel in panels[len(runs) :]:
             panel.set_visible(False)
@@ -180,7 +181,7 @@ def draw(runs: Runs, chance: float, epochs: int, dress: Dress) -> bytes:
 
 
 def main() -> None:
-    """Write the results of the runs that are finished."""
+    """Write the page with the results of the finished runs."""
     walk, rows = plan()
     labels = open_records(RECORDS, "train").labels
     chance = loss_at_chance(labels)

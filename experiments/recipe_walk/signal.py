@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from alexnet.core.files import replacing
+from alexnet.core.files import write_table
 from alexnet.core.machine import read_machine
-from alexnet.core.stage import MACHINE, RECORDS, STATISTICS, run
+from alexnet.core.places import MACHINE, RECORDS, STATISTICS
+from alexnet.core.stage import run
 from alexnet.feed.loader import open_loader
 from alexnet.feed.order import in_storage_order
 from alexnet.model.initial import initialise
@@ -55,8 +56,7 @@ def main() -> None:
         return measured[key]
 
     found = [(name, measure(row, row["model.width"]), measure(row, 1.0)) for name, row in rows.items()]
-    with replacing(OUT) as temporary:
-        pd.DataFrame(found, columns=["row", "signal", "signal_at_width_1"]).to_csv(temporary, index=False)
+    write_table(OUT, pd.DataFrame(found, columns=["row", "signal", "signal_at_width_1"]))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alexnet.core.files import replacing
+from alexnet.core.files import write_table
 from alexnet.report import text
-from alexnet.report.canvas import DARK, LIGHT, Dress
+from alexnet.report.canvas import Theme, drawn
 from alexnet.report.markup import code, fold
 from alexnet.report.page import Figure, Part
 from alexnet.report.paper import TABLE_2
@@ -26,14 +26,13 @@ PRINTED = {row.model: np.array([row.top1_val, row.top5_val], np.float64) / 100 f
 def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.DataFrame) -> None:
     """Write the page `name`, and beside it the table of its `runs`; print what was found."""
     publish(FOLDER, name, title, found, parts)
-    with replacing(FOLDER / f"{name}.csv") as temporary:
-        runs.to_csv(temporary, index=False)
+    write_table(FOLDER / f"{name}.csv", runs)
     print(found)
 
 
-def figure(name: str, draw: Callable[[Dress], bytes], alt: str, caption: str) -> Figure:
-    """Return a figure that is drawn for light pages and for dark ones."""
-    return Figure(name, draw(LIGHT), alt, dark=draw(DARK), caption=caption, least=400)
+def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) -> Figure:
+    """Return a figure of an experiment's page; see `drawn`."""
+    return drawn(name, draw, alt, caption, least=400)
 
 
 def how_it_was_made(experiment: str, page: str, *folds: str) -> list[str]:

@@ -69,14 +69,14 @@ def over_seeds(differences: Sequence[float]) -> Interval | None:
     return mean - reach, mean + reach
 
 
-def over_pictures(differences: NDArray[np.float64], resamples: int = RESAMPLES) -> Interval:
+def over_pictures(differences: NDArray[np.float64]) -> Interval:
     """Return the percentile bootstrap's 95 % interval of the mean of `differences`, (pictures,).
 
     A picture's difference takes few values, so how often each is drawn stands for the drawn pictures:
     the same interval, without an array of pictures × resamples.
     """
     values, counts = np.unique(differences, return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), resamples)
+    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), RESAMPLES)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn @ values / len(differences), [tail, 1 - tail])
     return float(low), float(high)

@@ -7,7 +7,7 @@ from typing import Any
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_text
 from alexnet.core.params import Section, flattened, load_parameters, validate
-from alexnet.core.stage import PARAMS_FILE
+from alexnet.core.places import PARAMS_FILE
 from alexnet.feed.params import Augment
 from alexnet.model.network import HALVED_IN_ONE_COLUMN, KERNELS
 from alexnet.model.params import Model
@@ -45,7 +45,7 @@ def checked(sources: Sequence[str], *sections: type[Section]) -> Values:
 
 
 def nested(values: Values) -> Values:
-    """Return the sections of which `values` are."""
+    """Return dotted `values` as nested sections; the inverse of `flattened`."""
     sections: Values = {}
     for dotted, value in values.items():
         *groups, last = dotted.split(".")

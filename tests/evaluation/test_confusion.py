@@ -25,7 +25,7 @@ def test_each_class_counts_its_own_pictures() -> None:
     ten = draw.integers(0, 5, (300, 9)).astype(np.float64)
     names = np.arange(300).astype(str)
     classes = tuple((f"n{label}", f"word {label}") for label in range(9))
-    table = per_class(Predictions(ten, ten, labels, names, "val", classes, tuple(range(9))))
+    table = per_class(Predictions(ten, ten, labels, names, "val", classes, tuple(range(9))), False)
     assert table["wnid"].tolist() == [wnid for wnid, _ in classes]
     for k in (1, 5):
         wrong = np.array(literally_wrong(ten, labels, k))

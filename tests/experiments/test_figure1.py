@@ -344,7 +344,7 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert "with weights of deviation 1/√inputs" in text
     assert "(other.png)" in text
     other = settings.model_copy(update={"beginning": "cuda-convnet"})
-    assert "with the small weights of cuda-convnet" in str(page.as_page(other, results, 9, 9)[1][0])
+    assert "with the small weights of cuda-convnet" in str(page.as_page(other, results, 9, 9, "other")[1][0])
     assert page.draw(settings, results, LIGHT) == page.draw(settings, results, LIGHT)
 
 

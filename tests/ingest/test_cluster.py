@@ -14,7 +14,7 @@ from alexnet.core.processes import executor
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
-from alexnet.sample import generate
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 
 SHUFFLES: tuple[Shuffle, ...] = ("seek", "scatter")

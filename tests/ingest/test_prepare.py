@@ -32,7 +32,7 @@ from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.verify import find_problems
-from alexnet.sample import generate
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.counts import SplitCounts
 from alexnet.store.index import Index

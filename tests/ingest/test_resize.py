@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from alexnet.core.sizes import PICTURE
 from alexnet.ingest.decode import MAX_PIXELS, BadPictureError, decode
 from alexnet.ingest.resize import to_square
-from alexnet.store.records import SIDE, encode
+from alexnet.store.records import encode
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -56,7 +57,7 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
 
 def new_size(height: int, width: int) -> tuple[int, int]:
     short = min(height, width)
-    return max(SIDE, round(height * SIDE / short)), max(SIDE, round(width * SIDE / short))
+    return max(PICTURE, round(height * PICTURE / short)), max(PICTURE, round(width * PICTURE / short))
 
 
 def coverage(before: int, after: int) -> Floats:
@@ -84,8 +85,8 @@ def cubic(before: int, after: int) -> Floats:
 
 
 def central_square(picture: Floats) -> Floats:
-    top, left = (picture.shape[0] - SIDE) // 2, (picture.shape[1] - SIDE) // 2
-    return picture[top : top + SIDE, left : left + SIDE]
+    top, left = (picture.shape[0] - PICTURE) // 2, (picture.shape[1] - PICTURE) // 2
+    return picture[top : top + PICTURE, left : left + PICTURE]
 
 
 def expected_square(picture: npt.NDArray[Any], weights: Callable[[int, int], Floats]) -> Floats:
@@ -97,7 +98,7 @@ def expected_square(picture: npt.NDArray[Any], weights: Callable[[int, int], Flo
 
 
 def difference(found: Pixels, expected: npt.NDArray[Any]) -> float:
-    assert found.shape == expected.shape == (SIDE, SIDE, 3)
+    assert found.shape == expected.shape == (PICTURE, PICTURE, 3)
     return float(np.abs(found.astype(np.float64) - expected).mean())
 
 
@@ -143,7 +144,7 @@ def test_a_single_pixel_fills_the_square() -> None:
 
 
 def test_thin_pictures_are_cut_or_refused() -> None:
-    assert to_square(drawn(3, 300)).shape == (SIDE, SIDE, 3)
+    assert to_square(drawn(3, 300)).shape == (PICTURE, PICTURE, 3)
     # One pixel to 256 makes this one 256 × 10,240,000, 8 GB.
     with pytest.raises(BadPictureError, match=r"40000×1"):
         to_square(np.zeros((1, 40_000, 3), np.uint8))
@@ -366,19 +367,19 @@ def test_a_pictures_memory_serves_the_next() -> None:
 def test_encoding_is_baseline_jpeg_of_the_asked_chroma(chroma: str, sampling: int) -> None:
     from PIL import JpegImagePlugin
 
-    content = encode(smooth(SIDE, SIDE), 95, chroma)
+    content = encode(smooth(PICTURE, PICTURE), 95, chroma)
     opened = Image.open(io.BytesIO(content))
     assert isinstance(opened, JpegImagePlugin.JpegImageFile)
-    assert (opened.mode, opened.size) == ("RGB", (SIDE, SIDE))
+    assert (opened.mode, opened.size) == ("RGB", (PICTURE, PICTURE))
     assert JpegImagePlugin.get_sampling(opened) == sampling
     assert b"\xff\xc0" in content
     assert "progressive" not in opened.info
-    assert encode(smooth(SIDE, SIDE), 95, chroma) == content
+    assert encode(smooth(PICTURE, PICTURE), 95, chroma) == content
 
 
 @pytest.mark.parametrize("chroma", ["4:4:4", "4:2:0"])
 def test_jpeg_costs_little_on_a_smooth_picture(chroma: str) -> None:
-    picture = smooth(SIDE, SIDE)
+    picture = smooth(PICTURE, PICTURE)
     cost = {quality: difference(decode(encode(picture, quality, chroma)), picture) for quality in (95, 30)}
     assert cost[95] < 4
     assert cost[95] < cost[30]

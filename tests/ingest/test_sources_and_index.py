@@ -21,8 +21,7 @@ from alexnet.ingest.decode import read_bytes
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import ilsvrc
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
-from alexnet.sample import generate
-from alexnet.sample.files import GROUND_TRUTH, META
+from alexnet.sample.files import GROUND_TRUTH, META, generate
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES
 from alexnet.store.index import COLUMNS, SOURCE, TABLE, Index, read_classes, read_index, write_index

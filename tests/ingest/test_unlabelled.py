@@ -27,7 +27,7 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.model.weights import save_network
 from alexnet.parallel.mesh import Mesh
-from alexnet.sample import generate
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.counts import SplitCounts
 from alexnet.store.index import UNKNOWN, Index, write_index

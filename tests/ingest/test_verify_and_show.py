@@ -23,7 +23,7 @@ from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare
 from alexnet.ingest.selection import select_pictures
-from alexnet.sample import generate
+from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.index import read_index, write_index
 from alexnet.store.records import SHARDS, TABLE, decoded, open_records

@@ -121,8 +121,8 @@ def test_a_bug_keeps_one_traceback(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("number", "told"),
     [
-        (signal.SIGKILL, r"^process 1 of 2 was ended by SIGKILL \(out of memory\?\)\. .*goes on from it"),
-        (signal.SIGSTOP, rf"^process 1 of 2 did not answer for {TIMEOUT} s .*goes on from it"),
+        (signal.SIGKILL, r"^process 1 of 2 was ended by SIGKILL \(out of memory\?\)\. .*resumes from it"),
+        (signal.SIGSTOP, rf"^process 1 of 2 did not answer for {TIMEOUT} s .*resumes from it"),
     ],
 )
 def test_a_lost_or_silent_process_ends_all(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.evaluation.calibration import reliability
-from alexnet.report.canvas import DARK, LIGHT, Dress
+from alexnet.report.canvas import DARK, LIGHT, Theme
 from alexnet.report.photographs import GAP
 from alexnet.report.topics.calibration import reliability_diagram
 from alexnet.report.topics.classes import by_likeness, confusion_matrix
@@ -28,18 +28,18 @@ def pixels(image: bytes) -> NDArray[np.uint8]:
 
 
 def test_pngs_carry_no_version_or_date() -> None:
-    png = curves(HISTORY, LOSS, 60)
+    png = curves(HISTORY, LOSS, 60, LIGHT)
     assert set(Image.open(io.BytesIO(png)).info) <= {"dpi"}
 
 
-@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
-def test_a_chart_of_few_colours_looks_as_one_of_all(dress: Dress, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_chart_of_few_colours_looks_as_one_of_all(theme: Theme, monkeypatch: pytest.MonkeyPatch) -> None:
     # Many bins are empty.
     found = reliability(np.linspace(0.45, 0.95, 40), np.arange(40) % 3 > 0)
-    few = reliability_diagram(found, 100, dress)
+    few = reliability_diagram(found, 100, theme)
     assert Image.open(io.BytesIO(few)).mode == "P"
     monkeypatch.setattr(Image.Image, "quantize", lambda image, *_, **__: image)
-    full = reliability_diagram(found, 100, dress)
+    full = reliability_diagram(found, 100, theme)
     moved = np.abs(pixels(few).astype(int) - pixels(full))
     assert moved.max() <= 8
     assert len(few) < 0.6 * len(full)
@@ -74,7 +74,7 @@ def test_kernels_lie_in_reading_order_sixteen_in_a_row() -> None:
 
 
 def test_one_epoch_is_drawn_as_points() -> None:
-    one = pixels(curves(HISTORY[:1], LOSS, 60))
+    one = pixels(curves(HISTORY[:1], LOSS, 60, LIGHT))
     blue = (one[..., 2].astype(int) - one[..., 0]) > 60
     assert blue.any()
 
@@ -101,7 +101,7 @@ def test_colour_specificity_is_the_energy_orthogonal_to_grey() -> None:
     assert colour_specificity(weights) == pytest.approx(expected)
     # Weights drawn alike lie near two thirds.
     assert abs(np.mean(expected) - 2 / 3) < 0.02
-    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60)[:4] == b"\x89PNG"
+    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60, LIGHT)[:4] == b"\x89PNG"
 
 
 def test_confused_classes_stand_together() -> None:
@@ -115,12 +115,12 @@ def test_confused_classes_stand_together() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 30, 200])
-@pytest.mark.parametrize("dress", [LIGHT, DARK], ids=["light", "dark"])
-def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, dress: Dress) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, theme: Theme) -> None:
     matrix = np.random.default_rng(4).integers(0, 2, (classes, classes))
     matrix[0] = 0  # a class that never occurs
     names = [f"class {number}" for number in range(classes)]
-    assert pixels(confusion_matrix(matrix, names, 50, dress)).any()
+    assert pixels(confusion_matrix(matrix, names, 50, theme)).any()
 
 
 def test_a_mistake_among_many_classes_can_be_seen() -> None:
@@ -128,7 +128,7 @@ def test_a_mistake_among_many_classes_can_be_seen() -> None:
     wrong = right.copy()
     wrong[3, 400], wrong[3, 3] = 5, 5
     names = [f"class {number}" for number in range(500)]
-    shown = pixels(confusion_matrix(wrong, names, 100))[..., :3].astype(int)
+    shown = pixels(confusion_matrix(wrong, names, 100, LIGHT))[..., :3].astype(int)
     # Strong blue besides the diagonal's: the two classes stand side by side, their neighbours are thick.
     assert ((shown[..., 2] - shown[..., 0]) > 100).sum() > 500
     assert not np.array_equal(by_likeness(right), by_likeness(wrong))
@@ -151,4 +151,4 @@ def test_six_neighbours_stand_in_two_rows_beside_the_query() -> None:
 def test_a_label_that_looks_like_mathematics_is_a_label() -> None:
     photograph = np.zeros((256, 256, 3), np.uint8)
     labels = [(r"$\frac{a}{0}$ & co", 0.5, True), ("_x^y", 0.25, False)]
-    assert with_guesses(photograph, "$$", labels, 60)[8:12] == b"WEBP"
+    assert with_guesses(photograph, "$$", labels, 60, LIGHT)[8:12] == b"WEBP"

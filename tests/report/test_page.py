@@ -154,7 +154,8 @@ def page_parts() -> list[Part]:
     return [
         "What `model.activation` does, <b>measured</b>.\n\n- **relu** isn't slow\n- [the paper](https://x.org)",
         "## Results\nOne row per activation.",
-        table_of(FRAME, "Epochs to 25 %", {"ratio": ".2f", "change": ".0%"}, note="One seed.", sortable=True),
+        "<!-- sortable -->\n\n"
+        + table_of(FRAME, "Epochs to 25 %", {"ratio": ".2f", "change": ".0%"}, note="One seed."),
         table(("", "a.b"), [("it's", "1"), ("theirs", "2"), ("x", "")], "Ours", ours=[0], others=[1]),
         figure,
         Figures((figure, figure), "Both.", across=2),

@@ -42,7 +42,7 @@ def with_data(facts: Facts, **changes: object) -> Facts:
 
 def with_predictions(facts: Facts, **changes: object) -> Facts:
     found = replace(facts.predictions, **changes)  # type: ignore[arg-type]
-    return replace(facts, predictions=found, rates=found.rates() if found.labelled else None)
+    return replace(facts, predictions=found, rates=found.rates(False) if found.labelled else None)
 
 
 def words(parts: Sequence[Part]) -> str:
@@ -192,7 +192,7 @@ def test_the_worst_mistakes_are_the_surest(facts: Facts) -> None:
 
 def test_classes_are_listed_the_worst_first_and_those_without_pictures_last(facts: Facts) -> None:
     assert "have no picture in this split" not in words(classes.topic(facts, SETTINGS))
-    _, *found = rows(classes.class_table(per_class(facts.predictions)).replace("\\|", ""))
+    _, *found = rows(classes.class_table(per_class(facts.predictions, False)).replace("\\|", ""))
     assert sum(int(row[2]) for row in found) == IMAGES
     rates = [float(row[3].rstrip("%")) for row in found]
     assert rates == sorted(rates, reverse=True)

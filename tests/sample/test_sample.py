@@ -17,7 +17,6 @@ from PIL import Image, JpegImagePlugin
 from pydantic import ValidationError
 
 from alexnet.core.errors import UserError
-from alexnet.sample import generate
 from alexnet.sample.files import (
     DEVKIT,
     GROUND_TRUTH,
@@ -30,6 +29,7 @@ from alexnet.sample.files import (
     Synset,
     class_ids,
     encoded,
+    generate,
     train_entries,
     val_entries,
 )

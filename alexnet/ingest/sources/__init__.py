@@ -14,8 +14,6 @@ from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_folders, list_fo
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
 from alexnet.ingest.sources.listing import Listing, Scan
 
-__all__ = ["Listing", "Scan", "list_source"]
-
 RELEASES = {release.layout: release for release in (ILSVRC_2012, ILSVRC_2010)}
 
 

@@ -55,13 +55,13 @@ def _read_binary(path: Path) -> pd.DataFrame:
     contents = _members(path)
     names = _one(path, contents, "batches.meta.txt")[0].decode().split()
     rows: list[tuple[str, str, int, int]] = []
-    for batch, split in BATCHES.items():
+    for batch in BATCHES:
         content, start = _one(path, contents, f"{batch}.bin")
         step = PICTURE + 1
         if len(content) % step:
             raise UserError(f"{path}: {batch}.bin has {len(content)} bytes, no multiple of {step}. {AGAIN}")
         labels = list(content[::step])
-        rows += _rows(path, batch, split, labels, names, start + 1, step)
+        rows += _rows(path, batch, labels, names, start + 1, step)
     return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
 
 
@@ -71,14 +71,14 @@ def _read_python(path: Path) -> pd.DataFrame:
     meta = _unpickle(path, "batches.meta", _one(path, contents, "batches.meta")[0])
     names = [name.decode() for name in meta[b"label_names"]]
     rows: list[tuple[str, str, int, int]] = []
-    for batch, split in BATCHES.items():
+    for batch in BATCHES:
         content, start = _one(path, contents, batch)
         table = _unpickle(path, batch, content)
         pixels, labels = table[b"data"], table[b"labels"]
         place = content.find(pixels.tobytes()) if isinstance(pixels, np.ndarray) else -1
         if place < 0 or pixels.shape != (len(labels), PICTURE) or pixels.dtype != np.uint8:
             raise UserError(f"{path}: {batch} holds no array of {len(labels)} × {PICTURE} bytes. {AGAIN}")
-        rows += _rows(path, batch, split, labels, names, start + place, PICTURE)
+        rows += _rows(path, batch, labels, names, start + place, PICTURE)
     return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
 
 
@@ -105,13 +105,13 @@ def _one(path: Path, contents: dict[str, tuple[bytes, int]], name: str) -> tuple
 
 
 def _rows(
-    path: Path, batch: str, split: str, labels: list[int], names: list[str], start: int, step: int
+    path: Path, batch: str, labels: list[int], names: list[str], start: int, step: int
 ) -> list[tuple[str, str, int, int]]:
     wrong = [label for label in labels if not 0 <= label < len(names)]
     if wrong:
         raise UserError(f"{path}: {batch} has the label {wrong[0]}; allowed: 0 to {len(names) - 1}")
     return [
-        (f"{split}/{names[label]}", f"{batch}/{number:05d}", start + number * step, PICTURE)
+        (f"{BATCHES[batch]}/{names[label]}", f"{batch}/{number:05d}", start + number * step, PICTURE)
         for number, label in enumerate(labels)
     ]
 

@@ -26,9 +26,9 @@ from alexnet.ingest.sources.listing import (
     with_words,
 )
 from alexnet.ingest.sources.trees import Folder, Tree, Zip, below
+from alexnet.store.index import SPLITS
 
 KAGGLE_PICTURES = "ILSVRC/Data/CLS-LOC"
-SPLITS = ("train", "val", "test")
 KAGGLE_SOLUTION = "LOC_val_solution.csv"
 LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", KAGGLE_SOLUTION)}
 WORDS = ("words.txt", "LOC_synset_mapping.txt")

@@ -1,4 +1,4 @@
-"""What every source gives: its classes, and one row per picture."""
+"""What every source returns: its classes, and one row per picture."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from alexnet.core.errors import UserError
 
 PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
-# Stands for the class of a picture whose source does not tell it.
+# The class of a picture whose source does not give it.
 NO_CLASS = ""
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
-# Gives what a reader of one archive finds in it, which may be remembered from an earlier time.
+# Returns what a reader finds in one archive, perhaps remembered from an earlier call.
 Scan = Callable[[Path, Callable[[Path], pd.DataFrame]], pd.DataFrame]
 
 
@@ -61,7 +61,7 @@ def refuse_duplicates(path: Path, names: pd.Series) -> None:
 
 
 def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd.DataFrame:
-    """Return the classes in label order; one that `words` does not know is called by its own name."""
+    """Return the classes in label order; one that is not in `words` is called by its own name."""
     return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
 
 

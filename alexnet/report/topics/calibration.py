@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.evaluation.calibration import BINS, Reliability, reliability
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part
 from alexnet.report.params import Report
@@ -29,7 +29,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         f" pictures ({BINS} bins of equal width; Guo et al. 2017).",
         drawn(
             "reliability",
-            lambda dress: reliability_diagram(measured, settings.figure_dpi, dress),
+            lambda theme: reliability_diagram(measured, settings.figure_dpi, theme),
             f"Reliability diagram in {BINS} bins; expected calibration error {percent(measured.error)}.",
             "How often the likeliest label is right, by its probability, and how many pictures that is. Bars"
             " below the line: surer than right.",
@@ -38,7 +38,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     ]
 
 
-def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> bytes:
+def reliability_diagram(found: Reliability, dpi: int, theme: Theme) -> bytes:
     """Draw how often the network was right by how sure it was, above how many pictures that is.
 
     The figure is 4.4 by 4 inches.
@@ -47,12 +47,12 @@ def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> b
     edges = np.linspace(0, 1, bins + 1)
     middle, wide = (edges[1:] + edges[:-1]) / 2, 0.9 / bins
     filled = found.pictures > 0
-    with canvas(dress, dpi, 4.4, 4.0) as (figure, png):
+    with canvas(theme, dpi, 4.4, 4.0) as (figure, png):
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for axes in (above, below):
             axes.set_facecolor("none")
-        above.plot([0, 1], [0, 1], color=dress.train, linestyle=":", linewidth=1.2, label="as sure as right")
-        above.bar(middle[filled], found.accuracy[filled], wide, color=dress.top1, label="right")
+        above.plot([0, 1], [0, 1], color=theme.train, linestyle=":", linewidth=1.2, label="as sure as right")
+        above.bar(middle[filled], found.accuracy[filled], wide, color=theme.top1, label="right")
         # From what was right up or down to what was said.
         above.bar(
             middle[filled],
@@ -60,7 +60,7 @@ def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> b
             wide,
             found.accuracy[filled],
             facecolor="none",
-            edgecolor=dress.top5,
+            edgecolor=theme.top5,
             linewidth=1,
             hatch="////",
             label="gap to what it said",
@@ -68,7 +68,7 @@ def reliability_diagram(found: Reliability, dpi: int, dress: Dress = LIGHT) -> b
         above.set_ylabel("right")
         above.set_ylim(0, 1)
         above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        below.bar(middle, found.pictures / found.pictures.sum(), wide, color=dress.train)
+        below.bar(middle, found.pictures / found.pictures.sum(), wide, color=theme.train)
         below.set_ylabel("pictures")
         below.set_xlabel("probability of the likeliest label")
         below.set_xlim(0, 1)

@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from alexnet.evaluation.confusion import confusion, most_confused, per_class
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Part
@@ -57,7 +57,7 @@ def _figure(matrix: NDArray[np.int64], names: list[str], dpi: int) -> Figure:
     )
     return drawn(
         "confusion",
-        lambda dress: confusion_matrix(matrix, names, dpi, dress),
+        lambda theme: confusion_matrix(matrix, names, dpi, theme),
         f"Confusion matrix of {len(names):,} classes: {percent(float(np.trace(matrix) / matrix.sum()))} of"
         f" {matrix.sum():,} pictures lie on the diagonal.",
         "What each class was taken for. A row is a true class; the colours follow the square root of its"
@@ -101,7 +101,7 @@ def class_table(errors: pd.DataFrame) -> str:
     )
 
 
-def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dress: Dress = LIGHT) -> bytes:
+def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, theme: Theme) -> bytes:
     """Draw each true class' row: the shares of its pictures that were taken for each class.
 
     The scale of colours is the square root, so that rare mistakes show. Beyond `NAMED` classes the
@@ -109,23 +109,22 @@ def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dres
     cell, which would be less than a pixel.
 
     Args:
-        matrix: counts, (classes, classes), a true class a row.
+        matrix: counts, (classes, classes), one row per true class.
         names: of the classes, short.
         dpi: pixels per inch; the figure is 7.4 inches wide.
     """
     count = len(matrix)
     order = np.arange(count) if count <= NAMED else by_likeness(matrix)
-    with np.errstate(invalid="ignore"):
-        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))[np.ix_(order, order)]
+    shares = _shares(matrix)[np.ix_(order, order)]
     labels = [names[place] for place in order]
-    colours = LinearSegmentedColormap.from_list("shares", _stops(dress))
-    with canvas(dress, dpi, 7.4, 6.3) as (figure, png):
+    colours = LinearSegmentedColormap.from_list("shares", _stops(theme))
+    with canvas(theme, dpi, 7.4, 6.3) as (figure, png):
         axes = figure.add_subplot(facecolor="none")
         shown = shares if count <= NAMED else _thickened(shares, max(1, count // 250))
         image = axes.imshow(np.sqrt(shown), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
         _name_rows(axes, labels)
         if count <= NUMBERED:
-            _number_cells(axes, matrix, shares, dress)
+            _number_cells(axes, matrix, shares, theme)
         axes.set_xlabel("taken for")
         axes.set_ylabel("true class")
         bar = figure.colorbar(
@@ -137,9 +136,9 @@ def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, dres
     return png.getvalue()
 
 
-def _stops(dress: Dress) -> list[tuple[float, str]]:
+def _stops(theme: Theme) -> list[tuple[float, str]]:
     # One picture of fifty is to be seen at once, hence the early step away from the ground.
-    return [(0.0, dress.paper), (0.12, dress.tint), (0.5, dress.middle), (1.0, dress.top1)]
+    return [(0.0, theme.paper), (0.12, theme.tint), (0.5, theme.middle), (1.0, theme.top1)]
 
 
 def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -148,11 +147,16 @@ def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
     The leaves of average linkage, the distance of two classes being 1 less the mean share of their
     pictures that were taken for the other.
     """
-    with np.errstate(invalid="ignore"):
-        shares = np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
+    shares = _shares(matrix)
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0)
     return np.asarray(leaves_list(linkage(squareform(distance, checks=False), "average")), np.int64)
+
+
+def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return each true class' shares; 0 where it has no picture."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
 
 
 def _thickened(shares: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
@@ -176,7 +180,7 @@ def _name_rows(axes: Axes, labels: list[str]) -> None:
     axes.spines[:].set_visible(count > NAMED)
 
 
-def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], dress: Dress) -> None:
+def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], theme: Theme) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        colour = dress.paper if shares[row, column] > 0.45 else dress.ink
+        colour = theme.paper if shares[row, column] > 0.45 else theme.ink
         axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8, color=colour)

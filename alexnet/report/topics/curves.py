@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet.core.progress import duration
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figures, Part
@@ -99,18 +99,18 @@ def history_table(history: History) -> str:
     )
 
 
-def curves(history: History, chart: Chart, dpi: int, dress: Dress = LIGHT) -> bytes:
+def curves(history: History, chart: Chart, dpi: int, theme: Theme) -> bytes:
     """Draw a chart by epoch, and where the learning rate fell; the figure is 4.4 by 3.2 inches."""
-    looks = ((dress.train, "--"), (dress.top1, "-"), (dress.top5, (0, (4, 1, 1, 1))))
+    looks = ((theme.train, "--"), (theme.top1, "-"), (theme.top5, (0, (4, 1, 1, 1))))
     # A lone epoch is a point: a line would not show.
     marker = "o" if len(history) == 1 else ""
     epochs = [row.epoch for row in history]
-    with one_axes(dress, dpi) as (axes, png):
+    with one_axes(theme, dpi) as (axes, png):
         for (label, field), (colour, line) in zip(chart.fields.items(), looks, strict=False):
             values = [getattr(row, field) for row in history]
             axes.plot(epochs, values, label=label, linewidth=1.6, marker=marker, color=colour, linestyle=line)
         for label, value in chart.guessing.items():
-            axes.axhline(value, color=dress.train, linestyle=":", linewidth=1.2, label=label, zorder=0)
+            axes.axhline(value, color=theme.train, linestyle=":", linewidth=1.2, label=label, zorder=0)
         axes.set_ylabel("error rate" if chart.is_rate else "loss, nats")
         if chart.is_rate:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -119,17 +119,17 @@ def curves(history: History, chart: Chart, dpi: int, dress: Dress = LIGHT) -> by
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for row in learning_rate_falls(history):
-            _mark_fall(axes, row, dress)
+            _mark_fall(axes, row, theme)
         axes.figure.legend(
             loc="outside upper left", ncols=4, columnspacing=1, handlelength=1.6, handletextpad=0.5
         )
     return png.getvalue()
 
 
-def _mark_fall(axes: Axes, row: EpochRow, dress: Dress) -> None:
+def _mark_fall(axes: Axes, row: EpochRow, theme: Theme) -> None:
     # Between the last epoch at the old rate and the first at the new.
     position = row.epoch - 0.5
-    axes.axvline(position, color=dress.faint, linewidth=0.8, zorder=0)
+    axes.axvline(position, color=theme.faint, linewidth=0.8, zorder=0)
     axes.annotate(
         f"rate {decimal(row.learning_rate)}",
         xy=(position, 0.92),

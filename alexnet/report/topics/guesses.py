@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.draws import generator
-from alexnet.report.canvas import LIGHT, Dress, canvas, drawn
+from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import warning
 from alexnet.report.page import Figure, Figures, Part
@@ -96,7 +96,7 @@ def with_guesses(
     true: str,
     labels: Sequence[tuple[str, float, bool]],
     dpi: int,
-    dress: Dress = LIGHT,
+    theme: Theme,
 ) -> bytes:
     """Draw a photograph, its true label, and a bar for each of the likeliest labels.
 
@@ -107,19 +107,19 @@ def with_guesses(
         dpi: pixels per inch; the figure is 2.1 by 3.45 inches.
     """
     height = TITLE + SIDE + BARS
-    with canvas(dress, dpi, SIDE, height, layout=None, colours=None) as (figure, png):
+    with canvas(theme, dpi, SIDE, height, layout=None, colours=None) as (figure, png):
         above = figure.add_axes((0, BARS / height, 1, SIDE / height))
         below = figure.add_axes((0, 0, 1, (BARS - GAP) / height), facecolor="none")
         above.imshow(photograph, interpolation="lanczos")
         figure.text(0.5, 1, true, fontsize=9, ha="center", va="top")
-        colours = [dress.top5 if right else dress.top1 for _, _, right in labels]
+        colours = [theme.top5 if right else theme.top1 for _, _, right in labels]
         shares = [share for _, share, _ in labels]
         below.barh(range(len(labels)), shares, 0.26, color=colours, align="edge")
         for place, (name, share, right) in enumerate(labels):
             # The name stands on its bar, the share at the right.
             look: dict[str, Any] = {"fontsize": 8, "va": "bottom"}
             below.text(0, place - 0.05, name, weight="bold" if right else "normal", **look)
-            below.text(1, place - 0.05, f"{share:.0%}", ha="right", color=dress.train, **look)
+            below.text(1, place - 0.05, f"{share:.0%}", ha="right", color=theme.train, **look)
         below.set_xlim(0, 1)
         below.set_ylim(4.32, -0.72)
         for axes in (above, below):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Part
@@ -17,7 +17,7 @@ KERNELS_PER_ROW = 16
 # Gaps in units of one weight: between kernels, and between the two columns.
 KERNEL_GAP = 1
 COLUMN_GAP = 4
-# Of weights drawn alike for three channels: two of three dimensions are colour.
+# The share of weights with one distribution for all three channels: two of three dimensions are colour.
 RANDOM = 2 / 3
 
 Shares = list[NDArray[np.float64]]
@@ -42,7 +42,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         _finding(shares),
         drawn(
             "specificity",
-            lambda dress: specificity(shares, settings.figure_dpi, dress),
+            lambda theme: specificity(shares, settings.figure_dpi, theme),
             f"Every kernel's share of colour, one row per column. {' '.join(medians)}",
             "Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
             least=480,
@@ -110,7 +110,7 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
 
     At each place a kernel's three weights split into their mean, which answers to grey, and the rest,
     which answers to colour; the share is the sum of squares of the rest over that of the whole. A
-    grey kernel has 0, weights drawn alike for all channels have 2/3, opposed colours alone have 1;
+    grey kernel has 0, weights with one distribution for all channels have 2/3, opposed colours alone have 1;
     a kernel of zeros has NaN.
 
     Args:
@@ -123,26 +123,26 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(1 - grey.sum((1, 2)) / whole)
 
 
-def specificity(shares: list[NDArray[np.float64]], dpi: int, dress: Dress = LIGHT) -> bytes:
-    """Draw each column's kernels by their colour-specificity, one row of dots a column.
+def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
+    """Draw each column's kernels by their colour-specificity, one row of strokes per column.
 
     Args:
         shares: of each column's kernels, from 0 to 1.
         dpi: pixels per inch; the figure is 6.6 inches wide.
     """
-    with one_axes(dress, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
-        axes.axvline(2 / 3, color=dress.train, linestyle=":", linewidth=1.2)
+    with one_axes(theme, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
+        axes.axvline(RANDOM, color=theme.train, linestyle=":", linewidth=1.2)
         axes.annotate(
             "random weights",
-            (2 / 3, 1),
+            (RANDOM, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, 1),
             textcoords="offset points",
             fontsize=8,
-            color=dress.train,
+            color=theme.train,
         )
         for number, column in enumerate(shares, 1):
-            colour = dress.top1 if number == 1 else dress.top5
+            colour = theme.top1 if number == 1 else theme.top5
             known = column[np.isfinite(column)]
             axes.scatter(known, np.full(len(known), number), s=90, marker="|", color=colour, linewidths=1.4)
             if len(known):

@@ -4,9 +4,10 @@ import numpy as np
 from PIL import Image
 
 from alexnet.core.draws import generator
+from alexnet.core.sizes import PATCH
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import training_epoch
-from alexnet.report.canvas import LIGHT, Dress, drawn, one_axes
+from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Figure, Figures, Part
@@ -20,7 +21,6 @@ SKIPPED_SHOWN = 20
 AUGMENTED = 4
 EPOCHS_SHOWN = 5
 SEED = 2012
-PATCH = 224
 # A component is drawn this many standard deviations to either side of the mean colour.
 DEVIATIONS_SHOWN = 2
 
@@ -43,7 +43,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         components_table(facts),
         drawn(
             "rgb_components",
-            lambda dress: rgb_components(facts.rgb_pca, settings.figure_dpi, dress),
+            lambda theme: rgb_components(facts.rgb_pca, settings.figure_dpi, theme),
             "Three strips of colour, one per component, from two standard deviations below the mean colour"
             " to two above.",
             "The colours along each component, through the mean colour.",
@@ -141,7 +141,7 @@ def components_table(facts: Facts) -> str:
     )
 
 
-def rgb_components(pca: StatisticsSummary, dpi: int, dress: Dress = LIGHT) -> bytes:
+def rgb_components(pca: StatisticsSummary, dpi: int, theme: Theme) -> bytes:
     """Draw the colours along each RGB component, two standard deviations either side of the mean.
 
     Along these directions the colour noise (Section 4.1) shifts a picture, by far less. The figure is 4.4
@@ -150,7 +150,7 @@ def rgb_components(pca: StatisticsSummary, dpi: int, dress: Dress = LIGHT) -> by
     reach = np.linspace(-DEVIATIONS_SHOWN, DEVIATIONS_SHOWN, 256)
     shifts = np.array(pca.eigenvectors) * np.array(pca.standard_deviations)[:, np.newaxis]
     colours = np.array(pca.channel_means) + reach[:, np.newaxis] * shifts[:, np.newaxis, :]
-    with one_axes(dress, dpi, height=1.5) as (axes, png):
+    with one_axes(theme, dpi, height=1.5) as (axes, png):
         for position, strip in enumerate(np.clip(colours, 0, 255).astype(np.uint8), start=1):
             extent = (-DEVIATIONS_SHOWN, DEVIATIONS_SHOWN, position + 0.45, position - 0.45)
             axes.imshow(strip[np.newaxis], aspect="auto", extent=extent, interpolation="nearest")

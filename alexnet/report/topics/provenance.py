@@ -14,7 +14,7 @@ STAGES = ("check", "sample", "index", "preprocess", "rgb_pca", "train", "evaluat
 
 
 def topic(facts: Facts, settings: Report) -> list[Part]:
-    """Return how the run was made; last, for it names the pictures that other topics could not read."""
+    """Return how the run was made. It comes last, to name the pictures that other topics could not read."""
     ties = "as a share of an error, as in the 2012 source" if facts.share_ties else "against the network"
     return [
         "## How it came to be",

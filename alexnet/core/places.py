@@ -1,0 +1,17 @@
+"""Where the pipeline's files lie, relative to the project, unless a command is told otherwise."""
+
+from pathlib import Path
+
+PARAMS_FILE = Path("params.yaml")
+MACHINE = Path("machine.yaml")
+CHECKED = Path("data/checked")
+SAMPLE = Path("data/sample")
+INDEX = Path("data/index")
+RECORDS = Path("data/records")
+STATISTICS = Path("data/statistics.npz")
+WEIGHTS = Path("models/alexnet.safetensors")
+PREDICTIONS = Path("data/predictions")
+RETRIEVAL = Path("data/retrieval")
+REPORTS = Path("reports")
+# Which pictures were left out, and why.
+SKIPPED = REPORTS / "skipped.csv"
