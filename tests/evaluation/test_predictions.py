@@ -1,5 +1,6 @@
 """Predictions as arrays: what is counted from them, kept, joined and averaged."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
+from alexnet.core.files import checksums_of, write_json
 from alexnet.evaluation.calibration import BINS
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import (
+    CHECKED,
     NAMES_FILE,
     SERVER_FILE,
     Predictions,
@@ -135,12 +138,19 @@ def test_folders_that_hold_no_predictions_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"about\.json: no such file"):
         load_predictions(tmp_path)
     made = random_predictions(2)
-    save_predictions(tmp_path, replace(made, ten=made.ten[:-1]))
+    save_predictions(tmp_path, made)
+
+    def put(ten: NDArray[np.float64]) -> None:
+        np.save(tmp_path / "ten.npy", ten)
+        about = json.loads((tmp_path / "about.json").read_text())
+        write_json(tmp_path / "about.json", {**about, "sha256": checksums_of(tmp_path, CHECKED)})
+
+    put(made.ten[:-1])
     with pytest.raises(UserError, match="40 pictures × 8 classes"):
         load_predictions(tmp_path)
     bad = made.ten.copy()
     bad[3, 1] = np.nan
-    save_predictions(tmp_path, replace(made, ten=bad))
+    put(bad)
     with pytest.raises(UserError, match="NaN"):
         load_predictions(tmp_path)
     (tmp_path / "about.json").write_text("{")
