@@ -11,6 +11,7 @@ import secrets
 import shutil
 import tarfile
 import time
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +20,7 @@ from alexnet.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 STATE = Path(".state")
 # A partial file that was not touched for this long has no living writer.
@@ -135,6 +137,29 @@ def read_parquet(path: Path) -> "pd.DataFrame":
         return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
     except (OSError, ValueError, LookupError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+
+
+def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
+    """Read the arrays of an ``.npz`` file of this project.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is damaged.
+    """
+    import numpy as np
+
+    content = path.read_bytes()
+    try:
+        # NumPy does not compare the checksums of what it reads.
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            changed = file.testzip()
+        if changed:
+            raise ValueError(f"{changed} has another checksum")
+        with np.load(io.BytesIO(content)) as arrays:
+            return dict(arrays)
+    except Exception as error:
+        # The readers of zip files and of arrays raise nearly anything.
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def add_to_tar(tar: tarfile.TarFile, name: str, content: bytes) -> int:

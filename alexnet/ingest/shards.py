@@ -4,7 +4,6 @@ A shard is a function of its plan alone, so the same bytes come from any worker,
 either way of reading. It is also the unit of restart: what was finished before a stop is kept.
 """
 
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ import pandas as pd
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_parquet, sha256_of, write_table
+from alexnet.core.files import read_arrays, read_parquet, sha256_of, write_table
 from alexnet.core.processes import keep_freed_memory
 from alexnet.ingest.decode import BadPictureError, Picture, read_picture
 from alexnet.ingest.params import Preprocess
@@ -141,8 +140,7 @@ class SumsLedger:
         self.total, self._merged = Sums(), set[str]()
         if self._path.exists():
             self.total = self._read(self._path)
-            with np.load(self._path) as arrays:
-                self._merged = set(arrays["names"].tolist())
+            self._merged = set(read_arrays(self._path)["names"].tolist())
 
     def add(self, name: str) -> None:
         """Count the sums of a finished shard or run, once, and drop its own file."""
@@ -158,7 +156,7 @@ class SumsLedger:
     def _read(self, path: Path) -> Sums:
         try:
             return Sums.read(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise UserError(
                 f"{path}: damaged ({error}). Remove {self._folder} and run dvc repro again."
             ) from None

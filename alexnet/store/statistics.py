@@ -3,7 +3,6 @@
 Sums are whole numbers and so exact; the result depends on no order and no number of workers.
 """
 
-import zipfile
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing, write_json
+from alexnet.core.files import read_arrays, replacing, write_json
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style
@@ -145,11 +144,15 @@ class Sums:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote."""
+        """Read what `write` wrote.
+
+        Raises:
+            OSError, ValueError, KeyError: it is missing or damaged.
+        """
         sums = cls()
-        with path.open("rb") as file, np.load(file) as arrays:
-            sums.images = int(arrays["images"])
-            sums.pixels, sums.products = arrays["pixels"], arrays["products"]
+        arrays = read_arrays(path)
+        sums.images = int(arrays["images"])
+        sums.pixels, sums.products = arrays["pixels"], arrays["products"]
         return sums
 
     def _settle(self) -> None:
@@ -175,7 +178,7 @@ def sums_of(folder: Path) -> Sums | None:
     path = folder / SUMS
     try:
         return Sums.read(path) if path.exists() else None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f preprocess") from None
 
 
@@ -249,9 +252,12 @@ def read_statistics(path: Path) -> Statistics:
     """Read what `write_statistics` wrote.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or damaged.
     """
     if not path.exists():
         raise UserError(f"{path}: missing; run the rgb_pca stage first (dvc repro rgb_pca)")
-    with path.open("rb") as file, np.load(file) as arrays:
+    try:
+        arrays: dict[str, Any] = read_arrays(path)
         return Statistics(**{**arrays, "images": int(arrays["images"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f rgb_pca") from None

@@ -124,6 +124,27 @@ def test_file_round_trip(found: Statistics, tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
+def test_no_damage_is_overlooked(found: Statistics, tmp_path: Path) -> None:
+    """Whatever byte is flipped and wherever the file is cut: the same statistics, or an error."""
+    path = tmp_path / "statistics.npz"
+    write_statistics(path, found)
+    whole, draws, refused = path.read_bytes(), np.random.default_rng(0), 0
+    # All of the headers, and places anywhere.
+    places = [*range(300), *range(len(whole) - 900, len(whole)), *draws.integers(0, len(whole), 100)]
+    for trial, place in enumerate(places):
+        content = bytearray(whole)
+        if trial % 10:
+            content[place] ^= 1 << int(draws.integers(8))
+        else:
+            del content[place:]
+        path.write_bytes(content)
+        try:
+            assert equal(read_statistics(path), found), place
+        except UserError:
+            refused += 1
+    assert refused > len(places) / 2
+
+
 def test_missing_files_name_the_stage(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro rgb_pca"):
         read_statistics(tmp_path / "statistics.npz")
