@@ -34,6 +34,10 @@ def end_with_parent() -> None:
 def end_abruptly_with_parent() -> None:
     """Have the kernel kill this process when its parent dies (Linux)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have died already, while this process was starting.
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        os._exit(1)
 
 
 def keep_freed_memory(largest: int) -> None:
@@ -77,6 +81,22 @@ def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
+def local_pool(workers: int) -> Iterator[Executor]:
+    """Yield an executor that runs functions on `workers` processes here; they end with this one."""
+    # Forked processes would inherit the locks of OpenCV's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BaseException:
+            # The rest of their work is not needed, and the pool may wait without end for a worker to
+            # which it was sending some when it was interrupted.
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            raise
+
+
+@contextlib.contextmanager
 def executor(machine: Machine) -> Iterator[Executor]:
     """Yield an executor that runs functions on `workers` processes here, or on the dask `scheduler`.
 
@@ -84,19 +104,8 @@ def executor(machine: Machine) -> Iterator[Executor]:
         UserError: dask is not installed or its scheduler does not answer.
     """
     if machine.scheduler == "local":
-        with ProcessPoolExecutor(
-            machine.worker_count,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-        ) as pool:
-            try:
-                yield pool
-            except BaseException:
-                # The rest of their work is not needed, and the pool may wait without end for a worker to
-                # which it was sending some when it was interrupted.
-                for worker in multiprocessing.active_children():
-                    worker.kill()
-                raise
+        with local_pool(machine.worker_count) as pool:
+            yield pool
         return
     try:
         from distributed import Client

@@ -9,11 +9,9 @@ import functools
 import gzip
 import io
 import itertools
-import multiprocessing
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -25,6 +23,7 @@ from PIL import Image
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import add_to_tar
+from alexnet.core.processes import local_pool
 from alexnet.core.progress import Progress, Style
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES, Pixels, Split, Texture, draw_picture
@@ -199,9 +198,7 @@ def _all_encoded(entries: list[Entry], seed: int, workers: int, progress: Progre
     with contextlib.ExitStack() as stack:
         contents: Iterator[bytes] = map(encode, entries)
         if workers > 1:
-            # Forked processes would inherit the locks of OpenCV's threads.
-            context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            pool = stack.enter_context(local_pool(workers))
             contents = pool.map(encode, entries, chunksize=PICTURES_PER_TASK)
         for content in contents:
             progress.advance(1)

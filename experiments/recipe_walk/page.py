@@ -95,11 +95,12 @@ def as_page(
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
     at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
     found = (
-        f"From the paper's recipe to the authors' own, one knob at a time. Of {sum(map(bool, runs.values()))}"
-        f" rows, still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
+        "From the paper's recipe to the authors' own, one setting at a time."
+        f" Of {sum(map(bool, runs.values()))} rows,"
+        f" still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
     )
     return found, [
-        f"From `{walk.start}` to `{walk.goal.profile}`, one knob at a time, and on."
+        f"From `{walk.start}` to `{walk.goal.profile}`, one setting at a time, and on."
         f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
         f" {pages.count(len(walk.seeds), 'seed')} a row: {done} of {len(rows) * len(walk.seeds)} runs are"
         " finished.",

@@ -1,6 +1,7 @@
 """Processes that end with their parent."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -51,6 +52,32 @@ def test_a_stage_ends_with_its_parent() -> None:
             return
         subprocess.run(["sleep", "0.1"], check=True)
     raise AssertionError("the child is still there")
+
+
+WORKER = """
+import os, sys, time
+from alexnet.core.processes import end_abruptly_with_parent
+
+def work(pipe):
+    # The parent is gone before this process asks to end with it.
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    end_abruptly_with_parent()
+    os.write(pipe, b"outlived")
+
+import multiprocessing
+parent = os.getpid()
+multiprocessing.get_context("fork").Process(target=work, args=(int(sys.argv[1]),)).start()
+os._exit(0)
+"""
+
+
+def test_a_worker_that_starts_when_its_parent_is_gone_ends() -> None:
+    reading, writing = os.pipe()
+    subprocess.run([sys.executable, "-c", WORKER, str(writing)], check=True, pass_fds=[writing])
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert pipe.read() == b""
 
 
 def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
