@@ -8,6 +8,7 @@ import typer
 from alexnet.core.params import read
 from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
 from alexnet.core.stage import run
+from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.params import Report
 from alexnet.report.report import write_report
@@ -37,8 +38,10 @@ def main(
     )
     if not summary_only:
         write_report(facts, read(params, Report), out)
-    print(terminal_summary(facts))
-    print(f"\nThe report: {(out / 'report.html').resolve()}")
+    for line in terminal_summary(facts).splitlines():
+        say(line)
+    say("")
+    say(f"The report: {(out / 'report.html').resolve()}")
 
 
 if __name__ == "__main__":

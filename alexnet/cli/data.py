@@ -7,6 +7,7 @@ import typer
 
 from alexnet.core.errors import UserError, shown_plainly
 from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, SKIPPED, STATISTICS
+from alexnet.core.terminal import say
 
 app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
 
@@ -29,10 +30,10 @@ def verify(
         left_out = read_skipped(skipped)
     found = find_problems(records, read_index(index), left_out)
     for problem in found:
-        print(problem)
+        say(problem)
     if found:
         raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
-    print(f"{records}: every shard, picture and label is as it should be")
+    say(f"{records}: every shard, picture and label is as it should be")
 
 
 @shown_plainly
@@ -66,7 +67,7 @@ def show(
         pictures,
     )
     write_png(out, sheet)
-    print(out)
+    say(str(out))
 
 
 for command in (verify, show):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alexnet.core.places import PARAMS_FILE
+from alexnet.core.terminal import say
 
 if TYPE_CHECKING:
     from alexnet.model.params import Model
@@ -24,7 +25,7 @@ def describe(
     from alexnet.model.params import Model
 
     model = read(params, Model)
-    print(f"{'layer':7}{'kernels':>8}  {'size':16}{'sees':14}{'output':22}{'parameters':>12}")
+    say(f"{'layer':7}{'kernels':>8}  {'size':16}{'sees':14}{'output':22}{'parameters':>12}")
     total = 0
     for layer in layers(model, classes):
         total += layer.parameters
@@ -37,9 +38,9 @@ def describe(
             if layer.pooled:
                 output += f" → {layer.pooled}×{layer.pooled}"
         left = f"{layer.name:7}{layer.outputs:>8}  {size:16}{layer.sees:14}"
-        print(f"{left}{output:22}{layer.parameters:>12,}")
+        say(f"{left}{output:22}{layer.parameters:>12,}")
     halves = "half of each layer's kernels in each column" if model.columns == 2 else "one column"
-    print(f"{total:,} parameters in all; {halves}")
+    say(f"{total:,} parameters in all; {halves}")
     if columns and model.columns == 2:
         _describe_exchanges(model, classes)
 
@@ -47,11 +48,12 @@ def describe(
 def _describe_exchanges(model: "Model", classes: int) -> None:
     from alexnet.parallel.columns import exchanges
 
-    print("\nWith a column on each of two devices, each sends the other, in bytes per picture:")
-    print(f"{'':34}{'forward':>10}{'backward':>10}")
+    say("")
+    say("With a column on each of two devices, each sends the other, in bytes per picture:")
+    say(f"{'':34}{'forward':>10}{'backward':>10}")
     found = exchanges(model, classes)
     for exchange in found:
-        print(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
+        say(f"{exchange.what:34}{exchange.forward:>10,}{exchange.backward:>10,}")
     forward, backward = sum(e.forward for e in found), sum(e.backward for e in found)
-    print(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
-    print("Of more devices each also adds its column's gradients to the other pairs', once per batch.")
+    say(f"{'in all, in float32':34}{forward:>10,}{backward:>10,}")
+    say("Of more devices each also adds its column's gradients to the other pairs', once per batch.")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from alexnet.core.terminal import say
+
 
 def ensemble(
     predictions: Annotated[list[Path], typer.Argument(help="folders written by the evaluate stage")],
@@ -25,15 +27,15 @@ def ensemble(
     if save is not None:
         save_predictions(save, together)
     if not together.labelled:
-        print(f"{len(together):,} pictures of {together.split}, without labels: no error rates")
+        say(f"{len(together):,} pictures of {together.split}, without labels: no error rates")
         return
     name = f"{len(several)} averaged"
     width = max(len(name), *(len(str(folder)) for folder in predictions))
-    print(f"{f'{len(together):,} pictures of {together.split}':{width}}  {'top-1 error':26}top-5 error")
+    say(f"{f'{len(together):,} pictures of {together.split}':{width}}  {'top-1 error':26}top-5 error")
     for label, one in (*zip(map(str, predictions), several, strict=True), (name, together)):
         cells = []
         for k in (1, 5):
             error = float(one.wrong(k, share_ties).mean())
             low, high = exact_interval(error, len(one))
             cells.append(f"{error:.1%} ({low:.1%} to {high:.1%})")
-        print(f"{label:{width}}  {cells[0]:26}{cells[1]}")
+        say(f"{label:{width}}  {cells[0]:26}{cells[1]}")

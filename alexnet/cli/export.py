@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.places import WEIGHTS
+from alexnet.core.terminal import say
 
 
 def export(
@@ -22,7 +23,7 @@ def export(
     network, classes = load_network(weights)
     export_onnx(out, network, classes, 1 if one_patch else 10)
     size = out.stat().st_size / 1e6
-    print(
+    say(
         f"{out}: {size:.1f} MB; pictures uint8 (batch, 256, 256, 3) RGB in, probabilities (batch,"
         f" {len(classes)}) of {'the centre patch' if one_patch else 'ten patches'} out"
     )

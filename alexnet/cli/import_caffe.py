@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from alexnet.core.terminal import say
+
 
 def import_caffe(
     npz: Annotated[
@@ -22,4 +24,4 @@ def import_caffe(
     network = network_of(read_npz(npz), npz)
     save_network(out, network, read_classes(classes, network.classes))
     parameters = sum(layer.parameters for layer in network.layers)
-    print(f"{out}: {parameters:,} parameters, {network.classes} classes, 227×227 pixels in")
+    say(f"{out}: {parameters:,} parameters, {network.classes} classes, 227×227 pixels in")

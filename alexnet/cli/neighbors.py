@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.places import RETRIEVAL, WEIGHTS
+from alexnet.core.terminal import say
 
 
 def neighbors(
@@ -26,7 +27,7 @@ def neighbors(
     search = found.neighbours_by_code if by_code else found.neighbours
     for picture in pictures:
         hits = search(features_of_picture(network, read_square(picture)), count)
-        print(picture)
+        say(str(picture))
         for record, distance in zip(hits.records[0], hits.distances[0], strict=True):
             wnid, words = found.classes[found.labels[record]]
-            print(f"  {distance:9.3f}  {found.names[record]}  {words} ({wnid})")
+            say(f"  {distance:9.3f}  {found.names[record]}  {words} ({wnid})")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.places import WEIGHTS
+from alexnet.core.terminal import say
 
 
 def predict(
@@ -18,6 +19,6 @@ def predict(
     classifier = Classifier.load(weights)
     for picture in pictures:
         (guesses,) = classifier.predict([picture])
-        print(picture)
+        say(str(picture))
         for guess in guesses:
-            print(f"  {guess.probability:6.1%}  {guess.words} ({guess.wnid})")
+            say(f"  {guess.probability:6.1%}  {guess.words} ({guess.wnid})")

@@ -4,6 +4,7 @@ Kept beside the other state and not among the stages' results, which must not di
 machine was slow.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alexnet.core.files import STATE, write_json
+from alexnet.core.errors import UserError
+from alexnet.core.files import write_json
+from alexnet.core.places import STATE
 
 FOLDER = STATE / "durations"
 
@@ -28,7 +31,9 @@ def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Cal
         start = time.monotonic()
         stage(*arguments, **options)
         if os.environ.get("RANK", "0") == "0":
-            write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
+            # Its work is done: that its time cannot be written down is no failure.
+            with contextlib.suppress(UserError):
+                write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
 
     return timed
 

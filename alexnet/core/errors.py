@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from alexnet.core.terminal import say
+
 
 class UserError(Exception):
     """A mistake in the input, described in one line: what, found, allowed, and what to do."""
@@ -22,10 +24,10 @@ def shown_plainly(command: Callable[..., Any]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", sys.stderr)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            say("interrupted", sys.stderr)
             raise SystemExit(130) from None
 
     return shown

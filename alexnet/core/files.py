@@ -1,18 +1,20 @@
 """Files that are complete or absent, folders with one writer, and fingerprints of contents."""
 
 import contextlib
+import csv
 import fcntl
 import glob
 import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,11 +22,14 @@ from alexnet.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-STATE = Path(".state")
 # A partial file that was not touched for this long has no living writer.
 STALE_SECONDS = 3600
+# The arrays that this project keeps in one file take a few megabytes.
+MAX_ARRAYS_BYTES = 256_000_000
+# What a spreadsheet takes for a formula (OWASP, "CSV injection"), and what that becomes when it is written.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def fingerprint(**facts: Any) -> str:
@@ -97,7 +102,27 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where nothing can be written, removing fails as well, and the first error is the one that says why.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_array(path: Path, shape: tuple[int, ...], kind: "DTypeLike") -> "Iterator[NDArray[Any]]":
+    """Yield an array that is mapped to a file, which becomes `path` (``.npy``) when the block ends well.
+
+    Raises:
+        UserError: the disk is too small or the folder cannot be written.
+    """
+    import numpy as np
+
+    with replacing(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, "w+", kind, shape)
+        # Where the disk has no room for a page of a mapped file, the process is ended by a signal.
+        with temporary.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        yield array
+        array.flush()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -114,13 +139,42 @@ def write_json(path: Path, content: Any) -> None:
 def write_table(path: Path, frame: "pd.DataFrame") -> None:
     """Write the columns of `frame` to `path`, ``.csv`` or ``.parquet``, at once or not at all.
 
-    Parquet has checksums, which `read_parquet` compares.
+    Parquet has checksums, which `read_parquet` compares. In CSV, texts that a spreadsheet would run as a
+    formula get an apostrophe in front; `read_csv` and `alexnet.core.reading.read_rows` take it off again.
     """
     with replacing(path) as temporary:
         if path.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
+            texts = _with_texts(frame, _no_formula)
+            # Python's writer puts no quotes around a text for a carriage return alone; its reader needs them.
+            odd = any("\r" in str(text) for name in texts.columns for text in (name, *texts[name]))
+            texts.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL)
         else:
             frame.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def read_csv(path: Path, **options: Any) -> "pd.DataFrame":
+    """Read a CSV table that `write_table` wrote; `options` are those of `pandas.read_csv`."""
+    import pandas as pd
+
+    return _with_texts(pd.read_csv(path, **options), as_it_was)
+
+
+def as_it_was(cell: Any) -> Any:
+    """Return a cell of a CSV table as it was before `write_table` wrote it."""
+    return cell[1:] if isinstance(cell, str) and cell[0:1] == "'" and _FORMULA.match(cell) else cell
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def _with_texts(frame: "pd.DataFrame", change: Callable[[Any], Any]) -> "pd.DataFrame":
+    """Return `frame` with every text in it changed, also those in its heading."""
+    numbers = frame.select_dtypes("number").columns
+    changed = frame.copy()
+    for name in frame.columns.difference(numbers, sort=False):
+        changed[name] = frame[name].map(change)
+    return changed.rename(columns=change)
 
 
 def read_parquet(path: Path) -> "pd.DataFrame":
@@ -152,6 +206,8 @@ def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
     try:
         # NumPy does not compare the checksums of what it reads.
         with zipfile.ZipFile(io.BytesIO(content)) as file:
+            if sum(member.file_size for member in file.infolist()) > MAX_ARRAYS_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_ARRAYS_BYTES:,} bytes")
             changed = file.testzip()
         if changed:
             raise ValueError(f"{changed} has another checksum")

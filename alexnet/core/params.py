@@ -9,14 +9,25 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from alexnet.core.errors import UserError
+
+# A list of the 21,841 classes of ImageNet has about 400,000 characters.
+MAX_YAML_SIZE, MAX_YAML_DEPTH = 1_000_000, 40
 
 
 class Strict(BaseModel):
     """A group of keys: unknown keys and silent conversions are refused; values cannot change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Section(Strict):
@@ -112,7 +123,9 @@ def _shown_sources(sources: Sources) -> str:
 def load_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in the YAML file at `path` (YAML 1.2, so that 1e-4 is a number)."""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _refuse_bomb(text, path)
+        content = YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Copy one from profiles/, or name another.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -127,6 +140,38 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {_shown(content)}; allowed: keys with values.")
     return content
+
+
+def _refuse_bomb(text: str, path: Path) -> None:
+    """Refuse what could not be read or shown: content without end, by anchors or depth, and NUL."""
+    sizes: dict[str, int] = {}
+    open_groups: list[tuple[str | None, int]] = []
+    size = len(text)
+    events = YAML(typ="safe", pure=True).parse(text) if size <= MAX_YAML_SIZE else iter(())
+    for event in events:
+        size += 1
+        if isinstance(event, AliasEvent):
+            inside_itself = event.anchor in [anchor for anchor, _ in open_groups]
+            size += MAX_YAML_SIZE if inside_itself else sizes.get(event.anchor, 0)
+        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+            open_groups.append((event.anchor, size))
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            anchor, before = open_groups.pop()
+            if anchor is not None:
+                sizes[anchor] = size - before
+        elif isinstance(event, ScalarEvent):
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+            if "\0" in event.value:
+                line = event.start_mark.line + 1
+                raise UserError(f"{path}: line {line}: found a NUL character. Remove it.")
+        if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
+            break
+    if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
+        raise UserError(
+            f"{path}: larger than any file of parameters; allowed: {MAX_YAML_SIZE:,} characters and values,"
+            f" where an alias counts as all that it stands for, and {MAX_YAML_DEPTH} levels"
+        )
 
 
 def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+# What a stage that was stopped continues from, and what else it remembers.
+STATE = Path(".state")
 PARAMS_FILE = Path("params.yaml")
 MACHINE = Path("machine.yaml")
 CHECKED = Path("data/checked")

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -81,13 +81,36 @@ def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
+def locks_can_be_made() -> Iterator[None]:
+    """Turn the error of the operating system, when processes cannot be given locks, into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"/dev/shm: no place for the locks of several processes: {error.strerror or error}. Make it"
+            " larger (in Docker: --shm-size), or set workers: 1 and devices: 1 in machine.yaml."
+        ) from None
+
+
+@contextlib.contextmanager
 def local_pool(workers: int) -> Iterator[Executor]:
-    """Yield an executor that runs functions on `workers` processes here; they end with this one."""
+    """Yield an executor that runs functions on `workers` processes here; they end with this one.
+
+    Raises:
+        UserError: a worker was ended from outside, or there is no place for their locks.
+    """
     # Forked processes would inherit the locks of OpenCV's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with locks_can_be_made():
+        made = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    with made as pool:
         try:
             yield pool
+        except BrokenExecutor:
+            raise UserError(
+                "a worker process was ended from outside, often for lack of memory. What is finished is kept:"
+                " run again, with fewer workers (machine.yaml) if it happens again."
+            ) from None
         except BaseException:
             # The rest of their work is not needed, and the pool may wait without end for a worker to
             # which it was sending some when it was interrupted.

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from tqdm import tqdm
 
+from alexnet.core.terminal import say
+
 Style = Literal["auto", "bar", "lines", "none"]
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -64,10 +66,9 @@ class Progress:
         else:
             when = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
         note = f", {self._note}" if self._note else ""
-        print(
+        say(
             f"{self._label}: {self._done}/{self._total} pictures, {rate:.0f} pictures/s, {when}{note}",
-            file=sys.stderr,
-            flush=True,
+            sys.stderr,
         )
 
 

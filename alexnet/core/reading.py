@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import as_it_was
 from alexnet.core.params import Strict
 
 REMEDY = "Run `dvc repro` to make it again."
@@ -57,7 +58,8 @@ def read_rows(
     # A file name need not be UTF-8; what cannot be decoded is shown as an escape.
     text = _read_bytes(path).decode("utf-8", errors="backslashreplace")
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    missing = [name for name in columns if name not in (rows.fieldnames or ())]
+    rows.fieldnames = [as_it_was(name) for name in rows.fieldnames or ()]
+    missing = [name for name in columns if name not in rows.fieldnames]
     if missing:
         raise UserError(f"{path}: missing columns: {', '.join(missing)}. {REMEDY}")
     try:
@@ -66,7 +68,8 @@ def read_rows(
             if None in cells or None in cells.values():
                 raise UserError(f"{where}: not as many cells as columns. {REMEDY}")
             try:
-                yield adapter.validate_strings(_grouped(cells, groups or {}))
+                as_they_were = {name: as_it_was(cell) for name, cell in cells.items()}
+                yield adapter.validate_strings(_grouped(as_they_were, groups or {}))
             except ValidationError as error:
                 raise UserError(f"{where}: {_explain(error)}. {REMEDY}") from None
     except csv.Error as error:

@@ -9,6 +9,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of, write_json
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PICTURE
+from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predict import own_records, predict
 from alexnet.evaluation.predictions import Predictions, merge_parts, save_predictions
@@ -77,10 +78,9 @@ def evaluate_network(
     save_predictions(predictions, result)
     write_json(metrics, result.metrics(share_ties=settings.share_ties))
     if not result.labelled:
-        print(
+        say(
             f"evaluate: the split {settings.split} has no labels, so there are no error rates;"
             f" the guesses are in {predictions / result.guesses_file}",
-            flush=True,
         )
 
 

@@ -12,7 +12,7 @@ import time
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -25,10 +25,12 @@ from alexnet.core.errors import UserError
 MAX_BYTES = 400_000_000
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
+# What is decoded. Pillow would read many more, PostScript by starting a program.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
 # Seconds before a file that cannot be read is tried again, as network disks recover.
 PAUSES = (1.0, 4.0, 15.0)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_DEFLATED = 8
+_STORED, _DEFLATED = 0, 8
 # zlib's way to name a bare stream and one with gzip's header.
 _RAW, _GZIP = -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
 
@@ -87,15 +89,41 @@ def _read_bytes(path: Path, row: Any) -> bytes:
             file.seek(row.offset)
             if row.packing == "none":
                 return _all(file.read(row.size), row.size)
-            header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
-            signature, _, _, method, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-            if signature != b"PK\3\4":
-                raise BadPictureError("cannot be read: the zip has changed since it was indexed")
-            file.seek(name_length + extra_length, 1)
+            method, checksum = _read_local_header(file, path, row)
             packed = _all(file.read(row.size), row.size)
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BadPictureError(f"cannot be unpacked: {error}") from None
-    return _inflated(packed, _RAW) if method == _DEFLATED else packed
+    data = _inflated(packed, _RAW) if method == _DEFLATED else packed
+    if checksum not in (None, zlib.crc32(data)):
+        raise BadPictureError("cannot be read: its checksum in the zip is another")
+    return data
+
+
+def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int | None]:
+    """Read the header in front of a member of a zip; return its method and, where it stands there, its CRC.
+
+    Raises:
+        BadPictureError: the header is not whole.
+        UserError: it is not the one that the zip's directory lists.
+    """
+    header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
+    signature, _, flags, method, _, _, checksum, size, _, *lengths = _LOCAL_HEADER.unpack(header)
+    coded, _ = _all(file.read(lengths[0]), lengths[0]), file.seek(lengths[1], 1)
+    name = coded.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    # With this flag checksum and size stand behind the content; with this size, in a field of its own.
+    known = not flags & 8
+    agrees = (
+        signature == b"PK\3\4"
+        and method in (_STORED, _DEFLATED)
+        and name.rpartition("/")[2] == row.name.rpartition("/")[2]
+        and (not known or size in (row.size, 0xFFFFFFFF))
+    )
+    if not agrees:
+        raise UserError(
+            f"{path}: the directory of the zip lists {row.name}, but something else stands in its place."
+            " Download it again; if it was replaced, run dvc repro -f index."
+        )
+    return method, checksum if known else None
 
 
 def _all(data: bytes, size: int) -> bytes:
@@ -124,7 +152,7 @@ def _unpacked(path: Path, size: int, time: int) -> bytes:
 
 
 def decode(data: bytes) -> Picture:
-    """Return RGB uint8 (height, width, 3) of any picture Pillow reads.
+    """Return RGB uint8 (height, width, 3) of a picture in one of `FORMATS`.
 
     Grey is repeated, CMYK becomes RGB without a colour profile, alpha is dropped, 16 bits become 8.
 
@@ -140,14 +168,24 @@ def decode(data: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 _refuse_huge(image.width, image.height)
                 image.load()
                 return np.asarray(_to_rgb(image))
     except UnidentifiedImageError:
         raise BadPictureError("cannot be decoded: no picture format that is known") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BadPictureError:
+        raise
+    except Exception as error:
+        # The readers of picture formats raise nearly anything.
         raise BadPictureError(f"cannot be decoded: {error}") from None
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Return those of `FORMATS` that this Pillow reads."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _decode_plain_jpeg(data: bytes) -> Picture | None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,6 @@ from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import (
-    STATE,
     fingerprint,
     naming_what_cannot_be_written,
     read_parquet,
@@ -31,8 +30,10 @@ from alexnet.core.files import (
     write_table,
 )
 from alexnet.core.machine import Machine
+from alexnet.core.places import STATE
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
+from alexnet.core.terminal import say
 from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
@@ -146,11 +147,6 @@ def _make(
             for future in as_completed(futures):
                 progress.advance(future.result())
                 finished(futures[future])
-        except BrokenExecutor:
-            raise UserError(
-                "preprocess: a worker process was ended from outside, often for lack of memory. What is"
-                " finished is kept: run again, with fewer workers (machine.yaml) if it happens again."
-            ) from None
         finally:
             # After an error the rest is not needed.
             for future in futures:
@@ -177,7 +173,7 @@ def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> No
     """Make the shards again whose bytes have changed since they were written."""
     damaged = [shard for shard in shards if not shard.sound]
     for shard in damaged:
-        print(f"preprocess: {shard.folder / shard.name}.tar: damaged, so it is made again", flush=True)
+        say(f"preprocess: {shard.folder / shard.name}.tar: damaged, so it is made again")
         shard.rows.unlink(missing_ok=True)
     if damaged:
         # The sums of its pictures were counted when it was first made.
@@ -201,12 +197,11 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
         # While a bucket is gathered it is there twice.
         needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
         how = "in the order of the source"
-    print(
+    say(
         f"preprocess: {pictures:,} pictures need about {_gigabytes(needed)} of disk and"
         f" {duration(seconds)} with {workers} workers, reading {how} (machine.yaml). DVC's cache then holds"
         " them a second time, unless cache.type is reflink, hardlink or symlink (for large data:"
         " dvc config cache.type hardlink).",
-        flush=True,
     )
     free = shutil.disk_usage(folder).free
     if needed > free:

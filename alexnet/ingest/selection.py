@@ -9,8 +9,10 @@ import pandas as pd
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import STATE, fingerprint, read_parquet, write_table
+from alexnet.core.files import fingerprint, read_parquet, write_table
 from alexnet.core.machine import Machine
+from alexnet.core.places import STATE
+from alexnet.core.terminal import say
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import list_source
 from alexnet.ingest.sources.listing import NO_CLASS, Listing
@@ -29,7 +31,7 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     write_index(out, index)
     counts = index.pictures["split"].value_counts()
     pictures = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if name in counts)
-    print(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}")
+    say(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}")
 
 
 def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> Index:

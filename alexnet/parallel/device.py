@@ -5,6 +5,7 @@ import torch
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import keep_freed_memory
+from alexnet.core.terminal import say
 
 # More than any array of a training step. Keeping them made a step of width 0.5 a quarter to a third faster.
 LARGEST_OF_A_STEP = 2**30
@@ -64,9 +65,8 @@ def _compiling_works(device: torch.device) -> bool:
         torch.compile(lambda given: (given.sin() * given).sum())(values).backward()
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        print(
+        say(
             f"torch.compile does not work here ({reason}): training continues without it, more slowly",
-            flush=True,
         )
         return False
     return True

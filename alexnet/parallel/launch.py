@@ -28,7 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
-from alexnet.core.processes import end_abruptly_with_parent, stop_requests
+from alexnet.core.processes import end_abruptly_with_parent, locks_can_be_made, stop_requests
 from alexnet.parallel.device import choose_device, device_count
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
@@ -80,7 +80,8 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
 
 def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> None:
     context = multiprocessing.get_context("spawn")
-    errors: SimpleQueue[UserError] = context.SimpleQueue()
+    with locks_can_be_made():
+        errors: SimpleQueue[UserError] = context.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="alexnet-") as folder, stop_requests() as stop_asked:
         members = [Member(f"file://{folder}/meeting", rank, count, rank, count) for rank in range(count)]
         processes = [

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json
+from alexnet.core.files import naming_what_cannot_be_written, new_array, write_json
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PICTURE
+from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
 from alexnet.model.network import AlexNet
@@ -54,8 +55,10 @@ def retrieve_pictures(
     device = choose_device(machine)
     network.to(device)
     training, asked = open_records(records, "train"), open_records(records, evaluate.split)
-    features = _open_features(library / FEATURES, len(training), network.fc7.out_features)
-    _fill(network, training, np.arange(len(training)), features, machine, device)
+    shape = (len(training), network.fc7.out_features)
+    _refuse_small_disk(library, *shape)
+    with new_array(library / FEATURES, shape, np.float32) as features:
+        _fill(network, training, np.arange(len(training)), features, machine, device)
 
     encoder = train_encoder(features, settings, device)
     found = Library(features, encoder.codes(features), encoder, training.names, training.labels, classes)
@@ -69,16 +72,15 @@ def retrieve_pictures(
     write_json(summary, measured.model_dump())
 
 
-def _open_features(path: Path, pictures: int, dimensions: int) -> NDArray[np.float32]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = 4 * pictures * dimensions, shutil.disk_usage(path.parent).free
-    print(
-        f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {needed / 1e6:,.0f} MB",
-        flush=True,
-    )
+def _refuse_small_disk(library: Path, pictures: int, dimensions: int) -> None:
+    with naming_what_cannot_be_written(library):
+        library.mkdir(parents=True, exist_ok=True)
+    needed, free = 4 * pictures * dimensions, shutil.disk_usage(library).free
+    say(f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {needed / 1e6:,.0f} MB")
     if needed > free:
-        raise UserError(f"{path}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Free some.")
-    return np.lib.format.open_memmap(path, "w+", np.float32, (pictures, dimensions))
+        raise UserError(
+            f"{library / FEATURES}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Free some."
+        )
 
 
 def _fill(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from alexnet.core.files import read_csv
 from alexnet.core.reading import Count, Positive, Written
 
 
@@ -32,4 +33,4 @@ class Skipped(Written):
 
 def read_skipped(path: Path) -> pd.DataFrame:
     """Return the rows of ``skipped.csv``, all texts."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_csv(path, dtype=str, keep_default_na=False)

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_parquet, write_json, write_table
+from alexnet.core.files import read_csv, read_parquet, write_json, write_table
 
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
@@ -75,7 +75,7 @@ def read_classes(folder: Path) -> pd.DataFrame:
         UserError: they are not there.
     """
     types = {"wnid": str, "words": str}
-    return pd.read_csv(_existing(folder / CLASSES), index_col="label", keep_default_na=False, dtype=types)
+    return read_csv(_existing(folder / CLASSES), index_col="label", keep_default_na=False, dtype=types)
 
 
 def _existing(path: Path) -> Path:

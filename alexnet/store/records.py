@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import add_to_tar, read_parquet, replacing, sha256_of, write_table
+from alexnet.core.files import add_to_tar, read_csv, read_parquet, replacing, sha256_of, write_table
 from alexnet.core.sizes import PICTURE
 
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
@@ -142,7 +142,7 @@ def read_shards(folder: Path) -> pd.DataFrame:
         UserError: it is missing or damaged.
     """
     types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
-    return _read(folder / SHARDS, lambda path: pd.read_csv(path, dtype=types, usecols=list(types)))
+    return _read(folder / SHARDS, lambda path: read_csv(path, dtype=types, usecols=list(types)))
 
 
 def _read(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:

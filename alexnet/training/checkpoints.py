@@ -10,6 +10,7 @@ import torch
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import replacing
+from alexnet.core.terminal import say
 
 KEPT = 2
 
@@ -61,7 +62,7 @@ class Checkpoints:
                 content = path.read_bytes()
                 if _checksum(content) != checksum:
                     path.replace(path.with_suffix(".damaged"))
-                    print(f"train: {path}: damaged, so not used; it is now called *.damaged", flush=True)
+                    say(f"train: {path}: damaged, so not used; it is now called *.damaged")
                     continue
             except OSError as error:
                 raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error

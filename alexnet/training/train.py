@@ -9,9 +9,11 @@ import pandas as pd
 import torch
 
 from alexnet.core.code import sha256_of_code
-from alexnet.core.files import STATE, fingerprint, sha256_of, sole_writer, write_json
+from alexnet.core.files import fingerprint, sha256_of, sole_writer, write_json
 from alexnet.core.machine import Machine
+from alexnet.core.places import STATE
 from alexnet.core.processes import stop_requests
+from alexnet.core.terminal import say
 from alexnet.feed.loader import chosen_loader
 from alexnet.feed.params import Augment
 from alexnet.model.initial import initialise
@@ -106,7 +108,7 @@ def _first_network(
     if train.initial_weights is not None:
         start = start_from(Path(train.initial_weights), network, list(classes["wnid"]))
         if mesh.leads:
-            print(f"train: {train.initial_weights}: {start}", flush=True)
+            say(f"train: {train.initial_weights}: {start}")
     network.input.mean_image.copy_(torch.from_numpy(measured.mean_image))
     keep_column(network, mesh)
     return network

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from alexnet.core.errors import DivergedError
 from alexnet.core.progress import Progress, Style, duration
+from alexnet.core.terminal import say
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
@@ -252,7 +253,7 @@ class Trainer:
 
     def _say(self, text: str) -> None:
         if self.mesh.leads:
-            print(text, flush=True)
+            say(text)
 
     def _save(self) -> None:
         if self.mesh.replica > 0:

@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
-from alexnet.core.files import STATE, fingerprint, sha256_of
+from alexnet.core.files import fingerprint, sha256_of
 from alexnet.core.params import Strict
+from alexnet.core.places import STATE
 from alexnet.core.progress import Progress, Style
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision

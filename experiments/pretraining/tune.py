@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from alexnet.core.errors import DivergedError, UserError
-from alexnet.core.files import write_json
+from alexnet.core.files import read_csv, write_json
 from alexnet.core.machine import Machine, read_machine
 from alexnet.core.params import Strict, load_yaml
 from alexnet.core.places import INDEX, MACHINE, RECORDS, STATISTICS
@@ -116,7 +114,7 @@ def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tri
         print(f"this rate is out: {error}", flush=True)
     # A run that diverged in its first epoch has no history.
     history = folder / "training/history.csv"
-    errors = pd.read_csv(history)["val_top1_error"].tolist() if history.exists() else []
+    errors = read_csv(history)["val_top1_error"].tolist() if history.exists() else []
     return Tried(rate=rate, made_with=values, errors=errors, diverged=diverged)
 
 

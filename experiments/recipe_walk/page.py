@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from alexnet.core.files import read_csv
 from alexnet.core.places import RECORDS
 from alexnet.core.stage import run
 from alexnet.report.canvas import Theme, canvas
@@ -187,7 +188,7 @@ def main() -> None:
     labels = open_records(RECORDS, "train").labels
     chance = loss_at_chance(labels)
     runs = read_runs(walk, rows, chance)
-    signals = pd.read_csv(OUT, index_col="row") if OUT.exists() else pd.DataFrame()
+    signals = read_csv(OUT, index_col="row") if OUT.exists() else pd.DataFrame()
     found, parts = as_page(walk, rows, runs, signals, chance, len(labels))
     pages.write(NAME, TITLE, found, parts, table_of_runs(runs))
 

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import read_csv
 from alexnet.core.params import flattened
 from alexnet.evaluation.predictions import Predictions, load_predictions, what_differs
 from experiments.shared.plans import Values
@@ -47,7 +48,7 @@ class Outcome:
 
 def read_history(folder: Path, planned: Values) -> pd.DataFrame | None:
     """Return the epochs of the training in `folder`; None unless it is finished with `planned`."""
-    return None if _about(folder, planned) is None else pd.read_csv(folder / "training/history.csv")
+    return None if _about(folder, planned) is None else read_csv(folder / "training/history.csv")
 
 
 def read_predictions(folder: Path, planned: Values) -> Predictions | None:
@@ -71,7 +72,7 @@ def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -
     refuse_incomparable({str(runs / name): predictions for name, predictions in found.items()})
     outcomes = {}
     for name, predictions in found.items():
-        history = pd.read_csv(runs / name / "training/history.csv")
+        history = read_csv(runs / name / "training/history.csv")
         last = history.iloc[-1]
         wrong = {kind: _wrong(predictions, kind, share_ties) for kind in KINDS}
         outcomes[name] = Outcome(

@@ -1,9 +1,14 @@
 """Files that are whole or absent, whoever else writes them."""
 
+import errno
+import io
 import os
+import resource
 import shutil
+import signal
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +16,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alexnet.core.files import STALE_SECONDS, partial_of, read_parquet, replacing, sole_writer, write_table
+from alexnet.core.errors import UserError
+from alexnet.core.files import (
+    MAX_ARRAYS_BYTES,
+    STALE_SECONDS,
+    new_array,
+    partial_of,
+    read_arrays,
+    read_csv,
+    read_parquet,
+    replacing,
+    sole_writer,
+    write_table,
+)
+from alexnet.core.reading import read_rows
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
@@ -90,3 +108,64 @@ def test_a_folder_that_its_holder_removes_is_made_again_by_the_next(tmp_path: Pa
             time.sleep(0.1)
             shutil.rmtree(folder)
         assert found.result() == ["lock", "work"]
+
+
+def test_where_nothing_can_be_written_the_first_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    monkeypatch.setattr(Path, "write_text", read_only)
+    with (
+        pytest.raises(UserError, match=r"x: cannot be written: Read-only"),
+        replacing(tmp_path / "x") as made,
+    ):
+        made.write_text("content")
+
+
+def test_an_array_for_which_the_disk_is_too_small(tmp_path: Path) -> None:
+    path, shape = tmp_path / "array.npy", (100, 1000)
+    with new_array(path, shape, np.float32) as array:
+        array[:] = 1
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    try:
+        told = r"array\.npy: cannot be written: File too large"
+        with pytest.raises(UserError, match=told), new_array(path, shape, np.float32) as array:
+            array[:] = 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (np.load(path) == 1).all()
+    assert [found.name for found in tmp_path.iterdir()] == ["array.npy"]
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_csv_is_a_formula(sign: str, tmp_path: Path) -> None:
+    texts = [f"{sign}1+1", f"'{sign}1", f"''{sign}1", "'usual'", "it's", "", "a=b"]
+    table = pd.DataFrame({f"{sign}name": texts, "number": np.arange(7) - 3.5})
+    path = tmp_path / "table.csv"
+    write_table(path, table)
+    raw = pd.read_csv(path, keep_default_na=False)
+    assert not [text for text in [*raw.columns, *raw.iloc[:, 0]] if text.startswith(sign)]
+    assert raw["number"].tolist() == table["number"].tolist()
+    pd.testing.assert_frame_equal(read_csv(path, keep_default_na=False), table)
+    rows = [list(row.values()) for row in read_rows(path, dict[str, str], [f"{sign}name"])]
+    assert [name for name, _ in rows] == texts
+
+
+def test_arrays_that_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with (
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("zeros.npy", "w") as member,
+    ):
+        for _ in range(MAX_ARRAYS_BYTES // 10**6 + 1):
+            member.write(bytes(10**6))
+    path = tmp_path / "bomb.npz"
+    path.write_bytes(content.getvalue())
+    with pytest.raises(ValueError, match="unpacks to more than"):
+        read_arrays(path)

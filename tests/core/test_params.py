@@ -95,3 +95,39 @@ def test_a_misspelt_key_is_met_with_the_right_one(tmp_path: Path) -> None:
     path.write_text(Path(FILE).read_text().replace("batch_size:", "batchsize:"))
     with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
         read(path, Train)
+
+
+MULTIPLYING = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+for before, name in zip("abcdefg", "bcdefgh", strict=True):
+    MULTIPLYING.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n".join(MULTIPLYING), "larger than any file of parameters"),
+        ("a: &a [*a]", "larger than any file of parameters"),
+        ("a: &a {b: [*a]}", "larger than any file of parameters"),
+        ("a: " + 10_000 * "[", "larger than any file of parameters"),
+        ("a: " + 2_000_000 * "x", "larger than any file of parameters"),
+        ('a: 1\nb: "x\\0y"', "line 2: found a NUL character"),
+        ("a: *b", "line 1: is not valid YAML: found undefined alias"),
+    ],
+)
+def test_content_without_end_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_parameters(path)
+
+
+def test_an_alias_stands_for_its_anchor(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: &few [1, 2]\nb: *few\nc: &one 1\nd: *one\n")
+    assert load_parameters(path) == {"a": [1, 2], "b": [1, 2], "c": 1, "d": 1}
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_numbers_are_finite(value: str) -> None:
+    with pytest.raises(UserError, match=r"train\.learning_rate: found -?(inf|nan); allowed: a number"):
+        read([FILE, f"train.learning_rate={value}"], Train)

@@ -1,7 +1,9 @@
 """Processes that end with their parent."""
 
+import errno
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
-from alexnet.core.processes import executor
+from alexnet.core.processes import executor, local_pool
 
 # What a stage does first; its parent is process 1, whose session is or is not its own.
 ENTRY = """
@@ -93,3 +96,18 @@ def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
         work()
     assert isinstance(waiting[0].exception(), BrokenExecutor)
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_is_killed_is_told() -> None:
+    with pytest.raises(UserError, match="ended from outside"), local_pool(1) as pool:
+        pool.submit(signal.raise_signal, signal.SIGKILL).result()
+    assert not multiprocessing.active_children()
+
+
+def test_no_place_for_locks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("alexnet.core.processes.ProcessPoolExecutor", full)
+    with pytest.raises(UserError, match=r"/dev/shm: no place for the locks.*No space left"), local_pool(1):
+        pass

@@ -7,6 +7,7 @@ WNID, so that a label can be checked against what is read and not against what w
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import shutil
 import struct
@@ -24,6 +25,7 @@ import scipy.io
 from archives import Build, Members, builder, pack, refused, tar, unpack
 from PIL import Image
 
+from alexnet.core.errors import UserError
 from alexnet.ingest import selection
 from alexnet.ingest.decode import BadPictureError, read_picture
 from alexnet.ingest.params import Data
@@ -468,20 +470,42 @@ def test_damaged_members_of_a_zip_are_named(tmp_path: Path, build: Build) -> Non
     root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
     pictures = build(root).pictures
     row: Any = next(pictures[pictures["name"] == "n01_0.JPEG"].itertuples())
-    whole = bytearray((root / "all.zip").read_bytes())
+    whole = (root / "all.zip").read_bytes()
     start = row.offset + struct.calcsize("<4s5H3L2H") + len("ILSVRC/Data/CLS-LOC/train/n01/n01_0.JPEG")
     assert zlib.decompress(whole[start : start + row.size], -15) == picture("n01")
+    other = zlib.compress(picture("n02"), 9, -15)[: row.size]
     for spoilt, reason in (
         (whole[:start] + b"\xff" * row.size + whole[start + row.size :], "cannot be unpacked"),
         (whole[: start + 5], "bytes are missing"),
-        (whole[: row.offset] + b"X" + whole[row.offset + 1 :], "has changed since"),
+        (whole[:start] + other + whole[start + len(other) :], "another|cannot be unpacked"),
     ):
         (root / "all.zip").write_bytes(spoilt)
         with pytest.raises(BadPictureError, match=reason):
             read_picture(root, row)
-    (root / "all.zip").write_bytes(whole)
-    with pytest.raises(BadPictureError, match="cut short"):
-        read_picture(root, row._replace(size=row.size - 3))
+
+
+@pytest.mark.parametrize("place", ["signature", "method", "size", "name"])
+def test_a_zip_whose_directory_says_otherwise_is_refused(place: str, tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files(), zipfile.ZIP_DEFLATED)
+    pictures = build(root).pictures
+    row: Any = next(pictures[pictures["name"] == "n01_0.JPEG"].itertuples())
+    spoilt = bytearray((root / "all.zip").read_bytes())
+    name = len("ILSVRC/Data/CLS-LOC/train/n01/n01_0.JPEG") - 1
+    spoilt[row.offset + {"signature": 0, "method": 8, "size": 18, "name": 30 + name}[place]] ^= 1
+    (root / "all.zip").write_bytes(spoilt)
+    with pytest.raises(UserError, match=r"all\.zip: the directory of the zip lists n01_0\.JPEG"):
+        read_picture(root, row)
+
+
+def test_a_zip_whose_members_overlap_is_refused(tmp_path: Path, build: Build) -> None:
+    root = pack(tmp_path / "raw", kaggle_files())
+    content = bytearray((root / "all.zip").read_bytes())
+    entry = content.rindex(b"PK\1\2")
+    # The last member of the directory begins where the one before does.
+    before = content.rindex(b"PK\1\2", 0, entry)
+    content[entry + 42 : entry + 46] = content[before + 42 : before + 46]
+    (root / "all.zip").write_bytes(content)
+    refused(build, root, "all.zip", "overlap")
 
 
 def test_a_damaged_table_in_a_zip_is_named(tmp_path: Path, build: Build) -> None:
@@ -714,3 +738,38 @@ def test_a_cifar10_archive_that_contradicts_itself(
     refused(build, root, "test_batch has the label 4; allowed: 0 to 3")
     content = binary({name: labels for name, labels in LABELS.items() if name != "data_batch_3"})
     refused(build, published(tmp_path / "raw", BINARY, content), "data_batch_3.bin missing")
+
+
+# --- folders that cannot be read ------------------------------------------------------------------
+
+
+A_AND_B = {f"{split}/{name}/0.png": picture(name) for split in ("train", "val") for name in "ab"}
+
+
+def test_links_that_lead_to_themselves_are_no_folders(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    for place in ("train/a/itself", "train/a/itself.png", "train/itself", "itself"):
+        (root / place).symlink_to(Path(place).name)
+    pictures = build(root).pictures
+    assert set(pictures["name"]) == {"a/0.png", "b/0.png", "a/itself.png"}
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    (root / "train/a/up").symlink_to("..")
+    refused(build, root, "train/a/up/a/0.png lies too deep")
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    scandir = os.scandir
+
+    def unreadable(path: Path) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", unreadable)
+    refused(build, root, "train/b: cannot be read: Permission denied")

@@ -10,7 +10,6 @@ import signal
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -640,15 +639,6 @@ def test_a_target_that_cannot_be_written(raw: Path, index: Index, tmp_path: Path
     for records, state in ((tmp_path / "x", Path("/proc/x")), (Path("/proc/x"), tmp_path / "state")):
         with threads() as pool, pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
             prepare.prepare(index, SETTINGS, machine, records, state, pool)
-
-
-def test_a_worker_that_is_killed_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dying(shard: Any) -> int:
-        raise BrokenProcessPool
-
-    monkeypatch.setattr(prepare, "make_shard", dying)
-    with pytest.raises(UserError, match="ended from outside"):
-        make()
 
 
 def test_two_at_once_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

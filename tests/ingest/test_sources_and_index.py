@@ -68,6 +68,19 @@ def write_class_tars(root: Path, tars: dict[str, Members]) -> None:
     (root / TRAIN_TAR).write_bytes(content)
 
 
+def test_a_devkit_that_unpacks_to_too_much_is_refused(
+    own: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ilsvrc, "MAX_DEVKIT_BYTES", 5_000_000)
+    members = dict(untar((own / DEVKIT).read_bytes()))
+    write_devkit(own, {**members, "zeros": bytes(10_000_000)})
+    refused(build, own, DEVKIT, "unpacks to more than 5,000,000 bytes")
+    content = io.BytesIO()
+    scipy.io.savemat(content, {"zeros": np.zeros(2_000_000)}, do_compression=True)  # type: ignore[arg-type]
+    write_devkit(own, {**members, META: content.getvalue()})
+    refused(build, own, DEVKIT, "unpacks to more than 5,000,000 bytes")
+
+
 def write_devkit(root: Path, members: dict[str, bytes]) -> None:
     (root / DEVKIT).write_bytes(tar(members.items(), "w:gz"))
 

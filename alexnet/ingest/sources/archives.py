@@ -65,7 +65,12 @@ def scan_zip(path: Path) -> pd.DataFrame:
                 rows.append(("", member.filename, member.header_offset, member.compress_size))
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise UserError(f"{path}: not a whole zip ({error}). {AGAIN}") from None
-    return _checked(path, rows, "zip")
+    members = _checked(path, rows, "zip")
+    in_order = members.sort_values("offset")
+    ends = in_order["offset"] + in_order["size"]
+    if (ends.to_numpy()[:-1] > in_order["offset"].to_numpy()[1:]).any():
+        raise UserError(f"{path}: its directory lists members that overlap; not read. {AGAIN}")
+    return members
 
 
 def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import tarfile
 import zlib
 from collections.abc import Collection
@@ -15,6 +16,11 @@ from scipy.io import loadmat
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_tar
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
+
+# The published kits unpack to less than a tenth of this.
+MAX_DEVKIT_BYTES = 300_000_000
+# Bytes before the first part of a MATLAB file of version 5, and the kind of a part that is deflated.
+_MAT_HEADER, _MAT_PACKED = 128, 15
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,10 @@ class _Devkit:
     def read(cls, path: Path, release: Release) -> Self:
         try:
             # Read to its end, the compressed file is checked against its own CRC.
-            with gzip.open(path) as packed, tarfile.open(fileobj=io.BytesIO(packed.read()), mode="r:") as tar:
+            with gzip.open(path) as packed:
+                content = packed.read(MAX_DEVKIT_BYTES + 1)
+            _refuse_bomb(len(content))
+            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
                 files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
                 contents = {name: file.read() for name, file in files.items() if file is not None}
             _refuse_other_year(path, release, contents)
@@ -123,7 +132,10 @@ class _Devkit:
             truths = {"val": contents[release.devkit_data + release.truth("val")]}
         except KeyError as error:
             raise UserError(f"{path}: {error} missing inside; is it the devkit of {release.year}?") from None
-        except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+        except UserError:
+            raise
+        except Exception as error:
+            # The readers of tars and of MATLAB's files raise nearly anything.
             raise UserError(f"{path}: cannot be read ({error}). {AGAIN}") from None
         # meta.mat also lists inner nodes of WordNet; only its leaves are classes.
         leaves = synsets[synsets["children"] == 0].sort_values("id", ignore_index=True)
@@ -157,7 +169,22 @@ def _refuse_other_year(path: Path, release: Release, names: Collection[str]) -> 
             )
 
 
+def _refuse_bomb(size: int) -> None:
+    if size > MAX_DEVKIT_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_DEVKIT_BYTES:,} bytes")
+
+
 def _load_mat(content: bytes) -> dict[str, Any]:
+    """Return the variables of a MATLAB file (version 5), once it is known what its parts unpack to."""
+    place, size = _MAT_HEADER, 0
+    while place + 8 <= len(content):
+        kind, length = struct.unpack_from("<II", content, place)
+        place += 8
+        if kind == _MAT_PACKED:
+            unpacker = zlib.decompressobj()
+            size += len(unpacker.decompress(content[place : place + length], MAX_DEVKIT_BYTES))
+            _refuse_bomb(size + bool(unpacker.unconsumed_tail) * MAX_DEVKIT_BYTES)
+        place += length
     # scipy's stubs know paths alone, scipy open files as well.
     return loadmat(io.BytesIO(content), squeeze_me=True)  # type: ignore[arg-type]
 

@@ -30,8 +30,7 @@ class Folder:
 
     def folders(self, folder: str) -> list[str]:
         """List the folders in `folder`."""
-        with os.scandir(self.where / folder) as entries:
-            return [entry.name for entry in entries if entry.is_dir()]
+        return [entry.name for entry in self._entries(folder) if _is_folder(entry)]
 
     def pictures(self, folder: str) -> pd.DataFrame:
         """List the pictures in `folder` and below it, one row per picture.
@@ -42,18 +41,23 @@ class Folder:
 
     def _pictures(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int]]:
         place = below(folder, inside)
-        with os.scandir(self.where / place) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
         rows: list[tuple[str, str, str, str, int, int]] = []
-        for entry in found:
+        for entry in sorted(self._entries(place), key=lambda entry: entry.name):
             # Links in a class's folder are followed once, as they can lead in circles.
-            is_folder = entry.is_dir(follow_symlinks="/" not in inside)
+            is_folder = _is_folder(entry, follow_links="/" not in inside)
             # A folder that is named as a picture gets a row, so that preprocess names it as skipped.
             if is_folder and (deeper := self._pictures(folder, below(inside, entry.name))):
                 rows += deeper
             elif entry.name.lower().endswith(PICTURE_SUFFIXES):
                 rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry)))
         return rows
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.where / folder) as entries:
+                return list(entries)
+        except OSError as error:
+            raise UserError(f"{self.where / folder}: cannot be read: {error.strerror or error}") from None
 
     def text(self, name: str) -> str | None:
         """Return the text of a file, or None when it is not there.
@@ -111,6 +115,14 @@ Tree = Folder | Zip
 def below(folder: str, name: str) -> str:
     """Return the way to `name` in `folder`; either may be empty."""
     return "/".join(part for part in (folder, name) if part)
+
+
+def _is_folder(entry: os.DirEntry[str], follow_links: bool = True) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow_links)
+    except OSError:
+        # A link that leads to itself.
+        return False
 
 
 def _size(entry: os.DirEntry[str]) -> int:
