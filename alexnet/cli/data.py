@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.errors import UserError, shown_plainly
-from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, SKIPPED, STATISTICS
+from alexnet.core.places import INDEX, PARAMS_FILE, RECORDS, RETRIEVAL, SKIPPED, STATISTICS
 from alexnet.core.terminal import say
 
 app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
@@ -15,24 +15,34 @@ app = typer.Typer(no_args_is_help=True, help="Check the records, and show what t
 @shown_plainly
 def verify(
     records: Annotated[Path, typer.Option(help="the records to check")] = RECORDS,
+    library: Annotated[
+        Path, typer.Option(help="the folder with the features, checked if it is there")
+    ] = RETRIEVAL,
     index: Annotated[Path, typer.Option(help="the index to compare with")] = INDEX,
     skipped: Annotated[Path, typer.Option(help="the list of skipped pictures")] = SKIPPED,
 ) -> None:
-    """Check the records byte by byte against the index and the checksums, and list every error."""
+    """Check the records byte by byte against the index and the checksums, and list every error.
+
+    The features of the retrieve stage are compared with their checksum too.
+    """
     import pandas as pd
 
     from alexnet.ingest.verify import find_problems
+    from alexnet.retrieval.library import find_damaged_features
     from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
+    from alexnet.store.verified import note_verified
 
     left_out = pd.DataFrame(columns=["split", "name"])
     if skipped.exists():
         left_out = read_skipped(skipped)
     found = find_problems(records, read_index(index), left_out)
+    found += find_damaged_features(library)
     for problem in found:
         say(problem)
     if found:
         raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
+    note_verified(records)
     say(f"{records}: every shard, picture and label is as it should be")
 
 

@@ -19,10 +19,12 @@ def ensemble(
 
     `dvc get . data/predictions --rev REVISION -o FOLDER` fetches those of another commit or experiment.
     """
+    from alexnet.evaluation.ensemble import refuse_duplicates
     from alexnet.evaluation.intervals import exact_interval
     from alexnet.evaluation.predictions import average_predictions, load_predictions, save_predictions
 
     several = [load_predictions(folder) for folder in predictions]
+    refuse_duplicates(dict(zip(map(str, predictions), several, strict=True)))
     together = average_predictions(several, [str(folder) for folder in predictions])
     if save is not None:
         save_predictions(save, together)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # A partial file that was not touched for this long has no living writer.
 STALE_SECONDS = 3600
+# Up to this size a file is read through to compare it with its checksum, which takes seconds.
+CHEAP_BYTES = 2_000_000_000
+CHECKSUM = "checksum"
 # The arrays that this project keeps in one file take a few megabytes.
 MAX_ARRAYS_BYTES = 256_000_000
 # What a spreadsheet takes for a formula (OWASP, "CSV injection"), and what that becomes when it is written.
@@ -49,15 +52,15 @@ def checksums_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in names}
 
 
-def refuse_damaged(folder: Path, checksums: dict[str, str]) -> None:
-    """Check that the files in `folder` still have their `checksums`.
+def refuse_damaged(folder: Path, checksums: dict[str, str], largest: int = CHEAP_BYTES) -> None:
+    """Check that files in `folder` still have their `checksums`; any above `largest` bytes is not read.
 
     Raises:
         FileNotFoundError: one of them is missing.
         ValueError: one of them has changed.
     """
     for name, checksum in checksums.items():
-        if sha256_of(folder / name) != checksum:
+        if (folder / name).stat().st_size <= largest and sha256_of(folder / name) != checksum:
             raise ValueError(f"{name} is damaged: its content has another checksum")
 
 
@@ -134,6 +137,29 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as indented JSON, at once or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_checked_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` to `path` as JSON, with a checksum that `parse_checked_json` compares."""
+    write_json(path, {**content, CHECKSUM: _checksum_of(content)})
+
+
+def parse_checked_json(text: bytes) -> Any:
+    """Return the content of a JSON file; the checksum, where there is one, is compared and left out.
+
+    Raises:
+        ValueError: it is no JSON, or damaged.
+    """
+    content = json.loads(text)
+    if isinstance(content, dict) and CHECKSUM in content:
+        expected = content.pop(CHECKSUM)
+        if _checksum_of(content) != expected:
+            raise ValueError("damaged: its content has another checksum")
+    return content
+
+
+def _checksum_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def write_table(path: Path, frame: "pd.DataFrame") -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import as_it_was
+from alexnet.core.files import as_it_was, parse_checked_json
 from alexnet.core.params import Strict
 
 REMEDY = "Run `dvc repro` to make it again."
@@ -35,10 +35,14 @@ def read_json(path: Path, model: type[W]) -> W:
     Raises:
         UserError: it is missing or not a `model`; the message names the file and the key.
     """
+    content = _read_bytes(path)
     try:
-        return model.model_validate_json(_read_bytes(path))
+        parse_checked_json(content)
+        return model.model_validate_json(content)
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error)}. {REMEDY}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}. {REMEDY}") from None
 
 
 def read_rows(

@@ -19,6 +19,7 @@ from alexnet.parallel.mesh import Mesh
 from alexnet.store.counts import read_skipped
 from alexnet.store.index import UNKNOWN, Index, differences, read_index
 from alexnet.store.records import Records, open_records
+from alexnet.store.verified import refuse_damaged_shards
 
 # Ten times as many patches pass through the network at once; on a CPU more would not fit its caches.
 PICTURES_AT_ONCE = {"cpu": 4, "cuda": 64}
@@ -48,6 +49,8 @@ def evaluate_network(
         UserError: the split is missing or incomplete, the weights are of other classes, or the
             network's outputs hold NaN.
     """
+    if mesh.leads:
+        refuse_damaged_shards(records)
     listed, pictures = read_index(index), open_records(records, settings.split)
     table = read_skipped(skipped)
     left_out = table[table["split"] == settings.split]

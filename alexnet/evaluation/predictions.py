@@ -11,7 +11,6 @@ A folder of predictions holds
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +24,11 @@ from numpy.typing import NDArray
 from alexnet.core.errors import UserError
 from alexnet.core.files import (
     checksums_of,
+    parse_checked_json,
     read_parquet,
     refuse_damaged,
     replacing,
-    write_json,
+    write_checked_json,
     write_table,
     write_text,
 )
@@ -197,7 +197,7 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     write_table(folder / "pictures.parquet", table)
     facts = ("split", "classes", "ids", "skipped", "weights")
     about = {name: getattr(predictions, name) for name in facts}
-    write_json(folder / "about.json", {**about, "sha256": checksums_of(folder, CHECKED)})
+    write_checked_json(folder / "about.json", {**about, "sha256": checksums_of(folder, CHECKED)})
     lines = "".join(f"{line}\n" for line in server_lines(predictions))
     write_text(folder / predictions.guesses_file, lines)
 
@@ -209,7 +209,7 @@ def load_predictions(folder: Path) -> Predictions:
         UserError: the folder is missing or not such a one, or holds NaN, or is damaged.
     """
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = parse_checked_json((folder / "about.json").read_bytes())
         refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
         ten, one = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ten", "one"))

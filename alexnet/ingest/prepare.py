@@ -25,8 +25,9 @@ from alexnet.core.files import (
     fingerprint,
     naming_what_cannot_be_written,
     read_parquet,
+    sha256_of,
     sole_writer,
-    write_json,
+    write_checked_json,
     write_table,
 )
 from alexnet.core.machine import Machine
@@ -79,9 +80,14 @@ def prepare_index(
     found = read_index(index)
     with executor(machine) as pool:
         outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
-    described = Counts(layout=found.layout, classes=len(found.classes), splits=outcome.counts)
-    write_json(counts, described.model_dump())
     write_table(skipped, outcome.skipped)
+    described = Counts(
+        layout=found.layout,
+        classes=len(found.classes),
+        splits=outcome.counts,
+        skipped_sha256=sha256_of(skipped),
+    )
+    write_checked_json(counts, described.model_dump())
 
 
 def prepare(

@@ -111,6 +111,11 @@ def read_facts(files: ResultFiles) -> Facts:
     )
     kernels = _read_kernels(files.model, run.columns)
     _refuse_other_weights(files, found, run)
+    data = read_json(files.data, Counts)
+    _refuse_other_content(files.history, files.run, run.history)
+    _refuse_other_content(files.skipped, files.data, data.skipped_sha256)
+    photographs = Photographs(files.records)
+    _refuse_other_pictures(files, found, photographs)
     _refuse_another_recipe(files, recipes.ours)
     return Facts(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
@@ -120,14 +125,14 @@ def read_facts(files: ResultFiles) -> Facts:
         augment=read(files.params, Augment),
         predictions=found,
         rates=found.rates(share_ties) if found.labelled else None,
-        photographs=Photographs(files.records),
+        photographs=photographs,
         statistics=read_statistics(files.statistics),
         rgb_pca=read_json(files.rgb_pca, StatisticsSummary),
         retrieval=read_json(files.retrieval, RetrievalSummary),
         experiments=tuple(read_json(files.pages, PublishedPages).pages),
         ensemble=count_ensemble(files.predictions, others, share_ties) if others else None,
         durations=durations.read_durations(files.durations),
-        data=read_json(files.data, Counts),
+        data=data,
         skipped=tuple(read_rows(files.skipped, Skipped, list(Skipped.model_fields))),
         history=read_history(files.history),
         run=run,
@@ -149,6 +154,19 @@ def _refuse_other_weights(files: ResultFiles, found: Predictions, run: Run) -> N
                 f"{path}: of the weights {made_with[:12]}…, but {files.model} has {at_hand[:12]}…:"
                 f" they are of different runs. {REMEDY}"
             )
+
+
+def _refuse_other_pictures(files: ResultFiles, found: Predictions, photographs: Photographs) -> None:
+    """Compare the pictures that were predicted with those at hand, where they can be read."""
+    records = photographs.records(found.split)
+    if records is not None and not np.array_equal(records.names, found.names):
+        raise UserError(f"{files.predictions}: of other pictures than {files.records} holds. {REMEDY}")
+
+
+def _refuse_other_content(path: Path, where: Path, checksum: str) -> None:
+    """Compare a file with its `checksum` in the file `where`, if it has one there."""
+    if checksum and path.exists() and sha256_of(path) != checksum:
+        raise UserError(f"{path}: damaged, or of another run than {where}. {REMEDY}")
 
 
 def _refuse_another_recipe(files: ResultFiles, ours: dict[str, Any]) -> None:

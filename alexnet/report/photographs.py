@@ -9,6 +9,7 @@ from PIL import Image
 
 from alexnet.core.errors import UserError
 from alexnet.store.records import Records, decoded, open_records
+from alexnet.store.verified import refuse_damaged_shards
 
 Photograph = NDArray[np.uint8]
 # Between the photographs of a sheet, in pixels.
@@ -29,6 +30,7 @@ class Photographs:
         """Return the records of a split, None if they cannot be opened."""
         if split not in self._open:
             try:
+                refuse_damaged_shards(self.folder)
                 self._open[split] = open_records(self.folder, split)
             except (OSError, UserError):
                 self._note(f"all of {split}")

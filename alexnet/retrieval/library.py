@@ -3,10 +3,10 @@
 - ``features.npy``: float32 (pictures, d), fc7's activations of the centre patch, in storage order;
 - ``codes.npy``: uint64 (pictures, words); ``encoder.safetensors``: what makes a code of features;
 - ``pictures.parquet``: name and label of each; ``about.json``: the classes, and the SHA-256 of the weights
-  and of all files here but the features.
+  and of all files here.
 """
 
-import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from safetensors import SafetensorError
 from alexnet.core.errors import UserError
 from alexnet.core.files import (
     checksums_of,
+    parse_checked_json,
     read_parquet,
     refuse_damaged,
     replacing,
     sha256_of,
-    write_json,
+    write_checked_json,
     write_table,
 )
 from alexnet.model.weights import Classes
@@ -30,8 +31,8 @@ from alexnet.retrieval.codes import AutoEncoder, load_encoder, save_encoder
 from alexnet.retrieval.search import Hits, by_code, nearest, rerank
 
 FEATURES = "features.npy"
-# Small enough to be compared with their checksums whenever they are read.
-CHECKED = ("codes.npy", "encoder.safetensors", "pictures.parquet")
+# Compared with their checksums whenever they are read, where that is cheap.
+CHECKED = (FEATURES, "codes.npy", "encoder.safetensors", "pictures.parquet")
 # Candidates by code whose distance is then measured.
 SHORTLIST = 100
 
@@ -75,18 +76,30 @@ def save_library(folder: Path, library: Library, weights: Path) -> None:
         "classes": library.classes,
         "sha256": checksums_of(folder, CHECKED),
     }
-    write_json(folder / "about.json", about)
+    write_checked_json(folder / "about.json", about)
+
+
+def find_damaged_features(folder: Path) -> list[str]:
+    """Return a line if a file of the library in `folder` has changed; all are read, however large."""
+    if not (folder / "about.json").exists():
+        return []
+    try:
+        about = parse_checked_json((folder / "about.json").read_bytes())
+        refuse_damaged(folder, about["sha256"], largest=sys.maxsize)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"{folder}: {error}"]
+    return []
 
 
 def load_library(folder: Path, weights: Path) -> Library:
     """Open the library that the retrieve stage made with `weights`.
 
     Raises:
-        UserError: it is missing, incomplete, damaged (of the features only their size is checked), or made
-            with other weights.
+        UserError: it is missing, incomplete, damaged (of very large features only their size is checked),
+            or made with other weights.
     """
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = parse_checked_json((folder / "about.json").read_bytes())
         refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
         library = Library(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import naming_what_cannot_be_written, new_array, write_json
+from alexnet.core.files import naming_what_cannot_be_written, new_array, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PICTURE
 from alexnet.core.terminal import say
@@ -26,6 +26,7 @@ from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import Hits, by_code, nearest, pack, random_signs, recall
 from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
 from alexnet.store.records import Records, open_records
+from alexnet.store.verified import refuse_damaged_shards
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 # As many as in the paper's Figure 4.
@@ -51,6 +52,7 @@ def retrieve_pictures(
     Raises:
         UserError: an input is missing, or the disk is too small.
     """
+    refuse_damaged_shards(records)
     network, classes = load_network(weights)
     device = choose_device(machine)
     network.to(device)
@@ -69,7 +71,7 @@ def retrieve_pictures(
     _fill(network, asked, chosen, queries, machine, device)
     own = chosen if evaluate.split == "train" else None
     measured = _measure(found, settings, asked, chosen, queries, own, device)
-    write_json(summary, measured.model_dump())
+    write_checked_json(summary, measured.model_dump())
 
 
 def _refuse_small_disk(library: Path, pictures: int, dimensions: int) -> None:

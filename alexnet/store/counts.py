@@ -16,11 +16,15 @@ class SplitCounts(Written):
 
 
 class Counts(Written):
-    """The layout of the source, its classes, and the pictures of each split: the content of ``data.json``."""
+    """The layout of the source, its classes, and the pictures of each split: the content of ``data.json``.
+
+    It also holds the SHA-256 of ``skipped.csv``.
+    """
 
     layout: str
     classes: Positive
     splits: dict[str, SplitCounts]
+    skipped_sha256: str = ""
 
 
 class Skipped(Written):

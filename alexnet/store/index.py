@@ -19,15 +19,23 @@ size     int64   the number of its bytes, as they lie there
 ``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_csv, read_parquet, write_json, write_table
+from alexnet.core.files import (
+    checksums_of,
+    parse_checked_json,
+    read_csv,
+    read_parquet,
+    refuse_damaged,
+    write_checked_json,
+    write_table,
+)
 
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
@@ -51,7 +59,8 @@ def write_index(folder: Path, index: Index) -> None:
     """Write `index` into `folder`, equal bytes for equal content."""
     write_table(folder / TABLE, index.pictures)
     write_table(folder / CLASSES, index.classes.rename_axis("label").reset_index())
-    write_json(folder / SOURCE, {"layout": index.layout})
+    about = {"layout": index.layout, "sha256": checksums_of(folder, [CLASSES])}
+    write_checked_json(folder / SOURCE, about)
 
 
 def read_index(folder: Path) -> Index:
@@ -62,8 +71,7 @@ def read_index(folder: Path) -> Index:
     """
     try:
         pictures = read_parquet(_existing(folder / TABLE))
-        layout = str(json.loads(_existing(folder / SOURCE).read_text(encoding="utf-8"))["layout"])
-        return Index(pictures[COLUMNS], read_classes(folder), layout)
+        return Index(pictures[COLUMNS], read_classes(folder), str(_about(folder)["layout"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
 
@@ -72,10 +80,19 @@ def read_classes(folder: Path) -> pd.DataFrame:
     """Return wnid and words of every class, in label order.
 
     Raises:
-        UserError: they are not there.
+        UserError: they are not there, or damaged.
     """
     types = {"wnid": str, "words": str}
+    try:
+        refuse_damaged(folder, _about(folder).get("sha256", {}))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
     return read_csv(_existing(folder / CLASSES), index_col="label", keep_default_na=False, dtype=types)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = parse_checked_json(_existing(folder / SOURCE).read_bytes())
+    return about
 
 
 def _existing(path: Path) -> Path:

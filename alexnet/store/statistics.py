@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import read_arrays, replacing, write_json
+from alexnet.core.files import read_arrays, replacing, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style
 from alexnet.core.reading import Positive, Written
 from alexnet.core.sizes import PICTURE
 from alexnet.store.records import decoded, open_records
+from alexnet.store.verified import refuse_damaged_shards
 
 # Records that a worker takes at a time.
 RANGE = 2048
@@ -191,7 +192,7 @@ def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -
     with executor(machine) as pool:
         measured = measure_statistics(records, pool, machine.progress)
     write_statistics(out, measured)
-    write_json(summary, measured.summary().model_dump())
+    write_checked_json(summary, measured.summary().model_dump())
 
 
 def measure_statistics(folder: Path, pool: Executor, style: Style) -> Statistics:
@@ -206,6 +207,7 @@ def measure_statistics(folder: Path, pool: Executor, style: Style) -> Statistics
     left = sums_of(folder)
     if left is not None and left.images == images:
         return _finish(left)
+    refuse_damaged_shards(folder)
     starts = range(0, images, RANGE)
     total = Sums()
     with Progress("rgb_pca", images, style) as progress:

@@ -10,7 +10,7 @@ from scmrepo.exceptions import SCMError
 
 from alexnet.core.errors import UserError
 from alexnet.training.measures import EpochRow
-from alexnet.training.results import write_history
+from alexnet.training.results import HISTORY, write_history
 
 CURVES = (
     "train_loss",
@@ -40,7 +40,7 @@ class Logbook:
 
     def write(self, history: list[EpochRow]) -> None:
         """Write all of `history`."""
-        write_history(self.folder / "history.csv", history)
+        write_history(self.folder / HISTORY, history)
         if self._live is None:
             self._live = _open_live(self.folder / "live")
         for row in history[self._logged :]:

@@ -13,6 +13,7 @@ from alexnet.core.files import write_table
 from alexnet.core.reading import REMEDY, Positive, Written, read_rows
 from alexnet.training.measures import EpochRow
 
+HISTORY = "history.csv"
 # The dictionary of an epoch, and what the names of its columns begin with.
 NORMS, NORM_COLUMN = "gradient_norms", "gradient_norm_"
 
@@ -25,7 +26,7 @@ class Run(Written):
         parameter_count: the number of weights and biases of the network.
         seconds: what all epochs took together.
         git_commit: with ``+`` if tracked code was changed since; None without version control.
-        weights: the SHA-256 of the file of the weights.
+        weights, history: the SHA-256 of the file of the weights and of ``history.csv``.
         parameters: the sections ``augment``, ``model`` and ``train`` that it was trained with.
     """
 
@@ -43,6 +44,7 @@ class Run(Written):
     versions: dict[str, str]
     git_commit: str | None
     weights: str = ""
+    history: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from alexnet.core.code import sha256_of_code
-from alexnet.core.files import fingerprint, sha256_of, sole_writer, write_json
+from alexnet.core.files import fingerprint, sha256_of, sole_writer, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.places import STATE
 from alexnet.core.processes import stop_requests
@@ -27,12 +27,13 @@ from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes
 from alexnet.store.records import open_records, store_fingerprint
 from alexnet.store.statistics import Statistics, read_statistics
+from alexnet.store.verified import refuse_damaged_shards
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from alexnet.training.results import Run
+from alexnet.training.results import HISTORY, Run
 from alexnet.training.trainer import Setting, Trainer
 
 # A file of this name in the state folder ends the training after the current epoch.
@@ -64,6 +65,8 @@ def train_network(
             given different things; `DivergedError`: the loss is not finite.
         KeyboardInterrupt: stopped from outside; the next call resumes.
     """
+    if mesh.leads:
+        refuse_damaged_shards(records)
     measured = read_statistics(statistics)
     training, validation = open_records(records, "train"), open_records(records, "val")
     classes = read_classes(index)
@@ -91,12 +94,12 @@ def train_network(
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
     if not mesh.leads:
         return
-    trained = AlexNet(model, len(classes))
-    trained.load_state_dict(tensors)
+    (trained := AlexNet(model, len(classes))).load_state_dict(tensors)
     save_network(weights, trained, list(zip(classes["wnid"], classes["words"], strict=True)))
+    checksums = {"weights": sha256_of(weights), "history": sha256_of(logs / HISTORY)}
     loader = chosen_loader(machine.loader, training.encoding)
-    run = _described(trained, setting, device, loader, history, sha256_of(weights))
-    write_json(logs / "run.json", run.model_dump())
+    described = _described(trained, setting, device, loader, history, checksums)
+    write_checked_json(logs / "run.json", described.model_dump())
 
 
 def _first_network(
@@ -153,7 +156,7 @@ def _described(
     device: torch.device,
     loader: str,
     history: list[EpochRow],
-    weights: str,
+    checksums: dict[str, str],
 ) -> Run:
     model, train, mesh = network.model, setting.train, setting.mesh
     sections = (setting.augment, model, train)
@@ -172,7 +175,7 @@ def _described(
         seconds=round(sum(row.seconds for row in history), 1),
         versions=versions(),
         git_commit=git_commit(),
-        weights=weights,
+        **checksums,
         parameters={section.key: section.model_dump() for section in sections},
     )
 

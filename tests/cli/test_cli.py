@@ -3,8 +3,8 @@
 import importlib
 import re
 import shlex
-import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import alexnet
 from alexnet.cli.main import app, main
+from alexnet.evaluation.predictions import load_predictions, save_predictions
 
 
 def test_describe_prints_the_papers_table_and_takes_other_classes() -> None:
@@ -53,7 +54,8 @@ def test_what_the_documents_show_runs(
 ) -> None:
     for name in ("data", "models", "reports", "profiles", "params.yaml"):
         (tmp_path / name).symlink_to(project.folder / name)
-    shutil.copytree(project.folder / "data/predictions", tmp_path / "second")
+    first = load_predictions(project.folder / "data/predictions")
+    save_predictions(tmp_path / "first", replace(first, ten=first.ten[:, ::-1]))
     Image.fromarray(coarse_pictures(1)[0]).save(tmp_path / "cat.jpg")
     monkeypatch.chdir(tmp_path)
     shown = {shlex.join(command) for command in commands() if command[0] == "alexnet"}

@@ -21,12 +21,14 @@ from alexnet.core.files import (
     MAX_ARRAYS_BYTES,
     STALE_SECONDS,
     new_array,
+    parse_checked_json,
     partial_of,
     read_arrays,
     read_csv,
     read_parquet,
     replacing,
     sole_writer,
+    write_checked_json,
     write_table,
 )
 from alexnet.core.reading import read_rows
@@ -169,3 +171,22 @@ def test_arrays_that_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
     path.write_bytes(content.getvalue())
     with pytest.raises(ValueError, match="unpacks to more than"):
         read_arrays(path)
+
+
+def test_no_damage_to_checked_json_is_overlooked(tmp_path: Path) -> None:
+    """Whatever byte is flipped: an error, or the same values."""
+    path, content = (
+        tmp_path / "x.json",
+        {"words": ["kôt", "a b"], "rate": 0.123456789, "count": 7, "none": None},
+    )
+    write_checked_json(path, content)
+    written = path.read_bytes()
+    assert parse_checked_json(written) == content
+    for place in range(len(written)):
+        spoilt = written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :]
+        try:
+            found = parse_checked_json(spoilt)
+        except ValueError:
+            continue
+        # A checksum of another name is no checksum, and one key more.
+        assert content.items() <= found.items()

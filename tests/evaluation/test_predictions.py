@@ -1,6 +1,5 @@
 """Predictions as arrays: what is counted from them, kept, joined and averaged."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
-from alexnet.core.files import checksums_of, write_json
+from alexnet.core.files import checksums_of, parse_checked_json, write_checked_json
 from alexnet.evaluation.calibration import BINS
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import (
@@ -142,8 +141,8 @@ def test_folders_that_hold_no_predictions_are_told(tmp_path: Path) -> None:
 
     def put(ten: NDArray[np.float64]) -> None:
         np.save(tmp_path / "ten.npy", ten)
-        about = json.loads((tmp_path / "about.json").read_text())
-        write_json(tmp_path / "about.json", {**about, "sha256": checksums_of(tmp_path, CHECKED)})
+        about = parse_checked_json((tmp_path / "about.json").read_bytes())
+        write_checked_json(tmp_path / "about.json", {**about, "sha256": checksums_of(tmp_path, CHECKED)})
 
     put(made.ten[:-1])
     with pytest.raises(UserError, match="40 pictures × 8 classes"):

@@ -1,0 +1,70 @@
+"""Whether the shards of a store are as they were written: found out again whenever they were touched."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from alexnet.core.errors import UserError
+from alexnet.core.files import CHEAP_BYTES, fingerprint, sha256_of, write_text
+from alexnet.core.places import STATE
+from alexnet.core.terminal import say
+from alexnet.store.records import SHARDS, read_shards, shard_name
+
+FOLDER = STATE / "verified"
+
+
+def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
+    """Compare the shards of the store in `records` with their checksums, unless they were not touched since.
+
+    A store of more than `CHEAP_BYTES` is not read; that it has not been compared is said.
+
+    Raises:
+        UserError: a shard is missing or damaged, or there is no store.
+    """
+    shards = _checksums(records)
+    note = state / fingerprint(records=str(records.resolve()))
+    try:
+        now = _state_of(records, shards)
+        if note.exists() and note.read_text() == now:
+            return
+        size = sum((records / name).stat().st_size for name in shards)
+        if size > CHEAP_BYTES:
+            say(
+                f"{records}: {size / 1e9:.0f} GB, not compared with their checksums since they were made or"
+                " moved; `alexnet data verify` does it"
+            )
+            return
+        damaged = [name for name, checksum in shards.items() if sha256_of(records / name) != checksum]
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: cannot be read: {error.strerror}. Run dvc repro -f preprocess."
+        ) from None
+    if damaged:
+        raise UserError(
+            f"{records / damaged[0]}: damaged, its bytes are not those that were written ({len(damaged)} such"
+            " files). Run dvc repro -f preprocess."
+        )
+    note_verified(records, state)
+
+
+def note_verified(records: Path, state: Path = FOLDER) -> None:
+    """Remember that the shards of the store in `records` have been compared with their checksums."""
+    names = _checksums(records)
+    # Where nothing can be remembered, they are compared again.
+    with contextlib.suppress(OSError, UserError):
+        write_text(state / fingerprint(records=str(records.resolve())), _state_of(records, names))
+
+
+def _checksums(records: Path) -> dict[str, str]:
+    rows = read_shards(records).itertuples()
+    return {f"{shard_name(row.split, row.shard)}.tar": str(row.sha256) for row in rows}
+
+
+def _state_of(records: Path, names: Iterable[str]) -> str:
+    """Return the SHA-256 of what changes when one of the files is written to or replaced."""
+    digest = hashlib.sha256(sha256_of(records / SHARDS).encode())
+    for name in names:
+        about = (records / name).stat()
+        digest.update(f"{about.st_ino} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Shards are compared with their checksums before they are used, and again when they were touched."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import write_two_colours
+
+from alexnet.core import files
+from alexnet.core.errors import UserError
+from alexnet.store import verified
+from alexnet.store.verified import note_verified, refuse_damaged_shards
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files whose checksum was computed, as they come."""
+    names: list[str] = []
+    sha256_of: Callable[[Path], str] = files.sha256_of
+
+    def noted(path: Path) -> str:
+        names.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(verified, "sha256_of", noted)
+    return names
+
+
+def two_shards(folder: Path) -> Path:
+    write_two_colours(folder, train=4, val=2)
+    return folder
+
+
+def shards_read(hashed: list[str]) -> int:
+    found = sum(name.endswith(".tar") for name in hashed)
+    hashed.clear()
+    return found
+
+
+def test_a_changed_byte_is_found_even_if_the_time_is_the_same(tmp_path: Path, hashed: list[str]) -> None:
+    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) > 1
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) == 0
+    shard = sorted(records.glob("*.tar"))[0]
+    about, content = shard.stat(), bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    os.utime(shard, ns=(about.st_atime_ns, about.st_mtime_ns))
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"{shard.name}: damaged"):
+            refuse_damaged_shards(records, state)
+    shard.unlink()
+    with pytest.raises(UserError, match=rf"{shard.name}: cannot be read"):
+        refuse_damaged_shards(records, state)
+
+
+def test_a_large_store_is_not_read_but_that_is_said(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    monkeypatch.setattr(verified, "CHEAP_BYTES", 1000)
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) == 0
+    assert "not compared with their checksums since they were made or moved" in capsys.readouterr().out
+    note_verified(records, state)
+    refuse_damaged_shards(records, state)
+    assert capsys.readouterr().out == ""
+
+
+def test_where_nothing_can_be_noted_shards_are_compared_each_time(tmp_path: Path, hashed: list[str]) -> None:
+    records = two_shards(tmp_path / "records")
+    for _ in range(2):
+        refuse_damaged_shards(records, Path("/proc/state"))
+        assert shards_read(hashed) > 1
