@@ -6,7 +6,6 @@ machine was slow.
 
 import contextlib
 import functools
-import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json
+from alexnet.core.files import parse_checked_json, write_checked_json
 from alexnet.core.places import STATE
 
 FOLDER = STATE / "durations"
@@ -33,7 +32,7 @@ def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Cal
         if os.environ.get("RANK", "0") == "0":
             # Its work is done: that its time cannot be written down is no failure.
             with contextlib.suppress(UserError):
-                write_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
+                write_checked_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})
 
     return timed
 
@@ -43,7 +42,7 @@ def read_durations(folder: Path) -> dict[str, float]:
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[path.stem] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+            found[path.stem] = float(parse_checked_json(path.read_bytes())["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
