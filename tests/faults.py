@@ -118,11 +118,10 @@ def kill(project: Project, draw: random.Random, seconds: dict[str, float]) -> tu
         _kill(running, who, number)
         running.wait()
         _, alive = psutil.wait_procs(family, timeout=20)
-        again = copy.run(*stage(name), check=False)
-        if alive:
-            outcome = OTHER
-        elif again.returncode:
-            print(f"{name}, {who}, {number.name}: {again.stderr[-300:]}", file=sys.stderr)
+        # It may have been done, or have survived: a worker leaves Ctrl-C to its stage.
+        again = copy.run(*stage(name), check=False) if running.returncode else None
+        if alive or (again and again.returncode):
+            print(f"{name}, {who}, {number.name}: {again and again.stderr[-300:]}", file=sys.stderr)
             outcome = OTHER
         else:
             outcome = SAME if contents(copy, [name]) == expected else USED
@@ -226,9 +225,11 @@ def _by_hand(copy: Project, project: Project, path: Path, name: str) -> str:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return REFUSED if lines and lines[-1].startswith("error: ") and named else OTHER
+    told = "damaged" in said and named
     if contents(copy, [name]) != contents(project, [name]):
-        return USED
-    return REMADE if "damaged" in said and named else SAME
+        # What is damaged may be left out.
+        return REFUSED if told else USED
+    return REMADE if told else SAME
 
 
 def _by_dvc(copy: Project, project: Project, path: Path) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from alexnet.core.errors import UserError
 from alexnet.core.files import parse_checked_json, write_checked_json
 from alexnet.core.places import STATE
+from alexnet.core.terminal import say
 
 FOLDER = STATE / "durations"
 
@@ -38,11 +39,11 @@ def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Cal
 
 
 def read_durations(folder: Path) -> dict[str, float]:
-    """Return the seconds of each stage that has run, by name; what cannot be read is left out."""
+    """Return the seconds of each stage that has run, by name; what is damaged is named and left out."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
             found[path.stem] = float(parse_checked_json(path.read_bytes())["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            say(f"{path}: damaged, so this time is not shown ({error})")
     return found

@@ -33,8 +33,10 @@ def test_a_stage_that_fails_leaves_those_of_the_time_before(tmp_path: Path) -> N
     assert (tmp_path / "train.json").read_text() == before
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+def test_what_is_damaged_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, content in (("index", '{"seconds": 2}'), ("train", "{"), ("check", '{"minutes": 1}')):
         (tmp_path / f"{name}.json").write_text(content)
     assert read_durations(tmp_path) == {"index": 2.0}
+    named = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert named == [str(tmp_path / name) for name in ("check.json", "train.json")]
     assert read_durations(tmp_path / "absent") == {}
