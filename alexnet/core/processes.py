@@ -2,11 +2,12 @@
 
 import contextlib
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -124,14 +125,15 @@ def executor(machine: Machine) -> Iterator[Executor]:
     """Yield an executor that runs functions on `workers` processes here, or on the dask `scheduler`.
 
     Raises:
-        UserError: dask is not installed or its scheduler does not answer.
+        UserError: dask is not installed, or its scheduler does not answer or is lost.
     """
     if machine.scheduler == "local":
         with local_pool(machine.worker_count) as pool:
             yield pool
         return
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
+        from distributed.comm import CommClosedError
     except ImportError:
         raise UserError(
             f"machine.yaml: scheduler: found {machine.scheduler}, which needs dask;"
@@ -141,8 +143,16 @@ def executor(machine: Machine) -> Iterator[Executor]:
         client = Client(machine.scheduler, timeout=machine.timeout_seconds)
     except OSError as error:
         raise UserError(f"machine.yaml: scheduler: {machine.scheduler} does not answer: {error}") from None
+    # It would print a traceback for each attempt to find a scheduler that is lost.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
-        yield client.get_executor()
+        try:
+            yield client.get_executor()
+        except (CancelledError, CommClosedError, KilledWorker):
+            raise UserError(
+                f"machine.yaml: scheduler: {machine.scheduler} or its workers were lost. What is finished is"
+                " kept: run again when they are back."
+            ) from None
 
 
 def _start_worker() -> None:

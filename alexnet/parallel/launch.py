@@ -170,7 +170,14 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
     # Who started the processes decides what Ctrl-C means, and sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     device = choose_device(machine, member.local_rank, member.on_this_machine)
-    store, _, _ = next(rendezvous(member.meeting, member.rank, member.count))
+    try:
+        store, _, _ = next(rendezvous(member.meeting, member.rank, member.count))
+    except RuntimeError as error:
+        place = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
+        raise UserError(
+            f"the processes cannot meet at {place}: {str(error).splitlines()[0]}. Name another port: torchrun"
+            " --master-port"
+        ) from None
     try:
         with _joined(store, member, columns if member.count > 1 else 1, device, machine) as mesh:
             work(mesh, device)

@@ -1,5 +1,6 @@
 """Preparing on a dask scheduler gives the store that local workers give."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,3 +54,17 @@ def test_absent_scheduler_is_named() -> None:
         executor(machine),
     ):
         pytest.fail("there is no scheduler")
+
+
+def test_a_scheduler_that_is_lost_is_named() -> None:
+    where = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **where)
+
+    def work() -> None:
+        with executor(Machine(scheduler=cluster.scheduler_address)) as pool:
+            waiting = pool.submit(time.sleep, 2)
+            cluster.close()
+            waiting.result(60)
+
+    with pytest.raises(UserError, match="or its workers were lost"):
+        work()

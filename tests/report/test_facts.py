@@ -24,7 +24,7 @@ from made import (
 )
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import sha256_of
+from alexnet.core.files import sha256_of, write_checked_json
 from alexnet.core.params import load_yaml
 from alexnet.evaluation.predictions import load_predictions, save_predictions
 from alexnet.report.facts import ResultFiles, read_facts
@@ -119,6 +119,29 @@ def test_results_of_other_weights_are_refused(files: ResultFiles) -> None:
     assert refusal(files).startswith(f"{files.predictions / 'about.json'}: of the weights {other[:12]}…")
     (files.predictions / "about.json").unlink()
     assert "run the evaluate stage first" in refusal(files)
+
+
+def test_files_that_were_changed_since_are_refused(files: ResultFiles) -> None:
+    for path, where, checksum, model in (
+        (files.history, files.run, "history", RUN),
+        (files.skipped, files.data, "skipped_sha256", DATA),
+    ):
+        write_model(where, model, **{checksum: sha256_of(path)})
+        read_facts(files)
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b"e", b"f", 1))
+        assert refusal(files).startswith(f"{path}: damaged, or of another run than {where}.")
+        path.write_bytes(whole)
+    write_checked_json(files.data, DATA.model_dump())
+    read_facts(files)
+    files.data.write_bytes(files.data.read_bytes().replace(b'"layout": "', b'"layout": "x', 1))
+    assert refusal(files).startswith(f"{files.data}: damaged: its content has another checksum.")
+
+
+def test_predictions_of_other_pictures_are_refused(files: ResultFiles) -> None:
+    found = made_predictions()
+    save_predictions(files.predictions, replace(found, names=found.names[::-1]))
+    assert refusal(files).startswith(f"{files.predictions}: of other pictures than {files.records} holds.")
 
 
 def test_rates_are_counted_from_the_predictions(files: ResultFiles) -> None:
