@@ -27,7 +27,7 @@ from alexnet.ingest.resize import to_square
 from alexnet.ingest.shards import expect_many_pictures
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
-from alexnet.ingest.sources.listing import PICTURE_SUFFIXES
+from alexnet.ingest.sources.pictures import SUFFIXES
 from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.records import encode
@@ -108,7 +108,7 @@ def from_folder(folder: Path) -> list[bytes]:
     """Return the bytes of the readable pictures below `folder`."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURE_SUFFIXES:
+        if path.suffix.lower() in SUFFIXES:
             data = path.read_bytes()
             try:
                 decode(data)
@@ -117,7 +117,7 @@ def from_folder(folder: Path) -> list[bytes]:
                 continue
             found.append(data)
     if not found:
-        raise UserError(f"{folder}: no pictures ({', '.join(PICTURE_SUFFIXES)})")
+        raise UserError(f"{folder}: no pictures ({', '.join(SUFFIXES)})")
     return found
 
 

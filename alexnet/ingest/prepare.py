@@ -52,6 +52,7 @@ from alexnet.store.records import shard_name, write_tables
 from alexnet.store.statistics import SUMS
 
 NEEDED = ("train", "val")
+SKIPPED_COLUMNS = ["split", "name", "reason"]
 # Enough pictures for an estimate within about a tenth, in well under a second.
 TRIAL_PICTURES = 48
 
@@ -80,7 +81,8 @@ def prepare_index(
     found = read_index(index)
     with executor(machine) as pool:
         outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
-    write_table(skipped, outcome.skipped)
+    # A file that is no picture belongs to no split.
+    write_table(skipped, pd.concat([outcome.skipped, found.left_out.assign(split="")])[SKIPPED_COLUMNS])
     described = Counts(
         layout=found.layout,
         classes=len(found.classes),
@@ -255,7 +257,7 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
     for label, wnid in enumerate(index.classes["wnid"]):
         if label not in labels:
             raise UserError(f"class {wnid}: no training picture is left")
-    return Outcome(counts, bad[["split", "name", "reason"]].sort_values(["split", "name"]))
+    return Outcome(counts, bad[SKIPPED_COLUMNS].sort_values(["split", "name"]))
 
 
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:

@@ -11,7 +11,7 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import fingerprint, read_parquet, write_table
 from alexnet.core.machine import Machine
-from alexnet.core.places import STATE
+from alexnet.core.places import SKIPPED, STATE
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import list_source
@@ -31,7 +31,10 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     write_index(out, index)
     counts = index.pictures["split"].value_counts()
     pictures = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if name in counts)
-    say(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}")
+    kinds = index.left_out["reason"].str.removeprefix("no picture: ").value_counts()
+    others = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+    rest = f"; no pictures and left out: {others} (see {SKIPPED})" if others else ""
+    say(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}{rest}")
 
 
 def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> Index:
@@ -65,7 +68,9 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
     if not pictures["split"].is_monotonic_increasing:
         # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
         pictures = pictures.sort_values("split", kind="stable")
-    return Index(pictures[COLUMNS].reset_index(drop=True), classes, listing.layout)
+    for note in listing.notes:
+        say(f"index: {note}")
+    return Index(pictures[COLUMNS].reset_index(drop=True), classes, listing.layout, listing.left_out)
 
 
 def require_split(index: Index, split: str, root: Path) -> None:

@@ -20,7 +20,7 @@ size     int64   the number of its bytes, as they lie there
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +43,29 @@ SOURCE = "source.json"
 # The label of a picture whose class the source does not give.
 UNKNOWN = -1
 SPLITS = ("train", "val", "test")
+# Files of the source that are no pictures, and why.
+NO_PICTURES, LEFT_OUT = "left_out.parquet", ["name", "reason"]
 COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"]
 
 
 @dataclass(frozen=True)
 class Index:
-    """Pictures and classes of a data set (see the module for their columns), and the layout they lie in."""
+    """Pictures and classes of a data set (see the module for their columns), and the layout they lie in.
+
+    Attributes:
+        left_out: name and reason of each file of the source that is no picture.
+    """
 
     pictures: pd.DataFrame
     classes: pd.DataFrame
     layout: str = ""
+    left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT))
 
 
 def write_index(folder: Path, index: Index) -> None:
     """Write `index` into `folder`, equal bytes for equal content."""
     write_table(folder / TABLE, index.pictures)
+    write_table(folder / NO_PICTURES, index.left_out.astype(str))
     write_table(folder / CLASSES, index.classes.rename_axis("label").reset_index())
     about = {"layout": index.layout, "sha256": checksums_of(folder, [CLASSES])}
     write_checked_json(folder / SOURCE, about)
@@ -71,7 +79,8 @@ def read_index(folder: Path) -> Index:
     """
     try:
         pictures = read_parquet(_existing(folder / TABLE))
-        return Index(pictures[COLUMNS], read_classes(folder), str(_about(folder)["layout"]))
+        left_out = read_parquet(_existing(folder / NO_PICTURES))[LEFT_OUT]
+        return Index(pictures[COLUMNS], read_classes(folder), str(_about(folder)["layout"]), left_out)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
 

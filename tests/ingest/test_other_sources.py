@@ -11,6 +11,7 @@ import os
 import pickle
 import shutil
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -26,13 +27,15 @@ from archives import Build, Members, builder, pack, refused, tar, unpack
 from PIL import Image
 
 from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
 from alexnet.ingest import selection
 from alexnet.ingest.decode import BadPictureError, read_picture
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012
-from alexnet.store.index import UNKNOWN, Index
+from alexnet.ingest.sources.pictures import NOT_UTF8
+from alexnet.store.index import UNKNOWN, Index, read_index
 
 DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.25, seed=1)
 # In the order of their IDs, which is not that of the WNIDs.
@@ -396,18 +399,18 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
     ("name", "parts"),
     [
         ("train/n01/more/2.jpg", ["train/n01/more/2.jpg lies too deep (1 such", "train/CLASS/NAME"]),
-        ("train/n05/a/b/2.jpg", ["train/n05/a/b/2.jpg lies too deep"]),
-        ("test/n01/a/2.PNG", ["test/n01/a/2.PNG lies too deep"]),
-        ("train/n05/1.webp", ["no pictures in train/n05/", ".jpeg, .jpg, .png; 1 such"]),
+        ("train/n01/more/2.PNG", ["others of train/n01/ lie elsewhere in it"]),
+        ("train/n05/1.npy", ["no pictures in train/n05/", ".bmp", "1 such"]),
         ("train/n05/a/notes.txt", ["no pictures in train/n05/"]),
-        ("val/n05/1.webp", ["no pictures in val/n05/"]),
+        ("val/n05/1.xml", ["no pictures in val/n05/"]),
     ],
 )
 def test_pictures_that_would_be_left_out_are_refused(
     tmp_path: Path, build: Build, put: Put, name: str, parts: list[str]
 ) -> None:
     files = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
-    root = put(tmp_path / "raw", files | {name: picture("n01")})
+    content = picture("n01") if name.endswith(("jpg", "PNG")) else b"no picture"
+    root = put(tmp_path / "raw", files | {name: content})
     refused(build, root, *parts)
 
 
@@ -424,6 +427,163 @@ def test_what_is_no_picture_does_no_harm(tmp_path: Path, build: Build, put: Put)
     files |= {"val/notes/a.txt": b"x"}
     root = put(tmp_path / "raw", files)
     check_every_label(root, build(root), {"train": 4, "val": 1})
+
+
+A_AND_B = {f"{split}/{name}/0.png": picture(name) for split in ("train", "val") for name in "ab"}
+
+
+# --- the one rule for what is a picture -----------------------------------------------------------
+
+KINDS = {
+    "jpg": "JPEG",
+    "jfif": "JPEG",
+    "png": "PNG",
+    "gif": "GIF",
+    "webp": "WEBP",
+    "tif": "TIFF",
+    "bmp": "BMP",
+}
+
+
+@PLACES
+@pytest.mark.parametrize("suffixed", [True, False])
+def test_pictures_are_known_by_their_content(tmp_path: Path, build: Build, put: Put, suffixed: bool) -> None:
+    files = {f"val/{wnid}/0.jpg": picture(wnid) for wnid in WNIDS}
+    for suffix, form in KINDS.items():
+        name = f"1.{suffix.upper()}" if suffixed else f"{suffix}.data"
+        files |= {f"train/{wnid}/{name}": picture(wnid, form=form) for wnid in WNIDS}
+    index = build(put(tmp_path / "raw", files))
+    assert (index.pictures["split"] == "train").sum() == len(KINDS) * len(WNIDS)
+    for row in index.pictures.itertuples():
+        assert read_picture(tmp_path / "raw", row).shape == (7, 9, 3)
+    assert index.left_out.empty
+
+
+@PLACES
+def test_what_is_left_out_is_counted_and_named(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{split}/{wnid}/0.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+    junk = ("._0.jpg", ".DS_Store", "Thumbs.db", "__MACOSX/0.jpg", "@eaDir/0.jpg", "lost+found/0.jpg")
+    files |= {f"train/n01/{name}": picture("n02") for name in junk} | {"train/__MACOSX/0.jpg": picture("n02")}
+    others = {"train/n01/boxes.txt": b"1 2", "train/n02/boxes.txt": b"3", "val/README": b"read me"}
+    put(tmp_path / "raw", files | others | {"extra/n01/1.jpg": b"x"})
+    monkeypatch.chdir(tmp_path)
+    selection.index_pictures(DATA, "val", Machine(data_root=str(tmp_path / "raw")), tmp_path / "index")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "index: other folders there, not used: extra"
+    assert said[1].endswith(
+        "4 classes; pictures: 4 train, 4 val; no pictures and left out: 2 .txt, 1 without a suffix"
+        " (see reports/skipped.csv)"
+    )
+    assert sorted(read_index(tmp_path / "index").left_out["name"]) == sorted(others)
+
+
+def test_a_name_that_is_not_utf8_is_left_out_by_name(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    os.rename(root / "train/a/0.png", os.fsencode(root / "train/a") + b"/caf\xe9.png")
+    (root / "train/a/1.png").write_bytes(picture("a"))
+    index = build(root)
+    assert index.pictures["name"].tolist() == ["a/1.png", "b/0.png", "a/0.png", "b/0.png"]
+    assert index.left_out.to_numpy().tolist() == [["train/a/caf\\udce9.png", NOT_UTF8]]
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
+def test_names_of_the_validation_folder(tmp_path: Path, build: Build, name: str) -> None:
+    files = {f"{split}/{wnid}/0.jpg": picture(wnid) for split in ("train", name) for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+
+
+def test_class_names_that_look_alike_are_explained(tmp_path: Path, build: Build) -> None:
+    files = {f"train/{name}/0.png": picture("a") for name in ("caf\u00e9", "b")}
+    root = unpack(tmp_path / "raw", files | {"val/cafe\u0301/0.png": picture("a")})
+    refused(build, root, "looks the same, but is written with other characters")
+
+
+# --- Tiny ImageNet, torchvision and tables --------------------------------------------------------
+
+
+def tiny_imagenet() -> dict[str, bytes]:
+    files = {f"train/{w}/images/{w}_{n}.JPEG": picture(w, 9 + n) for w in BY_ID for n in range(3)}
+    files |= {f"train/{wnid}/{wnid}_boxes.txt": b"0\t0\t62\t62\n" for wnid in BY_ID}
+    files |= {f"val/images/val_{n}.JPEG": picture(wnid) for n, wnid in enumerate(BY_ID[::-1])}
+    rows = [f"val_{n}.JPEG\t{wnid}\t0\t32\t44\t62\n" for n, wnid in enumerate(BY_ID[::-1])]
+    files |= {f"test/images/ILSVRC2012_test_{n}.JPEG": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    texts = {
+        "val/val_annotations.txt": "".join(rows),
+        "wnids.txt": "".join(f"{wnid}\n" for wnid in BY_ID),
+        "words.txt": "n00\tentity\n" + "".join(f"{wnid}\t{WORDS[wnid]}\n" for wnid in BY_ID),
+    }
+    return files | {name: text.encode() for name, text in texts.items()}
+
+
+@PLACES
+def test_tiny_imagenet_as_published(tmp_path: Path, build: Build, put: Put) -> None:
+    root = put(tmp_path / "raw", tiny_imagenet())
+    index = build(root)
+    check_every_label(root, index, {"train": 12, "val": 4, "test": 4})
+    assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
+    assert index.pictures["name"].iloc[-1] in {f"val_{n}.JPEG" for n in range(4)}
+    assert set(index.left_out["reason"]) == {"no picture: .txt"}
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_a_flat_val_beside_the_official_devkit(tmp_path: Path, build: Build, unpacked: bool) -> None:
+    files = {f"train/{wnid}/{wnid}_0.JPEG": picture(wnid) for wnid in BY_ID}
+    files |= {
+        f"val/ILSVRC2012_val_{number:08d}.JPEG": picture(BY_ID[id_ - 1])
+        for number, id_ in enumerate(TRUTH["val"], 1)
+    }
+    root = unpack(tmp_path / "raw", files)
+    kit = devkit(2012, folder="ILSVRC2012_devkit_t12/data/")
+    if unpacked:
+        with tarfile.open(fileobj=io.BytesIO(kit)) as packed:
+            packed.extractall(root, filter="data")
+    else:
+        (root / ILSVRC_2012.devkit).write_bytes(kit)
+    index = build(root)
+    check_every_label(root, index, {"train": 4, "val": 6})
+    assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
+    (root / "val/ILSVRC2012_val_00000006.JPEG").unlink()
+    refused(build, root, "has labels of 6 validation pictures, but there are 5")
+    (root / "val/cat.JPEG").write_bytes(picture("n01"))
+    refused(build, root, "gives labels by number, but found cat.JPEG")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda rows: "".join(f"{n},{c}\n" for n, c in rows),
+        lambda rows: "".join(f"{n};{c}\r\n" for n, c in [("image", "class"), *rows]),
+        lambda rows: "".join(f"{n}\t{c}\r" for n, c in rows),
+        lambda rows: "\ufeff" + "".join(f"{i},{n},{c}\n" for i, (n, c) in enumerate([("name", "c"), *rows])),
+        lambda rows: "".join(f"val/{n},{c}\n" for n, c in rows),
+        lambda rows: "".join(f"{c},{n}\n" for n, c in rows),
+        lambda rows: "".join(f"{n.removesuffix('.jpg')},0.5,{c}\n" for n, c in rows),
+        lambda rows: "".join(f'"./val/{n}" ,"{c}"\n' for n, c in rows),
+    ],
+)
+def test_tables_as_people_write_them(tmp_path: Path, build: Build, write: Any) -> None:
+    files = {f"train/{wnid}/0.jpg": picture(wnid) for wnid in WNIDS}
+    rows = [(f"{n}.5.jpg", wnid) for n, wnid in enumerate(BY_ID)]
+    files |= {f"val/{name}": picture(wnid) for name, wnid in rows}
+    root = unpack(tmp_path / "raw", files | {"val.csv": write(rows[::-1]).encode()})
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"0.jpg,n01\n' + "x" * 140_000, "cannot be read as a table"),
+        ("a,b\nc,d\n", "no row for val/0.jpg and 3 more; its first row is ['a', 'b']"),
+        ("", "its first row is missing"),
+    ],
+)
+def test_texts_that_are_no_tables(tmp_path: Path, build: Build, text: str, message: str) -> None:
+    files = {f"train/{wnid}/0.jpg": picture(wnid) for wnid in WNIDS}
+    files |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    refused(build, unpack(tmp_path / "raw", files | {"val.csv": text.encode()}), "val.csv", message)
 
 
 def test_links_that_lead_in_circles(tmp_path: Path, build: Build) -> None:
@@ -741,9 +901,6 @@ def test_a_cifar10_archive_that_contradicts_itself(
 
 
 # --- folders that cannot be read ------------------------------------------------------------------
-
-
-A_AND_B = {f"{split}/{name}/0.png": picture(name) for split in ("train", "val") for name in "ab"}
 
 
 def test_links_that_lead_to_themselves_are_no_folders(tmp_path: Path, build: Build) -> None:

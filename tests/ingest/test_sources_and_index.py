@@ -24,7 +24,16 @@ from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.sample.files import GROUND_TRUTH, META, generate
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES
-from alexnet.store.index import COLUMNS, SOURCE, TABLE, Index, read_classes, read_index, write_index
+from alexnet.store.index import (
+    COLUMNS,
+    NO_PICTURES,
+    SOURCE,
+    TABLE,
+    Index,
+    read_classes,
+    read_index,
+    write_index,
+)
 
 TRAIN_TAR, VAL_TAR, DEVKIT = ILSVRC_2012.needed
 SETTINGS = Sample(seed=5, classes=4, first_class=0, train_per_class=5, val_per_class=3)
@@ -156,8 +165,12 @@ def test_auto_recognises_both_layouts(official: Path, folders: Path, build: Buil
     assert build(official).layout == "ilsvrc-2012"
     assert build(folders).layout == "folders"
     (folders / DEVKIT).write_bytes(b"")
-    refused(build, folders, TRAIN_TAR)
-    assert build(folders, layout="folders").layout == "folders"
+    # torchvision keeps the kit there, and its labels are not needed.
+    assert build(folders).layout == "folders"
+    refused(build, folders, TRAIN_TAR, layout="ilsvrc-2012")
+    for name in (TRAIN_TAR, VAL_TAR, DEVKIT):
+        shutil.copy(official / name, folders / name)
+    assert build(folders).layout == "ilsvrc-2012"
 
 
 def test_rows_are_sorted_and_typed_as_documented(official: Path, build: Build, tmp_path: Path) -> None:
@@ -168,7 +181,7 @@ def test_rows_are_sorted_and_typed_as_documented(official: Path, build: Build, t
     assert len(set(names)) == len(names)
     assert list(found.pictures.columns) == COLUMNS
     assert found.pictures[["label", "offset", "size"]].dtypes.tolist() == [np.int32, np.int64, np.int64]
-    assert json.loads((tmp_path / "out" / SOURCE).read_text()) == {"layout": "ilsvrc-2012"}
+    assert json.loads((tmp_path / "out" / SOURCE).read_text())["layout"] == "ilsvrc-2012"
 
 
 def test_awkward_names_of_classes_survive(tmp_path: Path, build: Build) -> None:
@@ -240,7 +253,7 @@ def test_the_index_does_not_depend_on_where_the_files_lie(
     here = written(tmp_path / "here", build(official, **changes))
     there = written(tmp_path / "there", build(own, **changes))
     assert here == there
-    assert set(here) == {TABLE, "classes.csv", SOURCE}
+    assert set(here) == {TABLE, "classes.csv", SOURCE, NO_PICTURES}
 
 
 def test_the_index_does_not_depend_on_the_order_inside_tars(own: Path, official: Path, build: Build) -> None:
@@ -481,7 +494,8 @@ def test_folders_without_what_is_needed(folders: Path, build: Build) -> None:
     shutil.rmtree(folders / "val")
     refused(build, folders, "data.held_out", "no validation pictures", layout="folders", held_out=0.0)
     for path in (folders / "train").rglob("*.JPEG"):
-        path.rename(path.with_suffix(".txt"))
+        path.with_suffix(".txt").write_bytes(b"no picture")
+        path.unlink()
     refused(build, folders, str(folders), "no pictures in train/", ".jpeg")
     shutil.rmtree(folders / "train")
     refused(build, folders, str(folders), "no train/ folder", layout="folders")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
 from alexnet.ingest.sources.class_tars import list_class_tars
 from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_folders, list_folders
@@ -55,14 +56,19 @@ def _recognise(root: Path, scan: Scan) -> str:
             f" ({', '.join(name for names in there.values() for name in names)}), whose IDs mean"
             " different classes. Keep those of one year there, or set data.layout."
         )
+    in_folders = next((layout for layout in ("kaggle", "folders") if has_folders(root, layout, scan)), None)
     for layout, names in there.items():
-        if names:
+        # torchvision keeps the development kit beside its folders.
+        if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):
+            if in_folders:
+                say(
+                    f"index: {root} holds {layout} and {in_folders}; taken is {layout}, whole and with labels"
+                )
             return layout
     if any((root / name).exists() for name in (BINARY, PYTHON)):
         return "cifar-10"
-    for layout in ("kaggle", "folders"):
-        if has_folders(root, layout, scan):
-            return layout
+    if in_folders:
+        return in_folders
     if next(root.glob("*.tar"), None) is not None:
         return "class-tars"
     raise UserError(

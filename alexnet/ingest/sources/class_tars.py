@@ -1,5 +1,6 @@
 """One tar per class and no splits, as ImageNet's whole releases come (2011 Fall: 21,841 classes)."""
 
+import functools
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,6 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.listing import (
-    PICTURE_SUFFIXES,
     Listing,
     Scan,
     as_pictures,
@@ -15,7 +15,9 @@ from alexnet.ingest.sources.listing import (
     refuse_duplicates,
     with_words,
 )
+from alexnet.ingest.sources.pictures import HEAD, is_junk, why_left_out
 from alexnet.ingest.sources.trees import Folder
+from alexnet.store.index import LEFT_OUT
 
 WORDS = "words.txt"
 
@@ -30,17 +32,34 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
     paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
     if not paths:
         raise UserError(f"data_root {root}: no tars; needed is one per class, named CLASS.tar")
-    parts = []
+    parts, others = [], []
     for path in paths:
         members = scan(path, scan_tar)
-        members = members[members["name"].str.lower().str.endswith(PICTURE_SUFFIXES)]
+        members = members[~members["name"].map(is_junk).astype(bool)]
+        reasons = reasons_of_members(path, members)
+        others.append(members.assign(name=path.stem + "/" + members["name"], reason=reasons)[reasons != ""])
+        members = members[reasons == ""]
         _refuse_folders(path, members)
         refuse_duplicates(path, members["name"])
         named = members.assign(name=path.stem + "/" + members["name"])
         parts.append(as_pictures(named, "train", path.name, path.stem))
     wnids = [path.stem for path in paths]
     words = parse_words(Folder(root).text(WORDS) or "", wnids)
-    return Listing("class-tars", with_words(wnids, words), pd.concat(parts, ignore_index=True))
+    left_out = pd.concat(others, ignore_index=True)[LEFT_OUT]
+    return Listing("class-tars", with_words(wnids, words), pd.concat(parts, ignore_index=True), left_out)
+
+
+def reasons_of_members(path: Path, members: pd.DataFrame) -> pd.Series:
+    """Return why each of a tar's `members` is no picture, empty if it is one."""
+
+    def head(offset: int) -> bytes:
+        file.seek(offset)
+        return file.read(HEAD)
+
+    with path.open("rb") as file:
+        rows = zip(members["name"], members["offset"], strict=True)
+        reasons = [why_left_out(name, functools.partial(head, offset)) for name, offset in rows]
+    return pd.Series(reasons, index=members.index, dtype=object)
 
 
 def _refuse_folders(path: Path, members: pd.DataFrame) -> None:

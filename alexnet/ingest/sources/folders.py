@@ -1,37 +1,44 @@
-"""A folder per class, or pictures beside each other with a CSV of their classes; also inside a zip.
+"""A folder per class, or pictures beside each other with a table of their classes; also inside a zip.
 
-Kaggle's copy of ILSVRC-2012 is of this kind. Below the folder that holds ``train``:
+Kaggle's copy of ILSVRC-2012, torchvision's folders and Tiny ImageNet are of this kind. Below the folder that
+holds ``train``:
 
-- ``SPLIT/CLASS/NAME``, or ``SPLIT/NAME`` and a file ``SPLIT.csv`` (Kaggle: ``LOC_val_solution.csv``)
-  whose rows begin with a name, with or without its suffix, and a class (Kaggle's: and a box);
-  ``test/NAME`` without a file is a test split without labels, as Kaggle's is;
+- ``SPLIT/CLASS/NAME``, or the pictures of each class in one folder more, such as ``train/n01443537/images``;
+- or ``SPLIT/NAME`` (also ``SPLIT/images/NAME``) and a table of names and classes: ``SPLIT.csv``, Kaggle's
+  ``LOC_val_solution.csv``, Tiny ImageNet's ``val/val_annotations.txt``, or the validation labels of the
+  official development kit; ``test/NAME`` without a table is a test split without labels, as Kaggle's is;
 - optionally ``words.txt`` (Kaggle: ``LOC_synset_mapping.txt``) with a line per class: name, words.
 """
 
-import csv
-import io
+import contextlib
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.sources.ilsvrc import ILSVRC_2012, Devkit
 from alexnet.ingest.sources.listing import (
     COLUMNS,
     NO_CLASS,
-    PICTURE_SUFFIXES,
     Listing,
     Scan,
     parse_words,
     refuse_duplicates,
     with_words,
 )
+from alexnet.ingest.sources.pictures import SUFFIXES
+from alexnet.ingest.sources.tables import classes_by_table
 from alexnet.ingest.sources.trees import Folder, Tree, Zip, below
-from alexnet.store.index import SPLITS
+from alexnet.store.index import LEFT_OUT, SPLITS
 
 KAGGLE_PICTURES = "ILSVRC/Data/CLS-LOC"
 KAGGLE_SOLUTION = "LOC_val_solution.csv"
-LABELS = {split: (f"{split}.csv",) for split in SPLITS} | {"val": ("val.csv", KAGGLE_SOLUTION)}
+LABELS: dict[str, tuple[str, ...]] = {split: (f"{split}.csv",) for split in SPLITS}
+LABELS["val"] = ("val.csv", KAGGLE_SOLUTION, "val/val_annotations.txt")
 WORDS = ("words.txt", "LOC_synset_mapping.txt")
+# What people call the folder of a split; the first that is there is taken.
+SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 
 
 def has_folders(root: Path, layout: str, scan: Scan) -> bool:
@@ -59,7 +66,7 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
     """List the pictures below `root` in `layout`, ``folders`` or ``kaggle``.
 
     Raises:
-        UserError: a split is missing, a picture has no class or lies deeper than in its class's folder,
+        UserError: a split is missing, a picture has no class or its folders do not say which is the class,
             or a class has no training pictures or a folder of it no pictures.
     """
     tree, top = _open(root, layout, scan)
@@ -70,8 +77,11 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
             f"data_root {tree.where}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder"
             " per class in each"
         )
-    parts = [_one_split(tree, top, split) for split in SPLITS if tree.has(below(top, split))]
-    pictures = pd.concat(parts, ignore_index=True)
+    folders = {
+        split: next((name for name in names if tree.has(below(top, name))), None)
+        for split, names in SPLIT_FOLDERS.items()
+    }
+    pictures, left_out = _all_splits(tree, top, {split: name for split, name in folders.items() if name})
     if kaggle:
         # As in the official tars, so that the same pictures make the same store.
         pictures["name"] = pictures["name"].str.rpartition("/")[2]
@@ -80,9 +90,103 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
     wnids = sorted(pictures["wnid"][pictures["split"] == "train"].unique())
     if not wnids:
         raise UserError(
-            f"data_root {tree.where}: no pictures in train/ (looked for {', '.join(PICTURE_SUFFIXES)})"
+            f"data_root {tree.where}: no pictures in train/ (looked for {', '.join(SUFFIXES)}, and at how"
+            " other files begin)"
         )
+    classes = with_words(wnids, _words(tree, top, wnids, kaggle))
+    _refuse_strangers(tree, pictures, wnids)
+    unused = sorted(set(tree.folders(top)) - set(folders.values())) if not kaggle else []
+    notes = (f"other folders there, not used: {', '.join(unused)}",) if unused else ()
+    return Listing(layout, classes, pictures, left_out, notes)
+
+
+def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the pictures of all splits, the training split first, and the files that are none."""
+    parts: list[pd.DataFrame] = []
+    others: list[pd.DataFrame] = []
+    for split, folder in folders.items():
+        found = tree.files(below(top, folder))
+        is_picture = found["reason"] == ""
+        names = (
+            folder + "/" + found["folder"].where(found["folder"] == "", found["folder"] + "/") + found["name"]
+        )
+        tables = names.isin([place for places in LABELS.values() for place in places])
+        others.append(found.assign(name=names)[LEFT_OUT][~is_picture & ~tables])
+        wnids = set(parts[0]["wnid"]) if parts else set()
+        parts.append(_one_split(tree, top, split, folder, found[is_picture], wnids))
+    return pd.concat(parts, ignore_index=True), pd.concat(others, ignore_index=True)
+
+
+def _one_split(
+    tree: Tree, top: str, split: str, folder: str, found: pd.DataFrame, wnids: set[str]
+) -> pd.DataFrame:
+    """Return rows of a `Listing` for the pictures `found` in a split's folder; `wnids` are those of train."""
+    text, place = _first_text(tree, top, LABELS[split])
+    inner = set(found["folder"])
+    # Pictures beside each other, also in a folder of their own that is no class.
+    own_folder = len(inner) == 1 and not _classes(inner) & wnids and (text is not None or split == "test")
+    flat = inner == {""} or (own_folder and split != "train")
+    if not flat and "" in inner:
+        one, other = found[found["folder"] == ""].iloc[0], found[found["folder"] != ""].iloc[0]
+        raise UserError(
+            f"data_root {tree.where}: {folder}/ holds pictures ({one['name']}) and folders"
+            f" of pictures ({other['folder']}); allowed: one of the two"
+        )
+    bare = sorted(set(tree.folders(below(top, folder))) - _classes(inner))
+    if bare and not flat:
+        raise UserError(
+            f"data_root {tree.where}: no pictures in {folder}/{bare[0]}/ (looked for"
+            f" {', '.join(SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
+        )
+    if flat:
+        known = _by_table(tree, split, folder, list(found["name"]), wnids, text, place)
+        found = found.assign(wnid=known)
+    else:
+        _refuse_ambiguous(tree, folder, found)
+        wnid = found["folder"].str.partition("/")[0]
+        found = found.assign(wnid=wnid, name=wnid + "/" + found["name"])
+        refuse_duplicates(tree.where, found["name"])
+    return found.assign(split=split, form="file")[COLUMNS]
+
+
+def _classes(folders: set[str]) -> set[str]:
+    return {folder.partition("/")[0] for folder in folders}
+
+
+def _refuse_ambiguous(tree: Tree, folder: str, found: pd.DataFrame) -> None:
+    """Refuse folders in the folder of a class, unless it has but one: they could be the classes."""
+    by_class = pd.Series(found["folder"].unique()).str.partition("/")
+    counts = by_class[0].value_counts()
+    several = set(counts[counts > 1].index)
+    deep = found[(found["folder"].str.contains("/")) & found["folder"].str.partition("/")[0].isin(several)]
+    if len(deep):
+        first = deep.iloc[0]
+        wnid = first["folder"].partition("/")[0]
+        raise UserError(
+            f"data_root {tree.where}: {folder}/{first['folder']}/{first['name']} lies too deep ({len(deep)}"
+            f" such pictures), as others of {folder}/{wnid}/ lie elsewhere in it; allowed: {folder}/CLASS/"
+            "NAME, or one folder in each class. Move them up, or remove them."
+        )
+
+
+def _refuse_strangers(tree: Tree, pictures: pd.DataFrame, wnids: list[str]) -> None:
+    strangers = pictures[~pictures["wnid"].isin([*wnids, NO_CLASS])].sort_values(["split", "wnid"])
+    if len(strangers):
+        split, wnid = strangers[["split", "wnid"]].iloc[0]
+        alike = {unicodedata.normalize("NFC", name): name for name in wnids}.get(
+            unicodedata.normalize("NFC", wnid)
+        )
+        why = f"; {alike} in train/ looks the same, but is written with other characters" if alike else ""
+        raise UserError(f"data_root {tree.where}: {split}/{wnid} has no training pictures in train/{why}")
+
+
+def _words(tree: Tree, top: str, wnids: list[str], kaggle: bool) -> dict[str, str]:
     text, _ = _first_text(tree, top, WORDS)
+    if text is None:
+        # Only labels are needed from it; where there are none to translate, a broken kit does no harm.
+        with contextlib.suppress(UserError):
+            devkit = Devkit.find(tree.where, ILSVRC_2012)
+            return dict(zip(devkit.synsets["wnid"], devkit.synsets["words"], strict=True)) if devkit else {}
     words = parse_words(text or "", wnids)
     absent = sorted(set(words) - set(wnids)) if kaggle else []
     if absent:
@@ -90,73 +194,26 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
             f"data_root {tree.where}: LOC_synset_mapping.txt names {absent[0]}, but there is no training"
             f" picture of it ({len(absent)} such classes)"
         )
-    strangers = pictures[~pictures["wnid"].isin([*wnids, NO_CLASS])].sort_values(["split", "wnid"])
-    if len(strangers):
-        split, wnid = strangers[["split", "wnid"]].iloc[0]
-        raise UserError(f"data_root {tree.where}: {split}/{wnid} has no training pictures in train/")
-    return Listing(layout, with_words(wnids, words), pictures)
+    return words
 
 
-def _one_split(tree: Tree, top: str, split: str) -> pd.DataFrame:
-    found = tree.pictures(below(top, split))
-    deep = found[found["folder"].str.contains("/")]
-    if len(deep):
-        raise UserError(
-            f"data_root {tree.where}: {split}/{deep['folder'].iloc[0]}/{deep['name'].iloc[0]} lies too deep"
-            f" ({len(deep)} such pictures); allowed: {split}/CLASS/NAME. Move them up, or remove them."
-        )
-    flat = found["folder"] == ""
-    if flat.any() and not flat.all():
-        raise UserError(
-            f"data_root {tree.where}: {split}/ holds pictures ({found['name'][flat].iloc[0]}) and folders"
-            f" of pictures ({found['folder'][~flat].iloc[0]}); allowed: one of the two"
-        )
-    folders = {name for name in tree.folders(below(top, split)) if not name.startswith(".")}
-    bare = sorted(folders - set(found["folder"]))
-    if bare and not flat.any():
-        raise UserError(
-            f"data_root {tree.where}: no pictures in {split}/{bare[0]}/ (looked for"
-            f" {', '.join(PICTURE_SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
-        )
-    if flat.any():
-        found = found.assign(wnid=_by_table(tree, top, split, found["name"]))
-    else:
-        found = found.assign(wnid=found["folder"], name=found["folder"] + "/" + found["name"])
-    return found.assign(split=split, form="file")[COLUMNS]
-
-
-def _by_table(tree: Tree, top: str, split: str, names: pd.Series) -> list[str]:
-    """Return the class of each of `names` by the split's CSV; without one a test picture's is unknown."""
-    content, place = _first_text(tree, top, LABELS[split])
-    if content is None and split == "test":
+def _by_table(
+    tree: Tree, split: str, folder: str, names: list[str], wnids: set[str], text: str | None, place: str
+) -> list[str]:
+    """Return the class of each of `names` by the split's table; without one a test picture's is unknown."""
+    if text is not None:
+        table, boxed = f"{tree.where}/{place}", place.endswith(KAGGLE_SOLUTION)
+        return classes_by_table(text, table, folder, names, wnids, boxed)
+    if split == "test":
         return [NO_CLASS] * len(names)
-    if content is None:
-        raise UserError(
-            f"data_root {tree.where}: {split}/ holds {len(names)} pictures and no folder per class;"
-            f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"
-        )
-    table = f"{tree.where}/{place}"
-    rows = [row[:2] for row in csv.reader(io.StringIO(content)) if len(row) >= 2 and row[1].strip()]
-    # Kaggle writes a box behind the class, in the same field; elsewhere a class may have spaces.
-    boxed = place.endswith(KAGGLE_SOLUTION)
-    known = {name: text.split()[0] if boxed else text.strip() for name, text in rows}
-    if len(known) < len(rows):
-        counts = pd.Series([name for name, _ in rows]).value_counts()
-        raise UserError(f"{table}: two rows name {counts.index[0]}; each picture may stand once")
-    classes, used = [], set()
-    for name in names:
-        key = name if name in known else name.rpartition(".")[0]
-        if key not in known:
-            raise UserError(f"{table}: no row for {split}/{name}; each picture needs its class")
-        if key in used:
-            raise UserError(f"{table}: {key} stands for two pictures of {split}/, {name} and another")
-        used.add(key)
-        classes.append(known[key])
-    # The first row may be a heading.
-    left = [name for name, _ in rows[1:] if name not in used]
-    if left:
-        raise UserError(f"{table}: names {left[0]}, which is not in {split}/ ({len(left)} such rows)")
-    return classes
+    devkit = Devkit.find(tree.where, ILSVRC_2012) if split == "val" else None
+    if devkit:
+        return devkit.classes_of(names, ILSVRC_2012)
+    raise UserError(
+        f"data_root {tree.where}: {folder}/ holds {len(names)} pictures and no folder per class;"
+        f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"
+        + (f", or {ILSVRC_2012.devkit}" if split == "val" else "")
+    )
 
 
 def _first_text(tree: Tree, top: str, names: tuple[str, ...]) -> tuple[str | None, str]:

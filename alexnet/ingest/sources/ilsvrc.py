@@ -5,7 +5,7 @@ import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -89,7 +89,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
             f"data_root {root}: {', '.join(missing)} missing; needed are {', '.join(release.needed)}."
             f" They come from https://image-net.org (ILSVRC {release.year})."
         )
-    devkit = _Devkit.read(root / release.devkit, release)
+    devkit = Devkit.read(root / release.devkit, release)
     classes = devkit.synsets.sort_values("wnid", ignore_index=True)
     parts = [_class_tars(root / release.train, scan, classes)]
     for split, tar, truth in _numbered_tars(root, release, devkit):
@@ -102,7 +102,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
 
 
 @dataclass(frozen=True)
-class _Devkit:
+class Devkit:
     """The classes (id, wnid, words) in ID order, and the ground truth of the splits that have one."""
 
     path: Path
@@ -110,15 +110,17 @@ class _Devkit:
     truths: dict[str, bytes]
 
     @classmethod
+    def find(cls, root: Path, release: Release) -> Self | None:
+        """Read the kit in `root`, its archive or its unpacked folder; None without one."""
+        if (root / release.devkit).is_file():
+            return cls.read(root / release.devkit, release)
+        folder = root / release.devkit_data
+        return cls.read(folder, release) if (folder / "meta.mat").is_file() else None
+
+    @classmethod
     def read(cls, path: Path, release: Release) -> Self:
         try:
-            # Read to its end, the compressed file is checked against its own CRC.
-            with gzip.open(path) as packed:
-                content = packed.read(MAX_DEVKIT_BYTES + 1)
-            _refuse_bomb(len(content))
-            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-                files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
-                contents = {name: file.read() for name, file in files.items() if file is not None}
+            contents = _unpacked_kit(path, release)
             _refuse_other_year(path, release, contents)
             meta = _load_mat(contents[release.devkit_data + "meta.mat"])["synsets"]
             synsets = pd.DataFrame(
@@ -159,6 +161,45 @@ class _Devkit:
                 )
         return ids
 
+    def classes_of(self, names: Sequence[str], release: Release) -> list[str]:
+        """Return the class of each validation picture of `names` by its number, from 1 on.
+
+        Raises:
+            UserError: a name has no number, or there are other pictures than labels.
+        """
+        stem, ids = f"ILSVRC{release.year}_val_", self.ids(self.path, self.truths["val"])
+        numbers = pd.Series(list(names), dtype=str).str.extract(rf"(?i)^{stem}(\d{{8}})\.jpe?g$")[0]
+        if numbers.isna().any():
+            strange = names[int(numbers.isna().to_numpy().argmax())]
+            raise UserError(
+                f"{self.path}: gives labels by number, but found {strange}; allowed: {stem}00000001.JPEG"
+            )
+        found = numbers.astype(int)
+        if sorted(found) != list(range(1, len(ids) + 1)):
+            raise UserError(
+                f"{self.path}: has labels of {len(ids)} validation pictures, but there are {len(found)}, from"
+                f" number {found.min()} to {found.max()}"
+            )
+        wnid_of_id = self.synsets["wnid"].tolist()
+        return [wnid_of_id[ids[number - 1] - 1] for number in found]
+
+
+def _unpacked_kit(path: Path, release: Release) -> dict[str, bytes]:
+    """Return the files of a development kit, an archive or the folder of its data, by their names inside."""
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.is_file() and file.suffix in (".mat", ".txt")]
+        _refuse_bomb(sum(file.stat().st_size for file in files))
+        return {release.devkit_data + file.name: file.read_bytes() for file in files}
+    # Read to its end, the compressed file is checked against its own CRC.
+    with gzip.open(path) as packed:
+        content = packed.read(MAX_DEVKIT_BYTES + 1)
+    _refuse_bomb(len(content))
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+        members = {
+            member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isreg()
+        }
+        return {name: file.read() for name, file in members.items() if file is not None}
+
 
 def _refuse_other_year(path: Path, release: Release, names: Collection[str]) -> None:
     for other in (ILSVRC_2010, ILSVRC_2012):
@@ -191,7 +232,8 @@ def _load_mat(content: bytes) -> dict[str, Any]:
 
 def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
     members = scan(path, scan_tar)
-    wnids = members["container"].str.removesuffix(".tar")
+    # Some copies have a folder around the tars.
+    wnids = members["container"].str.rpartition("/")[2].str.removesuffix(".tar")
     present = set(wnids.unique())
     absent = sorted(set(classes["wnid"]) - present)
     unknown = sorted(present - set(classes["wnid"]))
@@ -199,6 +241,7 @@ def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
         what = f"no {absent[0]}.tar" if absent else f"{unknown[0]}.tar, which is no class of the devkit"
         count = len(absent) + len(unknown)
         raise UserError(f"{path}: {what} ({count} such classes). {AGAIN}")
+    members = members.assign(name=members["name"].str.rpartition("/")[2])
     foreign = members[members["name"].str.partition("_")[0] != wnids]
     if len(foreign):
         first = foreign.iloc[0]
@@ -207,7 +250,7 @@ def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
     return as_pictures(members, "train", path.name, wnids)
 
 
-def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[str, str, list[int] | None]]:
+def _numbered_tars(root: Path, release: Release, devkit: Devkit) -> list[tuple[str, str, list[int] | None]]:
     """Return split, tar and IDs in the order of the files' numbers, of each numbered split that is there.
 
     The IDs are None where the labels are not public.
@@ -235,12 +278,12 @@ def _numbered_tars(root: Path, release: Release, devkit: _Devkit) -> list[tuple[
 
 
 def _numbered(
-    path: Path, scan: Scan, release: Release, split: str, devkit: _Devkit, ids: list[int] | None
+    path: Path, scan: Scan, release: Release, split: str, devkit: Devkit, ids: list[int] | None
 ) -> pd.DataFrame:
     """List a flat tar whose pictures are numbered from 1, number n being of class `ids[n - 1]`."""
     members = scan(path, scan_tar)
     # 2010's have a folder inside, and so has 2012's with the test pictures.
-    members = members.assign(name=members["name"].str.removeprefix(f"{split}/"))
+    members = members.assign(name=members["name"].str.rpartition("/")[2])
     stem = f"ILSVRC{release.year}_{split}_"
     numbers = members["name"].str.extract(rf"^{stem}(\d{{8}})\.JPEG$")[0]
     if numbers.isna().any():

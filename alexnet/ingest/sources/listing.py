@@ -1,7 +1,7 @@
 """What every source returns: its classes, and one row per picture."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
+from alexnet.store.index import LEFT_OUT
 
-PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
 # The class of a picture whose source does not give it.
 NO_CLASS = ""
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
@@ -29,11 +29,15 @@ class Listing:
             each class a number on the challenge's server.
         pictures: one row per picture: split, wnid (`NO_CLASS` in a test split without labels), name, and
             where its bytes lie as in the index: path (relative to the root), packing, form, offset, size.
+        left_out: one row per file that is no picture: name and reason.
+        notes: what else the user should know of the source, a line each.
     """
 
     layout: str
     classes: pd.DataFrame
     pictures: pd.DataFrame
+    left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT))
+    notes: tuple[str, ...] = ()
 
 
 def as_pictures(

@@ -1,5 +1,6 @@
 """Pictures and tables in folders: on disk, or inside a zip."""
 
+import functools
 import os
 import zipfile
 import zlib
@@ -9,9 +10,10 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_zip
-from alexnet.ingest.sources.listing import PICTURE_SUFFIXES, Scan, as_text, refuse_duplicates
+from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates
+from alexnet.ingest.sources.pictures import HEAD, NOT_UTF8, SUFFIXES, is_junk, is_utf8, why_left_out
 
-FOUND = ["folder", "name", "path", "packing", "offset", "size"]
+FOUND = ["folder", "name", "path", "packing", "offset", "size", "reason"]
 
 
 class Folder:
@@ -29,27 +31,40 @@ class Folder:
         return (self.where / folder).is_dir()
 
     def folders(self, folder: str) -> list[str]:
-        """List the folders in `folder`."""
-        return [entry.name for entry in self._entries(folder) if _is_folder(entry)]
+        """List the folders in `folder`, but those of the system."""
+        entries = self._entries(folder)
+        return [entry.name for entry in entries if _is_folder(entry) and not is_junk(entry.name)]
 
-    def pictures(self, folder: str) -> pd.DataFrame:
-        """List the pictures in `folder` and below it, one row per picture.
+    def files(self, folder: str) -> pd.DataFrame:
+        """List the files in `folder` and below it, one row each; the system's are not among them.
 
-        Its columns are folder (empty, or the way from `folder`), name, path, packing, offset and size.
+        Its columns are folder (empty, or the way from `folder`), name, path, packing, offset, size, and the
+        reason why it is no picture, empty if it is one.
         """
-        return pd.DataFrame(self._pictures(folder, ""), columns=FOUND)
+        return pd.DataFrame(self._files(folder, ""), columns=FOUND)
 
-    def _pictures(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int]]:
+    def _files(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int, str]]:
         place = below(folder, inside)
-        rows: list[tuple[str, str, str, str, int, int]] = []
+        rows: list[tuple[str, str, str, str, int, int, str]] = []
         for entry in sorted(self._entries(place), key=lambda entry: entry.name):
+            if is_junk(entry.name):
+                continue
             # Links in a class's folder are followed once, as they can lead in circles.
             is_folder = _is_folder(entry, follow_links="/" not in inside)
-            # A folder that is named as a picture gets a row, so that preprocess names it as skipped.
-            if is_folder and (deeper := self._pictures(folder, below(inside, entry.name))):
+            if is_folder and (deeper := self._files(folder, below(inside, entry.name))):
                 rows += deeper
-            elif entry.name.lower().endswith(PICTURE_SUFFIXES):
-                rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry)))
+                continue
+            # A folder, pipe or device that is named as a picture is a picture that preprocess skips by name.
+            if is_folder and not entry.name.lower().endswith(SUFFIXES):
+                continue
+            if is_utf8(f"{place}/{entry.name}"):
+                reason = why_left_out(entry.name, functools.partial(_head, entry))
+                rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry), reason))
+            else:
+                # It can be shown with escapes, but not be written down.
+                shown = entry.name.encode("utf-8", "backslashreplace").decode()
+                folder_shown = inside.encode("utf-8", "backslashreplace").decode()
+                rows.append((folder_shown, shown, "", "none", 0, 0, NOT_UTF8))
         return rows
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -73,7 +88,8 @@ class Zip:
     """Files inside a zip; the methods are those of `Folder`."""
 
     def __init__(self, path: Path, scan: Scan) -> None:
-        self.where, self._found = path, scan(path, scan_zip)
+        found = scan(path, scan_zip)
+        self.where, self._found = path, found[~found["name"].map(is_junk).astype(bool)]
 
     def tops(self) -> list[str]:
         return sorted(self._found["name"].str.partition("/")[0].unique())
@@ -85,12 +101,17 @@ class Zip:
         parts = self._below(folder)["inside"].str.partition("/")
         return list(parts[0][parts[1] == "/"].unique())
 
-    def pictures(self, folder: str) -> pd.DataFrame:
+    def files(self, folder: str) -> pd.DataFrame:
         found = self._below(folder)
-        found = found[found["name"].str.lower().str.endswith(PICTURE_SUFFIXES)]
         refuse_duplicates(self.where, found["inside"])
+        with zipfile.ZipFile(self.where) as packed:
+            reasons = [
+                why_left_out(name, functools.partial(_packed_head, packed, name)) for name in found["name"]
+            ]
         parts = found["inside"].str.rpartition("/")
-        rows = found.assign(folder=parts[0], name=parts[2], path=self.where.name, packing="zip")
+        rows = found.assign(
+            folder=parts[0], name=parts[2], path=self.where.name, packing="zip", reason=reasons
+        )
         return rows[FOUND].reset_index(drop=True)
 
     def text(self, name: str) -> str | None:
@@ -105,8 +126,9 @@ class Zip:
 
     def _below(self, folder: str) -> pd.DataFrame:
         """Return the members below `folder`, with their way from there as `inside`."""
-        found = self._found[self._found["name"].str.startswith(f"{folder}/")]
-        return found.assign(inside=found["name"].str.removeprefix(f"{folder}/"))
+        prefix = f"{folder}/" if folder else ""
+        found = self._found[self._found["name"].str.startswith(prefix)]
+        return found.assign(inside=found["name"].str.removeprefix(prefix))
 
 
 Tree = Folder | Zip
@@ -123,6 +145,25 @@ def _is_folder(entry: os.DirEntry[str], follow_links: bool = True) -> bool:
     except OSError:
         # A link that leads to itself.
         return False
+
+
+def _head(entry: os.DirEntry[str]) -> bytes:
+    try:
+        # A pipe would wait for a writer.
+        if not entry.is_file():
+            return b""
+        with open(entry.path, "rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
+def _packed_head(packed: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with packed.open(name) as file:
+            return file.read(HEAD)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError):
+        return b""
 
 
 def _size(entry: os.DirEntry[str]) -> int:
