@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predict import classify
-from alexnet.ingest.decode import BadPictureError, decode
+from alexnet.ingest.decode import decode
 from alexnet.ingest.resize import to_square
+from alexnet.ingest.stored import BadPictureError
 from alexnet.model.network import AlexNet
 from alexnet.model.weights import Classes, load_network
 

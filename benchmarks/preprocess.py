@@ -22,12 +22,13 @@ from PIL import Image
 
 from alexnet.core.errors import UserError, shown_plainly
 from alexnet.core.sizes import PICTURE
-from alexnet.ingest.decode import BadPictureError, decode
+from alexnet.ingest.decode import decode
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.shards import expect_many_pictures
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.ingest.sources.pictures import SUFFIXES
+from alexnet.ingest.stored import BadPictureError
 from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.records import encode

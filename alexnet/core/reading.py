@@ -22,7 +22,7 @@ Positive = Annotated[int, Field(ge=1)]
 class Written(Strict):
     """The content of a file that a stage wrote; further keys are ignored."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=True)
 
 
 W = TypeVar("W", bound=Written)

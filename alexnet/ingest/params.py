@@ -6,7 +6,18 @@ from pydantic import Field, model_validator
 
 from alexnet.core.params import Section
 
-Layout = Literal["auto", "ilsvrc-2012", "ilsvrc-2010", "kaggle", "folders", "class-tars", "cifar-10"]
+Layout = Literal[
+    "auto",
+    "ilsvrc-2012",
+    "ilsvrc-2010",
+    "kaggle",
+    "folders",
+    "class-tars",
+    "cifar-10",
+    "huggingface-tars",
+    "parquet",
+    "webdataset",
+]
 
 
 class Data(Section):

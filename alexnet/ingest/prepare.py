@@ -35,8 +35,8 @@ from alexnet.core.places import STATE
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, duration
 from alexnet.core.terminal import say
-from alexnet.ingest.decode import BadPictureError
 from alexnet.ingest.params import Preprocess
+from alexnet.ingest.parts import parts_of
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
     Shard,
@@ -46,6 +46,7 @@ from alexnet.ingest.shards import (
     plan_shards,
     prepare_square,
 )
+from alexnet.ingest.stored import BadPictureError, is_read_in_order
 from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.index import SPLITS, Index, read_index
 from alexnet.store.records import shard_name, write_tables
@@ -106,17 +107,21 @@ def prepare(
             process does the same work.
     """
     root, style = Path(machine.data_root).expanduser(), machine.progress
+    in_order = is_read_in_order(root, index.pictures)
+    if in_order and machine.shuffle == "seek":
+        say("preprocess: the files of this source are read once in their own order, as with shuffle: scatter")
+    shuffle = "scatter" if in_order else machine.shuffle
     key = fingerprint(
         index=[int(value) for value in pd.util.hash_pandas_object(index.pictures, index=False)],
         source=_state_of_source(root, index.pictures),
         settings=settings.model_dump(exclude={"max_bad_fraction"}),
-        shuffle=machine.shuffle,
+        shuffle=shuffle,
         code=sha256_of_code("preprocess"),
     )
     folder = state / key
     with sole_writer(folder, machine.timeout_seconds):
         shards = plan_shards(folder, root, index.pictures, settings)
-        runs = plan_runs(shards) if machine.shuffle == "scatter" else []
+        runs = plan_runs(shards) if shuffle == "scatter" else []
         _say_what_it_needs(index, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
@@ -166,14 +171,15 @@ def _state_of_source(root: Path, pictures: pd.DataFrame) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode())
     for path in sorted(pictures["path"].unique()):
         try:
-            about = (root / path).stat()
+            about = [part.stat() for part in parts_of(root / path)]
         except OSError as error:
             raise UserError(
                 f"{root / path}: {error.strerror or error}, but it is in the index. Bring it back, or run"
                 " dvc repro -f index."
             ) from None
         # A copy keeps the time of its content, but not that of its inode.
-        digest.update(f"{about.st_ino} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\n".encode())
+        facts = [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in about]
+        digest.update(f"{facts}\n".encode())
     return digest.hexdigest()
 
 
@@ -221,7 +227,10 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
 
 def _trial(root: Path, index: Index, settings: Preprocess) -> tuple[float, float] | None:
     """Return the seconds and bytes that one picture takes, measured on a few; None if none can be read."""
-    chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
+    if is_read_in_order(root, index.pictures):
+        chosen = np.lexsort((index.pictures["offset"], index.pictures["path"]))[:TRIAL_PICTURES]
+    else:
+        chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
     start, sizes = time.perf_counter(), []
     for row in index.pictures.iloc[np.sort(chosen)].itertuples():
         try:

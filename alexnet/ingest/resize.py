@@ -12,7 +12,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from alexnet.core.sizes import PICTURE
-from alexnet.ingest.decode import MAX_PIXELS, BadPictureError, Picture
+from alexnet.ingest.decode import MAX_PIXELS, Picture
+from alexnet.ingest.stored import BadPictureError
 
 # New columns made at once when shrinking, and the pixels under them at most: what stays in a core's cache,
 # and for large pictures in little memory.

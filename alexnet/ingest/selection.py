@@ -14,6 +14,7 @@ from alexnet.core.machine import Machine
 from alexnet.core.places import SKIPPED, STATE
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Data
+from alexnet.ingest.parts import identity
 from alexnet.ingest.sources import list_source
 from alexnet.ingest.sources.listing import NO_CLASS, Listing
 from alexnet.store.index import COLUMNS, SPLITS, UNKNOWN, Index, write_index
@@ -86,6 +87,9 @@ def require_split(index: Index, split: str, root: Path) -> None:
         )
 
 
+KEY = ["file", "reader", "file_size", "file_time"]
+
+
 class _Scans:
     """What was found in the archives of one root, remembered by name, size and time.
 
@@ -93,18 +97,20 @@ class _Scans:
     """
 
     def __init__(self, root: Path, state: Path) -> None:
+        self._root = root
         self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
-        self._known: dict[tuple[str, int, int], pd.DataFrame] = {}
-        self._used: dict[tuple[str, int, int], pd.DataFrame] = {}
+        self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
+        self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         # Without the table, or when it is damaged, the archives are read again.
         with contextlib.suppress(FileNotFoundError, ValueError):
             rows = read_parquet(self._table)
-            for key, found in rows.groupby(["file", "file_size", "file_time"], sort=False, observed=True):
-                self._known[key] = found.drop(columns=["file", "file_size", "file_time"])
+            for key, found in rows.groupby(KEY, sort=False, observed=True):
+                self._known[key] = found.drop(columns=KEY)
 
     def __call__(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        about = path.stat()
-        key = (path.name, about.st_size, about.st_mtime_ns)
+        size, changed = identity(path)
+        # The same file may be tried as several layouts.
+        key = (str(path.relative_to(self._root)), read.__name__, size, changed)
         if key not in self._used:
             self._used[key] = self._known[key] if key in self._known else read(path)
         return self._used[key].reset_index(drop=True)
@@ -113,10 +119,7 @@ class _Scans:
         """Write down what was used, when that is anything new."""
         if not self._used or set(self._used) == set(self._known):
             return
-        parts = [
-            found.assign(file=name, file_size=size, file_time=time)
-            for (name, size, time), found in self._used.items()
-        ]
+        parts = [found.assign(**dict(zip(KEY, key, strict=True))) for key, found in self._used.items()]
         write_table(self._table, pd.concat(parts, ignore_index=True))
 
 

@@ -16,9 +16,10 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import read_arrays, read_parquet, sha256_of, write_table
 from alexnet.core.processes import keep_freed_memory
-from alexnet.ingest.decode import BadPictureError, Picture, read_picture
+from alexnet.ingest.decode import Picture, read_picture
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.resize import to_square
+from alexnet.ingest.stored import BadPictureError
 from alexnet.store.index import SPLITS
 from alexnet.store.records import Record, encode, shard_name, write_shard
 from alexnet.store.statistics import Sums

@@ -19,7 +19,8 @@ from alexnet.core.params import read
 from alexnet.core.places import MACHINE
 from alexnet.core.processes import executor
 from alexnet.core.stage import run
-from alexnet.ingest.decode import BadPictureError, Picture, read_picture
+from alexnet.ingest.decode import Picture, read_picture
+from alexnet.ingest.stored import BadPictureError
 from alexnet.store.index import read_index
 from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1
 

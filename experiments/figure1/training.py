@@ -74,7 +74,7 @@ def load(device: torch.device, unit_deviation: bool, folder: Path = FOLDER) -> D
     )
 
 
-class Result(Strict):
+class Result(Strict, allow_inf_nan=True):
     """What a training left, or a sweep.
 
     Attributes:

@@ -23,7 +23,7 @@ from experiments.shared.outcomes import first_epoch_at, not_finished
 from experiments.shared.plans import Values, nested
 
 
-class Tried(Strict):
+class Tried(Strict, allow_inf_nan=True):
     """A rate of the sweep: what its run was made with, and its validation error after each epoch."""
 
     rate: float

@@ -24,8 +24,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
-from alexnet.ingest import decode as decode_module
-from alexnet.ingest import prepare, scatter, shards
+from alexnet.ingest import prepare, scatter, shards, stored
 from alexnet.ingest.decode import decode, read_picture
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.resize import to_square
@@ -348,7 +347,7 @@ def test_a_file_that_is_gone_is_no_bad_picture(folders: Path, tmp_path: Path) ->
 def test_a_disk_that_fails_for_a_moment_makes_no_bad_picture(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    left, read = [failures], decode_module._read_bytes
+    left, read = [failures], stored._read_bytes
 
     def failing(path: Path, row: Any) -> bytes:
         if row.name == "dog/3.jpg" and left[0]:
@@ -356,8 +355,8 @@ def test_a_disk_that_fails_for_a_moment_makes_no_bad_picture(
             raise OSError(errno.EIO, "Input/output error")
         return read(path, row)
 
-    monkeypatch.setattr(decode_module, "_read_bytes", failing)
-    monkeypatch.setattr(decode_module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(stored, "_read_bytes", failing)
+    monkeypatch.setattr(stored, "PAUSES", (0.0, 0.0))
     options: dict[str, Any] = {"shard_pictures": 4, "max_bad_fraction": 1.0}
     if failures == 3:
         with pytest.raises(UserError, match=r"dog/3\.jpg: cannot be read: Input/output error"):

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from alexnet.core.sizes import PICTURE
-from alexnet.ingest.decode import MAX_PIXELS, BadPictureError, decode
+from alexnet.ingest.decode import MAX_PIXELS, decode
 from alexnet.ingest.resize import to_square
+from alexnet.ingest.stored import BadPictureError
 from alexnet.store.records import encode
 
 Pixels = npt.NDArray[np.uint8]

@@ -1,5 +1,6 @@
 """Raw files to index: true labels and offsets, the same bytes anywhere, and mistakes named."""
 
+import functools
 import io
 import json
 import os
@@ -17,10 +18,11 @@ import scipy.io
 from archives import Build, Members, builder, refused, tar, unpack, untar
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.decode import read_bytes
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import ilsvrc
+from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
+from alexnet.ingest.stored import read_bytes
 from alexnet.sample.files import GROUND_TRUTH, META, generate
 from alexnet.sample.params import Sample
 from alexnet.sample.pictures import CLASSES
@@ -289,7 +291,7 @@ def test_tars_are_scanned_once(
     own: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = written(tmp_path / "first", build(own))
-    monkeypatch.setattr(ilsvrc, "scan_tar", no_scan)
+    monkeypatch.setattr(ilsvrc, "scan_tar", functools.wraps(scan_tar)(no_scan))
     assert written(tmp_path / "second", build(own)) == first
     assert len(build(own, per_class=1).pictures) == 8
     about = (own / TRAIN_TAR).stat()

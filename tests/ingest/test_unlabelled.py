@@ -18,10 +18,10 @@ from alexnet.core.params import read
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
-from alexnet.ingest.decode import read_bytes
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
+from alexnet.ingest.stored import read_bytes
 from alexnet.ingest.verify import find_problems
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
+from alexnet.ingest.parts import is_there
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
 from alexnet.ingest.sources.class_tars import list_class_tars
 from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_folders, list_folders
+from alexnet.ingest.sources.huggingface import huggingface_tars, list_huggingface
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
 from alexnet.ingest.sources.listing import Listing, Scan
+from alexnet.ingest.sources.parquet import list_parquet, parquet_files
+from alexnet.ingest.sources.webdataset import has_shards, list_webdataset
 
 RELEASES = {release.layout: release for release in (ILSVRC_2012, ILSVRC_2010)}
 
@@ -40,6 +44,9 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
         return list_folders(root, scan, layout)
     readers: dict[str, Callable[[Path, Scan], Listing]] = {
         "cifar-10": list_cifar10,
+        "huggingface-tars": list_huggingface,
+        "parquet": list_parquet,
+        "webdataset": list_webdataset,
         "class-tars": list_class_tars,
     }
     return readers[layout](root, scan)
@@ -47,7 +54,7 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
 
 def _recognise(root: Path, scan: Scan) -> str:
     there = {
-        layout: [name for name in release.needed if (root / name).exists()]
+        layout: [name for name in release.needed if is_there(root / name)]
         for layout, release in RELEASES.items()
     }
     if all(there.values()):
@@ -67,13 +74,22 @@ def _recognise(root: Path, scan: Scan) -> str:
             return layout
     if any((root / name).exists() for name in (BINARY, PYTHON)):
         return "cifar-10"
-    if in_folders:
+    in_shards = any(next((root / "train").glob(kind), None) for kind in ("*.parquet", "*.tar", "*.tar.gz"))
+    if in_folders and not in_shards:
         return in_folders
+    for layout, is_there_too in (
+        ("huggingface-tars", huggingface_tars),
+        ("parquet", parquet_files),
+        ("webdataset", has_shards),
+    ):
+        if is_there_too(root):
+            return layout
     if next(root.glob("*.tar"), None) is not None:
         return "class-tars"
     raise UserError(
         f"data_root {root}: no known layout. Looked for {', '.join(ILSVRC_2012.needed)}; the same of"
         f" ILSVRC-2010; {BINARY} or {PYTHON}; Kaggle's {KAGGLE_PICTURES}/, also in a zip; a folder per class"
-        " under train/ and val/, also in a zip; a tar per class."
+        " under train/ and val/, also in a zip; Hugging Face's tars or parquet files; WebDataset's shards; a"
+        " tar per class."
         " Name the folder that holds them as data_root in machine.yaml."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.parts import identity, open_whole
 
 AGAIN = "Download it again."
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -26,7 +27,7 @@ def scan_tar(path: Path) -> pd.DataFrame:
     """
     rows: list[tuple[str, str, int, int]] = []
     try:
-        with tarfile.open(path, "r:") as outer:
+        with open_whole(path) as file, tarfile.open(fileobj=file, mode="r:") as outer:
             for member in _members(outer, path):
                 if not member.name.endswith(".tar"):
                     rows.append(("", member.name, member.offset_data, member.size))
@@ -77,7 +78,7 @@ def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd
     members = pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
     if members.empty:
         raise UserError(f"{path}: an empty {kind}. {AGAIN}")
-    end = path.stat().st_size
+    end, _ = identity(path)
     if (members["offset"] + members["size"]).max() > end:
         raise UserError(f"{path}: cut short at {end} bytes. {AGAIN}")
     return members

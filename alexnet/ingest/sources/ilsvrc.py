@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.io import loadmat
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.parts import is_there
 from alexnet.ingest.sources.archives import AGAIN, scan_tar
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
@@ -83,7 +84,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     Raises:
         UserError: a file is missing, broken, or contradicts another.
     """
-    missing = [name for name in release.needed if not (root / name).is_file()]
+    missing = [name for name in release.needed if not is_there(root / name)]
     if missing:
         raise UserError(
             f"data_root {root}: {', '.join(missing)} missing; needed are {', '.join(release.needed)}."
@@ -95,7 +96,7 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     for split, tar, truth in _numbered_tars(root, release, devkit):
         parts.append(_numbered(root / tar, scan, release, split, devkit, truth))
     pictures = pd.concat(parts, ignore_index=True)
-    if release.patches and (root / release.patches).is_file():
+    if release.patches and is_there(root / release.patches):
         pictures = _patched(root / release.patches, scan, pictures)
     classes = classes.rename(columns={"id": "ilsvrc_id"})[["wnid", "words", "ilsvrc_id"]]
     return Listing(release.layout, classes, pictures)
@@ -257,7 +258,7 @@ def _numbered_tars(root: Path, release: Release, devkit: Devkit) -> list[tuple[s
     """
     inside = devkit.path / release.truth("val")
     val = ("val", release.val, devkit.ids(inside, devkit.truths["val"]))
-    test = next((name for name in release.test if (root / name).is_file()), None)
+    test = next((name for name in release.test if is_there(root / name)), None)
     if not release.test_truth:
         return [val, ("test", test, None)] if test else [val]
     name = release.truth("test")

@@ -1,0 +1,65 @@
+"""ImageNet as Hugging Face keeps it in tars: ``train_images_0.tar.gz`` and so on, the class in each name.
+
+A picture is called ``n01440764_10026_n01440764.JPEG`` or ``ILSVRC2012_val_00000001_n01751748.JPEG``; those of
+the test split have no class. A compressed tar cannot be entered in its middle, so it is read through once to
+be listed.
+"""
+
+import re
+import tarfile
+import zlib
+from pathlib import Path
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
+from alexnet.ingest.sources.archives import AGAIN
+from alexnet.ingest.sources.labels import with_wnids
+from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
+
+_FILES = re.compile(r"(train|val|test)_images(_\d+)?\.tar(\.gz)?")
+_CLASS = re.compile(r"_(n\d{8})\.JPE?G$", re.IGNORECASE)
+
+
+def huggingface_tars(root: Path) -> dict[Path, str]:
+    """Return the tars in `root` and the split of each."""
+    found = {path: _FILES.fullmatch(path.name) for path in sorted(root.iterdir())}
+    return {path: match[1] for path, match in found.items() if match}
+
+
+def list_huggingface(root: Path, scan: Scan) -> Listing:
+    """List the pictures of the tars in `root`.
+
+    Raises:
+        UserError: a tar is damaged, two pictures have one name, or one of train or val has no class in it.
+    """
+    parts = []
+    for path, split in huggingface_tars(root).items():
+        found = scan(path, read_huggingface_tar)
+        wnids = found["name"].str.extract(_CLASS)[0].fillna(NO_CLASS)
+        if split != "test" and (wnids == NO_CLASS).any():
+            name = found["name"][wnids == NO_CLASS].iloc[0]
+            raise UserError(f"{path}: found {name}, without a class; allowed: NAME_nXXXXXXXX.JPEG")
+        parts.append(as_pictures(found, split, path.name, wnids, "gzip" if path.suffix == ".gz" else "none"))
+    if not parts:
+        raise UserError(f"data_root {root}: no train_images_0.tar.gz or the like")
+    pictures = pd.concat(parts, ignore_index=True)
+    for _, names in pictures.groupby("split")["name"]:
+        refuse_duplicates(root, names)
+    return Listing("huggingface-tars", *reversed(with_wnids(root, pictures, [])))
+
+
+def read_huggingface_tar(path: Path) -> pd.DataFrame:
+    """List a tar as `scan_tar` does; offsets of a compressed one count unpacked bytes."""
+    if path.suffix == ".gz":
+        say(f"index: {path.name} is read through once, as a compressed tar has no list of its members")
+    rows = []
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            for member in tar:
+                if member.isreg():
+                    rows.append(("", member.name.rpartition("/")[2], member.offset_data, member.size))
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+    return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])

@@ -1,0 +1,112 @@
+"""Parquet files of pictures and labels, the form in which Hugging Face keeps data sets.
+
+A row has a picture, a struct of ``bytes`` and ``path``, and a ``label``, whose names stand in the metadata.
+The split is in the name of the file or of its folder: ``data/train-00000-of-00294.parquet``.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from alexnet.core.errors import UserError
+from alexnet.ingest.sources.archives import AGAIN
+from alexnet.ingest.sources.labels import with_wnids
+from alexnet.ingest.sources.listing import COLUMNS, Listing, Scan, as_pictures
+from alexnet.ingest.sources.pictures import is_junk
+from alexnet.ingest.stored import column_of_pictures
+
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "cls", "target")
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "val"
+)
+_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a file's name or its folder says, or None."""
+    for part in reversed(name.lower().split("/")):
+        if found := _SPLIT.search(part):
+            return SPLIT_NAMES[found[1]]
+    return None
+
+
+def parquet_files(root: Path) -> dict[Path, str]:
+    """Return the parquet files below `root` that hold pictures of a split, and the split of each."""
+    paths = sorted(path for path in root.rglob("*.parquet") if not is_junk(str(path.relative_to(root))))
+    splits = {path: split_of(str(path.relative_to(root))) for path in paths}
+    return {path: split for path, split in splits.items() if split and _holds_pictures(path)}
+
+
+def _holds_pictures(path: Path) -> bool:
+    try:
+        column_of_pictures(pyarrow.parquet.read_schema(path))
+    except LookupError:
+        return False
+    except (pyarrow.ArrowException, OSError, ValueError):
+        # Listing it will say what is wrong.
+        return True
+    return True
+
+
+def list_parquet(root: Path, scan: Scan) -> Listing:
+    """List the pictures of the parquet files below `root`; each is a row of one.
+
+    Raises:
+        UserError: there are none, one is damaged or has no labels, or two pictures have one name.
+    """
+    files = parquet_files(root)
+    if not files:
+        raise UserError(f"data_root {root}: no parquet files of train, validation or test with pictures")
+    parts = []
+    for path, split in files.items():
+        found = scan(path, read_parquet_labels)
+        relative = str(path.relative_to(root))
+        parts.append(as_pictures(found, split, relative, found["container"], "parquet"))
+    pictures = pd.concat(parts, ignore_index=True)
+    names = next((names for names in map(_class_names, files) if names), [])
+    pictures, classes = with_wnids(root, pictures, names)
+    twins = pictures.duplicated(["split", "name"], keep=False)
+    rows = pictures["path"] + "/" + pictures["offset"].map("{:06d}".format)
+    return Listing("parquet", classes, pictures.assign(name=pictures["name"].mask(twins, rows))[COLUMNS])
+
+
+def read_parquet_labels(path: Path) -> pd.DataFrame:
+    """List a file as `scan_tar` does; the container is the label, the offset the number of the row."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+            if label is None:
+                raise UserError(f"{path}: no column of labels; found {', '.join(schema.names)}")
+            picture = column_of_pictures(schema)
+            has_path = "path" in [part.name for part in getattr(schema.field(picture), "type", [])]
+            columns = [label, *([f"{picture}.path"] if has_path else [])]
+            table = file.read(columns=columns)
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}). {AGAIN}") from None
+    labels = ["" if cell is None else str(cell) for cell in table[label].to_pylist()]
+    cells = table[picture].to_pylist() if has_path else [None] * len(labels)
+    names = [
+        Path((cell or {}).get("path") or f"{path.stem}/{row:06d}").as_posix()
+        for row, cell in enumerate(cells)
+    ]
+    rows = [(text, name, row, 0) for row, (text, name) in enumerate(zip(labels, names, strict=True))]
+    return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
+
+
+def _class_names(path: Path) -> list[str]:
+    """Return the names of the classes in a file's metadata, as Hugging Face's library writes them."""
+    about = pyarrow.parquet.read_schema(path).metadata or {}
+    try:
+        features: dict[str, Any] = json.loads(about.get(b"huggingface", b"{}"))["info"]["features"]
+        for feature in features.values():
+            if feature.get("_type") == "ClassLabel":
+                return [str(name) for name in feature["names"]]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    return []

@@ -1,0 +1,116 @@
+"""Tars of pictures with their labels beside them: WebDataset's shards, as timm publishes ImageNet.
+
+A picture ``KEY.jpg`` has its label in ``KEY.cls``, a number or a name, or in ``KEY.json``, under ``wnid``,
+``class_name`` or ``label``. The split is in the name of the shard: ``imagenet1k-train-0000.tar``. Records of
+this project are such shards too. A shard may be compressed (``.tar.gz``).
+"""
+
+import json
+import tarfile
+import zlib
+from pathlib import Path
+
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.ingest.sources.archives import AGAIN
+from alexnet.ingest.sources.labels import with_wnids
+from alexnet.ingest.sources.listing import Listing, Scan, as_pictures
+from alexnet.ingest.sources.parquet import split_of
+from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
+from alexnet.store.index import LEFT_OUT
+
+LABELS = (".cls", ".json")
+# The names under which a JSON file holds the class, the most telling first.
+LABEL_KEYS = ("wnid", "synset", "class_name", "cls", "label", "class")
+# A label is a few bytes; JSON may hold a caption too.
+MAX_LABEL_BYTES = 1_000_000
+
+
+def webdataset_shards(root: Path) -> dict[Path, str]:
+    """Return the shards below `root`, by their names, and the split of each."""
+    paths = sorted(path for pattern in ("*.tar", "*.tar.gz", "*.tgz") for path in root.rglob(pattern))
+    paths = [path for path in paths if not is_junk(str(path.relative_to(root)))]
+    splits = {path: split_of(str(path.relative_to(root))) for path in paths}
+    return {path: split for path, split in splits.items() if split}
+
+
+def has_shards(root: Path) -> bool:
+    """Whether the first tar below `root` whose name says a split begins as a shard does."""
+    shards = webdataset_shards(root)
+    if not shards:
+        return False
+    first = next(iter(shards))
+    try:
+        with tarfile.open(first, "r:*") as tar:
+            names = [member.name for member, _ in zip(tar, range(6), strict=False)]
+    except (tarfile.TarError, zlib.error, EOFError, OSError):
+        return False
+    return any(name.lower().endswith(LABELS) for name in names)
+
+
+def list_webdataset(root: Path, scan: Scan) -> Listing:
+    """List the pictures of the shards below `root`.
+
+    Raises:
+        UserError: there are none, one is damaged, or a picture has no label or two the same name.
+    """
+    shards = webdataset_shards(root)
+    if not shards:
+        raise UserError(f"data_root {root}: no tars whose names say train, validation or test")
+    parts, others = [], []
+    for path, split in shards.items():
+        found = scan(path, read_shard)
+        is_picture = found["container"] != _NO_PICTURE
+        relative = str(path.relative_to(root))
+        packing = "none" if path.suffix == ".tar" else "gzip"
+        named = found.assign(name=f"{path.name.partition('.')[0]}/" + found["name"])
+        parts.append(as_pictures(named[is_picture], split, relative, found["container"][is_picture], packing))
+        others.append(named[~is_picture].assign(reason="no picture: another member of a shard"))
+    pictures, classes = with_wnids(root, pd.concat(parts, ignore_index=True), [])
+    return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
+
+
+_NO_PICTURE = "\0"
+
+
+def read_shard(path: Path) -> pd.DataFrame:
+    """List a shard as `scan_tar` does; the container is the label of each picture."""
+    pictures: dict[str, tuple[str, int, int]] = {}
+    labels: dict[str, str] = {}
+    others: list[tuple[str, str, int, int]] = []
+    try:
+        with tarfile.open(path, "r:" if path.suffix == ".tar" else "r:gz") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if not member.isreg() or is_junk(name):
+                    continue
+                folder, _, last = name.rpartition("/")
+                key, dot, suffix = f"{folder}/{last.partition('.')[0]}", *last.partition(".")[1:]
+                if f"{dot}{suffix}".lower().endswith(SUFFIXES):
+                    if key in pictures:
+                        raise UserError(
+                            f"{path}: two pictures are named {key.lstrip('/')}; each may stand once"
+                        )
+                    pictures[key] = (name, member.offset_data, member.size)
+                elif f".{suffix.lower()}" in LABELS:
+                    file = tar.extractfile(member)
+                    content = file.read(MAX_LABEL_BYTES) if file else b""
+                    labels[key] = _label(content, suffix) or labels.get(key, "")
+                else:
+                    others.append((_NO_PICTURE, name, member.offset_data, member.size))
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: a label cannot be read ({error}). {AGAIN}") from None
+    rows = [(labels.get(key, ""), *where) for key, where in pictures.items()]
+    return pd.DataFrame([*rows, *others], columns=["container", "name", "offset", "size"])
+
+
+def _label(content: bytes, suffix: str) -> str:
+    text = content.decode("utf-8").strip()
+    if suffix.lower() == "cls":
+        return text
+    about = json.loads(text)
+    found = (about.get(key) for key in LABEL_KEYS) if isinstance(about, dict) else iter(())
+    return next((str(label) for label in found if label is not None and str(label) != ""), "")

@@ -1,0 +1,204 @@
+"""The bytes of one raw picture, wherever the index says that they are stored."""
+
+import functools
+import gzip
+import stat
+import struct
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from alexnet.core.errors import UserError
+from alexnet.ingest.parts import identity, open_whole, parts_of
+
+# An unpacked picture larger than this is refused; the largest of ImageNet have about 15 MB.
+MAX_BYTES = 400_000_000
+# A gzip stream is kept unpacked up to this compressed size (CIFAR-10's has 170 MB); a larger one is read on.
+KEPT_STREAM_BYTES = 200_000_000
+# Seconds before a file that cannot be read is tried again, as network disks recover.
+PAUSES = (1.0, 4.0, 15.0)
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_STORED, _DEFLATED = 0, 8
+# zlib's way to name a bare stream and one with gzip's header.
+_RAW, _GZIP = -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
+
+
+class BadPictureError(Exception):
+    """The bytes are no picture that can be used; the message is the reason."""
+
+
+def is_read_in_order(root: Path, pictures: pd.DataFrame) -> bool:
+    """Whether some `pictures` of an index lie in streams, or in groups that are read together."""
+    streams = [root / path for path in pictures[pictures["packing"] == "gzip"]["path"].unique()]
+    large = any(path.exists() and path.stat().st_size > KEPT_STREAM_BYTES for path in streams)
+    return large or bool((pictures["packing"] == "parquet").any())
+
+
+def read_bytes(root: Path, row: Any) -> bytes:
+    """Return the bytes of the picture of a row of the index, unpacked.
+
+    Raises:
+        BadPictureError: they cannot be unpacked, or not all are there.
+        UserError: the file cannot be read, several times in a row: that says nothing of the picture.
+    """
+    path = root / row.path
+    for pause in PAUSES:
+        try:
+            return _read_bytes(path, row)
+        except OSError:
+            time.sleep(pause)
+    try:
+        return _read_bytes(path, row)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror or error}. What is finished is kept: run again."
+        ) from None
+
+
+def _read_bytes(path: Path, row: Any) -> bytes:
+    if not all(stat.S_ISREG(part.stat().st_mode) for part in parts_of(path)):
+        raise BadPictureError("not a regular file")
+    try:
+        if row.packing == "gzip":
+            return _all(_from_stream(path, row.offset, row.size), row.size)
+        if row.packing == "parquet":
+            return _from_table(path, row.offset)
+        with open_whole(path) as file:
+            file.seek(row.offset)
+            if row.packing == "none":
+                return _all(file.read(row.size), row.size)
+            method, checksum = _read_local_header(file, path, row)
+            packed = _all(file.read(row.size), row.size)
+    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise BadPictureError(f"cannot be unpacked: {error}") from None
+    data = inflated(packed, _RAW) if method == _DEFLATED else packed
+    if checksum not in (None, zlib.crc32(data)):
+        raise BadPictureError("cannot be read: its checksum in the zip is another")
+    return data
+
+
+def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int | None]:
+    """Read the header in front of a member of a zip; return its method and, where it stands there, its CRC.
+
+    Raises:
+        BadPictureError: the header is not whole.
+        UserError: it is not the one that the zip's directory lists.
+    """
+    header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
+    signature, _, flags, method, _, _, checksum, size, _, *lengths = _LOCAL_HEADER.unpack(header)
+    coded, _ = _all(file.read(lengths[0]), lengths[0]), file.seek(lengths[1], 1)
+    name = coded.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    # With this flag checksum and size stand behind the content; with this size, in a field of its own.
+    known = not flags & 8
+    agrees = (
+        signature == b"PK\3\4"
+        and method in (_STORED, _DEFLATED)
+        and name.rpartition("/")[2] == row.name.rpartition("/")[2]
+        and (not known or size in (row.size, 0xFFFFFFFF))
+    )
+    if not agrees:
+        raise UserError(
+            f"{path}: the directory of the zip lists {row.name}, but something else stands in its place."
+            " Download it again; if it was replaced, run dvc repro -f index."
+        )
+    return method, checksum if known else None
+
+
+def _all(data: bytes, size: int) -> bytes:
+    if len(data) < size:
+        raise BadPictureError(f"cannot be read: {size - len(data)} of {size} bytes are missing")
+    return data
+
+
+def inflated(packed: bytes, window_bits: int) -> bytes:
+    unpacker = zlib.decompressobj(window_bits)
+    try:
+        data = unpacker.decompress(packed, MAX_BYTES)
+    except zlib.error as error:
+        raise BadPictureError(f"cannot be unpacked: {error}") from None
+    if not unpacker.eof:
+        what = f"more than {MAX_BYTES:,} bytes" if unpacker.unconsumed_tail else "it is cut short"
+        raise BadPictureError(f"cannot be unpacked: {what}")
+    return data
+
+
+def _from_stream(path: Path, offset: int, size: int) -> bytes:
+    file_size, changed = identity(path)
+    if file_size <= KEPT_STREAM_BYTES:
+        return _unpacked(path, file_size, changed)[offset : offset + size]
+    with _ONE_AT_A_TIME:
+        # Going on from where it was costs what lies between; going back costs all from the beginning.
+        stream = _stream(path, file_size, changed)
+        stream.seek(offset)
+        return stream.read(size)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@functools.lru_cache(1)
+def _unpacked(path: Path, size: int, changed: int) -> bytes:
+    # Once per worker: a gzip stream cannot be entered in its middle.
+    with gzip.open(path) as file:
+        return file.read()
+
+
+@functools.lru_cache(1)
+def _stream(path: Path, size: int, changed: int) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=open_whole(path))
+
+
+def _from_table(path: Path, row: int) -> bytes:
+    size, changed = identity(path)
+    starts = _starts(path, size, changed)
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    picture = _row_group(path, size, changed, group)[row - int(starts[group])]
+    if not picture:
+        raise BadPictureError("no bytes in its row")
+    return picture
+
+
+@functools.lru_cache(8)
+def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the number of the first row of each group of rows."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        counts = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    return np.cumsum([0, *counts[:-1]])
+
+
+@functools.lru_cache(1)
+def _row_group(path: Path, size: int, changed: int, group: int) -> list[bytes | None]:
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            column = column_of_pictures(file.schema_arrow)
+            cells = file.read_row_group(group, columns=[column])[column].to_pylist()
+    except (pyarrow.ArrowException, ValueError, LookupError) as error:
+        raise BadPictureError(f"cannot be read: {str(error).splitlines()[0]}") from None
+    return [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
+
+
+def column_of_pictures(schema: Any) -> str:
+    """Return the name of the column of a parquet file that holds pictures: bytes, or a struct with bytes.
+
+    Raises:
+        LookupError: there is none.
+    """
+    import pyarrow.types
+
+    for field in schema:
+        parts = [part.name for part in field.type] if pyarrow.types.is_struct(field.type) else []
+        if "bytes" in parts:
+            return str(field.name)
+    for field in schema:
+        if pyarrow.types.is_binary(field.type) or pyarrow.types.is_large_binary(field.type):
+            return str(field.name)
+    raise LookupError("no column of pictures")

@@ -1,0 +1,289 @@
+"""Hugging Face's parquet files and tars, WebDataset's shards, and tars in parts: every label."""
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from archives import Build, builder, refused, tar, unpack
+from PIL import Image
+
+from alexnet.core.machine import Machine
+from alexnet.ingest import stored
+from alexnet.ingest.decode import read_picture
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.prepare import prepare
+from alexnet.sample.files import generate
+from alexnet.sample.params import Sample
+from alexnet.store.index import UNKNOWN, Index
+
+# The label of a class is its place here, which is not that of its name in sorted order.
+WNIDS = ["n00000003", "n00000001", "n00000004", "n00000002"]
+WORDS = ["tea", "car, auto", "dog", "cat"]
+DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.2, seed=1)
+TRAIN, VAL = [0, 1, 2, 3, 2, 1, 0, 3, 3, 2], [3, 1, 0, 2]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return builder(tmp_path / "state", DATA)
+
+
+def colour(wnid: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    return np.frombuffer(hashlib.sha256(wnid.encode()).digest()[:3], np.uint8)
+
+
+def picture(label: int, number: int = 0) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.tile(colour(WNIDS[label]), (7 + number, 9, 1))).save(content, "PNG")
+    return content.getvalue()
+
+
+def check_every_label(root: Path, index: Index, splits: dict[str, int]) -> None:
+    assert index.pictures["split"].value_counts().to_dict() == splits
+    wnids = index.classes["wnid"].tolist()
+    assert wnids == sorted(wnids)
+    assert not index.pictures.duplicated(["split", "name"]).any()
+    row: Any
+    for row in index.pictures.sample(frac=1, random_state=1).itertuples():
+        shown = read_picture(root, row)[0, 0]
+        if row.label != UNKNOWN:
+            np.testing.assert_array_equal(shown, colour(WNIDS[WORDS_OR_WNIDS[wnids[row.label]]]))
+
+
+WORDS_OR_WNIDS = {name: label for names in (WNIDS, WORDS) for label, name in enumerate(names)} | {
+    f"{label:05d}": label for label in range(4)
+}
+
+
+# --- parquet --------------------------------------------------------------------------------------
+
+
+def parquet(
+    path: Path, labels: list[int], names: list[str | None], about: dict[str, Any] | None = None
+) -> None:
+    """Write pictures of `labels`, three in each group of rows."""
+    images = [
+        {"bytes": picture(label % 4, number), "path": name}
+        for number, (label, name) in enumerate(zip(labels, names, strict=True))
+    ]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(images, kind), "label": pa.array(labels, pa.int64())})
+    if about:
+        table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=3)
+
+
+FEATURES = {"image": {"_type": "Image"}, "label": {"names": WORDS, "_type": "ClassLabel"}}
+NAMED = {"info": {"features": FEATURES}}
+
+
+def imagenet_names(labels: list[int]) -> list[str | None]:
+    return [f"{WNIDS[label]}_{number}_{WNIDS[label]}.JPEG" for number, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    "place", ["data/{}-00000-of-00001.parquet", "{}/0000.parquet", "default/{}/0000.parquet"]
+)
+def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: str) -> None:
+    root = tmp_path / "raw"
+    parquet(root / place.format("train"), TRAIN, imagenet_names(TRAIN), NAMED)
+    parquet(root / place.format("validation"), VAL, imagenet_names(VAL), NAMED)
+    parquet(root / place.format("test"), [-1, -1], [None, None], NAMED)
+    index = build(root)
+    check_every_label(root, index, {"train": 10, "val": 4, "test": 2})
+    assert index.layout == "parquet"
+    assert index.classes["wnid"].tolist() == sorted(WNIDS)
+    assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
+
+
+@pytest.mark.parametrize("names", ["metadata", "classes.txt", "classes.py", "nothing"])
+def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: str) -> None:
+    root = tmp_path / "raw"
+    for split, labels in (("train", TRAIN), ("validation", VAL)):
+        about = NAMED if names == "metadata" else None
+        parquet(root / f"data/{split}-00000-of-00001.parquet", labels, [None] * len(labels), about)
+    if names == "classes.txt":
+        (root / names).write_text("\n".join(WORDS))
+    elif names == "classes.py":
+        pairs = "".join(f"    '{wnid}': {word!r},\n" for wnid, word in zip(WNIDS, WORDS, strict=True))
+        (root / names).write_text(f"raise SystemExit('not to be run')\nCLASSES = Ordered({{\n{pairs}}})\n")
+    index = build(root)
+    check_every_label(root, index, {"train": 10, "val": 4})
+    expected = ["00000", "00001", "00002", "00003"] if names == "nothing" else sorted(WORDS)
+    assert index.classes["wnid"].tolist() == expected
+
+
+def test_damaged_and_strange_parquet(tmp_path: Path, build: Build) -> None:
+    root = tmp_path / "raw"
+    parquet(root / "train-0.parquet", TRAIN, imagenet_names(TRAIN), NAMED)
+    parquet(root / "val-0.parquet", [9], [None], NAMED)
+    refused(build, root, "found the label 9; allowed: 0 to 3")
+    parquet(root / "val-0.parquet", [-1], [None], NAMED)
+    parquet(root / "train-1.parquet", [-1], [None], NAMED)
+    refused(build, root, "train-1.parquet: train-1/000000 has no label")
+    content = (root / "train-0.parquet").read_bytes()
+    (root / "train-1.parquet").write_bytes(content[:-40])
+    refused(build, root, "train-1.parquet: cannot be read", "Download it again")
+    pq.write_table(pa.table({"image": [b"x"], "kind": [1]}), root / "train-1.parquet")
+    refused(build, root, "train-1.parquet: no column of labels; found image, kind")
+
+
+# --- WebDataset -----------------------------------------------------------------------------------
+
+
+def shard(labels: list[int], label_of: Callable[[int], tuple[str, bytes]], first: int = 0) -> bytes:
+    members = []
+    for number, label in enumerate(labels, first):
+        suffix, content = label_of(label)
+        # The label may come before its picture.
+        pair = [(f"{number:06d}.png", picture(label, number)), (f"{number:06d}.{suffix}", content)]
+        members += pair[:: 1 if number % 2 else -1]
+    return tar(members)
+
+
+FORMS: dict[str, Callable[[int], tuple[str, bytes]]] = {
+    "number": lambda label: ("cls", f"{label}\n".encode()),
+    "name": lambda label: ("cls", WNIDS[label].encode()),
+    "json": lambda label: ("json", json.dumps({"label": label, "caption": "x.y"}).encode()),
+    "wnid": lambda label: ("json", json.dumps({"label": 7, "wnid": WNIDS[label]}).encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> None:
+    shards = {
+        "imagenet1k-train-0000.tar": shard(TRAIN[:6], FORMS[form]),
+        "imagenet1k-train-0001.tar": shard(TRAIN[6:], FORMS[form]),
+        "imagenet1k-validation-00.tar": shard(VAL, FORMS[form]),
+    }
+    root = unpack(
+        tmp_path / "raw",
+        {f"{n}.gz" if packed else n: gzip.compress(c) if packed else c for n, c in shards.items()},
+    )
+    (root / "_info.json").write_text(json.dumps({"splits": {"train": {}}, "class_names": WNIDS}))
+    (root / "words.txt").write_text("".join(f"{w}\t{t}\n" for w, t in zip(WNIDS, WORDS, strict=True)))
+    index = build(root)
+    check_every_label(root, index, {"train": 10, "val": 4})
+    assert index.layout == "webdataset"
+    assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
+
+
+def test_a_store_of_ours_is_a_source(tmp_path: Path, build: Build) -> None:
+    generate(
+        tmp_path / "raw", Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2), "none"
+    )
+    before = build(tmp_path / "raw")
+    settings = Preprocess(
+        encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=5, seed=1, max_bad_fraction=0
+    )
+    machine = Machine(data_root=str(tmp_path / "raw"), progress="none", workers=1)
+    with ThreadPoolExecutor(1) as pool:
+        prepare(before, settings, machine, tmp_path / "records", tmp_path / "s", pool)
+    after = build(tmp_path / "records")
+    assert after.layout == "webdataset"
+    counts = [index.pictures.groupby(["split", "label"]).size().tolist() for index in (before, after)]
+    assert counts[0] == counts[1]
+
+
+def test_damaged_shards(tmp_path: Path, build: Build) -> None:
+    content = shard(TRAIN, FORMS["number"])
+    root = unpack(tmp_path / "raw", {"x-train-0.tar": content, "x-val-0.tar": content[:5000]})
+    refused(build, root, "x-val-0.tar: not a whole tar")
+    (root / "x-val-0.tar").write_bytes(tar([("1.png", picture(0)), ("1.json", b"{")]))
+    refused(build, root, "x-val-0.tar: a label cannot be read")
+    (root / "x-val-0.tar").write_bytes(tar([("1.png", b"x"), ("1.jpg", b"x"), ("1.cls", b"0")]))
+    refused(build, root, "two pictures are named 1")
+
+
+# --- Hugging Face's tars, and the official ones in parts ------------------------------------------
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_huggingface_tars(
+    tmp_path: Path, build: Build, streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if streamed:
+        monkeypatch.setattr(stored, "KEPT_STREAM_BYTES", 0)
+
+    def members(labels: list[int], stem: str) -> list[tuple[str, bytes]]:
+        return [(f"{stem}{n:08d}_{WNIDS[label]}.JPEG", picture(label, n)) for n, label in enumerate(labels)]
+
+    files = {
+        "train_images_0.tar.gz": members(TRAIN[:5], "a_"),
+        "train_images_1.tar.gz": members(TRAIN[5:], "b_"),
+        "val_images.tar.gz": members(VAL, "ILSVRC2012_val_"),
+        "test_images.tar.gz": [("ILSVRC2012_test_00000001.JPEG", picture(0))],
+    }
+    root = unpack(tmp_path / "raw", {name: gzip.compress(tar(content)) for name, content in files.items()})
+    index = build(root)
+    check_every_label(root, index, {"train": 10, "val": 4, "test": 1})
+    assert index.layout == "huggingface-tars"
+    (root / "val_images.tar.gz").write_bytes(gzip.compress(tar([("x.JPEG", b"x")])))
+    refused(build, root, "val_images.tar.gz: found x.JPEG, without a class")
+
+
+def test_official_tars_in_parts(tmp_path: Path, build: Build) -> None:
+    settings = Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2)
+    generate(tmp_path / "whole", settings, "none")
+    expected = build(tmp_path / "whole")
+    root = tmp_path / "parts"
+    root.mkdir()
+    for path in (tmp_path / "whole").iterdir():
+        content, size = path.read_bytes(), 70_001
+        if path.suffix != ".tar":
+            (root / path.name).write_bytes(content)
+            continue
+        for number, start in enumerate(range(0, len(content), size), 1):
+            (root / f"{path.name}.{number:03d}").write_bytes(content[start : start + size])
+    found = build(root)
+    assert found.pictures.equals(expected.pictures)
+    for row in found.pictures.itertuples():
+        assert stored.read_bytes(root, row) == stored.read_bytes(tmp_path / "whole", row)
+    (root / "ILSVRC2012_img_train.tar.002").unlink()
+    refused(build, root, "ILSVRC2012_img_train.tar: part 2 of", "is missing")
+
+
+# --- the same pictures, the same records ----------------------------------------------------------
+
+
+def test_four_layouts_give_the_same_records(tmp_path: Path, build: Build) -> None:
+    names = {split: imagenet_names(labels) for split, labels in (("train", TRAIN), ("val", VAL))}
+    labels = {"train": TRAIN, "val": VAL}
+    content = {s: [picture(label, n) for n, label in enumerate(labels[s])] for s in labels}
+    roots = {name: tmp_path / name for name in ("folders", "parquet", "webdataset", "huggingface")}
+    for split in labels:
+        parquet(roots["parquet"] / f"data/{split}-0.parquet", labels[split], names[split], NAMED)
+        pairs = list(zip(names[split], labels[split], content[split], strict=True))
+        unpack(roots["folders"], {f"{split}/{WNIDS[label]}/{name}": data for name, label, data in pairs})
+        keys = [(str(name).removesuffix(".JPEG"), label, data) for name, label, data in pairs]
+        members = [
+            (f"{k}.{s}", c) for k, label, data in keys for s, c in (("jpg", data), ("cls", b"%d" % label))
+        ]
+        unpack(roots["webdataset"], {f"x-{split}-0.tar": tar(members)})
+        plain = tar([(str(name), data) for name, _, data in pairs])
+        file = "train_images_0.tar.gz" if split == "train" else "val_images.tar.gz"
+        unpack(roots["huggingface"], {file: gzip.compress(plain)})
+    settings = Preprocess(
+        encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=4, seed=1, max_bad_fraction=0
+    )
+    made = {}
+    for name, root in roots.items():
+        index = build(root)
+        machine = Machine(data_root=str(root), progress="none", workers=1)
+        with ThreadPoolExecutor(1) as pool:
+            prepare(index, settings, machine, tmp_path / "out" / name, tmp_path / "s", pool)
+        made[name] = {path.name: path.read_bytes() for path in (tmp_path / "out" / name).glob("*.tar")}
+        assert index.classes["wnid"].tolist() == sorted(WNIDS)
+    assert len(made["folders"]) == 4
+    assert all(records == made["folders"] for records in made.values())
