@@ -53,7 +53,26 @@ def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:
 def read_machine(path: Path) -> Machine:
     """Read `machine.yaml`; a missing file means the defaults.
 
+    DVC runs queued experiments, and those with ``--temp``, in a copy of the project without untracked files.
+    There the file of the project itself is read, and a relative `data_root` is relative to it.
+
     Raises:
         UserError: a key is unknown, mistyped or out of range.
     """
-    return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")
+    project = _project_of_experiment(Path.cwd())
+    if project is None or path.exists() or path.is_absolute():
+        return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")
+    original = project / path
+    found = validate(load_yaml(original) if original.exists() else {}, Machine, original, "")
+    root = Path(found.data_root).expanduser()
+    # The sample is made anew in the copy, by its own parameters.
+    own = root.is_absolute() or root == SAMPLE
+    return found if own else found.model_copy(update={"data_root": str(project / root)})
+
+
+def _project_of_experiment(folder: Path) -> Path | None:
+    """Return the project of which `folder` is a copy that DVC made for an experiment, or None."""
+    for copy in (folder, *folder.parents):
+        if copy.parts[-4:-1] == (".dvc", "tmp", "exps"):
+            return copy.parents[3]
+    return None

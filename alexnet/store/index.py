@@ -8,15 +8,17 @@ label    int32   rank of the class in ``classes.csv``, from 0; -1 in a test spli
 name     string  the picture's name, unique in its split
 path     string  the file that holds it, relative to data_root
 packing  string  ``none``; ``zip``: a zip's member, stored or deflated; ``gzip``: all of the
-                 file is one gzip stream
+                 file is one gzip stream; ``parquet``: a row of a table
 form     string  ``file``: the bytes of a picture file; ``planes``: red, green and blue, each
                  32×32 bytes (CIFAR-10)
 offset   int64   where its bytes begin: in the file; in the unpacked file with ``gzip``; with
-                 ``zip`` it is the place of the member's own header, just before them
-size     int64   the number of its bytes, as they lie there
+                 ``zip`` it is the place of the member's own header, just before them; with
+                 ``parquet`` the number of the row
+size     int64   the number of its bytes, as they lie there; 0 with ``parquet``
 =======  ======  ==========================================================================
 
-``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout.
+``classes.csv`` has label, wnid, words and perhaps ilsvrc_id; ``source.json`` the layout; ``left_out.parquet``
+the files of the source that are no pictures.
 """
 
 from collections.abc import Iterator

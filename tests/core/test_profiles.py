@@ -127,3 +127,21 @@ def test_typing_error_suggests_the_key(tmp_path: Path) -> None:
     path.write_text((ROOT / "params.yaml").read_text().replace("batch_size:", "batchsize:"))
     with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
         read(path, Train)
+
+
+@pytest.mark.parametrize("root", ["/data", "../pictures", None])
+def test_an_experiment_in_a_copy_uses_the_projects_machine_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str | None
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc"
+    copy.mkdir(parents=True)
+    (tmp_path / "machine.yaml").write_text("workers: 3\n" + (f"data_root: {root}\n" if root else ""))
+    monkeypatch.chdir(copy)
+    found = read_machine(Path("machine.yaml"))
+    expected = {"/data": "/data", "../pictures": f"{tmp_path}/../pictures", None: "data/sample"}[root]
+    assert (found.workers, found.data_root) == (3, expected)
+    (tmp_path / "machine.yaml").write_text("workers: 0\n")
+    with pytest.raises(UserError, match=rf"{tmp_path}/machine\.yaml: workers"):
+        read_machine(Path("machine.yaml"))
+    (copy / "machine.yaml").write_text("workers: 2\n")
+    assert read_machine(Path("machine.yaml")) == Machine(workers=2)
