@@ -7,10 +7,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alexnet.core.environment import prepare_environment
+
 if TYPE_CHECKING:
     from alexnet.classifier import Classifier
 
 __all__ = ["load"]
+
+prepare_environment()
 
 
 def load(path: str | Path) -> "Classifier":

@@ -25,7 +25,3 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 """`machine.yaml`: what belongs to a machine and changes no number, so DVC does not track it."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,7 +35,18 @@ class Machine(Strict):
     @property
     def worker_count(self) -> int:
         """The number of worker processes or threads: `workers`, or the cores this process may use."""
-        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+        return usable_cores() if self.workers == "auto" else self.workers
+
+
+def usable_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many cores this process may use: those it runs on, or its container's share if less."""
+    cores = len(os.sched_getaffinity(0))
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = " ".join((groups / name).read_text() for name in names).split()[:2]
+            if int(quota) > 0:
+                cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
 
 
 def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:

@@ -21,11 +21,14 @@ _MMAP_THRESHOLD_MAX = 32 * 2**20
 def end_with_parent() -> None:
     """Have the kernel end this process when its parent dies, killed or not (Linux).
 
-    DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second.
+    DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second. A stage
+    that was started by hand may outlive its shell.
     """
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, _interrupt)
+    if "DVC_STAGE" not in os.environ:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # Process 1 takes over orphans; but in a container it may be the parent itself, of the same session.
     orphan = parent == 1 and os.getsid(0) != os.getsid(1)
     if orphan or os.getppid() != parent:

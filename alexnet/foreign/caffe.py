@@ -4,7 +4,6 @@ It is not the paper's: it sees 227×227 BGR pixels, its response norm has k = 1 
 over both groups' maps, its dropout is the inverted one. All of that is in the `model` section that it gets.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,14 @@ def read_npz(path: Path) -> Arrays:
         raise UserError(f"{path}: no such file")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: np.asarray(file[name], np.float32) for name in file.files}
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as error:
+            arrays = {name: np.asarray(file[name], np.float32) for name in file.files}
+    except Exception as error:
+        # The readers of zip files and of arrays raise nearly anything.
         raise UserError(f"{path}: not an .npz file of plain arrays: {error}") from None
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: {name}: holds NaN or infinity; allowed: finite weights")
+    return arrays
 
 
 def model_of(width: float) -> Model:
@@ -116,7 +120,7 @@ def read_classes(path: Path | None, count: int) -> Classes:
     if path is None:
         return [(f"class-{number:04d}", f"class {number}") for number in range(count)]
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     classes = [line.split(maxsplit=1) for line in lines if line.strip()]

@@ -33,6 +33,8 @@ from alexnet.parallel.device import choose_device, device_count
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
 FAILED, INTERRUPTED = 1, 130
+# Where processes meet that torchrun started, as torch calls it.
+TORCHRUN = "env://"
 # Seconds that processes have to end by themselves once one has failed.
 GRACE = 10.0
 KEPT = "The last good state is kept; the same command resumes from it."
@@ -42,7 +44,11 @@ Work = Callable[[Mesh, torch.device], None]
 
 @dataclass(frozen=True)
 class Member:
-    """One of several processes: where all meet, which of all it is, and which of those on this machine."""
+    """One of several processes: where all meet, which of all it is, and which of those on this machine.
+
+    Attributes:
+        meeting: a file, or `TORCHRUN`.
+    """
 
     meeting: str
     rank: int
@@ -67,7 +73,7 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        member = Member("env://", *(int(os.environ[name]) for name in names))
+        member = Member(TORCHRUN, *(int(os.environ[name]) for name in names))
         refuse_unless_shareable(member.count, columns, "torchrun: processes in all")
         _take_part(member, work, machine, columns)
         return
@@ -83,7 +89,7 @@ def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> Non
     with locks_can_be_made():
         errors: SimpleQueue[UserError] = context.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="alexnet-") as folder, stop_requests() as stop_asked:
-        members = [Member(f"file://{folder}/meeting", rank, count, rank, count) for rank in range(count)]
+        members = [Member(f"{folder}/meeting", rank, count, rank, count) for rank in range(count)]
         processes = [
             context.Process(target=_in_process, args=(errors, member, work, machine, columns))
             for member in members
@@ -171,7 +177,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     device = choose_device(machine, member.local_rank, member.on_this_machine)
     try:
-        store, _, _ = next(rendezvous(member.meeting, member.rank, member.count))
+        store = _store(member)
     except RuntimeError as error:
         place = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         raise UserError(
@@ -207,6 +213,14 @@ def _joined(
         words = dist.new_group(timeout=timeout, backend="gloo")
     yield Mesh(rank, columns, count // columns, member.on_this_machine, groups[rank % columns], words)
     dist.destroy_process_group()
+
+
+def _store(member: Member) -> Store:
+    if member.meeting == TORCHRUN:
+        store, _, _ = next(rendezvous(TORCHRUN))
+        return store
+    # Not by a URL, in which a folder could have no odd characters.
+    return dist.FileStore(member.meeting, member.count)  # type: ignore[attr-defined]
 
 
 def _first_to_fail(store: Store) -> bool:

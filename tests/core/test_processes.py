@@ -29,32 +29,53 @@ print("goes on")
 
 @pytest.mark.parametrize(("session", "goes_on"), [(7, True), (1, False)])
 def test_a_stage_may_be_the_child_of_a_containers_first_process(session: int, goes_on: bool) -> None:
-    done = subprocess.run([sys.executable, "-c", ENTRY, str(session)], capture_output=True, text=True)
+    environment = {**os.environ, "DVC_STAGE": "train"}
+    command = [sys.executable, "-c", ENTRY, str(session)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.stdout == "goes on\n") == goes_on
     assert goes_on or "the parent process has ended" in done.stderr
 
 
-def test_a_stage_ends_with_its_parent() -> None:
-    code = (
-        "import os, subprocess, sys, time\n"
-        "child = 'from alexnet.core.processes import end_with_parent; import time; end_with_parent();'\n"
-        "child += 'print(1, flush=True); time.sleep(60)'\n"
-        "process = subprocess.Popen([sys.executable, '-c', child], stdout=subprocess.PIPE)\n"
-        "process.stdout.readline()\n"
-        "print(process.pid, flush=True)\n"
-        "os._exit(0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+CHILD = """
+import time
+from alexnet.core.processes import end_with_parent
+end_with_parent()
+print(1, flush=True)
+time.sleep(60)
+"""
+PARENT = """
+import os, subprocess, sys
+quiet = subprocess.DEVNULL
+process = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, stderr=quiet)
+process.stdout.readline()
+print(process.pid, flush=True)
+os._exit(0)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("by_dvc", [True, False])
+def test_a_stage_that_dvc_started_ends_with_it(by_dvc: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    environment |= {"DVC_STAGE": "train"} if by_dvc else {}
+    command = [sys.executable, "-c", PARENT, CHILD]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     pid = int(done.stdout)
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        subprocess.run(["sleep", "0.1"], check=True)
-    raise AssertionError("the child is still there")
+    if by_dvc:
+        deadline = time.monotonic() + 10
+        while is_running(pid):
+            assert time.monotonic() < deadline, "the child is still there"
+            time.sleep(0.05)
+    else:
+        time.sleep(1)
+        assert is_running(pid)
+        os.kill(pid, signal.SIGKILL)
 
 
 WORKER = """

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
-from alexnet.core.machine import Machine, read_machine
+from alexnet.core.machine import Machine, read_machine, usable_cores
 from alexnet.core.params import flattened, load_yaml, read
 from alexnet.training.params import Train
 
@@ -145,3 +145,24 @@ def test_an_experiment_in_a_copy_uses_the_projects_machine_file(
         read_machine(Path("machine.yaml"))
     (copy / "machine.yaml").write_text("workers: 2\n")
     assert read_machine(Path("machine.yaml")) == Machine(workers=2)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ],
+)
+def test_a_share_of_processor_time_counts_as_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert usable_cores(tmp_path) == cores

@@ -104,13 +104,13 @@ def test_command_line_mistakes_are_one_line(fresh: Project, tmp_path: Path) -> N
         [
             "python",
             "-m",
-            "alexnet.cli.main",
+            "alexnet.cli",
             "predict",
             str(picture),
             "--weights",
             str(tmp_path / "none.safetensors"),
         ],
-        ["python", "-m", "alexnet.cli.main", "describe", "--params", str(tmp_path / "none.yaml")],
+        ["python", "-m", "alexnet.cli", "describe", "--params", str(tmp_path / "none.yaml")],
         ["python", "-m", "stages.train", "--params", str(tmp_path / "none.yaml")],
     ):
         done = fresh.run(*command, check=False)

@@ -1,0 +1,30 @@
+"""What must be so in the environment before torch is loaded."""
+
+import getpass
+import os
+import sys
+import tempfile
+
+from alexnet.core.terminal import say
+
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def prepare_environment() -> None:
+    """Set what torch reads when it is loaded, unless the user has set it and it works."""
+    # Threads of OpenMP spin while they wait for each other, without end by default: beside another busy
+    # program most of a step's time is spent so. After this many turns they sleep.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    place = os.environ.get(_COMPILED)
+    try:
+        if place:
+            # torch makes this folder when it is imported, whether or not anything is compiled.
+            os.makedirs(place, exist_ok=True)
+        else:
+            getpass.getuser()
+    except (OSError, KeyError) as error:
+        # It cannot be made, or the user has no name, of which torch makes the folder's.
+        own = os.path.join(tempfile.gettempdir(), f"torchinductor_{os.getuid()}")
+        if place:
+            say(f"{_COMPILED}: {place} cannot be made ({error}); used is {own}", sys.stderr)
+        os.environ[_COMPILED] = own
