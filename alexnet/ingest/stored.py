@@ -155,9 +155,15 @@ def _stream(path: Path, size: int, changed: int) -> gzip.GzipFile:
 
 def _from_table(path: Path, row: int) -> bytes:
     size, changed = identity(path)
-    starts = _starts(path, size, changed)
-    group = int(np.searchsorted(starts, row, side="right")) - 1
-    picture = _row_group(path, size, changed, group)[row - int(starts[group])]
+    try:
+        starts = _starts(path, size, changed)
+        group = int(np.searchsorted(starts, row, side="right")) - 1
+        picture = _row_group(path, size, changed, group)[row - int(starts[group])]
+    except (ValueError, LookupError, NotImplementedError, OSError) as error:
+        # pyarrow's errors are of these kinds; of those of the operating system only the disk's have a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadPictureError(f"cannot be read: {str(error).splitlines()[0]}") from None
     if not picture:
         raise BadPictureError("no bytes in its row")
     return picture
@@ -177,12 +183,9 @@ def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np
 def _row_group(path: Path, size: int, changed: int, group: int) -> list[bytes | None]:
     import pyarrow.parquet
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            column = column_of_pictures(file.schema_arrow)
-            cells = file.read_row_group(group, columns=[column])[column].to_pylist()
-    except (pyarrow.ArrowException, ValueError, LookupError) as error:
-        raise BadPictureError(f"cannot be read: {str(error).splitlines()[0]}") from None
+    with pyarrow.parquet.ParquetFile(path) as file:
+        column = column_of_pictures(file.schema_arrow)
+        cells = file.read_row_group(group, columns=[column])[column].to_pylist()
     return [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
 
 
