@@ -79,6 +79,8 @@ def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd
     if members.empty:
         raise UserError(f"{path}: an empty {kind}. {AGAIN}")
     end, _ = identity(path)
+    if members["offset"].min() < 0:
+        raise UserError(f"{path}: a member is said to begin before the file does. {AGAIN}")
     if (members["offset"] + members["size"]).max() > end:
         raise UserError(f"{path}: cut short at {end} bytes. {AGAIN}")
     return members
