@@ -23,11 +23,14 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import scipy.io
 import typer
 from ruamel.yaml import YAML
 
 from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.files import add_to_tar
 from alexnet.core.machine import Machine, Shuffle
 from alexnet.core.params import read
 from alexnet.core.processes import executor
@@ -104,6 +107,57 @@ def growth(files: list[bytes], largest: int, folder: Path) -> None:
     rates = [[measured(folder, index, middle, number, "seek") for number in (1, 2)] for _ in range(3)]
     ratios = sorted(two / one for one, two in rates)
     print(f"  two workers / one: {ratios[1]:.2f} (3 rounds, {ratios[0]:.2f} to {ratios[2]:.2f})")
+
+
+# --- parquet and WebDataset -----------------------------------------------------------------------
+
+
+def write_shards_of_others(root: Path, files: list[bytes], count: int, form: str) -> None:
+    """Write `count` pictures of two classes, `files` over and over, as parquet or WebDataset's shards."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for split, total in (("train", count * 9 // 10), ("val", count // 10)):
+        for start in range(0, total, 5000):
+            numbers = range(start, min(start + 5000, total))
+            if form == "parquet":
+                images = [{"bytes": files[n % len(files)], "path": f"{n:08d}.jpg"} for n in numbers]
+                labels = pa.array([n % 2 for n in numbers])
+                table = pa.table({"image": pa.array(images, kind), "label": labels})
+                pq.write_table(table, root / f"{split}-{start:08d}.parquet", row_group_size=100)
+                continue
+            with tarfile.open(root / f"x-{split}-{start:08d}.tar", "w") as tar:
+                for n in numbers:
+                    add_to_tar(tar, f"{n:08d}.jpg", files[n % len(files)])
+                    add_to_tar(tar, f"{n:08d}.cls", b"%d" % (n % 2))
+
+
+def index_and_prepare(root: Path, workers: int) -> tuple[float, float, float]:
+    """Return the seconds of indexing and of preparing, and the peak memory in bytes of any process."""
+    data = read(PARAMS, Data)
+    with tempfile.TemporaryDirectory() as state:
+        start = time.perf_counter()
+        index = select_pictures(root, data, Path(state))
+        indexed = time.perf_counter() - start
+    seconds, workers_peak = prepare_once(root, index, workers, "seek")
+    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return indexed, seconds, max(workers_peak, own_peak)
+
+
+def shards_of_others(files: list[bytes], largest: int, folder: Path) -> None:
+    workers = len(os.sched_getaffinity(0))
+    for form in ("parquet", "webdataset"):
+        print(f"{form}:")
+        for count in (largest // 10, largest):
+            with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                root = Path(temporary)
+                write_shards_of_others(root, files, count, form)
+                context = multiprocessing.get_context("spawn")
+                with ProcessPoolExecutor(1, mp_context=context) as pool:
+                    indexed, seconds, peak = pool.submit(index_and_prepare, root, workers).result()
+            print(
+                f"  {count:,} pictures: indexed in {indexed:.1f} s, prepared by {workers} workers at"
+                f" {count / seconds:.0f} pictures/s, {peak / 1e6:.0f} MB at most in a process",
+                flush=True,
+            )
 
 
 # --- an index of ImageNet's size ------------------------------------------------------------------
@@ -203,6 +257,7 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         growth(files, largest, folder)
+        shards_of_others(files, largest, folder)
         root, project = folder / "imagenet", folder / "project"
         root.mkdir()
         project.mkdir()

@@ -259,7 +259,9 @@ def main() -> None:
             found: Counter[tuple[str, str]] = Counter()
             for number in range(count):
                 draw = random.Random(f"{given.seed} {what} {number}")
-                found[kill(project, draw, seconds) if what == "kill" else damage(project, draw)] += 1
+                came = kill(project, draw, seconds) if what == "kill" else damage(project, draw)
+                print(f"{what} {number}: {': '.join(came)}", file=sys.stderr, flush=True)
+                found[came] += 1
             print_table(what, found)
 
 

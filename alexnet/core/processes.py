@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
+from multiprocessing.connection import wait
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -107,7 +109,9 @@ def local_pool(workers: int) -> Iterator[Executor]:
     context = multiprocessing.get_context("spawn")
     with locks_can_be_made():
         made = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    done = threading.Event()
     with made as pool:
+        threading.Thread(target=_end_when_stuck, args=(pool, done), daemon=True).start()
         try:
             yield pool
         except BrokenExecutor:
@@ -121,6 +125,26 @@ def local_pool(workers: int) -> Iterator[Executor]:
             for worker in multiprocessing.active_children():
                 worker.kill()
             raise
+        finally:
+            done.set()
+
+
+def _end_when_stuck(pool: ProcessPoolExecutor, done: threading.Event) -> None:
+    """Break `pool` when a worker has been killed while it sent a result.
+
+    The pool then waits without end for the rest of the message, and the other workers for their turn to send.
+    """
+    while not done.wait(0.5):
+        sentinels = [worker.sentinel for worker in list((pool._processes or {}).values())]
+        if sentinels and wait(sentinels, 0):
+            # As a rule the pool sees for itself that a worker is gone.
+            if done.wait(2) or pool._broken:
+                return
+            for worker in list((pool._processes or {}).values()):
+                worker.kill()
+            # Without a writer the pool's reader comes to an end.
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
+            return
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ import errno
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +124,23 @@ def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
 def test_a_worker_that_is_killed_is_told() -> None:
     with pytest.raises(UserError, match="ended from outside"), local_pool(1) as pool:
         pool.submit(signal.raise_signal, signal.SIGKILL).result()
+    assert not multiprocessing.active_children()
+
+
+def die_while_sending() -> None:
+    """Leave half of a result in the pipe that all workers share, and its lock taken."""
+    frame: Any = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back
+    results = frame.f_locals["result_queue"]
+    results._wlock.acquire()
+    os.write(results._writer.fileno(), struct.pack("!i", 1000) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_while_it_sends_is_told() -> None:
+    with pytest.raises(UserError, match="ended from outside"), local_pool(2) as pool:
+        pool.submit(die_while_sending).result(60)
     assert not multiprocessing.active_children()
 
 

@@ -198,3 +198,22 @@ def test_training_on_from_a_file_says_what_it_took(project: Project) -> None:
     project.set("model.conv6", False)
     taken = "conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
     assert f"train: first.safetensors: loaded {taken}; freshly drawn: conv6" in output
+
+
+def test_stages_by_hand_do_not_write_into_a_linked_cache(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With DVC's hard links an output and the cache's copy are one file, which no stage may write to."""
+    linked = copied(project, tmp_path_factory.mktemp("linked"))
+    linked.run("dvc", "config", "cache.type", "hardlink")
+    linked.run("dvc", "checkout", "--relink", "dvc.yaml")
+    cached = [path for path in (linked.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_nlink > 1 for path in cached) > 5
+    before = {path: path.read_bytes() for path in cached}
+    # Stages that find what they made before would have nothing to write.
+    linked.set("augment.colour_noise_std", 0.2)
+    linked.set("retrieve.seed", 9)
+    linked.set("preprocess.seed", 9)
+    for stage in ("index", "preprocess", "rgb_pca", "train", "evaluate", "retrieve", "report"):
+        linked.run(sys.executable, "-m", f"stages.{stage}")
+    assert {path: path.read_bytes() for path in cached} == before

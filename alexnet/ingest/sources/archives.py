@@ -64,7 +64,10 @@ def scan_zip(path: Path) -> pd.DataFrame:
                 if member.flag_bits & _ENCRYPTED or member.compress_type not in _READABLE:
                     raise UserError(f"{path}: {member.filename} is neither stored nor deflated; not read")
                 rows.append(("", member.filename, member.header_offset, member.compress_size))
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:
+        # Python's reader raises nearly anything.
         raise UserError(f"{path}: not a whole zip ({error}). {AGAIN}") from None
     members = _checked(path, rows, "zip")
     in_order = members.sort_values("offset")
