@@ -41,7 +41,13 @@ def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Cal
 def read_durations(folder: Path) -> dict[str, float]:
     """Return the seconds of each stage that has run, by name; what is damaged is named and left out."""
     found = {}
-    for path in sorted(folder.glob("*.json")):
+    try:
+        paths = sorted(folder.glob("*.json"))
+    except OSError as error:
+        # Perhaps another user's.
+        say(f"{folder}: cannot be read, so no time is shown ({error.strerror})")
+        return {}
+    for path in paths:
         try:
             found[path.stem] = float(parse_checked_json(path.read_bytes())["seconds"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -96,7 +96,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    temporary = partial_of(path)
+    with naming_what_cannot_be_written(path):
+        temporary = partial_of(path)
     try:
         with naming_what_cannot_be_written(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ class _Scans:
         self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         # Without the table, or when it is damaged, the archives are read again.
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             rows = read_parquet(self._table)
             for key, found in rows.groupby(KEY, sort=False, observed=True):
                 self._known[key] = found.drop(columns=KEY)

@@ -26,7 +26,7 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
     note = state / fingerprint(records=str(records.resolve()))
     try:
         now = _state_of(records, shards)
-        if note.exists() and note.read_text() == now:
+        if _noted(note) == now:
             return
         size = sum((records / name).stat().st_size for name in shards)
         if size > CHEAP_BYTES:
@@ -46,6 +46,14 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
             " files). Run dvc repro -f preprocess."
         )
     note_verified(records, state)
+
+
+def _noted(note: Path) -> str | None:
+    try:
+        return note.read_text()
+    except (OSError, ValueError):
+        # What was noted by another user, or is damaged, is found out again.
+        return None
 
 
 def note_verified(records: Path, state: Path = FOLDER) -> None:

@@ -40,3 +40,14 @@ def test_what_is_damaged_is_named_and_left_out(tmp_path: Path, capsys: pytest.Ca
     named = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert named == [str(tmp_path / name) for name in ("check.json", "train.json")]
     assert read_durations(tmp_path / "absent") == {}
+
+
+def test_a_folder_of_another_user_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", forbidden)
+    assert read_durations(tmp_path) == {}
+    assert capsys.readouterr().out == f"{tmp_path}: cannot be read, so no time is shown (Permission denied)\n"

@@ -190,3 +190,12 @@ def test_no_damage_to_checked_json_is_overlooked(tmp_path: Path) -> None:
             continue
         # A checksum of another name is no checksum, and one key more.
         assert content.items() <= found.items()
+
+
+def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", forbidden)
+    with pytest.raises(UserError, match=r"x: cannot be written: Permission denied"):
+        write_checked_json(tmp_path / "x", {})

@@ -75,3 +75,17 @@ def test_where_nothing_can_be_noted_shards_are_compared_each_time(tmp_path: Path
     for _ in range(2):
         refuse_damaged_shards(records, Path("/proc/state"))
         assert shards_read(hashed) > 1
+
+
+def test_what_cannot_be_read_of_a_note_is_found_out_again(tmp_path: Path, hashed: list[str]) -> None:
+    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    refuse_damaged_shards(records, state)
+    (note,) = state.iterdir()
+    note.write_bytes(b"\xff")
+    hashed.clear()
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) > 1
+    note.unlink()
+    note.mkdir()
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) > 1
