@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.store.records import Records, decoded, open_records
 from alexnet.store.verified import refuse_damaged_shards
 
@@ -32,7 +33,9 @@ class Photographs:
             try:
                 refuse_damaged_shards(self.folder)
                 self._open[split] = open_records(self.folder, split)
-            except (OSError, UserError):
+            except (OSError, UserError) as error:
+                if not self.missing:
+                    say(f"report: photographs are left out: {error}")
                 self._note(f"all of {split}")
                 self._open[split] = None
         return self._open[split]
