@@ -101,8 +101,8 @@ class _Scans:
         self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
         self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
-        # Without the table, or when it is damaged, the archives are read again.
-        with contextlib.suppress(OSError, ValueError):
+        # Without the table, or when it is damaged or of an earlier version, the archives are read again.
+        with contextlib.suppress(OSError, ValueError, KeyError):
             rows = read_parquet(self._table)
             for key, found in rows.groupby(KEY, sort=False, observed=True):
                 self._known[key] = found.drop(columns=KEY)

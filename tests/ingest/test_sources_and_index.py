@@ -18,6 +18,7 @@ import scipy.io
 from archives import Build, Members, builder, refused, tar, unpack, untar
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import read_parquet, write_table
 from alexnet.ingest.params import Data
 from alexnet.ingest.sources import ilsvrc
 from alexnet.ingest.sources.archives import scan_tar
@@ -298,6 +299,13 @@ def test_tars_are_scanned_once(
     os.utime(own / TRAIN_TAR, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
     with pytest.raises(AssertionError, match=f"{TRAIN_TAR} was scanned again"):
         build(own)
+
+
+def test_what_an_earlier_version_remembered_is_no_hindrance(own: Path, build: Build, tmp_path: Path) -> None:
+    first = written(tmp_path / "first", build(own))
+    (table,) = (tmp_path / "state").glob("*.parquet")
+    write_table(table, read_parquet(table).drop(columns=["reader"]))
+    assert written(tmp_path / "second", build(own)) == first
 
 
 def test_a_changed_tar_is_scanned_again(own: Path, build: Build) -> None:
