@@ -183,9 +183,11 @@ def damage(project: Project, draw: random.Random) -> tuple[str, str]:
         Where the file lies, and the worst outcome of a stage by hand and of `dvc repro`.
     """
     with copy_of(project) as copy:
+        files = files_left(copy)
         if draw.random() < 0.2:
             half_prepared(copy)
-        path = draw.choice(files_left(copy))
+            files = [file for file in files_left(copy) if file.is_relative_to(".state/preprocess")]
+        path = draw.choice(files)
         area = "/".join(path.parts[:2]) if path.parts[0] != "reports" else "reports"
         content = bytearray((copy.folder / path).read_bytes())
         if not content:
@@ -210,10 +212,10 @@ def _readers(path: Path) -> list[str]:
         if path.is_relative_to(place):
             return readers
     stages: dict[str, Any] = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
-    # Only DVC knows what the raw pictures were.
+    # Only DVC knows what the raw pictures were. The report comes first, as it shows how long the others took.
     return [
         name
-        for name, about in stages.items()
+        for name, about in sorted(stages.items(), key=lambda stage: stage[0] != "report")
         if name in PROVEN and name != "index" and any(path.is_relative_to(place) for place in about["deps"])
     ]
 
