@@ -227,7 +227,7 @@ def _by_hand(copy: Project, project: Project, path: Path, name: str) -> str:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return REFUSED if lines and lines[-1].startswith("error: ") and named else OTHER
-    told = "damaged" in said and named
+    told = named and any(word in said for word in ("damaged", "left out", "cannot be read"))
     if contents(copy, [name]) != contents(project, [name]):
         # What is damaged may be left out.
         return REFUSED if told else USED

@@ -80,3 +80,10 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit} {rest} {part_unit}" if rest else f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def bytes_in_words(size: float) -> str:
+    """Return a number of bytes as people say it: ``1.2 GB``, ``34 MB``, ``5 kB``."""
+    if size >= 1e8:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -5,7 +5,6 @@ until all of it is there, and is then moved to its place. Either a worker reads 
 where they lie (`seek`), or the source is read once in its own order (`scatter`).
 """
 
-import hashlib
 import os
 import shutil
 import time
@@ -27,13 +26,14 @@ from alexnet.core.files import (
     read_parquet,
     sha256_of,
     sole_writer,
+    state_of,
     write_checked_json,
     write_table,
 )
 from alexnet.core.machine import Machine
 from alexnet.core.places import STATE
 from alexnet.core.processes import executor
-from alexnet.core.progress import Progress, Style, duration
+from alexnet.core.progress import Progress, Style, bytes_in_words, duration
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.parts import parts_of
@@ -167,20 +167,15 @@ def _make(
 
 
 def _state_of_source(root: Path, pictures: pd.DataFrame) -> str:
-    """Return the SHA-256 of what changes when a file that holds pictures is written to or replaced."""
-    digest = hashlib.sha256(str(root.resolve()).encode())
-    for path in sorted(pictures["path"].unique()):
-        try:
-            about = [part.stat() for part in parts_of(root / path)]
-        except OSError as error:
-            raise UserError(
-                f"{root / path}: {error.strerror or error}, but it is in the index. Bring it back, or run"
-                " dvc repro -f index."
-            ) from None
-        # A copy keeps the time of its content, but not that of its inode.
-        facts = [(each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in about]
-        digest.update(f"{facts}\n".encode())
-    return digest.hexdigest()
+    """Return what changes when `root`, or a file in it that holds pictures, is another than before."""
+    paths = [part for path in sorted(pictures["path"].unique()) for part in parts_of(root / path)]
+    try:
+        return str(root.resolve()) + state_of(paths)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror or error}, but it is in the index. Bring it back, or run"
+            " dvc repro -f index."
+        ) from None
 
 
 def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> None:
@@ -212,7 +207,7 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
         needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
         how = "in the order of the source"
     say(
-        f"preprocess: {pictures:,} pictures need about {_gigabytes(needed)} of disk and"
+        f"preprocess: {pictures:,} pictures need about {bytes_in_words(needed)} of disk and"
         f" {duration(seconds)} with {workers} workers, reading {how} (machine.yaml). DVC's cache then holds"
         " them a second time, unless cache.type is reflink, hardlink or symlink (for large data:"
         " dvc config cache.type hardlink).",
@@ -220,7 +215,7 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{folder}: {_gigabytes(free)} free, about {_gigabytes(needed)} needed."
+            f"{folder}: {bytes_in_words(free)} free, about {bytes_in_words(needed)} needed."
             " Free some, or take fewer pictures (data.classes, data.per_class)."
         )
 
@@ -240,10 +235,6 @@ def _trial(root: Path, index: Index, settings: Preprocess) -> tuple[float, float
         # Two tar headers, the label, and the padding of each to whole blocks.
         sizes.append(len(encode_square(square, settings)) + 1800)
     return ((time.perf_counter() - start) / TRIAL_PICTURES, float(np.mean(sizes))) if sizes else None
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
 def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:

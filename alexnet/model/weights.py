@@ -36,7 +36,8 @@ def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
     about = {"model": facts, "classes": classes}
     about["sha256"] = _sha256_of(about, tensors)
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {"alexnet": json.dumps(about)})
+        # The library's own writing raises another error where the disk is full.
+        temporary.write_bytes(safetensors.torch.save(tensors, {"alexnet": json.dumps(about)}))
 
 
 def load_network(path: Path) -> tuple[AlexNet, Classes]:

@@ -96,7 +96,7 @@ def save_encoder(path: Path, encoder: AutoEncoder) -> None:
     """Write `encoder` to `path`."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        temporary.write_bytes(safetensors.torch.save(tensors))
 
 
 def load_encoder(path: Path) -> AutoEncoder:

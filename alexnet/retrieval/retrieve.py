@@ -12,6 +12,7 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import naming_what_cannot_be_written, new_array, write_checked_json
 from alexnet.core.machine import Machine
+from alexnet.core.progress import bytes_in_words
 from alexnet.core.sizes import PICTURE
 from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
@@ -78,10 +79,10 @@ def _refuse_small_disk(library: Path, pictures: int, dimensions: int) -> None:
     with naming_what_cannot_be_written(library):
         library.mkdir(parents=True, exist_ok=True)
     needed, free = 4 * pictures * dimensions, shutil.disk_usage(library).free
-    say(f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {needed / 1e6:,.0f} MB")
+    say(f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {bytes_in_words(needed)}")
     if needed > free:
         raise UserError(
-            f"{library / FEATURES}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Free some."
+            f"{library / FEATURES}: {bytes_in_words(free)} free, {bytes_in_words(needed)} needed. Free some."
         )
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
-from alexnet.core.files import add_to_tar
+from alexnet.core.files import add_to_tar, naming_what_cannot_be_written
 from alexnet.core.processes import local_pool
 from alexnet.core.progress import Progress, Style
 from alexnet.sample.params import Sample
@@ -81,18 +81,19 @@ def generate(root: Path, settings: Sample, style: Style, workers: int = 1) -> No
     written.
 
     Raises:
-        UserError: `root` exists already and is not an empty folder.
+        UserError: `root` exists already and is not an empty folder, or the disk is full.
     """
     if root.exists() and not (root.is_dir() and next(root.iterdir(), None) is None):
         raise UserError(f"{root}: exists already. Remove it, or name another folder.")
     partial = root.with_name(f"{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if settings.classes:
-        _write_archives(partial, settings, style, workers)
-    else:
-        (partial / "README.txt").write_text("No sample was asked for: sample.classes is 0.\n")
-    partial.replace(root)
+    with naming_what_cannot_be_written(root):
+        partial.mkdir(parents=True)
+        if settings.classes:
+            _write_archives(partial, settings, style, workers)
+        else:
+            (partial / "README.txt").write_text("No sample was asked for: sample.classes is 0.\n")
+        partial.replace(root)
 
 
 def train_entries(settings: Sample) -> list[Entry]:

@@ -1,13 +1,13 @@
 """Whether the shards of a store are as they were written: found out again whenever they were touched."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import CHEAP_BYTES, fingerprint, sha256_of, write_text
+from alexnet.core.files import CHEAP_BYTES, fingerprint, sha256_of, state_of, write_text
 from alexnet.core.places import STATE
+from alexnet.core.progress import bytes_in_words
 from alexnet.core.terminal import say
 from alexnet.store.records import SHARDS, read_shards, shard_name
 
@@ -25,14 +25,14 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
     shards = _checksums(records)
     note = state / fingerprint(records=str(records.resolve()))
     try:
-        now = _state_of(records, shards)
+        now = _state_of_store(records, shards)
         if _noted(note) == now:
             return
         size = sum((records / name).stat().st_size for name in shards)
         if size > CHEAP_BYTES:
             say(
-                f"{records}: {size / 1e9:.0f} GB, not compared with their checksums since they were made or"
-                " moved; `alexnet data verify` does it"
+                f"{records}: {bytes_in_words(size)}, not compared with their checksums since they were made"
+                " or moved; `alexnet data verify` does it"
             )
             return
         damaged = [name for name, checksum in shards.items() if sha256_of(records / name) != checksum]
@@ -61,7 +61,7 @@ def note_verified(records: Path, state: Path = FOLDER) -> None:
     names = _checksums(records)
     # Where nothing can be remembered, they are compared again.
     with contextlib.suppress(OSError, UserError):
-        write_text(state / fingerprint(records=str(records.resolve())), _state_of(records, names))
+        write_text(state / fingerprint(records=str(records.resolve())), _state_of_store(records, names))
 
 
 def _checksums(records: Path) -> dict[str, str]:
@@ -69,10 +69,5 @@ def _checksums(records: Path) -> dict[str, str]:
     return {f"{shard_name(row.split, row.shard)}.tar": str(row.sha256) for row in rows}
 
 
-def _state_of(records: Path, names: Iterable[str]) -> str:
-    """Return the SHA-256 of what changes when one of the files is written to or replaced."""
-    digest = hashlib.sha256(sha256_of(records / SHARDS).encode())
-    for name in names:
-        about = (records / name).stat()
-        digest.update(f"{about.st_ino} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\n".encode())
-    return digest.hexdigest()
+def _state_of_store(records: Path, names: Iterable[str]) -> str:
+    return sha256_of(records / SHARDS) + state_of(records / name for name in names)

@@ -9,6 +9,7 @@ from dvclive import Live
 from scmrepo.exceptions import SCMError
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import naming_what_cannot_be_written
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import HISTORY, write_history
 
@@ -39,17 +40,22 @@ class Logbook:
         self._logged = 0
 
     def write(self, history: list[EpochRow]) -> None:
-        """Write all of `history`."""
+        """Write all of `history`.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
         write_history(self.folder / HISTORY, history)
-        if self._live is None:
-            self._live = _open_live(self.folder / "live")
-        for row in history[self._logged :]:
-            self._live.step = row.epoch
-            for name in CURVES:
-                self._live.log_metric(name, getattr(row, name))
-            for layer, norm in row.gradient_norms.items():
-                self._live.log_metric(f"gradient_norm/{layer}", norm)
-            self._live.make_summary()
+        with naming_what_cannot_be_written(self.folder):
+            if self._live is None:
+                self._live = _open_live(self.folder / "live")
+            for row in history[self._logged :]:
+                self._live.step = row.epoch
+                for name in CURVES:
+                    self._live.log_metric(name, getattr(row, name))
+                for layer, norm in row.gradient_norms.items():
+                    self._live.log_metric(f"gradient_norm/{layer}", norm)
+                self._live.make_summary()
         self._logged = len(history)
 
 

@@ -3,9 +3,7 @@
 import errno
 import io
 import os
-import resource
 import shutil
-import signal
 import threading
 import time
 import zipfile
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import (
@@ -28,6 +27,7 @@ from alexnet.core.files import (
     read_parquet,
     replacing,
     sole_writer,
+    state_of,
     write_checked_json,
     write_table,
 )
@@ -131,16 +131,13 @@ def test_an_array_for_which_the_disk_is_too_small(tmp_path: Path) -> None:
     path, shape = tmp_path / "array.npy", (100, 1000)
     with new_array(path, shape, np.float32) as array:
         array[:] = 1
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
-    try:
-        told = r"array\.npy: cannot be written: File too large"
-        with pytest.raises(UserError, match=told), new_array(path, shape, np.float32) as array:
-            array[:] = 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+    told = r"array\.npy: cannot be written: File too large"
+    with (
+        largest_file(300_000),
+        pytest.raises(UserError, match=told),
+        new_array(path, shape, np.float32) as array,
+    ):
+        array[:] = 2
     assert (np.load(path) == 1).all()
     assert [found.name for found in tmp_path.iterdir()] == ["array.npy"]
 
@@ -199,3 +196,16 @@ def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "glob", forbidden)
     with pytest.raises(UserError, match=r"x: cannot be written: Permission denied"):
         write_checked_json(tmp_path / "x", {})
+
+
+def test_the_state_of_files_shows_every_way_of_changing_them(tmp_path: Path) -> None:
+    path, other = tmp_path / "x", tmp_path / "y"
+    path.write_bytes(b"content")
+    before, about = state_of([path]), path.stat()
+    assert state_of([path]) == before
+    path.write_bytes(b"another")
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    written = state_of([path])
+    shutil.copy2(path, other)
+    other.replace(path)
+    assert len({before, written, state_of([path])}) == 3

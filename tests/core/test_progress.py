@@ -2,7 +2,7 @@
 
 import pytest
 
-from alexnet.core.progress import Progress, duration
+from alexnet.core.progress import Progress, bytes_in_words, duration
 
 
 def test_lines_tell_rate_and_time_left(
@@ -46,3 +46,11 @@ def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_duration_is_as_people_say_it(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(123_456, "123 kB"), (2.4e6, "2 MB"), (99.6e6, "100 MB"), (1.2e8, "0.1 GB"), (138e9, "138.0 GB")],
+)
+def test_bytes_as_people_say_them(size: float, words: str) -> None:
+    assert bytes_in_words(size) == words

@@ -4,9 +4,7 @@ import errno
 import hashlib
 import io
 import os
-import resource
 import shutil
-import signal
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +17,7 @@ import pandas as pd
 import pytest
 from archives import unpack
 from PIL import Image
+from tiny import largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
@@ -618,15 +617,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     make: Make, records: Path, tmp_path: Path, shuffle: str
 ) -> None:
     # A file may grow to 100 kB here, which a shard or the sums reach in their middle.
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with pytest.raises(UserError, match="cannot be written: File too large"):
-            make(shuffle=shuffle)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+    with largest_file(100_000), pytest.raises(UserError, match="cannot be written: File too large"):
+        make(shuffle=shuffle)
     assert not (tmp_path / "records").exists()
     make(shuffle=shuffle)
     assert hashes(tmp_path / "records") == hashes(records)

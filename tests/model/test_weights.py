@@ -174,3 +174,14 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not finite"):
         save_network(tmp_path / "network.safetensors", network, CLASSES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_on_a_full_disk_leave_those_of_before(tmp_path: Path) -> None:
+    path, network = tmp_path / "x.safetensors", tiny.network_of()
+    classes = [(f"n{number}", "word") for number in range(7)]
+    save_network(path, network, classes)
+    before = path.read_bytes()
+    with tiny.largest_file(10_000), pytest.raises(UserError, match="cannot be written: File too large"):
+        save_network(path, network, classes)
+    assert [found.name for found in tmp_path.iterdir()] == ["x.safetensors"]
+    assert path.read_bytes() == before

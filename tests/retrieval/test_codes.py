@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import CPU
+from tiny import CPU, largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.retrieval.codes import load_encoder, save_encoder, train_encoder
@@ -106,3 +106,10 @@ def test_libraries_that_are_none_or_of_other_weights_are_told(tmp_path: Path) ->
         load_library(tmp_path / "library", weights)
     with pytest.raises(UserError, match=r"about\.json: no such file; run the retrieve stage"):
         load_library(tmp_path / "nothing", weights)
+
+
+def test_an_encoder_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    encoder = train_encoder(clustered(), SETTINGS.model_copy(update={"steps": 1}), CPU)
+    with largest_file(1000), pytest.raises(UserError, match="cannot be written: File too large"):
+        save_encoder(tmp_path / "encoder.safetensors", encoder)
+    assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 from PIL import Image, JpegImagePlugin
 from pydantic import ValidationError
+from tiny import largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.sample.files import (
@@ -272,6 +273,12 @@ def test_full_folder_is_not_overwritten(root: Path) -> None:
     with pytest.raises(UserError, match="exists already"):
         generate(root, SETTINGS, "none")
     assert contents(root) == before
+
+
+def test_a_sample_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    with largest_file(10_000), pytest.raises(UserError, match="raw: cannot be written: File too large"):
+        generate(tmp_path / "raw", SETTINGS, "none")
+    assert not (tmp_path / "raw").exists()
 
 
 def test_empty_folder_and_remains_of_an_interruption_are_no_obstacle(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
     for path in paths:
         members = scan(path, scan_tar)
         members = members[~members["name"].map(is_junk).astype(bool)]
-        reasons = reasons_of_members(path, members)
+        reasons = _reasons(path, members)
         others.append(members.assign(name=path.stem + "/" + members["name"], reason=reasons)[reasons != ""])
         members = members[reasons == ""]
         _refuse_folders(path, members)
@@ -49,7 +49,7 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
     return Listing("class-tars", with_words(wnids, words), pd.concat(parts, ignore_index=True), left_out)
 
 
-def reasons_of_members(path: Path, members: pd.DataFrame) -> pd.Series:
+def _reasons(path: Path, members: pd.DataFrame) -> pd.Series:
     """Return why each of a tar's `members` is no picture, empty if it is one."""
 
     def head(offset: int) -> bytes:

@@ -1,5 +1,6 @@
 """What every source returns: its classes, and one row per picture."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,11 @@ from alexnet.store.index import LEFT_OUT
 # The class of a picture whose source does not give it.
 NO_CLASS = ""
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
+
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "val"
+)
+_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
 
 # Returns what a reader finds in one archive, perhaps remembered from an earlier call.
 Scan = Callable[[Path, Callable[[Path], pd.DataFrame]], pd.DataFrame]
@@ -51,6 +57,14 @@ def as_pictures(
     """Return rows of a `Listing` for what was `found` (name, offset, size) in the file `path`."""
     constants = {"split": split, "wnid": wnids, "path": path, "packing": packing, "form": form}
     return found[["name", "offset", "size"]].assign(**constants)[COLUMNS]
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a file's name or its folder says, or None."""
+    for part in reversed(name.lower().split("/")):
+        if found := _SPLIT.search(part):
+            return SPLIT_NAMES[found[1]]
+    return None
 
 
 def refuse_duplicates(path: Path, names: pd.Series) -> None:

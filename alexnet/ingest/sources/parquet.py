@@ -5,7 +5,6 @@ The split is in the name of the file or of its folder: ``data/train-00000-of-002
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,11 @@ import pyarrow.parquet
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import COLUMNS, Listing, Scan, as_pictures
+from alexnet.ingest.sources.listing import COLUMNS, Listing, Scan, as_pictures, split_of
 from alexnet.ingest.sources.pictures import is_junk
 from alexnet.ingest.stored import column_of_pictures
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "cls", "target")
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "val"
-)
-_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
-
-
-def split_of(name: str) -> str | None:
-    """Return the split that a file's name or its folder says, or None."""
-    for part in reversed(name.lower().split("/")):
-        if found := _SPLIT.search(part):
-            return SPLIT_NAMES[found[1]]
-    return None
 
 
 def parquet_files(root: Path) -> dict[Path, str]:

@@ -15,8 +15,7 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import Listing, Scan, as_pictures
-from alexnet.ingest.sources.parquet import split_of
+from alexnet.ingest.sources.listing import Listing, Scan, as_pictures, split_of
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.store.index import LEFT_OUT
 
