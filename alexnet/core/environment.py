@@ -12,8 +12,8 @@ _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 def prepare_environment() -> None:
     """Set what torch reads when it is loaded, unless the user has set it and it works."""
-    # Threads of OpenMP spin while they wait for each other, without end by default: beside another busy
-    # program most of a step's time is spent so. After this many turns they sleep.
+    # Threads of OpenMP spin while they wait for each other, by default without end. Beside another busy
+    # program they then take the cores from those that they wait for. After this many turns they sleep.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     place = os.environ.get(_COMPILED)
     try:

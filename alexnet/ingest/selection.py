@@ -33,8 +33,8 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     counts = index.pictures["split"].value_counts()
     pictures = ", ".join(f"{counts[name]:,} {name}" for name in SPLITS if name in counts)
     kinds = index.left_out["reason"].str.removeprefix("no picture: ").value_counts()
-    others = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-    rest = f"; no pictures and left out: {others} (see {SKIPPED})" if others else ""
+    others = ", ".join(f"{count:,} × {kind}" for kind, count in kinds.items())
+    rest = f"; other files, left out: {others} (see {SKIPPED})" if others else ""
     say(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}{rest}")
 
 

@@ -32,7 +32,7 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
         if size > CHEAP_BYTES:
             say(
                 f"{records}: {bytes_in_words(size)}, not compared with their checksums since they were made"
-                " or moved; `alexnet data verify` does it"
+                " or moved. To compare them: alexnet data verify"
             )
             return
         damaged = [name for name, checksum in shards.items() if sha256_of(records / name) != checksum]
@@ -42,8 +42,8 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
         ) from None
     if damaged:
         raise UserError(
-            f"{records / damaged[0]}: damaged, its bytes are not those that were written ({len(damaged)} such"
-            " files). Run dvc repro -f preprocess."
+            f"{records / damaged[0]}: damaged, its bytes are not those that were written ({len(damaged)}"
+            " damaged in all). Run dvc repro -f preprocess."
         )
     note_verified(records, state)
 

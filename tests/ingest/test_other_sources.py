@@ -476,7 +476,7 @@ def test_what_is_left_out_is_counted_and_named(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "index: other folders there, not used: extra"
     assert said[1].endswith(
-        "4 classes; pictures: 4 train, 4 val; no pictures and left out: 2 .txt, 1 without a suffix"
+        "4 classes; pictures: 4 train, 4 val; other files, left out: 2 × .txt, 1 × without a suffix"
         " (see reports/skipped.csv)"
     )
     assert sorted(read_index(tmp_path / "index").left_out["name"]) == sorted(others)

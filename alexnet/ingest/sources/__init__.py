@@ -68,9 +68,7 @@ def _recognise(root: Path, scan: Scan) -> str:
         # torchvision keeps the development kit beside its folders.
         if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):
             if in_folders:
-                say(
-                    f"index: {root} holds {layout} and {in_folders}; taken is {layout}, whole and with labels"
-                )
+                say(f"index: {root} holds both {layout} and {in_folders}; using {layout}")
             return layout
     if any((root / name).exists() for name in (BINARY, PYTHON)):
         return "cifar-10"

@@ -24,7 +24,7 @@ _BEGINNINGS = (
 )
 # The sizes that the second header of a BMP can have.
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
-NOT_UTF8 = "its name is not in UTF-8"
+NOT_UTF8 = "name not in UTF-8"
 
 
 def is_junk(path: str) -> bool:
