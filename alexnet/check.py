@@ -9,6 +9,7 @@ from alexnet.core.places import SAMPLE
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.raw_files import root_of
 from alexnet.model.params import Model
 from alexnet.report.params import Report
 from alexnet.retrieval.params import Retrieve
@@ -41,6 +42,7 @@ def check(params: Path, machine_file: Path) -> None:
     assert isinstance(sample, Sample)
     model = sections["model"]
     assert isinstance(model, Model)
+    root_of(place.data_root)
     if place.devices != "auto":
         refuse_unless_shareable(place.devices, model.columns, f"{machine_file}: devices")
     if sample.classes == 0 and place.data_root == str(SAMPLE):

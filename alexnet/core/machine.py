@@ -38,6 +38,11 @@ class Machine(Strict):
         return usable_cores() if self.workers == "auto" else self.workers
 
 
+def is_url(data_root: str) -> bool:
+    """Whether the raw files lie behind a URL, such as ``s3://bucket/imagenet``, and not in a folder here."""
+    return "://" in data_root
+
+
 def usable_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return how many cores this process may use: those it runs on, or its container's share if less."""
     cores = len(os.sched_getaffinity(0))
@@ -78,7 +83,7 @@ def read_machine(path: Path) -> Machine:
     found = validate(load_yaml(original) if original.exists() else {}, Machine, original, "")
     root = Path(found.data_root).expanduser()
     # The sample is made anew in the copy, by its own parameters.
-    own = root.is_absolute() or root == SAMPLE
+    own = is_url(found.data_root) or root.is_absolute() or root == SAMPLE
     return found if own else found.model_copy(update={"data_root": str(project / root)})
 
 

@@ -36,7 +36,7 @@ from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style, bytes_in_words, duration
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Preprocess
-from alexnet.ingest.parts import parts_of
+from alexnet.ingest.raw_files import identity, is_remote, parts_of, root_of
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
 from alexnet.ingest.shards import (
     Shard,
@@ -106,7 +106,7 @@ def prepare(
             bad, none of a split or class is left, the disk is too small or cannot be written, or another
             process does the same work.
     """
-    root, style = Path(machine.data_root).expanduser(), machine.progress
+    root, style = root_of(machine.data_root), machine.progress
     in_order = is_read_in_order(root, index.pictures)
     if in_order and machine.shuffle == "seek":
         say("preprocess: the files of this source are read once in their own order, as with shuffle: scatter")
@@ -168,9 +168,11 @@ def _make(
 
 def _state_of_source(root: Path, pictures: pd.DataFrame) -> str:
     """Return what changes when `root`, or a file in it that holds pictures, is another than before."""
-    paths = [part for path in sorted(pictures["path"].unique()) for part in parts_of(root / path)]
+    files = [root / path for path in sorted(pictures["path"].unique())]
+    if is_remote(root):
+        return fingerprint(root=str(root), files=[identity(path) for path in files])
     try:
-        return str(root.resolve()) + state_of(paths)
+        return str(root.resolve()) + state_of(part for path in files for part in parts_of(path))
     except OSError as error:
         raise UserError(
             f"{error.filename}: {error.strerror or error}, but it is in the index. Bring it back, or run"

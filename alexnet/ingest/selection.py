@@ -14,7 +14,7 @@ from alexnet.core.machine import Machine
 from alexnet.core.places import SKIPPED, STATE
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Data
-from alexnet.ingest.parts import identity
+from alexnet.ingest.raw_files import identity, root_of
 from alexnet.ingest.sources import list_source
 from alexnet.ingest.sources.listing import NO_CLASS, Listing
 from alexnet.store.index import COLUMNS, SPLITS, UNKNOWN, Index, write_index
@@ -26,7 +26,7 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     Raises:
         UserError: there is none of `split`, on which the network will be evaluated; or see `select_pictures`.
     """
-    root = Path(machine.data_root).expanduser()
+    root = root_of(machine.data_root)
     index = select_pictures(root, data)
     require_split(index, split, root)
     write_index(out, index)

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.parts import identity, open_whole, parts_of
+from alexnet.ingest.raw_files import UnreachableError, identity, is_remote, open_whole, parts_of
 
 # An unpacked picture larger than this is refused; the largest of ImageNet have about 15 MB.
 MAX_BYTES = 400_000_000
 # A gzip stream is kept unpacked up to this compressed size (CIFAR-10's has 170 MB); a larger one is read on.
 KEPT_STREAM_BYTES = 200_000_000
-# Seconds before a file that cannot be read is tried again, as network disks recover.
+# Seconds before a file that cannot be read is tried again, as networks recover.
 PAUSES = (1.0, 4.0, 15.0)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _STORED, _DEFLATED = 0, 8
@@ -33,7 +33,9 @@ class BadPictureError(Exception):
 
 
 def is_read_in_order(root: Path, pictures: pd.DataFrame) -> bool:
-    """Whether some `pictures` of an index lie in streams, or in groups that are read together."""
+    """Whether some `pictures` of an index lie far away, in streams, or in groups that are read together."""
+    if is_remote(root):
+        return True
     streams = [root / path for path in pictures[pictures["packing"] == "gzip"]["path"].unique()]
     large = any(path.exists() and path.stat().st_size > KEPT_STREAM_BYTES for path in streams)
     return large or bool((pictures["packing"] == "parquet").any())
@@ -50,7 +52,8 @@ def read_bytes(root: Path, row: Any) -> bytes:
     for pause in PAUSES:
         try:
             return _read_bytes(path, row)
-        except OSError:
+        except (OSError, UnreachableError):
+            _forget_open_files()
             time.sleep(pause)
     try:
         return _read_bytes(path, row)
@@ -61,13 +64,18 @@ def read_bytes(root: Path, row: Any) -> bytes:
 
 
 def _read_bytes(path: Path, row: Any) -> bytes:
-    if not all(stat.S_ISREG(part.stat().st_mode) for part in parts_of(path)):
+    if not is_remote(path) and not all(stat.S_ISREG(part.stat().st_mode) for part in parts_of(path)):
         raise BadPictureError("not a regular file")
     try:
         if row.packing == "gzip":
             return _all(_from_stream(path, row.offset, row.size), row.size)
         if row.packing == "parquet":
             return _from_table(path, row.offset)
+        if is_remote(path):
+            with _ONE_AT_A_TIME:
+                remote = _kept_open(path)
+                remote.seek(row.offset)
+                return _all(remote.read(row.size), row.size)
         with open_whole(path) as file:
             file.seek(row.offset)
             if row.packing == "none":
@@ -128,8 +136,8 @@ def inflated(packed: bytes, window_bits: int) -> bytes:
 
 
 def _from_stream(path: Path, offset: int, size: int) -> bytes:
-    file_size, changed = identity(path)
-    if file_size <= KEPT_STREAM_BYTES:
+    file_size, changed = _identity(path)
+    if not is_remote(path) and file_size <= KEPT_STREAM_BYTES:
         return _unpacked(path, file_size, changed)[offset : offset + size]
     with _ONE_AT_A_TIME:
         # Going on from where it was costs what lies between; going back costs all from the beginning.
@@ -139,6 +147,21 @@ def _from_stream(path: Path, offset: int, size: int) -> bytes:
 
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    # To ask a server before each picture would take longer than to read it.
+    return (0, 0) if is_remote(path) else identity(path)
+
+
+@functools.lru_cache(1)
+def _kept_open(path: Path) -> BinaryIO:
+    return open_whole(path)
+
+
+def _forget_open_files() -> None:
+    for kept in (_kept_open, _stream):
+        kept.cache_clear()
 
 
 @functools.lru_cache(1)
@@ -154,7 +177,7 @@ def _stream(path: Path, size: int, changed: int) -> gzip.GzipFile:
 
 
 def _from_table(path: Path, row: int) -> bytes:
-    size, changed = identity(path)
+    size, changed = _identity(path)
     try:
         starts = _starts(path, size, changed)
         group = int(np.searchsorted(starts, row, side="right")) - 1
@@ -174,7 +197,7 @@ def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np
     """Return the number of the first row of each group of rows."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
         counts = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
     return np.cumsum([0, *counts[:-1]])
 
@@ -183,7 +206,7 @@ def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np
 def _row_group(path: Path, size: int, changed: int, group: int) -> list[bytes | None]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
         column = column_of_pictures(file.schema_arrow)
         cells = file.read_row_group(group, columns=[column])[column].to_pylist()
     return [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]

@@ -20,6 +20,7 @@ from alexnet.core.places import MACHINE
 from alexnet.core.processes import executor
 from alexnet.core.stage import run
 from alexnet.ingest.decode import Picture, read_picture
+from alexnet.ingest.raw_files import root_of
 from alexnet.ingest.stored import BadPictureError
 from alexnet.store.index import read_index
 from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1
@@ -89,7 +90,7 @@ def _all(pool: Executor, root: Path, side: int, table: pd.DataFrame) -> Iterator
 def main() -> None:
     """Decode every picture; those that cannot be decoded are left out, and counted."""
     settings, where = read(PARAMS, Figure1), read_machine(MACHINE)
-    root = Path(where.data_root).expanduser()
+    root = root_of(where.data_root)
     table = read_index(HERE / "index").pictures
     with executor(where) as pool:
         for name, split in SPLITS.items():

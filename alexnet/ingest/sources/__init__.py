@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
-from alexnet.ingest.parts import is_there
+from alexnet.ingest.raw_files import is_remote, is_there, reaching
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
 from alexnet.ingest.sources.class_tars import list_class_tars
 from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_folders, list_folders
@@ -19,6 +19,7 @@ from alexnet.ingest.sources.listing import Listing, Scan
 from alexnet.ingest.sources.parquet import list_parquet, parquet_files
 from alexnet.ingest.sources.webdataset import has_shards, list_webdataset
 
+FOLDERS = ("kaggle", "folders")
 RELEASES = {release.layout: release for release in (ILSVRC_2012, ILSVRC_2010)}
 
 
@@ -32,15 +33,23 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
     Raises:
         UserError: files are missing, contradict each other, or no layout is recognised.
     """
-    if not root.is_dir():
-        raise UserError(
-            f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml."
-        )
+    with reaching(root):
+        if not root.is_dir():
+            raise UserError(
+                f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml."
+            )
     if layout == "auto":
         layout = _recognise(root, scan)
+    if is_remote(root):
+        if layout in FOLDERS:
+            raise UserError(
+                f"data_root {root}: found data.layout: {layout}, whose files are read one by one; allowed"
+                " behind a URL: layouts of tars or parquet files"
+            )
+        say(f"index: the files of {root} are read through once over the network, and again by preprocess")
     if layout in RELEASES:
         return list_official(root, scan, RELEASES[layout])
-    if layout in ("kaggle", "folders"):
+    if layout in FOLDERS:
         return list_folders(root, scan, layout)
     readers: dict[str, Callable[[Path, Scan], Listing]] = {
         "cifar-10": list_cifar10,
@@ -63,7 +72,9 @@ def _recognise(root: Path, scan: Scan) -> str:
             f" ({', '.join(name for names in there.values() for name in names)}), whose IDs mean"
             " different classes. Keep those of one year there, or set data.layout."
         )
-    in_folders = next((layout for layout in ("kaggle", "folders") if has_folders(root, layout, scan)), None)
+    in_folders = (
+        None if is_remote(root) else next((name for name in FOLDERS if has_folders(root, name, scan)), None)
+    )
     for layout, names in there.items():
         # torchvision keeps the development kit beside its folders.
         if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):

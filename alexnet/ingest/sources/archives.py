@@ -1,18 +1,38 @@
 """Lists of the files in tars and zips, from their headers alone."""
 
+import contextlib
+import gzip
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.parts import identity, open_whole
+from alexnet.ingest.raw_files import identity, open_whole
 
 AGAIN = "Download it again."
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
+
+
+@contextlib.contextmanager
+def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar for reading, compressed if its name says so.
+
+    Raises:
+        UserError: it is cut short or broken; also while it is read.
+    """
+    is_packed = path.suffix in (".gz", ".tgz")
+    try:
+        with open_whole(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if is_packed else file
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                yield tar
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
 
 
 def scan_tar(path: Path) -> pd.DataFrame:
@@ -26,19 +46,16 @@ def scan_tar(path: Path) -> pd.DataFrame:
         UserError: the tar is cut short or broken, or a member is neither file nor folder.
     """
     rows: list[tuple[str, str, int, int]] = []
-    try:
-        with open_whole(path) as file, tarfile.open(fileobj=file, mode="r:") as outer:
-            for member in _members(outer, path):
-                if not member.name.endswith(".tar"):
-                    rows.append(("", member.name, member.offset_data, member.size))
-                    continue
-                with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
-                    rows += [
-                        (member.name, file.name, member.offset_data + file.offset_data, file.size)
-                        for file in _members(inner, path)
-                    ]
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+    with opened_tar(path) as outer:
+        for member in _members(outer, path):
+            if not member.name.endswith(".tar"):
+                rows.append(("", member.name, member.offset_data, member.size))
+                continue
+            with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
+                rows += [
+                    (member.name, file.name, member.offset_data + file.offset_data, file.size)
+                    for file in _members(inner, path)
+                ]
     return _checked(path, rows, "tar")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.listing import Listing, Scan, as_pictures, with_words
 
@@ -84,12 +85,13 @@ def _read_python(path: Path) -> pd.DataFrame:
 
 def _members(path: Path) -> dict[str, tuple[bytes, int]]:
     """Return content and place (in the unpacked tar) of each file, once the checksum is right."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
+    with open_whole(path) as file:
+        packed = file.read()
+    found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
     if found != MD5[path.name]:
         raise UserError(f"{path}: MD5 is {found}, published is {MD5[path.name]}. {AGAIN}")
     try:
-        whole = gzip.decompress(path.read_bytes())
+        whole = gzip.decompress(packed)
         with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as tar:
             files = [member for member in tar if member.isreg()]
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:

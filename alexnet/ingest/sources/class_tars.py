@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import scan_tar
 from alexnet.ingest.sources.listing import (
     Listing,
@@ -56,7 +57,7 @@ def _reasons(path: Path, members: pd.DataFrame) -> pd.Series:
         file.seek(offset)
         return file.read(HEAD)
 
-    with path.open("rb") as file:
+    with open_whole(path) as file:
         rows = zip(members["name"], members["offset"], strict=True)
         reasons = [why_left_out(name, functools.partial(head, offset)) for name, offset in rows]
     return pd.Series(reasons, index=members.index, dtype=object)

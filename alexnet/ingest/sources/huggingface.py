@@ -6,15 +6,13 @@ be listed.
 """
 
 import re
-import tarfile
-import zlib
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
-from alexnet.ingest.sources.archives import AGAIN
+from alexnet.ingest.sources.archives import opened_tar
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
@@ -54,12 +52,10 @@ def read_huggingface_tar(path: Path) -> pd.DataFrame:
     """List a tar as `scan_tar` does; offsets of a compressed one count unpacked bytes."""
     if path.suffix == ".gz":
         say(f"index: {path.name} is read through once, as a compressed tar has no list of its members")
-    rows = []
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            for member in tar:
-                if member.isreg():
-                    rows.append(("", member.name.rpartition("/")[2], member.offset_data, member.size))
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+    with opened_tar(path) as tar:
+        rows = [
+            ("", member.name.rpartition("/")[2], member.offset_data, member.size)
+            for member in tar
+            if member.isreg()
+        ]
     return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])

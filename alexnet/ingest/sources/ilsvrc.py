@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.io import loadmat
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.parts import is_there
+from alexnet.ingest.raw_files import is_there, open_whole
 from alexnet.ingest.sources.archives import AGAIN, scan_tar
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
@@ -192,7 +192,7 @@ def _unpacked_kit(path: Path, release: Release) -> dict[str, bytes]:
         _refuse_bomb(sum(file.stat().st_size for file in files))
         return {release.devkit_data + file.name: file.read_bytes() for file in files}
     # Read to its end, the compressed file is checked against its own CRC.
-    with gzip.open(path) as packed:
+    with open_whole(path) as file, gzip.open(file) as packed:
         content = packed.read(MAX_DEVKIT_BYTES + 1)
     _refuse_bomb(len(content))
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:

@@ -13,6 +13,7 @@ import pyarrow
 import pyarrow.parquet
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import COLUMNS, Listing, Scan, as_pictures, split_of
@@ -31,13 +32,18 @@ def parquet_files(root: Path) -> dict[Path, str]:
 
 def _holds_pictures(path: Path) -> bool:
     try:
-        column_of_pictures(pyarrow.parquet.read_schema(path))
+        column_of_pictures(_schema(path))
     except LookupError:
         return False
     except (pyarrow.ArrowException, OSError, ValueError):
         # Listing it will say what is wrong.
         return True
     return True
+
+
+def _schema(path: Path) -> pyarrow.Schema:
+    with open_whole(path) as raw:
+        return pyarrow.parquet.read_schema(raw)
 
 
 def list_parquet(root: Path, scan: Scan) -> Listing:
@@ -65,7 +71,7 @@ def list_parquet(root: Path, scan: Scan) -> Listing:
 def read_parquet_labels(path: Path) -> pd.DataFrame:
     """List a file as `scan_tar` does; the container is the label, the offset the number of the row."""
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
             schema = file.schema_arrow
             label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
             if label is None:
@@ -88,7 +94,7 @@ def read_parquet_labels(path: Path) -> pd.DataFrame:
 
 def _class_names(path: Path) -> list[str]:
     """Return the names of the classes in a file's metadata, as Hugging Face's library writes them."""
-    about = pyarrow.parquet.read_schema(path).metadata or {}
+    about = _schema(path).metadata or {}
     try:
         features: dict[str, Any] = json.loads(about.get(b"huggingface", b"{}"))["info"]["features"]
         for feature in features.values():

@@ -6,14 +6,12 @@ this project are such shards too. A shard may be compressed (``.tar.gz``).
 """
 
 import json
-import tarfile
-import zlib
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.archives import AGAIN
+from alexnet.ingest.sources.archives import AGAIN, opened_tar
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import Listing, Scan, as_pictures, split_of
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
@@ -39,12 +37,8 @@ def has_shards(root: Path) -> bool:
     shards = webdataset_shards(root)
     if not shards:
         return False
-    first = next(iter(shards))
-    try:
-        with tarfile.open(first, "r:*") as tar:
-            names = [member.name for member, _ in zip(tar, range(6), strict=False)]
-    except (tarfile.TarError, zlib.error, EOFError, OSError):
-        return False
+    with opened_tar(next(iter(shards))) as tar:
+        names = [member.name for member, _ in zip(tar, range(6), strict=False)]
     return any(name.lower().endswith(LABELS) for name in names)
 
 
@@ -79,7 +73,7 @@ def read_shard(path: Path) -> pd.DataFrame:
     labels: dict[str, str] = {}
     others: list[tuple[str, str, int, int]] = []
     try:
-        with tarfile.open(path, "r:" if path.suffix == ".tar" else "r:gz") as tar:
+        with opened_tar(path) as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
                 if not member.isreg() or is_junk(name):
@@ -98,8 +92,6 @@ def read_shard(path: Path) -> pd.DataFrame:
                     labels[key] = _label(content, suffix) or labels.get(key, "")
                 else:
                     others.append((_NO_PICTURE, name, member.offset_data, member.size))
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
     except ValueError as error:
         raise UserError(f"{path}: a label cannot be read ({error}). {AGAIN}") from None
     rows = [(labels.get(key, ""), *where) for key, where in pictures.items()]

@@ -1,0 +1,217 @@
+"""Raw files behind URLs: the same index and records as from a folder, and what a bad network does."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from archives import Build, builder, refused, tar, unpack
+from test_shards_of_others import NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture
+
+from alexnet.check import check
+from alexnet.core.errors import UserError
+from alexnet.core.machine import Machine
+from alexnet.core.processes import local_pool
+from alexnet.ingest import stored
+from alexnet.ingest.params import Data, Preprocess
+from alexnet.ingest.prepare import prepare
+from alexnet.ingest.raw_files import UnreachableError, root_of
+from alexnet.sample.files import generate
+from alexnet.sample.params import Sample
+
+DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.25, seed=1)
+JPEG = Preprocess(
+    encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=4, seed=1, max_bad_fraction=0
+)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return builder(tmp_path / "state", DATA)
+
+
+def official(root: Path) -> None:
+    generate(root, Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2), "none")
+
+
+def official_in_parts(root: Path) -> None:
+    official(root)
+    whole = root / "ILSVRC2012_img_train.tar"
+    content = whole.read_bytes()
+    for number, start in enumerate(range(0, len(content), 70_001), 1):
+        (root / f"{whole.name}.{number:03d}").write_bytes(content[start : start + 70_001])
+    whole.unlink()
+
+
+def tables(root: Path) -> None:
+    for split, labels in (("train", TRAIN), ("val", VAL)):
+        parquet(root / f"data/{split}-0.parquet", labels, imagenet_names(labels), NAMED)
+
+
+def class_tars(root: Path) -> None:
+    members = {
+        wnid: tar([(f"{wnid}_{n}.JPEG", picture(label, n)) for n in range(4)])
+        for label, wnid in enumerate(WNIDS)
+    }
+    unpack(root, {f"{wnid}.tar": content for wnid, content in members.items()})
+
+
+def shards(root: Path, packed: bool) -> None:
+    for split, labels in (("train", TRAIN), ("val", VAL)):
+        pairs = [
+            ((f"{n}.jpg", picture(label, n)), (f"{n}.cls", b"%d" % label)) for n, label in enumerate(labels)
+        ]
+        content = tar([member for pair in pairs for member in pair], "w:gz" if packed else "w")
+        unpack(root, {f"x-{split}-0.tar" + packed * ".gz": content})
+
+
+LAYOUTS: dict[str, Callable[[Path], None]] = {
+    "ilsvrc-2012": official,
+    "ilsvrc-2012 in parts": official_in_parts,
+    "parquet": tables,
+    "class-tars": class_tars,
+    "webdataset": partial(shards, packed=False),
+    "webdataset, compressed": partial(shards, packed=True),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_url_gives_the_pictures_of_the_folder(tmp_path: Path, build: Build, layout: str) -> None:
+    here = tmp_path / "raw"
+    LAYOUTS[layout](here)
+    url = f"memory://{tmp_path.name}"
+    fsspec.filesystem("memory").put(str(here), f"/{tmp_path.name}", recursive=True)
+    there = root_of(url)
+    expected, found = build(here), build(there)
+    assert found.layout == expected.layout == layout.partition(" ")[0].rstrip(",")
+    assert found.pictures.equals(expected.pictures)
+    assert found.classes.equals(expected.classes)
+    for row in found.pictures.itertuples():
+        assert stored.read_bytes(there, row) == stored.read_bytes(here, row)
+
+
+def test_records_of_a_url_are_those_of_the_folder(
+    tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = tmp_path / "raw"
+    official(here)
+    made = {}
+    for name, data_root in (("folder", str(here)), ("url", f"file://{here}")):
+        index = build(root_of(data_root))
+        machine = Machine(data_root=data_root, progress="none", workers=2)
+        with local_pool(2) as pool:
+            prepare(index, JPEG, machine, tmp_path / name, tmp_path / "s", pool)
+        made[name] = {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.tar")}
+    assert made["url"] == made["folder"]
+    assert "read through once over the network" in capsys.readouterr().out
+
+
+def test_a_remote_file_that_changed_is_listed_again(tmp_path: Path, build: Build) -> None:
+    class_tars(tmp_path / "raw")
+    memory, root = fsspec.filesystem("memory"), root_of(f"memory://{tmp_path.name}")
+    memory.put(str(tmp_path / "raw"), f"/{tmp_path.name}", recursive=True)
+    before = build(root).pictures
+    changed = tar([(f"{WNIDS[0]}_9.JPEG", picture(0, n)) for n in (1,)])
+    memory.pipe(f"/{tmp_path.name}/{WNIDS[0]}.tar", changed)
+    assert len(build(root).pictures) == len(before) - 3
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder with byte ranges; `failures` of the next requests for pictures are answered by 503."""
+
+    failures = 0
+
+
+class Handler(SimpleHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        path = Path(self.translate_path(self.path))
+        if asked is None or not path.is_file():
+            super().do_GET()
+            return
+        if self.server.failures:
+            self.server.failures -= 1
+            self.send_error(503)
+            return
+        content = path.read_bytes()
+        first, last = (int(place) for place in asked.removeprefix("bytes=").split("-"))
+        part = content[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def end_headers(self) -> None:
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    official(tmp_path / "raw")
+    with Server(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path / "raw"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_network_that_recovers_loses_nothing(
+    tmp_path: Path, build: Build, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PAUSES", (0.0, 0.0, 0.0))
+    root = root_of(f"http://127.0.0.1:{server.server_port}")
+    index = build(root, layout="ilsvrc-2012")
+    rows = list(index.pictures.itertuples())
+    server.failures = 2
+    stored._forget_open_files()
+    for row in rows:
+        assert stored.read_bytes(root, row) == stored.read_bytes(tmp_path / "raw", row)
+    assert server.failures == 0
+    server.failures = 100
+    stored._forget_open_files()
+    with pytest.raises(
+        UnreachableError, match=r"ILSVRC2012_img_.*: cannot be reached: .*run again"
+    ) as caught:
+        stored.read_bytes(root, rows[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_read_behind_a_url(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"cannot be reached: .*Connect"):
+        root_of("http://127.0.0.1:9/raw")
+    with pytest.raises(UserError, match=r"data_root: found nope://x: Unsupported filesystem"):
+        root_of("nope://x")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UserError, match=r"data_root: found s3://bucket/x: Install s3fs"):
+        root_of("s3://bucket/x")
+    (tmp_path / "machine.yaml").write_text("data_root: nope://x\n")
+    with pytest.raises(UserError, match="nope://x"):
+        check(Path("params.yaml"), tmp_path / "machine.yaml")
+    refused(build, root_of(f"memory://{tmp_path.name}-none"), "no such folder")
+    unpack(tmp_path / "raw", {f"train/{wnid}/1.png": picture(0) for wnid in WNIDS})
+    refused(build, root_of(f"file://{tmp_path}/raw"), "no known layout")
+    refused(build, root_of(f"file://{tmp_path}/raw"), "read one by one", "tars", layout="folders")
+    shutil.rmtree(tmp_path / "raw")
+    tables(tmp_path / "raw")
+    cut = tmp_path / "raw/data/val-0.parquet"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    refused(build, root_of(f"file://{tmp_path}/raw"), "val-0.parquet: cannot be read", "Download it again")
