@@ -75,9 +75,7 @@ def as_page(
         UserError: no run is finished.
     """
     if not outcomes:
-        raise UserError(
-            f"{RUNS / NAME}: no run is finished yet; run dvc repro --keep-going experiments/{NAME}/dvc.yaml"
-        )
+        raise UserError(f"{RUNS / NAME}: no run is finished yet; run python -m experiments.run {NAME}")
     evaluated = next(iter(outcomes.values())).predictions
     runs, added = table_of_runs(settings, outcomes), compare(settings, outcomes)
     found, rows = reading(settings, runs, added, chance), table_of_rows(settings, runs, added)

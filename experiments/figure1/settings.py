@@ -9,7 +9,7 @@ from alexnet.core.params import Section, Strict
 from alexnet.core.reading import Positive
 from experiments.shared.keys import EACH_ONCE, Seed, Seeds
 
-PIPELINE = "experiments/figure1/dvc.yaml"
+PIPELINE = "experiments/figure1/pipeline.yaml"
 PARAMS = Path("experiments/figure1/params.yaml")
 HERE = Path("data/experiments/figure1")
 

@@ -38,7 +38,7 @@ def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) ->
 def how_it_was_made(experiment: str, page: str, *folds: str) -> list[str]:
     """Return the last section of a page; its table of runs is named as the page."""
     return [
-        f"## How it was made\n\n`dvc repro --keep-going experiments/{experiment}/dvc.yaml`; what is planned"
+        f"## How it was made\n\n`python -m experiments.run {experiment}`; what is planned"
         f" is in `experiments/{experiment}/params.yaml`, the figures of each run in `{page}.csv`.",
         *folds,
     ]

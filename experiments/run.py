@@ -1,26 +1,29 @@
-"""Run an experiment several stages at a time: `dvc repro` alone runs one after another.
+"""Run an experiment: python -m experiments.run ablations
 
-    python -m experiments.side_by_side experiments/ablations/dvc.yaml
+Each experiment is a pipeline of its own, of up to a hundred stages. DVC looks at every ``dvc.yaml`` of the
+project in each of its commands, so that of an experiment is named ``pipeline.yaml`` until it is run.
 
-The runs of the experiment are dealt out to several `dvc repro --single-item`, each with its own GPU of this
-machine, and its own cores where `workers` is auto. What comes before them (the pictures, the check) and after
-them (the page) runs alone. A second call resumes where the first was stopped. It is for pipelines whose runs
-do not need each other: ablations and ensemble.
+With ``--at-once 2``, the runs of the experiment are dealt out to several `dvc repro --single-item`, each with
+its own GPU of this machine, and its own cores where `workers` is auto. What comes before them (the pictures,
+the check) and after them (the page) runs alone. It is for pipelines whose runs do not need each other:
+ablations and ensemble. The same command resumes what was stopped.
 """
 
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import typer
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import write_text
 from alexnet.core.processes import end_abruptly_with_parent
 from alexnet.core.stage import run
 
+Experiment = Literal["ablations", "ensemble", "figure1", "pretraining", "recipe_walk"]
 # All that the runs need: the pictures with their statistics, and checked parameters.
 PICTURES = "rgb_pca"
 CHECK = "check"
@@ -66,39 +69,48 @@ def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
     kinds = list(dict.fromkeys(stage.partition("@")[0] for stage in stages))
     if set(kinds) != set(STAGES):
         raise UserError(
-            f"{pipeline}: found the stages {', '.join(kinds)}; allowed: {', '.join(STAGES)}, as ablations and"
-            f" ensemble have them. Run dvc repro --keep-going {pipeline}, one stage after another."
+            f"--at-once: {pipeline} has the stages {', '.join(kinds)}; allowed: {', '.join(STAGES)}, as"
+            " ablations and ensemble have them. Leave the option out."
         )
 
 
+def instantiate(experiment: str) -> Path:
+    """Copy the experiment's ``pipeline.yaml`` to the name that DVC knows, and return that."""
+    folder = Path("experiments") / experiment
+    text = (folder / "pipeline.yaml").read_text()
+    made = folder / "dvc.yaml"
+    write_text(
+        made, f"# A copy of pipeline.yaml, made by experiments.run. Change that file, not this one.\n{text}"
+    )
+    return made
+
+
 def main(
-    pipeline: Annotated[Path, typer.Argument(help="the experiment's dvc.yaml")],
-    at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 2,
+    experiment: Annotated[Experiment, typer.Argument(help="which experiment")],
+    at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 1,
 ) -> None:
-    """Run a whole experiment, several runs at a time."""
-    if not pipeline.is_file():
-        raise UserError(f"{pipeline}: no such file; name an experiment's dvc.yaml")
+    """Run a whole experiment, its page included."""
+    pipeline = instantiate(experiment)
+    if at_once > 1:
+        _run_side_by_side(pipeline, at_once)
+    # A run that fails does not stop the others.
+    _repro("--keep-going", str(pipeline))
+
+
+def _run_side_by_side(pipeline: Path, at_once: int) -> None:
     listed = subprocess.run(
         ["dvc", "stage", "list", "--name-only", str(pipeline)], check=True, capture_output=True, text=True
     )
     names = [line.rpartition(":")[2] for line in listed.stdout.split()]
     refuse_other_shapes(names, pipeline)
-    _refuse_failure(subprocess.run(["dvc", "repro", PICTURES, f"{pipeline}:{CHECK}"]))
+    _repro(PICTURES, f"{pipeline}:{CHECK}")
     running = []
     for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):
         addresses = [f"{pipeline}:{name}" for name in share]
         if addresses:
             running.append(_start(addresses, cores, environment))
-    try:
-        codes = [process.wait() for process in running]
-    except KeyboardInterrupt:
-        # Ctrl-C reached them too: they save their state first.
-        for process in running:
-            process.wait()
-        raise
-    if any(codes):
+    if any(_codes(running)):
         raise UserError(f"{pipeline}: a run failed, see above. The same command resumes with what is left.")
-    _refuse_failure(subprocess.run(["dvc", "repro", str(pipeline)]))
 
 
 def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -111,9 +123,20 @@ def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) 
     return subprocess.Popen(command, env={**os.environ, **environment}, preexec_fn=settle)
 
 
-def _refuse_failure(done: subprocess.CompletedProcess[bytes]) -> None:
-    if done.returncode:
-        raise UserError(f"{' '.join(done.args)}: failed, see above. The same command resumes from there.")
+def _repro(*arguments: str) -> None:
+    command = ["dvc", "repro", *arguments]
+    if any(_codes([subprocess.Popen(command)])):
+        raise UserError(f"{' '.join(command)}: failed, see above. The same command resumes from there.")
+
+
+def _codes(running: list[subprocess.Popen[bytes]]) -> list[int]:
+    try:
+        return [process.wait() for process in running]
+    except KeyboardInterrupt:
+        # Ctrl-C reached them too: they save their state first.
+        for process in running:
+            process.wait()
+        raise
 
 
 if __name__ == "__main__":
