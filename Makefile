@@ -4,7 +4,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro test lint format bench compare clean
+.PHONY: help repro test lint format bench compare clean
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	dvc repro && python -m stages.report --summary-only
@@ -27,8 +27,11 @@ bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.load
 	python -m benchmarks.scale
 
-compare: $(VENV)/installed  ## show DVC's experiments, cut to the columns that differ
-	dvc exp show --only-changed --no-pager --md --drop '^(Created|State|Executor|params.yaml)$$|^(data|reports|alexnet|stages|experiments|models|profiles)(/.*)?$$'
+# The experiments of all commits, not of the last alone.
+compare: $(VENV)/installed  ## show DVC's experiments with their state, cut to the columns that differ
+	@dvc exp show --only-changed --no-pager --md \
+	  $$(dvc exp list --all-commits | sed -n 's/^\([^[:space:]]*\):$$/--rev \1/p') --rev HEAD \
+	  --drop '^(Created|Executor|params.yaml)$$|^(data|reports|alexnet|stages|experiments|models|profiles)(/.*)?$$'
 
 # A folder that is no Git repository (a source archive) needs DVC told so.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -45,3 +48,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 clean:  ## remove the environment and the resumable state, but no results
 	rm -rf $(VENV) .state
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
