@@ -52,7 +52,12 @@ KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.tri
 CPU = torch.device("cpu")
 Loaders = Literal["auto", "dali", "torch"]
 AUGMENT = Augment(
-    crop="random", mirror=True, colour_noise="paper", colour_noise_std=0.1, colour_noise_last_epoch=None
+    crop="random",
+    mirror=True,
+    pictures_per_crop=1,
+    colour_noise="paper",
+    colour_noise_std=0.1,
+    colour_noise_last_epoch=None,
 )
 
 

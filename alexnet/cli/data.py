@@ -61,18 +61,20 @@ def show(
     """Write a contact sheet (PNG) of training patches, without and with each augmentation."""
     from alexnet.core.params import read
     from alexnet.feed.contact_sheet import contact_sheet, write_png
+    from alexnet.feed.order import training_epoch
     from alexnet.feed.params import Augment
     from alexnet.store.index import read_classes
     from alexnet.store.records import open_records
     from alexnet.store.statistics import read_statistics
     from alexnet.training.params import Train
 
+    training, augment, train = open_records(records, "train"), read(params, Augment), read(params, Train)
     sheet = contact_sheet(
-        open_records(records, "train"),
+        training,
         read_classes(index)["words"].tolist(),
         read_statistics(statistics),
-        read(params, Augment),
-        read(params, Train).seed,
+        augment,
+        training_epoch(train.seed, epoch, len(training), augment, train.order),
         epoch,
         pictures,
     )

@@ -6,9 +6,6 @@ from numpy.typing import NDArray
 from alexnet.feed.params import Augment
 from alexnet.store.statistics import Statistics
 
-# The 2012 source divides picture and noise together while the noise is on.
-SOURCE_DIVISOR = 1.1
-
 
 def colour_shift(
     noise: NDArray[np.float32], statistics: Statistics, augment: Augment, epoch: int
@@ -16,8 +13,9 @@ def colour_shift(
     """Return the shifts of some pictures in grey levels (0-255), and what divides the sum.
 
     ``paper``: P (α ∘ λ) with λ of pixels in [0, 1], so that the shift along p1 deviates by
-    about 5.6 grey levels on ImageNet; with 0-255 the same formula would give 1,400.
-    ``source-2012``: P (α ∘ √λ), √λ in 0-255: about 12.2, and the shifted picture is divided by 1.1.
+    about 5.8 grey levels on ImageNet; with 0-255 the same formula would give 1,480.
+    ``source-2012``: P (α ∘ √λ), √λ in 0-255: about 12.2. While the noise is on, the shifted picture is
+    divided by 1 + the deviation of α, by 1.1 in the authors' run.
 
     Args:
         noise: standard normal, float32 (batch, 3); times `colour_noise_std` it is α.
@@ -32,6 +30,6 @@ def colour_shift(
     if augment.colour_noise == "paper":
         scale, divisor = statistics.eigenvalues / 255**2 * 255, 1.0
     else:
-        scale, divisor = np.sqrt(statistics.eigenvalues), SOURCE_DIVISOR
+        scale, divisor = np.sqrt(statistics.eigenvalues), 1 + augment.colour_noise_std
     alpha = augment.colour_noise_std * noise.astype(np.float64)
     return ((alpha * scale) @ statistics.eigenvectors.T).astype(np.float32), divisor

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from alexnet.core.files import replacing
 from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.feed.colour import colour_shift
-from alexnet.feed.order import CENTRE, training_epoch
+from alexnet.feed.order import CENTRE, Epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
@@ -37,16 +37,18 @@ def contact_sheet(
     words: list[str],
     statistics: Statistics,
     augment: Augment,
-    seed: int,
+    plan: Epoch,
     epoch: int,
     pictures: int,
 ) -> Image.Image:
     """Draw the first `pictures` of a training epoch, one per row, one column per step (paper, section 4.1).
 
     The last column is what the loader gives the network in that epoch, with the noise `augment` asks
-    for. Of the 2012 source's division by 1.1 the contrast remains, around the mean image.
+    for. Of the 2012 source's division the contrast remains, around the mean image.
+
+    Args:
+        plan: of the epoch with the number `epoch`.
     """
-    plan = training_epoch(seed, epoch, len(records), augment)
     loader = ThreadLoader(records, min(pictures, len(records)), torch.device("cpu"), threads=1)
     batch = next(loader.batches(plan))
     width = PICTURE + (len(COLUMNS) - 1) * (PATCH + GAP)

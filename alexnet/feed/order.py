@@ -6,7 +6,7 @@ restart can change them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from alexnet.core.draws import generator
 from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.feed.params import Augment
 
+Order = Literal["shuffled", "fixed"]
 # 33, as both ends count: 33 · 33 · 2 = 2178 variants of a picture (the paper says 2048).
 OFFSETS = PICTURE - PATCH + 1
 CENTRE = (PICTURE - PATCH) // 2
@@ -64,19 +65,30 @@ def batches(epoch: Epoch, first: int, batch_size: int, share: Share = WHOLE) -> 
         yield batch[begin:end]
 
 
-def training_epoch(seed: int, epoch: int, pictures: int, augment: Augment) -> Epoch:
+def training_epoch(
+    seed: int, epoch: int, pictures: int, augment: Augment, order: Order = "shuffled"
+) -> Epoch:
     """Return the plan of training epoch `epoch` (from 1) over `pictures` records.
 
-    A random patch of the 33 × 33 possible ones and, half the time, its mirror (paper, section 4.1).
+    A random patch of the 33 × 33 possible ones and, half the time, its mirror (paper, section 4.1). With
+    `augment.pictures_per_crop` above 1, pictures that follow each other have those of the first of them, as
+    in cuda-convnet2.
+
+    Args:
+        order: ``fixed`` is the order of the records, which were shuffled once.
     """
+    shown = np.arange(pictures) if order == "fixed" else generator(seed, "order", epoch).permutation(pictures)
     draw = generator(seed, "crop, mirror and noise", epoch)
     corners = draw.integers(0, OFFSETS, (2, pictures))
     mirrored = draw.integers(0, 2, pictures).astype(bool)
     noise = draw.standard_normal((pictures, 3), dtype=np.float32)
+    if augment.pictures_per_crop > 1:
+        first = shown[np.arange(pictures) // augment.pictures_per_crop * augment.pictures_per_crop]
+        corners[:, shown], mirrored[shown] = corners[:, first], mirrored[first]
     if augment.crop == "centre":
         corners = np.full_like(corners, CENTRE)
     return Epoch(
-        order=generator(seed, "order", epoch).permutation(pictures),
+        order=shown,
         top=corners[0],
         left=corners[1],
         mirrored=mirrored & augment.mirror,

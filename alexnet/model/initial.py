@@ -14,7 +14,8 @@ BIASED = ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")
 def standard_deviation(layer: Layer, model: Model) -> float:
     """Return the deviation of a layer's initial weights under `model.initial_weights`.
 
-    ``paper``: 0.01 everywhere. ``source-2012``: 0.03 in conv3 to conv6. ``he``: √(2 / fan-in)
+    ``paper``: 0.01, but 0.03 in conv6, which the paper does not describe. ``source-2012``: 0.03 in conv3 to
+    conv6. ``he``: √(2 / fan-in)
     (He et al. 2015), and 0.01 in fc8, whose outputs should start near zero.
 
     A narrow layer sums fewer inputs, so the published deviations leave less of the picture at each

@@ -76,7 +76,7 @@ class InputRule(nn.Module):
         Args:
             batch: patches of `side` pixels.
             shift: (batch, 3) grey levels added to every pixel of a picture, or None.
-            noise_divisor: divides the shifted sum; the 2012 source has 1.1 while its noise is on.
+            noise_divisor: divides the shifted sum; in the 2012 source 1 + the noise's deviation.
         """
         pixels = batch.pixels.permute(0, 3, 1, 2)
         # One array for all steps: with a fresh one for each, a CPU spends most of the time on new memory.

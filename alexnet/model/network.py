@@ -137,6 +137,9 @@ def _pool_size(model: Model) -> int:
 
 def _width(name: str, model: Model) -> int:
     """Kernels of a layer: even, so that two columns share them evenly."""
+    # Without conv5, conv4 has its maps, so that the full layers keep their size.
+    if (name, model.leave_out) == ("conv4", "conv5"):
+        name = "conv5"
     kernels = KERNELS[name]
     if model.columns == 1 and name in HALVED_IN_ONE_COLUMN:
         kernels //= 2

@@ -43,6 +43,9 @@ TABLE_2 = (
     Table2Row("7 CNNs*", 36.7, 15.4, 15.3),
 )
 
+# Section 6, ImageNet's release of 2009, with conv6: classes, top-1 and top-5 error on half of the pictures.
+IMAGENET_2009 = (10_184, 67.4, 40.9)
+
 CLASSES = 1000
 # Pictures of the splits that the tables are about, by layout and split.
 SPLIT_SIZES = {

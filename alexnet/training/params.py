@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from alexnet.core.params import Section, Strict
+from alexnet.feed.order import Order
 
 
 class OwnRate(Strict):
@@ -47,6 +48,7 @@ class Train(Section):
     seed: int = Field(ge=0)
     initial_weights: str | None
     epochs: int = Field(ge=1)
+    order: Order
     batch_size: int = Field(ge=1)
     precision: Literal["float32", "tf32", "bfloat16"]
     learning_rate: float = Field(ge=0)

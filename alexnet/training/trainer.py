@@ -109,7 +109,8 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         setting, total = self.setting, len(self.setting.labels)
-        plan = training_epoch(setting.train.seed, self.epoch, total, setting.augment)
+        train = setting.train
+        plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
         self.optimiser.set_rates(self._rates())
         self.network.train()
         saved = waiting_since = time.monotonic()

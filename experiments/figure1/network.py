@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from alexnet.core.draws import generator
 from alexnet.model.norm import CrossMapNorm
-from experiments.figure1.settings import Activation, Norm
+from experiments.figure1.settings import Activation, Arm, Norm
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -60,36 +60,39 @@ class LocallyConnected(nn.Module):
 
 
 class LocalNet(nn.Module):
-    """Two convolutions of 5×5 (64 maps), two locally connected layers of 3×3 (32 maps) and a full layer.
+    """Two convolutions of 5×5 (64 maps), two locally connected layers of 3×3 and a full layer.
 
-    cuda-convnet's example with 13 % error (layers-conv-local-13pct.cfg); with `norm` the one with 11 %,
-    which normalises across maps after both convolutions. The paper names the rates and "a four-layer
-    CNN": it is most likely this one.
+    With 11 % error (cuda-convnet2's layers-cifar10-11pct.cfg), local3 has 64 maps, and maps are normalised
+    after the first pooling and before the second. With 13 % (layers-conv-local-13pct.cfg), local3 has 32 maps
+    and there are no norms. The paper gives the two error rates and says "a four-layer CNN": these are most
+    likely its networks.
     """
 
-    def __init__(self, norm: Norm | None, side: int, classes: int) -> None:
+    def __init__(self, arm: Arm, norm: Norm, side: int, classes: int) -> None:
         super().__init__()
-        small = pooled(side, 2)
+        small, maps = pooled(side, 2), 32 if arm == "13-percent" else 64
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
+        has_norms = arm == "11-percent"
         self.norm = (
-            CrossMapNorm(1, norm.size, norm.k, norm.alpha / norm.size, norm.beta) if norm else nn.Identity()
+            CrossMapNorm(1, norm.size, norm.k, norm.alpha / norm.size, norm.beta)
+            if has_norms
+            else nn.Identity()
         )
-        self.local3 = LocallyConnected(64, 32, small)
-        self.local4 = LocallyConnected(32, 32, small)
+        self.local3 = LocallyConnected(64, maps, small)
+        self.local4 = LocallyConnected(maps, 32, small)
         self.fc = nn.Linear(32 * small**2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits (batch, classes) of `pictures` (batch, 3, side, side), grey levels about 0."""
-        maps = pictures
-        for convolution in (self.conv1, self.conv2):
-            maps = functional.max_pool2d(self.norm(torch.relu(convolution(maps))), 3, 2, ceil_mode=True)
+        maps = self.norm(functional.max_pool2d(torch.relu(self.conv1(pictures)), 3, 2, ceil_mode=True))
+        maps = functional.max_pool2d(self.norm(torch.relu(self.conv2(maps))), 3, 2, ceil_mode=True)
         maps = torch.relu(self.local4(torch.relu(self.local3(maps))))
         logits: Tensor = self.fc(maps.flatten(1))
         return logits
 
 
-# The standard deviations of LocalNet's initial weights (layers-conv-local-13pct.cfg).
+# The standard deviations of LocalNet's initial weights, the same in both files.
 LOCAL_NET_WEIGHTS = {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc": 0.01}
 
 

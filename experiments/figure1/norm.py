@@ -1,6 +1,6 @@
-"""Test error of cuda-convnet's net with or without normalisation across maps (paper, section 3.3).
+"""Test error of cuda-convnet's nets with and without normalisation across maps (paper, section 3.3).
 
-python -m experiments.figure1.norm with 1
+python -m experiments.figure1.norm 11-percent 1
 """
 
 import torch
@@ -13,23 +13,22 @@ from alexnet.core.places import MACHINE
 from alexnet.core.stage import run
 from alexnet.parallel.device import choose_device
 from experiments.figure1.pictures import Pictures, read_pictures
-from experiments.figure1.settings import HERE, PARAMS, Figure1
-from experiments.figure1.training import Arm, Result, Training, begin_local_net, load
+from experiments.figure1.settings import HERE, PARAMS, Arm, Figure1
+from experiments.figure1.training import Result, Training, begin_local_net, load
 
 TEST_BATCH = 500
 
 
-def ten_patches(pictures: Tensor, crop: int) -> list[Tensor]:
-    """Return the four corner patches and the central one, and the mirrors of all five."""
+def nine_patches(pictures: Tensor, crop: int) -> list[Tensor]:
+    """Return 3 × 3 patches, without mirrors, as the source tests on CIFAR-10 (convdata_cifar.py)."""
     last = pictures.shape[-1] - crop
-    corners = [(0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)]
-    patches = [pictures[..., top : top + crop, left : left + crop] for top, left in corners]
-    return patches + [patch.flip(-1) for patch in patches]
+    places = (0, last // 2, last)
+    return [pictures[..., top : top + crop, left : left + crop] for top in places for left in places]
 
 
 @torch.no_grad()
 def error_rate(training: Training, test: Pictures, crop: int) -> float:
-    """Return the share of `test` whose likeliest class, over ten averaged softmaxes, is wrong."""
+    """Return the share of `test` whose likeliest class, over nine averaged softmaxes, is wrong."""
     wrong = 0
     training.network.eval()
     device = training.data.labels.device
@@ -38,7 +37,7 @@ def error_rate(training: Training, test: Pictures, crop: int) -> float:
         pictures = training.data.prepare(pixels)
         outputs = [
             training.precision.run(training.network, patch.contiguous(memory_format=torch.channels_last))
-            for patch in ten_patches(pictures, crop)
+            for patch in nine_patches(pictures, crop)
         ]
         likeliest = torch.stack([logits.softmax(1) for logits in outputs]).mean(0).argmax(1).cpu()
         wrong += int((likeliest.numpy() != test.labels[start : start + TEST_BATCH]).sum())
@@ -62,7 +61,7 @@ def main(arm: Arm, seed: int) -> None:
         tested=len(test.labels),
     )
     write_json(HERE / f"norm-{arm}-{seed}.json", result.model_dump())
-    print(f"{label}: test error {result.test_error:.2%} of {result.tested:,} with ten patches")
+    print(f"{label}: test error {result.test_error:.2%} of {result.tested:,} with nine patches")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The learning rate of one activation: all rates train, and the worse half is dropped at every rung.
+"""The learning rate of one activation: that which comes to the goal in the fewest epochs.
 
 python -m experiments.figure1.sweep relu
 """
 
 import math
+from collections.abc import Iterable
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
@@ -14,26 +15,62 @@ from alexnet.core.progress import Style
 from alexnet.core.stage import run
 from alexnet.parallel.device import choose_device
 from experiments.figure1.settings import HERE, PARAMS, Activation, Figure1
-from experiments.figure1.training import Data, Result, begin_four_layers, load
+from experiments.figure1.training import Data, Result, begin_four_layers, epochs_to, load
 
 
 def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -> dict[float, list[float]]:
-    """Return each rate's training errors by epoch; all lists but one end early."""
-    errors: dict[float, list[float]] = {rate: [] for rate in settings.sweep.learning_rates}
-    left = list(errors)
-    for rung in settings.sweep.rungs:
-        for rate in left:
-            training = begin_four_layers(settings, activation, rate, settings.sweep.seed, data)
-            while len(training.errors) < rung and math.isfinite(([0.0, *training.errors])[-1]):
-                training.train_epoch(f"{activation} at {rate:g}", style)
-            errors[rate] = training.errors[:rung]
-        left = sorted(left, key=lambda rate: (math.isnan(errors[rate][-1]), errors[rate][-1]))
-        left = left[: max(1, len(left) // 2)]
+    """Return each rate's training errors by epoch.
+
+    All rates train side by side until one is at the goal, so that none is judged by its beginning. While the
+    best is at an end of the grid, the grid is continued there by a step of √10. Then it is refined by √3
+    above and below the best.
+    """
+    errors: dict[float, list[float]] = {}
+    _train(settings, activation, settings.sweep.learning_rates, data, style, errors)
+    for _ in range(settings.sweep.more_steps):
+        chosen = best(errors, settings.goal)
+        if min(errors) < chosen < max(errors):
+            break
+        step = math.sqrt(10) if chosen == max(errors) else 1 / math.sqrt(10)
+        _train(settings, activation, [_rounded(chosen * step)], data, style, errors)
+    chosen = best(errors, settings.goal)
+    nearby = [_rounded(chosen * factor) for factor in (1 / math.sqrt(3), math.sqrt(3))]
+    _train(settings, activation, nearby, data, style, errors)
     return errors
 
 
-def best(errors: dict[float, list[float]]) -> float:
-    """Return the rate that came furthest: of those that trained longest the lowest last error.
+def _train(
+    settings: Figure1,
+    activation: Activation,
+    rates: Iterable[float],
+    data: Data,
+    style: Style,
+    errors: dict[float, list[float]],
+) -> None:
+    """Train at `rates`, an epoch of each in turn, and add their errors; end when one rate is at the goal."""
+    trainings = {
+        rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data) for rate in rates
+    }
+    # What a rate does after another was at the goal cannot make it the best.
+    done = [len(row) for row in errors.values() if epochs_to(row, settings.goal)]
+    for epoch in range(1, min([settings.epochs, *done]) + 1):
+        for rate, training in trainings.items():
+            row = errors.setdefault(rate, [])
+            if row and not math.isfinite(row[-1]):
+                continue
+            if len(training.errors) < epoch:
+                training.train_epoch(f"{activation} at {rate:g}", style)
+            row.append(training.errors[epoch - 1])
+        if any(epochs_to(errors[rate], settings.goal) for rate in trainings):
+            return
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.2g}")
+
+
+def best(errors: dict[float, list[float]], goal: float) -> float:
+    """Return the rate with the fewest epochs to the `goal`, or with the lowest last error if none came there.
 
     Raises:
         UserError: all diverged.
@@ -41,7 +78,7 @@ def best(errors: dict[float, list[float]]) -> float:
     finite = {rate: row for rate, row in errors.items() if math.isfinite(row[-1])}
     if not finite:
         raise UserError(f"{PARAMS}: sweep.learning_rates: every rate diverged; name lower rates")
-    return min(finite, key=lambda rate: (-len(finite[rate]), finite[rate][-1]))
+    return min(finite, key=lambda rate: (epochs_to(finite[rate], goal) or math.inf, finite[rate][-1]))
 
 
 def main(activation: Activation) -> None:
@@ -49,8 +86,8 @@ def main(activation: Activation) -> None:
     settings, machine = read(PARAMS, Figure1), read_machine(MACHINE)
     data = load(choose_device(machine), settings.beginning == "unit-gain")
     errors = sweep(settings, activation, data, machine.progress)
-    rate = best(errors)
-    swept = {f"{each:g}": row for each, row in errors.items()}
+    rate = best(errors, settings.goal)
+    swept = {f"{each:g}": errors[each] for each in sorted(errors)}
     result = Result(made_with=settings.of_sweep(), learning_rate=rate, errors=errors[rate], swept=swept)
     write_json(HERE / f"sweep-{activation}.json", result.model_dump())
     print(f"sweep: {activation}: rate {rate:g} of {', '.join(swept)}")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,13 +35,10 @@ from experiments.figure1.network import (
     unit_gain,
 )
 from experiments.figure1.pictures import FOLDER, read_pictures
-from experiments.figure1.settings import PIPELINE, Activation, Figure1, Norm
+from experiments.figure1.settings import PIPELINE, Activation, Arm, Figure1, Norm
 
-Arm = Literal["with", "without"]
 # Turns (a batch, the epoch's number, the pictures' numbers) into what the network sees.
 Augment = Callable[[Tensor, int, NDArray[np.int64]], Tensor]
-# Layers whose weights decay; the convolutions' do not (layer-params-conv-local-13pct.cfg).
-DECAYING = ("local3", "local4", "fc")
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,19 @@ def read_result(path: Path, made_with: dict[str, Any]) -> Result | None:
     """Return what is at `path`; None unless it is there and was made with the settings as they are now."""
     result = Result.model_validate(json.loads(path.read_text())) if path.exists() else None
     return result if result is not None and result.made_with == made_with else None
+
+
+def epochs_to(errors: Sequence[float], goal: float) -> float | None:
+    """Return when `errors`, one per epoch, fell to `goal`, or None when they did not.
+
+    Between two epochs' ends the error is taken as a straight line; before the first it is unknown, so
+    the first epoch counts whole.
+    """
+    for epoch, error in enumerate(errors, 1):
+        if error <= goal:
+            before = errors[epoch - 2] if epoch > 1 else math.nan
+            return epoch - (goal - error) / (before - error) if before > goal else float(epoch)
+    return None
 
 
 class Training:
@@ -212,11 +222,11 @@ def begin_four_layers(
 def begin_local_net(settings: Figure1, arm: Arm, seed: int, data: Data) -> Training:
     """Return the training of the net with or without normalisation, begun or resumed."""
     norm = settings.norm
-    network = LocalNet(norm if arm == "with" else None, norm.crop, int(data.labels.max()) + 1)
+    network = LocalNet(arm, norm, norm.crop, int(data.labels.max()) + 1)
     initialise(network, LOCAL_NET_WEIGHTS, seed)
     return Training(
         network,
-        parameter_groups(network, norm),
+        parameter_groups(network, arm, norm),
         data,
         settings,
         seed,
@@ -227,13 +237,15 @@ def begin_local_net(settings: Figure1, arm: Arm, seed: int, data: Data) -> Train
     )
 
 
-def parameter_groups(network: LocalNet, norm: Norm) -> list[dict[str, object]]:
-    """Return what has one rate and one decay each."""
+def parameter_groups(network: LocalNet, arm: Arm, norm: Norm) -> list[dict[str, object]]:
+    """Return what has one rate and one decay each; the convolutions' weights do not decay."""
+    full = norm.weight_decay if arm == "13-percent" else norm.full_weight_decay
+    decays = {"local3": norm.weight_decay, "local4": norm.weight_decay, "fc": full}
     groups: list[dict[str, object]] = []
     for layer, module in network.named_children():
         for kind, parameter in module.named_parameters():
             bias = kind == "bias"
-            decay = norm.weight_decay if layer in DECAYING and not bias else 0.0
+            decay = 0.0 if bias else decays.get(layer, 0.0)
             rate = norm.learning_rate * (2 if bias else 1)
             groups.append({"params": [parameter], "full_rate": rate, "weight_decay": decay})
     return groups

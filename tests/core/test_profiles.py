@@ -78,14 +78,15 @@ def test_profiles_differ_where_the_recipes_do() -> None:
 
 
 @pytest.mark.parametrize("way", ["paper", "source"])
-def test_the_runs_on_2010_differ_from_those_on_2012_in_data_and_diary_alone(way: str) -> None:
+def test_what_the_runs_on_2010_have_in_common_with_those_on_2012(way: str) -> None:
     one, other = (_values(ROOT / f"profiles/imagenet-{year}-{way}.yaml") for year in (2012, 2010))
     changed = {key: other[key] for key in one if one[key] != other[key]}
     assert changed.pop("report.title") != one["report.title"]
     expected: dict[str, Any] = {"data.layout": "ilsvrc-2010", "evaluate.split": "test"}
     if way == "source":
-        # The log of the source's run 145-2010.
+        # The file and the log of the source's run 145-2010.
         expected |= {
+            "train.bias_learning_rate": 0.002,
             "augment.colour_noise_last_epoch": 67,
             "train.epochs": 93,
             "train.schedule.drop_epochs": [23, 51, 78],
@@ -95,6 +96,55 @@ def test_the_runs_on_2010_differ_from_those_on_2012_in_data_and_diary_alone(way:
             ],
         }
     assert changed == expected
+
+
+# What the source's files say: layers-145.cfg and layer-params-145.cfg with its log, and 145-2010's.
+SOURCE_145 = {
+    "augment.colour_noise": "source-2012",
+    "augment.colour_noise_std": 0.1,
+    "model.conv1_order": "norm-pool-activation",
+    "model.conv5_order": "pool-activation",
+    "model.response_norm.size": 5,
+    "model.response_norm.k": 2.0,
+    "model.response_norm.alpha": 1e-4,
+    "model.response_norm.alpha_divided_by_size": True,
+    "model.response_norm.beta": 0.75,
+    "model.spatial_norm": True,
+    "model.pooling": "3/2",
+    "model.dropout.rate": 0.5,
+    "model.initial_weights": "source-2012",
+    "model.mean": "centre",
+    "train.learning_rate": 0.01,
+    "train.momentum": 0.9,
+    "train.weight_decay": 0.0005,
+    "train.bias_weight_decay": 0.0,
+    "train.schedule.kind": "diary",
+    "train.schedule.factor": 10.0,
+    "train.schedule.biases_too": False,
+}
+OWN = {
+    2012: {
+        "train.bias_learning_rate": 0.02,
+        "train.schedule.drop_epochs": [25, 51, 79],
+        "train.schedule.conv1": [{"epoch": 67, "learning_rate": 1e-5}, {"epoch": 72, "learning_rate": 0.0}],
+        "augment.colour_noise_last_epoch": 66,
+        "train.epochs": 91,
+    },
+    2010: {
+        "train.bias_learning_rate": 0.002,
+        "train.schedule.drop_epochs": [23, 51, 78],
+        "train.schedule.conv1": [{"epoch": 68, "learning_rate": 1e-5}, {"epoch": 72, "learning_rate": 0.0}],
+        "augment.colour_noise_last_epoch": 67,
+        "train.epochs": 93,
+    },
+}
+
+
+@pytest.mark.parametrize("year", [2012, 2010])
+def test_the_source_profiles_say_what_the_files_of_their_runs_say(year: int) -> None:
+    values = _values(ROOT / f"profiles/imagenet-{year}-source.yaml")
+    expected = SOURCE_145 | OWN[year]
+    assert {key: values[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("load", ["1.5", "-0.1", "much"])

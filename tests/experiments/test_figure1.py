@@ -20,7 +20,7 @@ from alexnet.report.page import page_as_markdown
 from experiments.figure1 import norm, page, sweep
 from experiments.figure1.network import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
 from experiments.figure1.pictures import Pictures, shrink
-from experiments.figure1.settings import PARAMS, Activation, Figure1
+from experiments.figure1.settings import PARAMS, Activation, Arm, Figure1
 from experiments.figure1.training import (
     Augmented,
     Data,
@@ -28,6 +28,7 @@ from experiments.figure1.training import (
     Training,
     begin_four_layers,
     begin_local_net,
+    epochs_to,
     load,
 )
 
@@ -45,7 +46,7 @@ def settings_of(**changes: Any) -> Figure1:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sweep__rungs": [3, 1]}, r"figure1\.sweep: rungs: found \[3, 1\]; allowed: numbers of epochs that"),
+        ({"sweep__more_steps": -1}, r"figure1\.sweep\.more_steps: found -1"),
         ({"sweep__seed": 2}, r"sweep\.seed: found 2; allowed: none of seeds"),
         ({"norm__size": 4}, r"norm\.size: found 4; allowed: an odd number"),
         ({"norm__crop": 40}, r"norm\.crop: found 40; allowed: 4 to side, 32"),
@@ -120,15 +121,22 @@ def test_a_locally_connected_layer_has_a_kernel_for_each_place() -> None:
             assert torch.allclose(found[:, :, row, column], expected, atol=1e-5)
 
 
-def test_normalisation_is_the_librarys_which_divides_alpha_too() -> None:
-    constants = settings_of().norm
-    plain, normed = LocalNet(None, 24, 10), LocalNet(constants, 24, 10)
-    for network in (plain, normed):
-        initialise(network, unit_gain(network), 1)
-    plain.norm = nn.LocalResponseNorm(5, alpha=0.001, beta=0.75, k=1.0)  # type: ignore[assignment]
-    pictures = 60 * torch.randn(2, 3, 24, 24)
-    assert torch.allclose(plain(pictures), normed(pictures), rtol=1e-4, atol=1e-4)
-    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in normed.parameters())
+@pytest.mark.parametrize("arm", ["11-percent", "11-percent-without-norms", "13-percent"])
+def test_the_local_nets_are_those_of_cuda_convnet(arm: Arm) -> None:
+    """A literal forward pass; torch's norm divides α by its size too, as cuda-convnet does."""
+    network = LocalNet(arm, settings_of().norm, 24, 10)
+    initialise(network, unit_gain(network), 1)
+    wide = 32 if arm == "13-percent" else 64
+    assert network.local3.weight.shape == (36, wide, 64 * 9)
+    assert network.local4.weight.shape == (36, 32, wide * 9)
+    pool, norm9 = nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0)
+    norm_ = norm9 if arm == "11-percent" else nn.Identity()
+    # The order of layers-cifar10-11pct.cfg: pool1, rnorm1, and rnorm2, pool2.
+    maps = norm_(pool(network.conv1(60 * torch.randn(2, 3, 24, 24, generator=torch.manual_seed(2))).relu()))
+    maps = pool(norm_(network.conv2(maps).relu()))
+    expected = network.fc(network.local4(network.local3(maps).relu()).relu().flatten(1))
+    pictures = 60 * torch.randn(2, 3, 24, 24, generator=torch.manual_seed(2))
+    assert torch.allclose(network(pictures), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_all_activations_begin_with_the_same_weights() -> None:
@@ -161,10 +169,11 @@ def test_patches_are_functions_of_seed_epoch_and_picture() -> None:
     assert seen == {(top, left, mirrored) for top in range(4) for left in range(4) for mirrored in (0, 1)}
 
 
-def test_ten_patches_are_corners_centre_and_mirrors() -> None:
+def test_nine_patches_are_a_grid_without_mirrors() -> None:
     picture = torch.arange(64.0).reshape(1, 1, 8, 8)
-    corners = [int(patch[0, 0, 0, 0]) for patch in norm.ten_patches(picture, 4)]
-    assert corners == [0, 4, 32, 36, 18, 3, 7, 35, 39, 21]
+    patches = norm.nine_patches(picture, 4)
+    assert [int(patch[0, 0, 0, 0]) for patch in patches] == [0, 2, 4, 16, 18, 20, 32, 34, 36]
+    assert all(patch[0, 0, 0, 1] == patch[0, 0, 0, 0] + 1 for patch in patches)
 
 
 def toy_data(folder: Path, pictures: int = 60) -> Data:
@@ -190,7 +199,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         for _ in range(stops):
-            training = begin_local_net(settings, "with", 1, data)
+            training = begin_local_net(settings, "11-percent", 1, data)
             for _ in range(4 // stops):
                 training.train_epoch("test", "none")
         assert len(training.errors) == 4
@@ -203,30 +212,31 @@ def test_fewer_epochs_do_not_take_over_a_longer_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = toy_data(tmp_path)
-    longer = begin_local_net(settings_of(**TOY, norm__epochs=4), "with", 1, data)
+    longer = begin_local_net(settings_of(**TOY, norm__epochs=4), "11-percent", 1, data)
     for _ in range(4):
         longer.train_epoch("test", "none")
-    assert len(begin_local_net(settings_of(**TOY, norm__epochs=4), "with", 1, data).errors) == 4
-    assert begin_local_net(settings_of(**TOY, norm__epochs=2), "with", 1, data).errors == []
-    assert len(begin_local_net(settings_of(**TOY, norm__epochs=3), "with", 1, data).errors) == 3
+    assert len(begin_local_net(settings_of(**TOY, norm__epochs=4), "11-percent", 1, data).errors) == 4
+    assert begin_local_net(settings_of(**TOY, norm__epochs=2), "11-percent", 1, data).errors == []
+    assert len(begin_local_net(settings_of(**TOY, norm__epochs=3), "11-percent", 1, data).errors) == 3
 
 
+@pytest.mark.parametrize(("arm", "full"), [("11-percent", 0.01), ("13-percent", 0.004)])
 def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arm: Arm, full: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings, data = settings_of(**TOY), toy_data(tmp_path)
-    training = begin_local_net(settings, "without", 1, data)
+    training = begin_local_net(settings, arm, 1, data)
     before = {name: value.clone() for name, value in training.network.named_parameters()}
     for group in training.optimiser.param_groups:
         group["lr"] = group["full_rate"]
     training._step(np.arange(10), 1)
-    rate, decay = settings.norm.learning_rate, settings.norm.weight_decay
+    rate, decays = settings.norm.learning_rate, {"local3": 0.004, "local4": 0.004, "fc": full}
     for name, value in training.network.named_parameters():
         layer, kind = name.rsplit(".", 1)
         assert value.grad is not None
         own = (2 if kind == "bias" else 1) * rate
-        pull = decay * before[name] if kind == "weight" and not layer.startswith("conv") else 0
+        pull = decays.get(layer, 0) * before[name] if kind == "weight" else 0
         assert torch.allclose(value, before[name] - own * (value.grad + pull), atol=1e-7)
 
 
@@ -248,18 +258,59 @@ def test_networks_begin_as_cuda_convnets_do_where_told(
         assert float(weights["conv1.weight"].detach().std()) == pytest.approx(first, rel=0.05)
 
 
-def test_the_sweep_drops_the_worse_half_and_what_diverges(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def made_up(errors: dict[float, list[float]], asked: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the trainings of the sweep give these errors; a rate that is not listed stays at 0.9."""
+
+    class MadeUp:
+        def __init__(self, rate: float) -> None:
+            self.rate, self.errors = rate, list[float]()
+
+        def train_epoch(self, label: str, style: str) -> None:
+            row = errors.get(self.rate, [0.9])
+            self.errors.append(row[min(len(self.errors), len(row) - 1)])
+
+    def begin(settings: Figure1, activation: Activation, rate: float, seed: int, data: Data) -> MadeUp:
+        assert seed == settings.sweep.seed
+        asked.append(rate)
+        return MadeUp(rate)
+
+    monkeypatch.setattr(sweep, "begin_four_layers", begin)
+
+
+@pytest.mark.parametrize(
+    ("errors", "asked", "chosen"),
+    [
+        # The best stands in the middle; its neighbours at a step of √3 are tried and are worse.
+        ({0.1: [0.5, 0.2], 0.01: [0.4, 0.3]}, [0.01, 0.1, 1, 0.058, 0.17], 0.1),
+        # A rate that begins worst and is first at the goal is the best, whatever the others' first errors.
+        ({0.1: [0.8, 0.8, 0.1], 0.01: [0.4, 0.35, 0.3]}, [0.01, 0.1, 1, 0.058, 0.17], 0.1),
+        # The best stands at the end: the grid goes on until it does not, then it is refined.
+        (
+            {0.01: [0.5, 0.4, 0.24], 0.0032: [0.4, 0.24], 0.001: [0.6], 0.0018: [0.3, 0.1]},
+            [0.01, 0.1, 1, 0.0032, 0.001, 0.0018, 0.0055],
+            0.0018,
+        ),
+        # Nothing comes to the goal: the lowest last error counts. What diverges is never the best.
+        ({0.1: [0.5, 0.3], 1: [math.nan]}, [0.01, 0.1, 1, 0.058, 0.17], 0.1),
+    ],
+)
+def test_the_sweep_chooses_by_epochs_to_the_goal(
+    errors: dict[float, list[float]], asked: list[float], chosen: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    rates = [1e-6, 0.01, 0.03, 1e30]
-    settings = settings_of(**TOY, sweep__learning_rates=rates, sweep__rungs=[1, 2, 3])
-    errors = sweep.sweep(settings, "relu", toy_data(tmp_path), "none")
-    assert sorted(len(row) for row in errors.values()) == [1, 1, 2, 3]
-    assert math.isnan(errors[1e30][-1])
-    best = sweep.best(errors)
-    assert len(errors[best]) == 3
-    assert best in (0.01, 0.03)
+    tried: list[float] = []
+    made_up(errors, tried, monkeypatch)
+    settings = settings_of(epochs=5, sweep__learning_rates=[0.01, 0.1, 1])
+    found = sweep.sweep(settings, "relu", None, "none")  # type: ignore[arg-type]
+    assert tried == asked
+    assert sweep.best(found, settings.goal) == chosen
+    # No rate trains longer than the first to come to the goal.
+    assert max(len(row) for row in found.values()) <= 5
+
+
+def test_a_sweep_in_which_all_diverge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up({rate: [math.nan] for rate in (0.01, 0.1)}, [], monkeypatch)
+    with pytest.raises(UserError, match="every rate diverged"):
+        sweep.sweep(settings_of(sweep__learning_rates=[0.01, 0.1]), "relu", None, "none")  # type: ignore[arg-type]
 
 
 def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Path) -> None:
@@ -294,15 +345,15 @@ def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Pat
     ],
 )
 def test_epochs_to_the_goal(errors: list[float], expected: float | None) -> None:
-    found = page.epochs_to(errors, 0.25)
+    found = epochs_to(errors, 0.25)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def results_of(runs: dict[Activation, list[list[float]]], norms: dict[str, list[float]]) -> page.Results:
+def results_of(runs: dict[Activation, list[list[float]]], norms: dict[Arm, list[float]]) -> page.Results:
     """Return trainings by activation, and test errors by arm; in both the seeds are 1, 2, …"""
 
     def result(errors: list[float], test_error: float = math.nan) -> Result:
-        rates = {"0.003": [0.6], "0.3": [math.nan]}
+        rates = {"0.003": [0.6, 0.2], "0.3": [math.nan]}
         return Result(
             made_with={}, learning_rate=0.3, errors=errors, swept=rates, test_error=test_error, tested=1000
         )
@@ -329,17 +380,19 @@ def test_the_ratio_is_paired_by_seed() -> None:
 
 
 def test_the_page_tells_what_was_not_reached() -> None:
-    settings = settings_of(epochs=3, seeds=[1, 2], sweep__learning_rates=[0.003, 0.3])
+    settings = settings_of(epochs=3, seeds=[1, 2])
     runs: dict[Activation, list[list[float]]] = {"relu": [[0.5, 0.2], [0.2]], "abs_tanh": [[0.6, 0.5, 0.4]]}
     runs["tanh"] = [[0.6, 0.5, 0.4], [0.6, math.nan]]
-    results = results_of(runs, {"with": [0.12], "without": [0.15]})
+    results = results_of(runs, {"11-percent": [0.12], "11-percent-without-norms": [0.15]})
     text = page_as_markdown("", *page.as_page(settings, results, 50_000, 10, "other"))
     assert "| not reached in 3 epochs, diverged in epoch 2 |" in text
     assert "| not reached in 3 epochs, not finished |" in text
     assert "5 of 6 runs are finished" in text
     assert "a wider one might find better: ReLU, |tanh| and tanh" in text.replace("\\", "")
-    assert "| 60.0% (1) | diverged (1) |" in text
-    assert "changes by +3.0 points (1 seed, no verdict); the paper has +2.0." in text
+    assert "| ReLU | 0.003 | 20.0% | 2 | 1.9 |  |" in text
+    assert "| ReLU | 0.3 | diverged | 1 | not reached | chosen |" in text
+    assert "error is +3.0 points above that of the net with 11 % (1 seed, no verdict)." in text
+    assert "The net with 13 %: not finished yet. The paper has +2.0." in text
     assert "tanh takes at least" in text
     assert "with weights of deviation 1/√inputs" in text
     assert "(other.png)" in text
@@ -362,9 +415,9 @@ def test_what_other_settings_made_is_not_shown(tmp_path: Path) -> None:
     write("relu-1", settings.of_training())
     write("relu-2", other.of_training())
     write("relu-3", settings.of_training(), rate=0.1)
-    write("norm-with-1", settings.of_norm())
-    write("norm-without-1", other.of_norm())
+    write("norm-11-percent-1", settings.of_norm())
+    write("norm-13-percent-1", other.of_norm())
     results = page.read_results(settings, tmp_path)
-    assert (list(results.runs), list(results.norms)) == ([("relu", 1)], [("with", 1)])
+    assert (list(results.runs), list(results.norms)) == ([("relu", 1)], [("11-percent", 1)])
     write("sweep-relu", other.of_sweep())
     assert page.read_results(settings, tmp_path).runs == {}

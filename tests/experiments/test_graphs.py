@@ -201,13 +201,14 @@ def test_pretraining(project: Project) -> None:
 
 def test_figure_1_and_another_seed(project: Project) -> None:
     change(project, "figure1", side=8, batch_size=8, activations=["relu"], seeds=[1], epochs=2, goal=0.001)
-    change(project, "figure1", sweep__learning_rates=[0.01, 0.03], sweep__rungs=[1, 2])
+    change(project, "figure1", sweep__learning_rates=[0.01, 0.03], sweep__more_steps=0)
     change(project, "figure1", norm__crop=6, norm__epochs=1, norm__drop_epochs=[], norm__seeds=[1])
     first = own_stages(started(project, "figure1"))
     assert first == [
         "index",
-        "norm@1-with",
-        "norm@1-without",
+        "norm@1-11-percent",
+        "norm@1-11-percent-without-norms",
+        "norm@1-13-percent",
         "page",
         "pictures",
         "sweep@relu",

@@ -50,6 +50,7 @@ def augment(**changes: Any) -> Augment:
     keys = {
         "crop": "random",
         "mirror": True,
+        "pictures_per_crop": 1,
         "colour_noise": "paper",
         "colour_noise_std": 0.1,
         "colour_noise_last_epoch": None,
@@ -359,3 +360,23 @@ def test_switched_off_draws_leave_the_others_alone() -> None:
     for changed in (centre, straight):
         np.testing.assert_array_equal(changed.noise, usual.noise)
         np.testing.assert_array_equal(changed.order, usual.order)
+
+
+def test_pictures_that_follow_each_other_may_share_a_patch() -> None:
+    usual = training_epoch(SEED, 2, 500, augment())
+    shared = training_epoch(SEED, 2, 500, augment(pictures_per_crop=32))
+    np.testing.assert_array_equal(shared.order, usual.order)
+    np.testing.assert_array_equal(shared.noise, usual.noise)
+    for place, record in enumerate(shared.order):
+        first = usual.order[place // 32 * 32]
+        for name in ("top", "left", "mirrored"):
+            assert getattr(shared, name)[record] == getattr(usual, name)[first]
+    assert len(set(zip(shared.top, shared.left, shared.mirrored, strict=True))) == 16, "500 / 32, rounded up"
+
+
+def test_a_fixed_order_is_that_of_the_records_in_every_epoch() -> None:
+    first, second = (training_epoch(SEED, number, 500, augment(), "fixed") for number in (1, 2))
+    np.testing.assert_array_equal(first.order, np.arange(500))
+    np.testing.assert_array_equal(second.order, first.order)
+    assert (first.top != second.top).any()
+    np.testing.assert_array_equal(first.top, training_epoch(SEED, 1, 500, augment()).top)

@@ -127,7 +127,8 @@ def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str
     assert list(described) == [name for name in PARAMETERS if name != middle]
     last = described["conv4" if middle == "conv5" else "conv5"]
     assert last.pooled == 6
-    assert described["fc6"].inputs == last.outputs * 36
+    assert described["fc6"].inputs == 256 * 36
+    assert described["fc6"].parameters == PARAMETERS["fc6"]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
     readable = {record: pixels for record, pixels in whole.items() if pixels is not None}
     rows = {record: [_in_a_patchs_size(pixels)] for record, pixels in readable.items()}
     for number in range(1, EPOCHS_SHOWN + 1):
-        epoch = training_epoch(facts.seeds["train"], number, count, augment)
+        epoch = training_epoch(
+            facts.seeds["train"], number, count, augment, facts.recipes.ours["train.order"]
+        )
         for record, pixels in readable.items():
             noise = epoch.noise[record : record + 1]
             shift, divisor = colour_shift(noise, facts.statistics, augment, number)
