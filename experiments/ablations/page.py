@@ -22,8 +22,8 @@ from alexnet.training.chance import is_below_chance, loss_at_chance
 from experiments.ablations.rows import FULL, Ablations, plan
 from experiments.shared import pages
 from experiments.shared.outcomes import KINDS, Outcome, read_outcomes
-from experiments.shared.paired import Difference, Verdict, difference
-from experiments.shared.plans import RUNS, Values
+from experiments.shared.paired import Difference, Verdict, difference, surviving
+from experiments.shared.plans import RUNS, Values, differing, planned
 
 NAME, TITLE = "ablations", "What each part of the recipe is worth"
 TOP1, TOP5, ONE_PATCH, _ = KINDS
@@ -35,6 +35,9 @@ SENTENCES: dict[Verdict, str] = {
     "no spread": "The same difference with every seed, so there is no interval and no verdict: {}.",
 }
 CLEAR: dict[Verdict, str] = {"more": "yes", "fewer": "yes", "unclear": "no"}
+PRINTED_RECIPE = "profiles/imagenet-2012-paper.yaml"
+# What the page says anyway, and the seed.
+SAID = ("train.seed", "train.epochs", "model.width")
 # Of a row and a kind of error: what the row has more of than the full recipe.
 Added = Mapping[tuple[str, str], Difference]
 
@@ -61,6 +64,16 @@ def compare(settings: Ablations, outcomes: Mapping[str, Outcome]) -> Added:
     return added
 
 
+def verdicts_of(settings: Ablations, added: Added) -> dict[str, Verdict]:
+    """Return each row's verdict on its top-1 error, with Holm's correction over the rows."""
+    compared = {name: added[name, TOP1] for name in settings.run if (name, TOP1) in added}
+    left = surviving({name: one.p_value for name, one in compared.items() if one.over_seeds})
+    return {
+        name: "unclear" if one.verdict in ("more", "fewer") and name not in left else one.verdict
+        for name, one in compared.items()
+    }
+
+
 def as_page(
     settings: Ablations, outcomes: Mapping[str, Outcome], full: Values, chance: float, pictures: int
 ) -> tuple[str, list[Part]]:
@@ -79,12 +92,12 @@ def as_page(
     evaluated = next(iter(outcomes.values())).predictions
     runs, added = table_of_runs(settings, outcomes), compare(settings, outcomes)
     found, rows = reading(settings, runs, added, chance), table_of_rows(settings, runs, added)
-    planned = len(settings.run) * len(settings.seeds)
+    planned_runs = len(settings.run) * len(settings.seeds)
     return " ".join(sentence for sentence in found if sentence.startswith("Larger")) or found[0], [
         f"{pages.count(pictures, 'training picture')} of {len(evaluated.classes)} classes,"
         f" {full['train.epochs']} epochs at width {full['model.width']:g}, errors on the {len(evaluated):,}"
         f" pictures of {evaluated.split}; {pages.count(len(settings.seeds), 'seed')} a row. {len(outcomes)}"
-        f" of {planned} runs are finished.",
+        f" of {planned_runs} runs are finished. {_departures(full)}",
         "\n".join(f"- {sentence}" for sentence in found),
         "## Error added by taking it away",
         table_of(
@@ -92,7 +105,8 @@ def as_page(
             "Top-1 error with ten patches; added: percentage points more than the full recipe",
             note="95% intervals. Over seeds: Student's t of the paired differences, for other seeds and these"
             " pictures. Over pictures: paired bootstrap of the mean over seeds, for other pictures and these"
-            " networks. Clear: 0 is in neither. The paper's are ImageNet's, at full width and length.",
+            " networks. Clear: 0 is in neither, and the row survives Holm's correction over the"
+            " rows. The paper's are ImageNet's, at full width and length.",
         ),
         pages.figure(
             NAME,
@@ -120,10 +134,17 @@ def as_page(
     ]
 
 
+def _departures(full: Values) -> str:
+    """Name the keys in which the full recipe departs from the printed one."""
+    printed = planned([PRINTED_RECIPE])
+    keys = [key for key in differing(full, printed) if key not in SAID]
+    return f"It departs from the printed recipe in {enumerated(keys)} too." if keys else ""
+
+
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
     """Say which differences are larger than noise."""
     names = {name: settings.rows[name].without for name in settings.run}
-    verdicts = {names[row]: one.verdict for (row, kind), one in added.items() if kind == TOP1}
+    verdicts = {names[row]: verdict for row, verdict in verdicts_of(settings, added).items()}
     notes = [
         sentence.format(enumerated(those))
         for verdict, sentence in SENTENCES.items()
@@ -139,8 +160,9 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
         )
     if judged := sum(verdict in ("more", "fewer", "unclear") for verdict in verdicts.values()):
         notes.append(
-            "A difference is called larger than noise when 0 lies outside both its 95% intervals. Each misses"
-            f" once in twenty, so a false verdict is possible among {pages.count(judged, 'row')}."
+            "A difference is called larger than noise when 0 lies outside both its 95% intervals and"
+            " Student's test over the seeds is significant with Holm's correction for"
+            f" {pages.count(judged, 'row')}."
         )
     at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
@@ -154,6 +176,7 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
 def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.DataFrame:
     """Return for each row what the paper says and what came of it here, worded."""
     means, lines = runs.groupby("row").mean(numeric_only=True).reindex(settings.run), []
+    verdicts = verdicts_of(settings, added)
     for name in settings.run:
         row, found = settings.rows[name], added.get((name, TOP1))
         lines.append(
@@ -164,7 +187,7 @@ def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.D
                 "added": points(found.mean) if found else NOTHING,
                 "over seeds": pages.interval(found.over_seeds if found else None),
                 "over pictures": pages.interval(found.over_pictures if found else None),
-                "clear": CLEAR.get(found.verdict) if found else None,
+                "clear": CLEAR.get(verdicts[name]) if found else None,
                 "top-5": percent(means[TOP5][name]),
                 "top-5, paper": _paper(row.claim.top5),
                 "top-5 added": _added(added.get((name, TOP5))),
@@ -217,10 +240,10 @@ def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
 
 def main() -> None:
     """Write the page with the results of the finished runs."""
-    settings, planned = plan()
-    outcomes = read_outcomes(planned, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)
+    settings, wanted = plan()
+    outcomes = read_outcomes(wanted, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)
     labels = open_records(RECORDS, "train").labels
-    full = planned[f"{FULL}-{settings.seeds[0]}"]
+    full = wanted[f"{FULL}-{settings.seeds[0]}"]
     found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels))
     pages.write(NAME, TITLE, found, parts, table_of_runs(settings, outcomes))
 

@@ -1,7 +1,7 @@
 """How well a few paired runs fix a difference: over other seeds, and over other pictures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,11 @@ class Difference:
     by_seed: tuple[float, ...]
     over_seeds: Interval | None
     over_pictures: Interval
+
+    @property
+    def p_value(self) -> float:
+        """The two-sided p-value of Student's test over the seeds, of which there are at least two."""
+        return float(stats.ttest_1samp(self.by_seed, 0).pvalue)
 
     @property
     def verdict(self) -> Verdict:
@@ -80,3 +85,13 @@ def over_pictures(differences: NDArray[np.float64]) -> Interval:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn @ values / len(differences), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def surviving(p_values: Mapping[str, float]) -> set[str]:
+    """Return those that Holm's correction leaves significant at 5 %, of all that were tested together."""
+    found: set[str] = set()
+    for place, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda one: one[1])):
+        if p_value > (1 - CONFIDENCE) / (len(p_values) - place):
+            break
+        found.add(name)
+    return found

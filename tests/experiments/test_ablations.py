@@ -106,8 +106,12 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
     assert "Larger than noise: taking away the second column adds errors." in text
     assert "Not told from noise by this number of seeds and pictures: overlapping pooling." in text
     assert "ends with 50.0% errors on the patches it learns from, with dropout on, and 11.0% on the" in text
-    assert "The same difference with every seed, so there is no interval and no verdict: conv3." in text
-    assert "so a false verdict is possible among 2 rows" in text
+    assert "The same difference with every seed, so there is no interval and no verdict: conv3, and" in text
+    assert "significant with Holm's correction for 2 rows" in text
+    assert "It departs from the printed recipe in " in text
+    departures = text.partition("It departs from")[2].partition("too.")[0].replace("\\", "")
+    assert "model.initial_weights" in departures
+    assert "model.columns" not in departures
     assert "Of a single seed, so there is no verdict: ReLU" in text
     assert (
         "At chance, the loss of guessing by class frequency, at the end: overlapping pooling (3 runs)" in text
@@ -148,5 +152,5 @@ def test_a_run_made_with_former_parameters_or_weights_is_not_finished(tmp_path: 
     assert "1 of 2 runs are finished" in text
     assert "No row can be compared with the full recipe yet" in text
     (tmp_path / "full-1/metrics.json").unlink()
-    with pytest.raises(UserError, match="no run is finished yet; run dvc repro"):
+    with pytest.raises(UserError, match="no run is finished yet; run python -m"):
         page_of(tmp_path, table, planned)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.shared.paired import difference, over_pictures, over_seeds
+from experiments.shared.paired import difference, over_pictures, over_seeds, surviving
 
 
 def test_the_seeds_interval_is_students() -> None:
@@ -64,3 +64,18 @@ def test_a_difference_is_clear_when_neither_interval_holds_0(
     one = [(np.arange(pictures) < round(abs(change) * pictures)).astype(float) for change in by_seed]
     arms = [one, [np.zeros(pictures)] * len(by_seed)]
     assert difference(*(arms if by_seed[-1] > 0 else arms[::-1])).verdict == verdict
+
+
+def test_holms_correction_by_hand() -> None:
+    # 0.05 / 4 = 0.0125, 0.05 / 3 = 0.0167, 0.05 / 2 = 0.025: the third fails, and with it the fourth.
+    assert surviving({"a": 0.016, "b": 0.01, "c": 0.03, "d": 0.031}) == {"a", "b"}
+    assert surviving({"a": 0.02, "b": 0.02, "c": 0.02}) == set()
+    assert surviving({"a": 0.049}) == {"a"}
+    assert surviving({}) == set()
+
+
+def test_the_p_value_and_the_interval_agree() -> None:
+    found = difference([np.full(10, share) for share in (0.1, 0.12, 0.13)], [np.zeros(10)] * 3)
+    assert found.p_value < 0.05
+    assert found.over_seeds is not None
+    assert found.over_seeds[0] > 0

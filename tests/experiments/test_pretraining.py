@@ -16,7 +16,7 @@ from alexnet.report.page import page_as_markdown
 from alexnet.training.params import Train
 from alexnet.training.schedule import Schedule
 from experiments.pretraining import page, tune
-from experiments.pretraining.arms import PARAMS, TUNED, Plan, Tuned, finetuning
+from experiments.pretraining.arms import PARAMS, TUNED, Plan, Tuned, falls, finetuning
 from experiments.pretraining.tune import Chosen, Tried, best_of, read_chosen
 from experiments.shared.plans import differing, nested
 
@@ -33,12 +33,13 @@ def plan() -> Plan:
 
 
 def rates_over(epochs: int, plan: Plan) -> dict[str, list[float]]:
-    """Return conv1's, the middle layers' and fc8's rate in each epoch of fine-tuning at 0.01."""
-    values = {**plan.scratch, **finetuning(epochs, 0.01, 0.01), "train.epochs": epochs}
+    """Return some parameters' rates in each epoch of fine-tuning at 0.01, with 0.02 for the biases."""
+    own = {"train.epochs": epochs, "train.bias_learning_rate": 0.02}
+    values = {**plan.scratch, **falls(epochs), **finetuning(epochs, 0.01), **own}
     schedule = Schedule(Train.model_validate(nested(values)["train"]))
-    layers = ("conv1", "fc7", "fc8")
-    every = [schedule.rates(epoch, [f"{layer}.weight" for layer in layers]) for epoch in range(1, epochs + 1)]
-    return {layer: [now[f"{layer}.weight"] for now in every] for layer in layers}
+    names = ("conv1.weight", "fc7.weight", "fc8.weight", "conv1.bias", "fc7.bias")
+    every = [schedule.rates(epoch, names) for epoch in range(1, epochs + 1)]
+    return {name.removesuffix(".weight"): [now[name] for now in every] for name in names}
 
 
 def test_over_54_epochs_fine_tuning_is_the_sources(plan: Plan) -> None:
@@ -47,7 +48,10 @@ def test_over_54_epochs_fine_tuning_is_the_sources(plan: Plan) -> None:
     assert rates["conv1"] == [1e-4] * 4 + [1e-5] * 2 + [0.0] * 48
     assert rates["fc7"] == pytest.approx([1e-3] * 21 + [1e-4] * 20 + [1e-5] * 13)
     assert rates["fc8"] == pytest.approx([1e-2] * 8 + [1e-3] * 13 + [1e-4] * 20 + [1e-5] * 13)
-    assert finetuning(54, 0.01, 0.01)["augment.colour_noise_last_epoch"] == 37
+    # The biases keep their rate; those of a frozen layer stand still with it.
+    assert rates["fc7.bias"] == [0.02] * 54
+    assert rates["conv1.bias"] == [0.02] * 6 + [0.0] * 48
+    assert falls(54)["augment.colour_noise_last_epoch"] == 37
 
 
 @pytest.mark.parametrize("epochs", [1, 5, 10, 27])
@@ -61,11 +65,10 @@ def test_fewer_epochs_keep_the_order(epochs: int, plan: Plan) -> None:
         assert rates["fc7"][0] == pytest.approx(100 * rates["fc7"][-1])
 
 
-def test_the_arms_differ_by_where_they_begin_and_by_the_schedule(plan: Plan) -> None:
+def test_the_arms_differ_by_where_they_begin_and_by_the_rates_of_layers(plan: Plan) -> None:
     scratch, tuned = (plan.tuned(arm, 2, 0.02) for arm in TUNED)
-    changed = {key for key in differing(tuned, scratch) if not key.startswith("train.schedule.")}
-    rates = {"train.learning_rate", "train.bias_learning_rate"}
-    assert changed == {"train.initial_weights", "augment.colour_noise_last_epoch", *rates}
+    rates = {"train.learning_rate", "train.schedule.conv1", "train.schedule.fc8"}
+    assert differing(tuned, scratch).keys() == {"train.initial_weights", *rates}
     assert tuned["train.initial_weights"] == "data/experiments/pretraining/larger-2/alexnet.safetensors"
     assert "larger-1/" in plan.tuned("finetuned", plan.settings.tuning_seed, 0.02)["train.initial_weights"]
     assert differing(plan.plain, plan.scratch) == {"model.conv6": False}
@@ -215,8 +218,9 @@ def test_a_rate_that_diverges_is_ranked_last_and_told(
 ) -> None:
     run_sweep(monkeypatch, tmp_path, highest=0.015)
     chosen = read_chosen("scratch", plan, tmp_path)
+    assert [one.rate for one in chosen.tried] == [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08]
     assert (chosen.rate, chosen.values) == (0.01, plan.at_rate("scratch", 0.01))
-    assert [one.errors for one in chosen.tried] == [[0.9, 0.79, 0.69], [0.9], []]
+    assert [one.errors for one in chosen.tried][2:] == [[0.9, 0.79, 0.69], [0.9], [], []]
     table = page.tuning_table({"scratch": page.Arm(chosen, {})}, 0.3)
     for told in ("| not within 3 |", "| diverged in epoch 2 |", "| diverged in epoch 1 |"):
         assert told in table.replace("**", "")
@@ -225,7 +229,7 @@ def test_a_rate_that_diverges_is_ranked_last_and_told(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (DivergedError, r"params\.yaml: pretraining\.rates: found 0\.01, 0\.02, 0\.04, and with each"),
+        (DivergedError, r"params\.yaml: pretraining\.rates: found 0\.0025, .*, 0\.08, and with each"),
         (UserError, "^the loss is nan"),
     ],
 )
