@@ -4,19 +4,26 @@ Those with text or axes are drawn in a light theme and a dark one. Kernels and p
 and need only one.
 """
 
+import functools
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib.figure
-from matplotlib import style
+from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from alexnet.core.terminal import say
 from alexnet.report.page import Figure
+
+# Matplotlib's own font, and what has letters that it lacks, where one is installed.
+FONT = "DejaVu Sans"
+MORE_LETTERS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Unifont")
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ def canvas(
     """
     # From the defaults, so that a user's matplotlibrc cannot change the bytes.
     settings: dict[str, Any] = {
+        "font.family": _fonts(),
         "font.size": 9.5,
         "axes.edgecolor": theme.faint,
         "axes.labelcolor": theme.ink,
@@ -74,13 +82,37 @@ def canvas(
         )
         FigureCanvasAgg(figure)
         yield figure, png
-        figure.savefig(png, format="png")
+        with warnings.catch_warnings():
+            # A line for each letter would bury what else the stage says.
+            warnings.filterwarnings("error", message="Glyph .* missing from font")
+            try:
+                figure.savefig(png, format="png")
+            except UserWarning:
+                _say_that_letters_are_missing()
+                warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+                png.seek(0)
+                png.truncate()
+                figure.savefig(png, format="png")
     image = Image.open(png).convert("RGB")
     if colours is not None:
         image = image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     png.seek(0)
     png.truncate()
     image.save(png, format="PNG", optimize=True, dpi=(dpi, dpi))
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [FONT, *(name for name in MORE_LETTERS if name in installed)]
+
+
+@functools.cache
+def _say_that_letters_are_missing() -> None:
+    say(
+        "report: no installed font has all letters of the class names, so figures show boxes in their place;"
+        f" the text of the report has them. Install one of: {', '.join(MORE_LETTERS)}."
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.evaluation.calibration import reliability
+from alexnet.report import canvas
 from alexnet.report.canvas import DARK, LIGHT, Theme
 from alexnet.report.photographs import GAP
 from alexnet.report.topics.calibration import reliability_diagram
@@ -152,3 +153,18 @@ def test_a_label_that_looks_like_mathematics_is_a_label() -> None:
     photograph = np.zeros((256, 256, 3), np.uint8)
     labels = [(r"$\frac{a}{0}$ & co", 0.5, True), ("_x^y", 0.25, False)]
     assert with_guesses(photograph, "$$", labels, 60, LIGHT)[8:12] == b"WEBP"
+
+
+def test_letters_that_no_font_has_are_told_once_and_by_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(canvas, "MORE_LETTERS", ())
+    for told in (canvas._fonts, canvas._say_that_letters_are_missing):
+        told.cache_clear()
+    photograph = np.zeros((256, 256, 3), np.uint8)
+    drawn = [with_guesses(photograph, "猫", [("狗 dog", 0.9, False)], 60, LIGHT) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != with_guesses(photograph, "", [("dog", 0.9, False)], 60, LIGHT)
+    assert capsys.readouterr().out.count("no installed font has all letters") == 1
+    assert not [one for one in recwarn if "Glyph" in str(one.message)]
+    canvas._fonts.cache_clear()
