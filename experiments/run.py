@@ -4,9 +4,9 @@ Each experiment is a pipeline of its own, of up to a hundred stages. DVC looks a
 project in each of its commands, so that of an experiment is named ``pipeline.yaml`` until it is run.
 
 With ``--at-once 2``, the runs of the experiment are dealt out to several `dvc repro --single-item`, each with
-its own GPU of this machine, and its own cores where `workers` is auto. What comes before them (the pictures,
-the check) and after them (the page) runs alone. It is for pipelines whose runs do not need each other:
-ablations and ensemble. The same command resumes what was stopped.
+one GPU of this machine and an equal part of its cores; with fewer of them, they are shared. What comes before
+the runs (the pictures, the check) and after them (the page) runs alone. It is for pipelines whose runs do not
+need each other: ablations and ensemble. The same command resumes what was stopped.
 """
 
 import os
@@ -27,7 +27,7 @@ Experiment = Literal["ablations", "ensemble", "figure1", "pretraining", "recipe_
 # All that the runs need: the pictures with their statistics, and checked parameters.
 PICTURES = "rgb_pca"
 CHECK = "check"
-# What a pipeline consists of whose runs can be dealt out.
+# The stages that a pipeline must have for --at-once.
 STAGES = (CHECK, "train", "evaluate", "page")
 
 
@@ -38,7 +38,8 @@ def shares(stages: list[str], count: int) -> list[list[str]]:
         stages: names as DVC has them; ``train@1-full`` and ``evaluate@1-full`` are of one run.
 
     Returns:
-        The stages of each process in the given order; those of a run stay together. Without ``@``: in none.
+        The stages of each process in the given order; those of a run stay together. Stages
+        without ``@`` are in no share.
     """
     runs: dict[str, list[str]] = {}
     for stage in stages:
@@ -61,7 +62,7 @@ def places(count: int) -> Iterator[tuple[list[int], dict[str, str]]]:
 
 
 def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
-    """Refuse a pipeline with stages between or beside the runs: they would not be made in time.
+    """Refuse a pipeline with stages between or beside the runs: nothing would run them in time.
 
     Raises:
         UserError: names the pipeline and its stages.
@@ -118,7 +119,7 @@ def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) 
         end_abruptly_with_parent()
         os.sched_setaffinity(0, cores)
 
-    # DVC's own lock is held for moments, but long enough to meet.
+    # DVC holds its lock only briefly, but several processes can want it at the same time.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", "--keep-going", *addresses]
     return subprocess.Popen(command, env={**os.environ, **environment}, preexec_fn=settle)
 
@@ -133,7 +134,7 @@ def _codes(running: list[subprocess.Popen[bytes]]) -> list[int]:
     try:
         return [process.wait() for process in running]
     except KeyboardInterrupt:
-        # Ctrl-C reached them too: they save their state first.
+        # Ctrl-C also reaches the child processes, which first save their state.
         for process in running:
             process.wait()
         raise

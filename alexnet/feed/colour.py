@@ -10,10 +10,10 @@ from alexnet.store.statistics import Statistics
 def colour_shift(
     noise: NDArray[np.float32], statistics: Statistics, augment: Augment, epoch: int
 ) -> tuple[NDArray[np.float32] | None, float]:
-    """Return the shifts of some pictures in grey levels (0-255), and what divides the sum.
+    """Return the colour shift of each picture in grey levels (0-255), and the divisor of the shifted picture.
 
-    ``paper``: P (α ∘ λ) with λ of pixels in [0, 1], so that the shift along p1 deviates by
-    about 5.8 grey levels on ImageNet; with 0-255 the same formula would give 1,480.
+    ``paper``: P (α ∘ λ) with λ of pixels in [0, 1]. With the authors' λ of ImageNet, the standard deviation
+    of the shift along p1 is 5.8 grey levels; with 0-255 the same formula would give 1,480.
     ``source-2012``: P (α ∘ √λ), √λ in 0-255: about 12.2. While the noise is on, the shifted picture is
     divided by 1 + the deviation of α, by 1.1 in the authors' run.
 

@@ -1,5 +1,6 @@
-"""Which picture comes when, and its crop, mirror and noise: functions of (seed, epoch, picture).
+"""The order of the pictures, and the crop, mirroring and noise of each.
 
+They depend on the seed, the epoch and the picture alone; with `pictures_per_crop` above 1 also on the order.
 All draws of an epoch are made at once, one row per picture, so that no batch size, process, loader or
 restart can change them.
 """

@@ -19,7 +19,7 @@ REQUEST_BYTES = 8_000_000
 
 
 class UnreachableError(UserError):
-    """A remote file cannot be read, which may be better the next time."""
+    """A remote file cannot be read now; a later attempt may succeed."""
 
 
 def root_of(data_root: str) -> Path:
@@ -36,8 +36,10 @@ def root_of(data_root: str) -> Path:
         root: Any = UPath(data_root)
         with reaching(root):
             root.is_dir()
-    except (ImportError, ValueError) as error:
-        raise UserError(f"machine.yaml: data_root: found {data_root}: {error} (with pip install)") from None
+    except ImportError as error:
+        raise UserError(f"machine.yaml: data_root: found {data_root}: {error} (with pip)") from None
+    except ValueError as error:
+        raise UserError(f"machine.yaml: data_root: found {data_root}: {error}") from None
     return root
 
 
@@ -63,7 +65,7 @@ def reaching(path: Path) -> Iterator[None]:
 
 
 def parts_of(path: Path) -> list[Path]:
-    """Return the files that hold `path`: itself, or its parts in order where they are there instead.
+    """Return the files that hold `path`: itself or, if it exists only in parts, the parts in order.
 
     Raises:
         UserError: a part is missing.
@@ -87,10 +89,10 @@ def is_there(path: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """Return the size in bytes of a file, or of its parts, and what is another number once it has changed.
+    """Return the size in bytes of a file, or of its parts, and a number that changes when it changes.
 
-    That is the time of the last change in nanoseconds, or for a remote file a digest of what its server
-    says of it.
+    This is the time of the last change in nanoseconds, or for a remote file a digest of what its server says
+    about it.
     """
     parts = parts_of(path)
     with reaching(path):

@@ -36,7 +36,7 @@ class FourLayers(nn.Module):
         self.fc = nn.Linear(64 * pooled(side, 3) ** 2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (batch, classes) of `pictures` (batch, 3, side, side) of about unit deviation."""
+        """Return logits (batch, classes) of `pictures` (batch, 3, side, side), less the mean picture."""
         maps = self.activation(functional.max_pool2d(self.conv1(pictures), 3, 2, ceil_mode=True))
         maps = functional.avg_pool2d(self.activation(self.conv2(maps)), 3, 2, ceil_mode=True)
         maps = functional.avg_pool2d(self.activation(self.conv3(maps)), 3, 2, ceil_mode=True)
@@ -84,7 +84,7 @@ class LocalNet(nn.Module):
         self.fc = nn.Linear(32 * small**2, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (batch, classes) of `pictures` (batch, 3, side, side), grey levels about 0."""
+        """Return logits (batch, classes) of `pictures` (batch, 3, side, side), less the mean picture."""
         maps = self.norm(functional.max_pool2d(torch.relu(self.conv1(pictures)), 3, 2, ceil_mode=True))
         maps = functional.max_pool2d(self.norm(torch.relu(self.conv2(maps))), 3, 2, ceil_mode=True)
         maps = torch.relu(self.local4(torch.relu(self.local3(maps))))

@@ -44,9 +44,9 @@ PAPER_ERRORS: dict[Arm, float | None] = {
     "11-percent": 0.11,
 }
 ARMS: dict[Arm, str] = {
-    "13-percent": "the net with 13 %",
-    "11-percent-without-norms": "the net with 11 %, its norms left out",
-    "11-percent": "the net with 11 %",
+    "13-percent": "the network with 13 % test error",
+    "11-percent-without-norms": "the network with 11 %, without its normalisation",
+    "11-percent": "the network with 11 % test error",
 }
 
 
@@ -119,15 +119,20 @@ def as_page(
         for activation, ratio in ratios.items()
         if activation != "relu" and ratio
     ]
-    found = "; ".join(told) or "no runs of ReLU and another activation are finished yet"
+    found = (
+        f"To {goal:.0%} training error, {'; '.join(told)}. The paper says about {PAPER_RATIO} for tanh."
+        if told
+        else "No runs of ReLU and of another activation are finished yet."
+    )
     planned = len(settings.activations) * len(settings.seeds)
-    return f"To {goal:.0%} training error, {found}. The paper says about {PAPER_RATIO} for tanh.", [
+    return found, [
         f"{pages.count(pictures, 'training picture')} of {settings.side}×{settings.side} in {classes}"
         f" classes, batches of {settings.batch_size}, momentum {settings.momentum:g}, {settings.precision},"
-        f" {pages.count(len(settings.seeds), 'seed')}: {len(results.runs)} of {planned} runs are finished. No"
-        " weight decay, no dropout, no crops or mirrors. The training error is the share of an epoch's"
-        " pictures that was classified wrongly as they came by. The paper does not say how its networks"
-        f" began; ours begin alike for all activations, {BEGINNINGS[settings.beginning]}.",
+        f" {pages.count(len(settings.seeds), 'seed')}: {len(results.runs)} of {planned} runs are finished."
+        " There is no weight decay, no dropout, no crops and no mirrors. The training error counts the"
+        " pictures that were misclassified when they were trained on, while the weights changed. The paper"
+        " does not say how its networks were initialised; ours are initialised in the same way for all"
+        f" activations, {BEGINNINGS[settings.beginning]}.",
         epochs_table(settings, results, ratios),
         pages.figure(
             name,
@@ -137,17 +142,20 @@ def as_page(
             "Training error, a line per seed, as in the paper's Figure 1.",
         ),
         "## How the learning rates were chosen\n\nAll rates train side by side, with a seed of their own,"
-        f" until one is at {goal:.0%}, or for {settings.epochs} epochs. The best has the fewest epochs."
-        " Rates in steps of √10 are added while the best is at an end of the list, and then one above and one"
-        " below the best, at a step of √3.",
+        f" until one is at {goal:.0%}, or for {settings.epochs} epochs. The rate that needs the fewest epochs"
+        " is chosen; if none is there, the one with the lowest last error. While it is the lowest or highest"
+        " rate, one that is √10 times lower or higher is added, at most"
+        f" {pages.count(settings.sweep.more_steps, 'time')}. Finally, the rates a factor of √3 below and"
+        " above it are tried.",
         sweep_table(settings, results),
-        "## Response normalisation\n\ncuda-convnet's nets of two convolutions, two locally connected layers"
-        f" and a full one, {norm.epochs} epochs with the rate divided by 10 at the start of epochs"
-        f" {enumerated([*map(str, norm.drop_epochs)]) or 'none'}, patches of {norm.crop}×{norm.crop} and"
-        " mirrors; tested once, at the end, on nine patches a picture without mirrors, as the authors did."
-        " They trained about 520 epochs of CIFAR-10: what can be compared is the difference, not the errors."
-        " Their two nets also differ in the maps of the third layer (64 with norms, 32 without) and in the"
-        " weight decay of the last, so the net with norms is trained without them too.",
+        "## Response normalisation\n\ncuda-convnet's networks of two convolutions, two locally connected"
+        f" layers and a fully connected one are trained for {norm.epochs} epochs. The rate is divided by 10"
+        f" at the start of epochs {enumerated([*map(str, norm.drop_epochs)]) or 'none'}. They are trained on"
+        f" patches of {norm.crop}×{norm.crop} and their mirrors, and tested once, at the end, on nine patches"
+        " of each picture without mirrors, as the authors did. The authors trained for about 520 epochs, so"
+        " the difference can be compared, but not the errors. Their two networks also differ in the number of"
+        " maps of the third layer (64 with normalisation, 32 without) and in the weight decay of the last"
+        " one. Therefore the network with normalisation is also trained without it.",
         norm_table(results),
         *pages.how_it_was_made(NAME, name, pages.settings("Settings", settings.model_dump(mode="json"))),
     ]
@@ -168,7 +176,7 @@ def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation
         ("activation", "learning rate", f"epochs to {settings.goal:.0%}, by seed", "times ReLU's", "paper"),
         rows,
         f"Epochs to {settings.goal:.0%} training error.",
-        "Parts of an epoch by a straight line between two epochs' errors. Times ReLU's: geometric mean over"
+        "Fractions of an epoch are interpolated linearly. Times ReLU's: geometric mean over"
         " seeds paired with ReLU's (95 % interval by Student's t of the logarithms).",
         numeric=False,
     )
@@ -225,7 +233,7 @@ def norm_table(results: Results) -> str:
         )
         rows.append((ARMS[arm], str(seed), *errors))
     return table(
-        ("net", "seed", "training error, last epoch", "test error", "paper"),
+        ("network", "seed", "training error, last epoch", "test error", "paper"),
         rows,
         "Test error with and without normalisation across maps (exact binomial 95 % interval).",
         " ".join(
@@ -250,7 +258,7 @@ def _change(results: Results, arm: Arm) -> str:
     between = over_seeds(changes)
     return (
         f"{ARMS[arm].capitalize()}: the test error is {points(pages.mean(changes))} points above that of the"
-        f" net with 11 % ({pages.count(len(changes), 'seed')},"
+        f" network with 11 % ({pages.count(len(changes), 'seed')},"
         f" {f'95 % over seeds {pages.interval(between)}' if between else 'no verdict'})."
     )
 

@@ -23,7 +23,7 @@ from alexnet.ingest.decode import Picture, read_picture
 from alexnet.ingest.raw_files import root_of
 from alexnet.ingest.stored import BadPictureError
 from alexnet.store.index import read_index
-from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Figure1
+from experiments.figure1.settings import HERE, PARAMS, Figure1
 
 FOLDER = HERE / "pictures"
 SPLITS = {"train": "train", "test": "val"}
@@ -53,7 +53,7 @@ def read_pictures(split: str, folder: Path = FOLDER) -> Pictures:
     """
     path = folder / f"{split}.npz"
     if not path.exists():
-        raise UserError(f"{path}: missing; run the stage first (dvc repro {PIPELINE}:pictures)")
+        raise UserError(f"{path}: missing; run the experiment first (python -m experiments.run figure1)")
     with np.load(path) as arrays:
         return Pictures(arrays["pixels"], arrays["labels"])
 

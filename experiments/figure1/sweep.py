@@ -1,4 +1,4 @@
-"""The learning rate of one activation: that which comes to the goal in the fewest epochs.
+"""The learning rate of one activation: the one that reaches the goal in the fewest epochs.
 
 python -m experiments.figure1.sweep relu
 """
@@ -21,8 +21,8 @@ from experiments.figure1.training import Data, Result, begin_four_layers, epochs
 def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -> dict[float, list[float]]:
     """Return each rate's training errors by epoch.
 
-    All rates train side by side until one is at the goal, so that none is judged by its beginning. While the
-    best is at an end of the grid, the grid is continued there by a step of √10. Then it is refined by √3
+    All rates train side by side until one is at the goal, so that none is rejected for a slow start. While
+    the best is at an end of the grid, the grid is continued there by a step of √10. Then it is refined by √3
     above and below the best.
     """
     errors: dict[float, list[float]] = {}
@@ -51,7 +51,7 @@ def _train(
     trainings = {
         rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data) for rate in rates
     }
-    # What a rate does after another was at the goal cannot make it the best.
+    # Once a rate has reached the goal, training another for longer cannot make it the best.
     done = [len(row) for row in errors.values() if epochs_to(row, settings.goal)]
     for epoch in range(1, min([settings.epochs, *done]) + 1):
         for rate, training in trainings.items():

@@ -63,7 +63,7 @@ class Plan:
     """What is planned with the parameters in two files.
 
     Raises:
-        UserError: a key is unknown or out of range, or one is averaged that is not trained, or twice.
+        UserError: a key is unknown or out of range, or a network in `average` is not trained or listed twice.
     """
 
     def __init__(self, params: Path = PARAMS, recipe: str = RECIPE) -> None:
@@ -81,9 +81,10 @@ class Plan:
                 planned([*self._conv6, *at_rate])
 
     def at_rate(self, arm: Tuned, rate: float) -> Values:
-        """Return what an arm has instead of `scratch`: the `rate` of all layers, in fine-tuning of fc8.
+        """Return the values that replace those of `scratch`; `rate` is of all layers, in fine-tuning of fc8.
 
-        Falls, noise and the biases' rate are the same in both arms.
+        At the same `rate`, the epochs of the drops, the end of the colour noise and the biases' rate are the
+        same in both arms.
         """
         own, biases = self.scratch["train.learning_rate"], self.scratch["train.bias_learning_rate"]
         epochs = self.scratch["train.epochs"]
@@ -94,7 +95,7 @@ class Plan:
         return values | finetuning(epochs, rate) if arm == "finetuned" else values
 
     def tuned(self, arm: Tuned, seed: int, rate: float) -> Values:
-        """Return what a network trains with; fine-tuning in the sweep begins with the first seed's."""
+        """Return what a network trains with; in the sweep, fine-tuning starts from the first seed's."""
         values = {**self.scratch, **self.at_rate(arm, rate), "train.seed": seed}
         if arm == "finetuned":
             first = self.settings.seeds[0] if seed == self.settings.tuning_seed else seed

@@ -391,8 +391,8 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert "a wider one might find better: ReLU, |tanh| and tanh" in text.replace("\\", "")
     assert "| ReLU | 0.003 | 20.0% | 2 | 1.9 |  |" in text
     assert "| ReLU | 0.3 | diverged | 1 | not reached | chosen |" in text
-    assert "error is +3.0 points above that of the net with 11 % (1 seed, no verdict)." in text
-    assert "The net with 13 %: not finished yet. The paper has +2.0." in text
+    assert "error is +3.0 points above that of the network with 11 % (1 seed, no verdict)." in text
+    assert "The network with 13 % test error: not finished yet. The paper has +2.0." in text
     assert "tanh takes at least" in text
     assert "with weights of deviation 1/√inputs" in text
     assert "(other.png)" in text
