@@ -20,6 +20,7 @@ format: $(VENV)/installed  ## format the code
 
 bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.train_step
+	python -m benchmarks.busy
 	python -m benchmarks.devices
 	python -m benchmarks.preprocess
 	python -m benchmarks.search

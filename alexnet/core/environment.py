@@ -12,8 +12,9 @@ _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 def prepare_environment() -> None:
     """Set what torch reads when it is loaded, unless the user has set it and it works."""
-    # Threads of OpenMP spin while they wait for each other, by default without end. Beside another busy
-    # program they then take the cores from those that they wait for. After this many turns they sleep.
+    # Threads of OpenMP spin while they wait for each other, by default for 300,000 turns. Beside another busy
+    # program they then take the cores from those that they wait for (python -m benchmarks.busy). After this
+    # many turns they sleep.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     place = os.environ.get(_COMPILED)
     try:
