@@ -15,6 +15,7 @@ from alexnet.evaluation.predict import own_records, predict
 from alexnet.evaluation.predictions import Predictions, merge_parts, save_predictions
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import Classes, load_network
+from alexnet.parallel.device import memory_format
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.counts import read_skipped
 from alexnet.store.index import UNKNOWN, Index, differences, read_index
@@ -62,8 +63,9 @@ def evaluate_network(
         machine, pictures, at_once, device, side=PICTURE, processes_here=mesh.on_this_machine
     )
     mine = own_records(len(pictures), at_once, mesh.rank, mesh.size)
+    network.to(device).lay_out(memory_format(machine))
     style = machine.progress if mesh.leads else "none"
-    parts = mesh.to_leader(predict(network.to(device), loader, mine, len(pictures), style))
+    parts = mesh.to_leader(predict(network, loader, mine, len(pictures), style))
     if parts is None:
         return
     ten, one = merge_parts(parts, len(pictures))

@@ -19,7 +19,7 @@ from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
 from alexnet.model.network import AlexNet
 from alexnet.model.weights import load_network
-from alexnet.parallel.device import choose_device
+from alexnet.parallel.device import choose_device, memory_format
 from alexnet.retrieval.codes import ROWS_AT_ONCE, train_encoder
 from alexnet.retrieval.features import features_of_records
 from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
@@ -56,7 +56,7 @@ def retrieve_pictures(
     refuse_damaged_shards(records)
     network, classes = load_network(weights)
     device = choose_device(machine)
-    network.to(device)
+    network.to(device).lay_out(memory_format(machine))
     training, asked = open_records(records, "train"), open_records(records, evaluate.split)
     shape = (len(training), network.fc7.out_features)
     _refuse_small_disk(library, *shape)
