@@ -16,9 +16,9 @@ class OwnRate(Strict):
 
 
 class Schedule(Strict):
-    """When the learning rate falls (paper, section 5; diary of the source's file 145)."""
+    """When the learning rate falls (paper, section 5; steps as in the log of the source's file 145)."""
 
-    kind: Literal["plateau", "diary", "constant"]
+    kind: Literal["plateau", "steps", "constant"]
     factor: float = Field(gt=1)
     patience: int = Field(ge=1)
     min_improvement: float = Field(ge=0, lt=1)

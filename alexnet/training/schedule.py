@@ -1,4 +1,4 @@
-"""When the learning rates fall: on a plateau (paper, section 5) or by the diary of the 2012 run."""
+"""When the learning rates fall: on a plateau (paper, section 5) or at fixed epochs, as in the 2012 run."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ class Schedule:
     """Learning rates by epoch (from 1), which depend on the past alone, never on the planned length.
 
     ``plateau``: ÷ `factor` once the validation error has not improved by more than
-    `min_improvement` for `patience` epochs, at most `drops` times. ``diary``: ÷ `factor` from the
+    `min_improvement` for `patience` epochs, at most `drops` times. ``steps``: ÷ `factor` from the
     start of each of `drop_epochs` on. Changes of conv1 and of fc8 are absolute rates under either.
     """
 
@@ -48,7 +48,7 @@ class Schedule:
         schedule = self.settings.schedule
         if schedule.kind == "plateau":
             return self.dropped
-        return sum(epoch >= drop for drop in schedule.drop_epochs) if schedule.kind == "diary" else 0
+        return sum(epoch >= drop for drop in schedule.drop_epochs) if schedule.kind == "steps" else 0
 
     def observe(self, validation_error: float) -> None:
         """Record the validation error (a fraction) after an epoch."""

@@ -106,7 +106,7 @@ class Plan:
 def falls(epochs: int) -> Values:
     """Return when the rates fall and the noise ends in the source's fine-tuning, fitted into `epochs`."""
     return {
-        "train.schedule.kind": "diary",
+        "train.schedule.kind": "steps",
         "train.schedule.factor": 10.0,
         "train.schedule.drop_epochs": sorted({_fitted(epoch, epochs) for epoch in FALLS}),
         "train.schedule.biases_too": False,

@@ -74,7 +74,7 @@ def test_profiles_differ_where_the_recipes_do() -> None:
     source = read(ROOT / "profiles/imagenet-2012-source.yaml", Train)
     assert (paper.bias_learning_rate, source.bias_learning_rate) == (0.01, 0.02)
     assert (paper.bias_weight_decay, source.bias_weight_decay) == (0.0005, 0.0)
-    assert (paper.schedule.kind, source.schedule.kind) == ("plateau", "diary")
+    assert (paper.schedule.kind, source.schedule.kind) == ("plateau", "steps")
 
 
 @pytest.mark.parametrize("way", ["paper", "source"])
@@ -118,7 +118,7 @@ SOURCE_145 = {
     "train.momentum": 0.9,
     "train.weight_decay": 0.0005,
     "train.bias_weight_decay": 0.0,
-    "train.schedule.kind": "diary",
+    "train.schedule.kind": "steps",
     "train.schedule.factor": 10.0,
     "train.schedule.biases_too": False,
 }

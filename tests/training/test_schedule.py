@@ -1,4 +1,4 @@
-"""Learning rates: the plateau of the paper, the diary of layer file 145, own rates, and stopping."""
+"""Learning rates: the plateau of the paper, the steps of layer file 145, own rates, and stopping."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def fallen(settings: Train, errors: list[float]) -> list[int]:
         ((79, 90), 1e-5, 0.0, 0.0),
     ],
 )
-def test_the_diary_of_layer_file_145(
+def test_the_steps_of_layer_file_145(
     epochs: tuple[int, int], weights: float, conv1_weights: float, conv1_biases: float
 ) -> None:
     settings = settings_of(SOURCE)
@@ -55,7 +55,7 @@ def test_the_diary_of_layer_file_145(
         assert rates == rates_in(epoch, longer), "rates do not depend on the planned length"
 
 
-def test_the_diary_does_not_look_at_errors() -> None:
+def test_steps_do_not_look_at_errors() -> None:
     settings = settings_of(SOURCE)
     assert fallen(settings, [0.9] * 24) == [0] * 24
 
