@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import math
+import re
 import tempfile
 import threading
 import time
@@ -21,13 +23,12 @@ from torch.nn import functional
 
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
-from alexnet.core.processes import executor
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import chosen_loader
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import prepare, prepare_index
+from alexnet.ingest.prepare import prepare_index
 from alexnet.ingest.selection import index_pictures
 from alexnet.model.dropout import Dropout, picture_keys
 from alexnet.model.input import whole_pictures
@@ -41,6 +42,7 @@ from alexnet.store.index import read_classes, write_index
 from alexnet.store.records import open_records
 from alexnet.store.statistics import measure_records, read_statistics
 from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.measures import EpochRow
 from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -61,8 +63,7 @@ from benchmarks.train_step import (
     without_norm,
 )
 
-PROFILES, RESULTS = PROFILE.parent, Path("benchmarks/results")
-RECIPES = {name: PROFILES / f"imagenet-2012-{name}.yaml" for name in ("paper", "source")}
+RECIPES = {name: PROFILE.with_name(f"imagenet-2012-{name}.yaml") for name in ("paper", "source")}
 CPU = torch.device("cpu")
 
 
@@ -133,10 +134,10 @@ def plan(bench: Bench) -> list[Step]:
                 add(f"step: {precision}, {batch}, {name}", 120, training_step, contestant, batch)
 
     for name, recipe in RECIPES.items():
-        add(f"exact: gradients, {name}", 120, exact_gradients, recipe)
+        add(f"exact: gradients, {name}", 120, exactness, recipe, gradients)
     add("exact: dropout masks", 60, exact_masks)
     for name, recipe in RECIPES.items():
-        add(f"exact: updates, {name}", 240, exact_updates, recipe)
+        add(f"exact: updates, {name}", 240, exactness, recipe, moved)
     add("exact: resuming", 180, exact_resuming)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
@@ -160,13 +161,27 @@ def plan(bench: Bench) -> list[Step]:
 # --- exactness ------------------------------------------------------------------------------------
 
 
+# What is compared: named tensors in float64 on the CPU.
+Result = Callable[[Bench, Path, torch.device, torch.dtype], dict[str, Tensor]]
+
+
+def exactness(bench: Bench, recipe: Path, result: Result) -> Figures:
+    """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
+    device, expected = choose_device(Machine()), result(bench, recipe, CPU, torch.float64)
+    figures, both = {}, ((device, torch.float64), (device, torch.float32))
+    for where, dtype in dict.fromkeys([*both, (CPU, torch.float32)]):
+        name = f"{where.type} {str(dtype).removeprefix('torch.')}"
+        figures[name] = largest_difference(result(bench, recipe, where, dtype), expected)
+    return figures
+
+
 def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
     """Return ‖found − expected‖ / ‖expected‖ of the tensor where it is largest."""
     return max(float((found[name] - each).norm() / each.norm()) for name, each in expected.items())
 
 
 def gradients(bench: Bench, recipe: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the logits and all gradients of one batch, in float64 on the CPU."""
+    """Return the logits and all gradients of one batch."""
     count, draw = bench.scale.few, torch.Generator().manual_seed(1)
     network = our_network(bench.scale.width, recipe).train()
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
@@ -181,22 +196,6 @@ def gradients(bench: Bench, recipe: Path, device: torch.device, dtype: torch.dty
     functional.cross_entropy(logits, batch.labels).backward()
     found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
     return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
-
-
-def exact_gradients(bench: Bench, recipe: Path) -> Figures:
-    """Compare logits and gradients with those of the CPU in float64."""
-    return _compared(bench, partial(gradients, bench, recipe))
-
-
-def _compared(bench: Bench, result: Callable[[torch.device, torch.dtype], dict[str, Tensor]]) -> Figures:
-    device, expected = choose_device(Machine()), result(CPU, torch.float64)
-    compared = ((device, torch.float64), (device, torch.float32), (CPU, torch.float32))
-    return {
-        f"{where.type} {str(dtype).removeprefix('torch.')}": largest_difference(
-            result(where, dtype), expected
-        )
-        for where, dtype in dict.fromkeys(compared)
-    }
 
 
 def exact_masks(bench: Bench) -> Figures:
@@ -214,15 +213,15 @@ def exact_masks(bench: Bench) -> Figures:
 
 
 def trainer_on(
-    store: Path, device: torch.device, sources: list[str], machine: Machine, state: Path, **changes: Any
+    store: Path,
+    device: torch.device,
+    sources: list[str],
+    machine: Machine,
+    state: Path,
+    dtype: torch.dtype = torch.float32,
+    **changes: Any,
 ) -> Trainer:
-    """Return the train stage's trainer on a store, by the parameters in `sources`.
-
-    Args:
-        store: a folder with ``index``, ``records`` and ``statistics.npz``.
-        changes: of the setting; ``dtype`` is that of the network.
-    """
-    dtype = changes.pop("dtype", torch.float32)
+    """Return the train stage's trainer on what `stored` has made, with some `changes` of its setting."""
     setting = setting_of(
         Mesh(),
         device,
@@ -246,46 +245,36 @@ def recipe_of(bench: Bench, recipe: Path, *changes: str) -> list[str]:
 
 
 def moved(
-    bench: Bench, recipe: Path, device: torch.device, dtype: torch.dtype, stops: tuple[int, ...]
+    bench: Bench,
+    recipe: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    stops: tuple[int, ...] | None = None,
 ) -> dict[str, Tensor]:
-    """Train, stopped after each of `stops` updates and resumed; return how far each parameter has moved."""
+    """Return how far some updates move each parameter; the training is stopped and resumed after `stops`."""
     sources = recipe_of(bench, recipe, f"train.batch_size={bench.scale.few}")
-    place, store = Machine(loader="torch", compile=False, progress="none"), made_store(bench, "jpeg")
+    place, store = Machine(loader="torch", compile=False, progress="none"), generated(bench, "jpeg")
     start: dict[str, Tensor] = {}
-    with tempfile.TemporaryDirectory(dir=bench.work) as state:
-        for updates in stops:
-            asked = iter([*[False] * (updates - 1), True])
-            trainer = trainer_on(
-                store, device, sources, place, Path(state), dtype=dtype, stop_asked=partial(next, asked)
-            )
-            start = start or _parameters(trainer)
+    with tempfile.TemporaryDirectory(dir=bench.work) as name:
+        for updates in stops or (bench.scale.updates,):
+            stop = partial(next, iter([*[False] * (updates - 1), True]))
+            trainer = trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
+            now = dict(trainer.network.named_parameters())
+            start = start or {name: each.detach().cpu().clone() for name, each in now.items()}
             with suppress(KeyboardInterrupt):
                 trainer.run()
-    return {name: each - start[name] for name, each in _parameters(trainer).items()}
-
-
-def _parameters(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: each.detach().cpu().double().clone() for name, each in trainer.network.named_parameters()}
-
-
-def exact_updates(bench: Bench, recipe: Path) -> Figures:
-    """Compare the way that the parameters go in some updates with that on the CPU in float64."""
-    return _compared(bench, partial(moved, bench, recipe, stops=(bench.scale.updates,)))
+    return {name: each.detach().cpu().double() - start[name].double() for name, each in now.items()}
 
 
 def exact_resuming(bench: Bench) -> Figures:
     """Say whether a training gives the same bits again, and when it was stopped and resumed between."""
-    device, figures, half = choose_device(Machine()), {}, bench.scale.updates // 2
+    device, figures, updates = choose_device(Machine()), {}, bench.scale.updates
     train = partial(moved, bench, RECIPES["paper"], device, torch.float32)
-    for deterministic in (False, True):
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        once = train(stops=(bench.scale.updates,))
-        for what, stops in (
-            ("again", (bench.scale.updates,)),
-            ("resumed", (half, bench.scale.updates - half)),
-        ):
-            title = f"{what}{', deterministic' if deterministic else ''}"
-            figures[title] = largest_difference(train(stops=stops), once)
+    for kind in ("", ", deterministic"):
+        torch.use_deterministic_algorithms(bool(kind), warn_only=True)
+        once = train()
+        figures[f"again{kind}"] = largest_difference(train(), once)
+        figures[f"resumed{kind}"] = largest_difference(train((updates // 2, updates - updates // 2)), once)
     torch.use_deterministic_algorithms(False)
     return figures
 
@@ -374,34 +363,32 @@ def parts(bench: Bench) -> Figures:
 # --- the loop and whole trainings -----------------------------------------------------------------
 
 
-def made_store(bench: Bench, encoding: str) -> Path:
-    """Return a store of generated pictures, repeated; made at the first call."""
-    folder = bench.work / encoding
+def stored(folder: Path, place: Machine, sources: list[str], write: Callable[[Path], None]) -> Path:
+    """Prepare the pictures of the index that `write` writes, as the stages do; return `folder`."""
     if not (folder / "statistics.npz").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        index = repeated(write_one_file(folder / "pictures", drawn()), bench.scale.records)
-        # The last of ten in a row is for validation.
-        count = min(CLASSES, bench.scale.records // 10)
-        labels = np.arange(bench.scale.records, dtype=np.int32) // 10 % count
-        names = [f"n{number:08d}" for number in range(count)]
-        classes = pd.DataFrame({"wnid": names, "words": names})
-        index = replace(index, pictures=index.pictures.assign(label=labels), classes=classes)
-        write_index(folder / "index", index)
-        place = Machine(data_root=str(folder), workers=bench.scale.workers, progress="none")
-        with executor(place) as pool:
-            settings = read([str(PROFILE), f"preprocess.encoding={encoding}"], Preprocess)
-            prepare(index, settings, place, folder / "records", folder / "state", pool)
-        measure_into(folder, place)
+        write(folder / "index")
+        made = {"index": folder / "index", "records": folder / "records", "skipped": folder / "skipped.csv"}
+        prepare_index(read(sources, Preprocess), place, counts=folder / "data.json", **made)
+        summary, out = folder / "rgb_pca.json", folder / "statistics.npz"
+        measure_records(machine=place, records=made["records"], out=out, summary=summary)
     return folder
 
 
-def measure_into(folder: Path, place: Machine) -> None:
-    measure_records(
-        machine=place,
-        records=folder / "records",
-        out=folder / "statistics.npz",
-        summary=folder / "rgb_pca.json",
-    )
+def generated(bench: Bench, encoding: str) -> Path:
+    """Return a store of generated pictures, repeated."""
+    folder, count = bench.work / encoding, bench.scale.records
+
+    def write(index: Path) -> None:
+        found = repeated(write_one_file(folder / "pictures", drawn()), count)
+        # The last of ten in a row is for validation.
+        labels = np.arange(count, dtype=np.int32) // 10 % min(CLASSES, count // 10)
+        names = [f"n{number:08d}" for number in range(labels.max() + 1)]
+        classes = pd.DataFrame({"wnid": names, "words": names})
+        write_index(index, replace(found, pictures=found.pictures.assign(label=labels), classes=classes))
+
+    place = Machine(data_root=str(folder), workers=bench.scale.workers, progress="none")
+    return stored(folder, place, [str(PROFILE), f"preprocess.encoding={encoding}"], write)
 
 
 @contextmanager
@@ -425,20 +412,17 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     """Time an epoch of the train stage's loop after a first one, and a validation."""
     if machine.loader == "dali" and chosen_loader("auto", encoding) != "dali":
         raise NoFiguresError("DALI is not installed")
-    device, store = choose_device(machine), made_store(bench, encoding)
+    device, store = choose_device(machine), generated(bench, encoding)
     batch = f"train.batch_size={bench.scale.batch}"
     sources = recipe_of(bench, PROFILE, "train.epochs=2", "train.precision=bfloat16", batch)
     begun: list[float] = []
     torch.compiler.reset()
+
+    def begin(history: list[EpochRow]) -> None:
+        begun.append(time.monotonic())
+
     with tempfile.TemporaryDirectory(dir=bench.work) as state, busy(device) as noted:
-        trainer = trainer_on(
-            store,
-            device,
-            sources,
-            machine,
-            Path(state),
-            report_epoch=lambda history: begun.append(time.monotonic()),
-        )
+        trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         row = trainer.run()[-1]
         start = time.monotonic()
         trainer.validate()
@@ -469,7 +453,7 @@ def train_on_photographs(bench: Bench) -> Figures:
     if bench.photographs is None:
         raise NoFiguresError("no pictures: name their folder with --photographs")
     width = f"model.width={0.5 * bench.scale.width}"
-    sources = [str(PROFILES / "folder.yaml"), "data.layout=auto", width]
+    sources = [str(PROFILE.with_name("folder.yaml")), "data.layout=auto", width]
     return whole_training(bench, "photographs", bench.photographs, sources, 300)
 
 
@@ -485,23 +469,21 @@ def whole_training(bench: Bench, name: str, pictures: Path, sources: list[str], 
     """Prepare, train for at most so many `seconds` in this call, and evaluate."""
     if bench.epochs is not None:
         sources = [*sources, f"train.epochs={bench.epochs}"]
-    folder = bench.work / f"from {pictures.name}"
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
-    files = {each: folder / each for each in ("index", "records")} | {"skipped": folder / "skipped.csv"}
-    if not (folder / "statistics.npz").exists():
-        index_pictures(read(sources, Data), read(sources, Evaluate).split, place, files["index"])
-        prepare_index(read(sources, Preprocess), place, counts=folder / "data.json", **files)
-        measure_into(folder, place)
+    index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
+    folder = stored(bench.work / f"from {pictures.name}", place, sources, index)
     device, late = choose_device(place), time.monotonic() + seconds
     torch.compiler.reset()
-    trainer = trainer_on(
-        folder, device, sources, place, folder / name, stop_asked=lambda: time.monotonic() > late
-    )
+
+    def is_late() -> bool:
+        return time.monotonic() > late
+
+    trainer = trainer_on(folder, device, sources, place, folder / name, stop_asked=is_late)
     try:
         history = trainer.run()
     except KeyboardInterrupt:
         raise NoFiguresError(f"stopped in epoch {trainer.epoch} after {seconds:g} s; to be resumed") from None
-    classes, weights = read_classes(files["index"]), folder / "weights.safetensors"
+    classes, weights = read_classes(folder / "index"), folder / "weights.safetensors"
     trainer.network.cpu().lay_out(torch.contiguous_format)
     save_network(weights, trainer.network, list(zip(classes["wnid"], classes["words"], strict=True)))
     evaluate_network(
@@ -509,10 +491,12 @@ def whole_training(bench: Bench, name: str, pictures: Path, sources: list[str], 
         device,
         settings=read(sources, Evaluate),
         machine=place,
+        index=folder / "index",
+        records=folder / "records",
+        skipped=folder / "skipped.csv",
         weights=weights,
         predictions=folder / "predictions",
         metrics=folder / "metrics.json",
-        **files,
     )
     rates = json.loads((folder / "metrics.json").read_text())
     return {
@@ -529,27 +513,23 @@ def reckon(bench: Bench) -> Figures:
     found = {name: entry.get("figures", {}) for name, entry in read_results(bench.results)["steps"].items()}
     rates = {name: figures["pictures/s"] for name, figures in found.items() if "pictures/s" in figures}
     epochs, figures = read(PROFILE, Train).epochs, {}
-    for name, rate in rates.items():
+    for name in rates:
         if name.startswith("loop: "):
-            validating = VAL / found[name]["validation, pictures/s"]
-            figures[f"hours, {name}"] = epochs * (TRAIN / rate + validating) / 3600
+            seconds = TRAIN / rates[name] + VAL / found[name]["validation, pictures/s"]
+            figures[f"hours, {name.removeprefix('loop: ')}"] = epochs * seconds / 3600
     if not figures:
         raise NoFiguresError("no loop was measured")
-    figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
     if bench.price is not None:
-        figures["least cost"] = bench.price * min(figures[name] for name in figures if name[:5] == "hours")
+        figures["least cost"] = bench.price * min(figures.values())
+    figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
+
+    def best(precision: str, whose: str) -> float:
+        wanted = re.compile(rf"step: {precision}, \d+, {whose}")
+        return max((rate for name, rate in rates.items() if wanted.match(name)), default=math.nan)
+
     for precision in bench.scale.precisions:
-        of_ours, of_theirs = (
-            [
-                rate
-                for name, rate in rates.items()
-                if name.startswith(f"step: {precision}, ") and whose in name
-            ]
-            for whose in ("ours", "torchvision's, compiled")
-        )
-        if of_ours and of_theirs:
-            figures[f"best step / torchvision's, {precision}"] = max(of_ours) / max(of_theirs)
-        if of_ours and "step: peak" in found:
-            flops = max(of_ours) * found["step: peak"]["GFLOP of a picture"] / 1000
-            figures[f"best step / peak, {precision}"] = flops / found["step: peak"][f"{precision}, TFLOP/s"]
-    return figures
+        ours, measured = best(precision, "ours"), found.get("step: peak", {})
+        figures[f"{precision}, step / torchvision's"] = ours / best(precision, "torchvision's, compiled")
+        flops = ours * measured.get("GFLOP of a picture", math.nan) / 1000
+        figures[f"{precision}, step / peak"] = flops / measured.get(f"{precision}, TFLOP/s", math.nan)
+    return {name: each for name, each in figures.items() if not math.isnan(each)}

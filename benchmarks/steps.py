@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -26,6 +27,8 @@ from alexnet.core.processes import end_abruptly_with_parent
 from alexnet.training.log import git_commit
 
 OUT_OF_MEMORY = "out of memory"
+# Seconds that the other process has to end by itself.
+GRACE = 5.0
 
 Figures = dict[str, Any]
 
@@ -137,6 +140,9 @@ class Worker:
     def end(self) -> None:
         """End the process, whatever it does."""
         if self._process is not None:
+            # One that waits for a step ends by itself.
+            self._pipe.close()
+            self._process.join(GRACE)
             self._process.kill()
             self._process.join()
             self._process = None
@@ -147,13 +153,14 @@ def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
     # Stages keep their state below the present folder.
     os.chdir(folder)
     steps = {step.name: step for step in plan()}
-    while True:
-        entry, is_sound = _taken(steps[pipe.recv()])
-        # The memory that a step has taken must not be missing to the next.
-        gc.collect()
-        if is_sound:
-            torch.cuda.empty_cache()
-        pipe.send((entry, is_sound))
+    with suppress(EOFError):
+        while True:
+            entry, is_sound = _taken(steps[pipe.recv()])
+            # The memory that a step has taken must not be missing to the next.
+            gc.collect()
+            if is_sound:
+                torch.cuda.empty_cache()
+            pipe.send((entry, is_sound))
 
 
 def _taken(step: Step) -> tuple[Figures, bool]:
