@@ -18,6 +18,7 @@ from alexnet.feed.colour import colour_shift
 from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
+from alexnet.feed.threads import sent
 from alexnet.model.dropout import picture_keys
 from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
@@ -160,7 +161,7 @@ class Trainer:
         """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
         setting, batch = self.setting, batch.to(self.device)
         shift, divisor = colour_shift(batch.noise.numpy(), setting.statistics, setting.augment, self.epoch)
-        on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
+        on_device = None if shift is None else sent(shift, self.device)
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
         logits = self.precision.run(self.forward, batch, keys, on_device, divisor)

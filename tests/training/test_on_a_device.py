@@ -29,18 +29,20 @@ RECIPES = pytest.mark.parametrize("profile", [PAPER, SOURCE], ids=lambda path: p
 
 
 class Launched(TorchDispatchMode):
-    """Counts what runs on the device, but for views, and what is copied to it from the host."""
+    """Counts what runs on the device, but for views, what is copied to it, and what the host waits for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operators, self.copies = 0, 0
+        self.operators, self.copies, self.waiting = 0, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         given = {each.device for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
         made = {each.device for each in tree_leaves(result) if isinstance(each, Tensor)}
         self.operators += META in given | made and not func.is_view
-        self.copies += META in made and META not in given and bool(given)
+        if META in made and given and META not in given:
+            self.copies += 1
+            self.waiting += not kwargs["non_blocking"]
         return result
 
 
@@ -121,3 +123,4 @@ def test_a_step_launches_no_more_than_it_did(
         print(f"\n{profile.stem}: a step launches {operators} operators; {copies} copy from the host")
     assert CEILINGS[profile] / 2 < operators <= CEILINGS[profile]
     assert copies == COPIES
+    assert launched.waiting == 0
