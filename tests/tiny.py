@@ -200,6 +200,7 @@ def trainer_of(
             checkpoints=Checkpoints(folder / state),
             progress="none",
             mesh=mesh,
+            seconds_between_questions=0,
             stop_asked=stop_asked,
         )
     )

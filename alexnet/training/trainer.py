@@ -24,7 +24,7 @@ from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
-from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.mesh import Mesh, Questions
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
@@ -49,6 +49,8 @@ class Setting:
         labels: int64 (training pictures,).
         validation_pictures: the number of pictures in the validation split.
         mesh: the processes that train together; this one alone by default.
+        seconds_between_questions: how long several processes may train before they ask one another
+            whether one is to stop, or a state is due.
         stop_asked: called between updates; True ends the training where it can be resumed.
         finish_asked: called after each epoch; True makes that epoch the last.
         report_epoch: called with the history after each epoch.
@@ -69,6 +71,7 @@ class Setting:
     checkpoint_minutes: float = 5.0
     progress: Style = "auto"
     mesh: Mesh = field(default_factory=Mesh)
+    seconds_between_questions: float = 1.0
     stop_asked: Callable[[], bool] = lambda: False
     finish_asked: Callable[[], bool] = lambda: False
     report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
@@ -118,13 +121,14 @@ class Trainer:
         style = setting.progress if self.mesh.leads else "none"
         with Progress(label, total, style, self.consumed) as progress:
             meter = Meter(self.device, self.network)
+            questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
                 count = min(setting.train.batch_size, total - self.consumed)
                 meter.add(*self._update(batch, count), count)
                 self.consumed += count
                 due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
-                stop, due = self.mesh.any(setting.stop_asked(), due)
+                stop, due = questions.ask(setting.stop_asked(), due)
                 if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                     self._look(meter)
                 if stop or due:
