@@ -321,7 +321,8 @@ def peak(bench: Bench) -> Figures:
     device, side, figures = choose_device(Machine()), bench.scale.side, {}
     for name in ("bfloat16", "tf32", "float32"):
         Precision(name, device)
-        matrix = torch.randn(side, side, device=device).to(torch.bfloat16 if name == "bfloat16" else None)
+        dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+        matrix = torch.randn(side, side, device=device).to(dtype)
 
         def product(matrix: Tensor = matrix) -> None:
             torch.mm(matrix, matrix)
@@ -423,6 +424,9 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
 
     with tempfile.TemporaryDirectory(dir=bench.work) as state, busy(device) as noted:
         trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
+        if device.type == "cpu":
+            # As the train stage does on a GPU.
+            trainer.forward = torch.compile(trainer.network, backend=bench.scale.backend)
         row = trainer.run()[-1]
         start = time.monotonic()
         trainer.validate()
