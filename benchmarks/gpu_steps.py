@@ -150,8 +150,10 @@ def plan(bench: Bench) -> list[Step]:
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
-    add("training: photographs", 400, train_on_photographs)
-    add("training: Tiny ImageNet", 560, train_on_tiny_imagenet)
+    folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]
+    as_printed = recipe_of(bench, PROFILE, "train.precision=bfloat16")
+    add("training: photographs", 400, whole_training, "photographs", bench.photographs, 300, folder_yaml)
+    add("training: Tiny ImageNet", 560, whole_training, "tiny-imagenet", bench.tiny_imagenet, 450, as_printed)
     for batch in others:
         add_steps(batch)
     add("reckoned: ImageNet", 30, reckon)
@@ -452,27 +454,14 @@ def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
     return figures
 
 
-def train_on_photographs(bench: Bench) -> Figures:
-    """Train as profiles/folder.yaml says, to the error rate."""
-    if bench.photographs is None:
-        raise NoFiguresError("no pictures: name their folder with --photographs")
-    width = f"model.width={0.5 * bench.scale.width}"
-    sources = [str(PROFILE.with_name("folder.yaml")), "data.layout=auto", width]
-    return whole_training(bench, "photographs", bench.photographs, sources, 300)
-
-
-def train_on_tiny_imagenet(bench: Bench) -> Figures:
-    """Train as printed, at full width, to the error rate."""
-    if bench.tiny_imagenet is None:
-        raise NoFiguresError("no pictures: name their folder with --tiny-imagenet")
-    sources = recipe_of(bench, PROFILE, "data.layout=auto", "train.precision=bfloat16")
-    return whole_training(bench, "tiny-imagenet", bench.tiny_imagenet, sources, 450)
-
-
-def whole_training(bench: Bench, name: str, pictures: Path, sources: list[str], seconds: float) -> Figures:
-    """Prepare, train for at most so many `seconds` in this call, and evaluate."""
-    if bench.epochs is not None:
-        sources = [*sources, f"train.epochs={bench.epochs}"]
+def whole_training(
+    bench: Bench, name: str, pictures: Path | None, seconds: float, sources: list[str]
+) -> Figures:
+    """Prepare, train for at most so many `seconds` in this call, and evaluate, by the given parameters."""
+    if pictures is None:
+        raise NoFiguresError(f"no pictures: name their folder with --{name}")
+    epochs = [] if bench.epochs is None else [f"train.epochs={bench.epochs}"]
+    sources = [*sources, "data.layout=auto", *epochs]
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
     index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
     folder = stored(bench.work / f"from {pictures.name}", place, sources, index)
