@@ -4,7 +4,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: help repro test lint format bench compare clean
+.PHONY: help repro test lint format bench gpu compare clean
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	dvc repro && python -m stages.report --summary-only
@@ -27,6 +27,9 @@ bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.report
 	python -m benchmarks.load
 	python -m benchmarks.scale
+
+gpu: $(VENV)/installed  ## measure on this machine's GPU what has not been measured there
+	python -m benchmarks.gpu
 
 # The experiments of all commits, not of the last alone.
 compare: $(VENV)/installed  ## show DVC's experiments with their state, cut to the columns that differ

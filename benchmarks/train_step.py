@@ -11,13 +11,14 @@ than; and the one-tower network of torchvision (Krizhevsky 2014: no norm, no col
 torch's dropout and SGD.
 """
 
+import functools
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
@@ -41,6 +42,7 @@ PROFILE = Path(__file__).parent.parent / "profiles" / "imagenet-2012-paper.yaml"
 CLASSES = 1000
 
 Step = Callable[[], None]
+Mode = Literal["eager", "compiled", "CUDA graphs"]
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,21 @@ class Contestant:
     Attributes:
         network: what builds it, of a width.
         as_the_stage: in the order in memory and with the memory kept that the train stage has.
+        backend: of `torch.compile`.
     """
 
     network: Callable[[float], nn.Module]
     as_the_stage: bool = True
     precision: str = "float32"
-    compiled: bool = False
+    mode: Mode = "eager"
+    backend: str = "inductor"
+
+    def prepared(self, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Return `forward` as the mode has it."""
+        if self.mode == "eager":
+            return forward
+        graphs = "reduce-overhead" if self.mode == "CUDA graphs" else None
+        return torch.compile(forward, mode=graphs, backend=self.backend, dynamic=False)
 
 
 class LibraryNorm(nn.Module):
@@ -87,6 +98,8 @@ class Pictures:
         return self.inputs.device
 
 
+# Large batches take a CPU seconds to draw.
+@functools.lru_cache(maxsize=1)
 def random_pictures(batch: int, device: torch.device) -> Pictures:
     draw = torch.Generator().manual_seed(1)
     inputs = 60 * torch.randn(batch, 3, 224, 224, generator=draw)
@@ -94,9 +107,10 @@ def random_pictures(batch: int, device: torch.device) -> Pictures:
     return Pictures(inputs.to(device), labels.to(device))
 
 
-def our_network(width: float) -> AlexNet:
-    settings = {**read(PROFILE, Model).model_dump(), "width": width}
-    network = AlexNet(Model.model_validate(settings), CLASSES)
+def our_network(width: float, profile: Path = PROFILE) -> AlexNet:
+    # Without effect at width 1; a narrow network's signal would fade.
+    settings = [str(profile), f"model.width={width}", "model.initial_weights_follow_width=true"]
+    network = AlexNet(read(settings, Model), CLASSES)
     initialise(network, 1)
     return network
 
@@ -112,6 +126,14 @@ def with_library_norm(width: float) -> AlexNet:
 def without_norm(width: float) -> AlexNet:
     network = our_network(width)
     network.norm = nn.Identity()
+    return network
+
+
+def without_dropout(width: float) -> AlexNet:
+    network = our_network(width)
+    for number, layer in enumerate(network.layers):
+        kept = tuple(step for step in layer.then if step != "dropout")
+        network.layers[number] = replace(layer, then=kept)
     return network
 
 
@@ -145,12 +167,11 @@ def one_tower(width: float) -> nn.Sequential:
     )
 
 
-def printed_step(
-    network: AlexNet, pictures: Pictures, precision: Precision | None = None, compiled: bool = False
-) -> Step:
-    """Return one update of the train stage, from conv1's input on; float32 unless told otherwise."""
-    precision = precision or Precision("float32", pictures.device)
-    forward: Callable[..., Tensor] = torch.compile(network.from_inputs) if compiled else network.from_inputs
+def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | None = None) -> Step:
+    """Return one update of the train stage, from conv1's input on; float32 and eager by default."""
+    contestant = contestant or Contestant(our_network)
+    precision = Precision(contestant.precision, pictures.device)
+    forward = contestant.prepared(network.from_inputs)
     settings = read(PROFILE, Train)
     optimiser = printed_optimiser(network, settings)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
@@ -159,22 +180,25 @@ def printed_step(
 
     def step() -> None:
         keys = picture_keys(1, 0, 0, count, pictures.device)
-        loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
+        # First, since a CUDA graph writes its gradients where the last ones are.
         optimiser.zero_grad()
+        loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
         loss.backward()
         optimiser.step()
 
     return step
 
 
-def plain_step(network: nn.Module, pictures: Pictures) -> Step:
+def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -> Step:
     """Return the same with a network and an optimiser of torch alone."""
+    precision = Precision(contestant.precision, pictures.device)
+    forward = contestant.prepared(network)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005)
     network.train()
 
     def step() -> None:
-        loss = functional.cross_entropy(network(pictures.inputs), pictures.labels)
         optimiser.zero_grad()
+        loss = functional.cross_entropy(precision.run(forward, pictures.inputs), pictures.labels)
         loss.backward()
         optimiser.step()
 
@@ -204,27 +228,37 @@ def _turn(title: str, width: float, batch: int, steps: int, results: Any) -> Non
     else:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.set_num_threads(machine.worker_count)
+    results.put(seconds_of_contestant(contestant, width, batch, steps, device))
+
+
+def seconds_of_contestant(
+    contestant: Contestant, width: float, batch: int, steps: int, device: torch.device
+) -> float:
+    """Return the seconds of a step of `contestant`, the mean of `steps`."""
+    # What others compiled counts towards a limit, beyond which torch does not compile.
+    torch.compiler.reset()
     network = contestant.network(width).to(device)
     pictures = random_pictures(batch, device)
     if contestant.as_the_stage:
-        assert isinstance(network, AlexNet)
-        network.lay_out(memory_format(machine))
-        inputs = pictures.inputs.contiguous(memory_format=memory_format(machine))
-        pictures = Pictures(inputs, pictures.labels)
+        order = memory_format(Machine())
+        pictures = Pictures(pictures.inputs.contiguous(memory_format=order), pictures.labels)
+        if isinstance(network, AlexNet):
+            network.lay_out(order)
+        else:
+            network.to(memory_format=order)  # type: ignore[call-overload]
     if isinstance(network, AlexNet):
-        precision = Precision(contestant.precision, device)
-        step = printed_step(network, pictures, precision, contestant.compiled)
+        step = printed_step(network, pictures, contestant)
     else:
-        step = plain_step(network, pictures)
-    # The first step allocates, and lets libraries choose their kernels.
-    seconds_of(step, 1, device)
-    results.put(seconds_of(step, steps, device))
+        step = plain_step(network, pictures, contestant)
+    # The first step allocates, and lets libraries choose their kernels; CUDA graphs record the second.
+    seconds_of(step, 3 if contestant.mode == "CUDA graphs" else 1, device)
+    return seconds_of(step, steps, device)
 
 
 BASE = "torch's LocalResponseNorm"
 COMPILED = {
-    "ours, float32, compiled": Contestant(our_network, compiled=True),
-    "ours, bfloat16, compiled": Contestant(our_network, precision="bfloat16", compiled=True),
+    "ours, float32, compiled": Contestant(our_network, mode="compiled"),
+    "ours, bfloat16, compiled": Contestant(our_network, precision="bfloat16", mode="compiled"),
 }
 CONTESTANTS = {
     BASE: Contestant(with_library_norm, as_the_stage=False),

@@ -4,7 +4,8 @@ import contextlib
 import io
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,14 +16,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from alexnet.core.machine import Machine
 from alexnet.core.params import Section, read
 from alexnet.feed.order import Epoch
+from alexnet.feed.params import Augment
 from alexnet.model.initial import initialise
 from alexnet.model.input import Batch, whole_pictures
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
-from alexnet.store.records import Record, write_shard, write_tables
+from alexnet.parallel.columns import keep_column
+from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.replica import open_replica_loader
+from alexnet.store.records import Record, open_records, write_shard, write_tables
 from alexnet.store.statistics import Statistics
+from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.params import Train
+from alexnet.training.trainer import Setting, Trainer
 
 ROOT = Path(__file__).parents[1]
 PAPER, SOURCE = (ROOT / f"profiles/imagenet-2012-{recipe}.yaml" for recipe in ("paper", "source"))
@@ -143,3 +152,55 @@ def largest_file(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+# Pictures of a batch; an odd number of classes, so that the columns' parts of fc8 differ.
+CASE_BATCH, CASE_CLASSES = 5, 7
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training, told by its difference from a profile."""
+
+    profile: Path
+    model: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float64
+    classes: int = CASE_CLASSES
+
+
+def trainer_of(
+    case: Case,
+    mesh: Mesh,
+    device: torch.device,
+    folder: Path,
+    state: str,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Trainer:
+    """Return a trainer of `case` whose state lies in `folder` / `state`."""
+    rates = {"learning_rate": 0.01, "bias_learning_rate": 0.01}
+    settings = section(Train, case.profile, **{"epochs": 2, "batch_size": CASE_BATCH, **rates, **case.train})
+    network = AlexNet(section(Model, case.profile, width=0.05, **{**HE, **case.model}), case.classes)
+    initialise(network, settings.seed)
+    network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
+    keep_column(network, mesh)
+    network.to(device, case.dtype)
+    training, validation = open_records(folder, "train"), open_records(folder, "val")
+    place = Machine(loader="torch", workers=1)
+    return Trainer(
+        Setting(
+            network=network,
+            training=open_replica_loader(place, training, CASE_BATCH, device, mesh),
+            validation=open_replica_loader(place, validation, CASE_BATCH, device, mesh),
+            labels=training.labels,
+            validation_pictures=len(validation),
+            statistics=STATISTICS,
+            train=settings,
+            augment=section(Augment, case.profile),
+            checkpoints=Checkpoints(folder / state),
+            progress="none",
+            mesh=mesh,
+            seconds_between_questions=0,
+            stop_asked=stop_asked,
+        )
+    )

@@ -37,7 +37,9 @@ def chosen_loader(kind: str, encoding: str) -> str:
     if encoding == "raw":
         return "torch"
     if kind == "auto":
-        return "dali" if importlib.util.find_spec("nvidia.dali") else "torch"
+        # The second search raises an error where nothing of NVIDIA's is installed.
+        there = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.dali")
+        return "dali" if there else "torch"
     return kind
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,6 +78,14 @@ class ThreadLoader:
         return batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
 
 
+def sent(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Return `values` on `device`, which fetches them while this process goes on."""
+    tensor = torch.from_numpy(values)
+    # From other memory torch would wait for all that the GPU still has to do.
+    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.to(device, non_blocking=True)
+
+
 def put(patch: NDArray[np.uint8], mirrored: np.bool_, place: NDArray[np.uint8]) -> None:
     """Copy `patch` to `place`, mirrored or not."""
     if mirrored:
@@ -90,8 +99,7 @@ def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: 
     """Return the batch of the `chosen` records, whose pixels a loader has made."""
     device = pixels.device
     top, left, mirrored, labels = (
-        torch.from_numpy(values[chosen]).to(device)
-        for values in (epoch.top, epoch.left, epoch.mirrored, records.labels)
+        sent(values[chosen], device) for values in (epoch.top, epoch.left, epoch.mirrored, records.labels)
     )
     noise = torch.from_numpy(epoch.noise[chosen])
     return Batch(pixels, top, left, mirrored, labels, torch.from_numpy(chosen), noise)

@@ -4,6 +4,7 @@ A replica is the whole network: on one device, or with a column on each of two. 
 different parts of a batch. Processes communicate through a `Mesh` alone.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,14 +138,18 @@ class Mesh:
         dist.all_reduce(sums, group=self._control_group)
         return [float(value) for value in sums]
 
-    @exchange()
     def any(self, *asked: bool) -> list[bool]:
         """Return for each question whether any process answers yes; equal on every process."""
+        return [bool(answer) for answer in self.largest(*asked)]
+
+    @exchange()
+    def largest(self, *values: int) -> list[int]:
+        """Return the largest of all processes' values, for each of `values`; equal on every process."""
         if self.size == 1:
-            return list(asked)
-        answers = torch.tensor(asked, dtype=torch.int32)
-        dist.all_reduce(answers, dist.ReduceOp.MAX, group=self._control_group)
-        return [bool(answer) for answer in answers]
+            return list(values)
+        found = torch.tensor(values, dtype=torch.int32)
+        dist.all_reduce(found, dist.ReduceOp.MAX, group=self._control_group)
+        return [int(value) for value in found]
 
     def wait_for_all(self) -> None:
         """Return when every process has called this."""
@@ -187,3 +192,36 @@ class Mesh:
                         f"process {rank} has other {name} than process 0 ({value}, {everyones[0][name]});"
                         " all must start from the same commit, params.yaml and records"
                     )
+
+
+class Questions:
+    """Questions to all processes after every step; where steps are short, only about every `seconds`.
+
+    To ask takes an exchange among the processes, for which short steps would have to wait.
+
+    Args:
+        most: steps from one exchange to the next.
+    """
+
+    def __init__(self, mesh: Mesh, seconds: float, most: int) -> None:
+        self.mesh, self.seconds, self.most = mesh, seconds, most
+        self.pause, self.steps, self.since = 1, 0, time.monotonic()
+        self.yes: list[bool] = []
+
+    def ask(self, *asked: bool) -> list[bool]:
+        """Return whether any process has said yes since the last exchange; equal on every process.
+
+        Every process calls this after every step. Between two exchanges the answers are no.
+        """
+        if self.mesh.size == 1:
+            return list(asked)
+        self.yes = [now or before for now, before in zip(asked, self.yes or asked, strict=True)]
+        self.steps += 1
+        if self.steps < self.pause:
+            return [False for _ in asked]
+        elapsed = max(time.monotonic() - self.since, 1e-9)
+        # The leader's clock decides for all.
+        pause = min(self.most, max(1, int(self.seconds * self.steps / elapsed))) if self.mesh.leads else 0
+        *answers, self.pause = self.mesh.largest(*self.yes, pause)
+        self.steps, self.since, self.yes = 0, time.monotonic(), []
+        return [bool(answer) for answer in answers]

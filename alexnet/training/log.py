@@ -4,14 +4,15 @@ import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
-
-from dvclive import Live
-from scmrepo.exceptions import SCMError
+from typing import TYPE_CHECKING
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import naming_what_cannot_be_written
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import HISTORY, write_history
+
+if TYPE_CHECKING:
+    from dvclive import Live
 
 CURVES = (
     "train_loss",
@@ -59,7 +60,11 @@ class Logbook:
         self._logged = len(history)
 
 
-def _open_live(folder: Path) -> Live:
+def _open_live(folder: Path) -> "Live":
+    # Not above: what trains without curves, as the benchmarks do, needs no DVC.
+    from dvclive import Live
+    from scmrepo.exceptions import SCMError
+
     try:
         # DVCLive would write a dvc.yaml of its own, save experiments and print a report.
         return Live(dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, resume=False)

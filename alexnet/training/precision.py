@@ -24,6 +24,8 @@ class Precision:
 
     def run(self, network: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Return the logits of `network` for `arguments`, float32 (or float64 where the weights are)."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.name == "bfloat16"):
+        if self.name != "bfloat16":
+            return network(*arguments)
+        with torch.autocast(self.device.type, torch.bfloat16):
             logits = network(*arguments)
         return logits.float() if logits.dtype == torch.bfloat16 else logits

@@ -25,7 +25,7 @@ from alexnet.parallel.device import memory_format, should_compile
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes
-from alexnet.store.records import open_records, store_fingerprint
+from alexnet.store.records import Records, open_records, store_fingerprint
 from alexnet.store.statistics import Statistics, read_statistics
 from alexnet.store.verified import refuse_damaged_shards
 from alexnet.training.checkpoints import Checkpoints
@@ -72,24 +72,21 @@ def train_network(
     classes = read_classes(index)
     key = fingerprint_of_training(model, augment, train, records, statistics)
     mesh.refuse_differences(parameters_code_or_records=key, epochs=train.epochs, torch=torch.__version__)
-    network = _first_network(model, train, classes, measured, mesh)
-    network.to(device).lay_out(memory_format(machine))
-    setting = Setting(
-        network=network,
-        training=open_replica_loader(machine, training, train.batch_size, device, mesh),
-        validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
-        labels=training.labels,
-        validation_pictures=len(validation),
-        statistics=measured,
-        train=train,
+    setting = setting_of(
+        mesh,
+        device,
+        model=model,
         augment=augment,
+        train=train,
+        machine=machine,
+        classes=classes,
+        training=training,
+        validation=validation,
+        measured=measured,
         checkpoints=Checkpoints(STATE / "train" / key),
-        compile=should_compile(machine, device),
-        checkpoint_minutes=machine.checkpoint_minutes,
-        progress=machine.progress,
-        mesh=mesh,
-        report_epoch=Logbook(logs).write,
     )
+    setting = replace(setting, report_epoch=Logbook(logs).write)
+    network = setting.network
     history = _run(setting, STATE / FINISH, machine.timeout_seconds)
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
     if not mesh.leads:
@@ -100,6 +97,40 @@ def train_network(
     loader = chosen_loader(machine.loader, training.encoding)
     described = _described(trained, setting, device, loader, history, checksums)
     write_checked_json(logs / "run.json", described.model_dump())
+
+
+def setting_of(
+    mesh: Mesh,
+    device: torch.device,
+    *,
+    model: Model,
+    augment: Augment,
+    train: Train,
+    machine: Machine,
+    classes: pd.DataFrame,
+    training: Records,
+    validation: Records,
+    measured: Statistics,
+    checkpoints: Checkpoints,
+) -> Setting:
+    """Return what a training on open records works with, its network on `device` with its first weights."""
+    network = _first_network(model, train, classes, measured, mesh)
+    network.to(device).lay_out(memory_format(machine))
+    return Setting(
+        network=network,
+        training=open_replica_loader(machine, training, train.batch_size, device, mesh),
+        validation=open_replica_loader(machine, validation, train.batch_size, device, mesh),
+        labels=training.labels,
+        validation_pictures=len(validation),
+        statistics=measured,
+        train=train,
+        augment=augment,
+        checkpoints=checkpoints,
+        compile=should_compile(machine, device),
+        checkpoint_minutes=machine.checkpoint_minutes,
+        progress=machine.progress,
+        mesh=mesh,
+    )
 
 
 def _first_network(

@@ -18,12 +18,13 @@ from alexnet.feed.colour import colour_shift
 from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
+from alexnet.feed.threads import sent
 from alexnet.model.dropout import picture_keys
 from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
-from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.mesh import Mesh, Questions
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
@@ -48,6 +49,8 @@ class Setting:
         labels: int64 (training pictures,).
         validation_pictures: the number of pictures in the validation split.
         mesh: the processes that train together; this one alone by default.
+        seconds_between_questions: how long several processes may train before they ask one another
+            whether one is to stop, or a state is due.
         stop_asked: called between updates; True ends the training where it can be resumed.
         finish_asked: called after each epoch; True makes that epoch the last.
         report_epoch: called with the history after each epoch.
@@ -68,6 +71,7 @@ class Setting:
     checkpoint_minutes: float = 5.0
     progress: Style = "auto"
     mesh: Mesh = field(default_factory=Mesh)
+    seconds_between_questions: float = 1.0
     stop_asked: Callable[[], bool] = lambda: False
     finish_asked: Callable[[], bool] = lambda: False
     report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
@@ -118,13 +122,14 @@ class Trainer:
         style = setting.progress if self.mesh.leads else "none"
         with Progress(label, total, style, self.consumed) as progress:
             meter = Meter(self.device, self.network)
+            questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
             for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
                 self.sums.waited += time.monotonic() - waiting_since
                 count = min(setting.train.batch_size, total - self.consumed)
                 meter.add(*self._update(batch, count), count)
                 self.consumed += count
                 due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
-                stop, due = self.mesh.any(setting.stop_asked(), due)
+                stop, due = questions.ask(setting.stop_asked(), due)
                 if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                     self._look(meter)
                 if stop or due:
@@ -161,7 +166,7 @@ class Trainer:
         """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
         setting, batch = self.setting, batch.to(self.device)
         shift, divisor = colour_shift(batch.noise.numpy(), setting.statistics, setting.augment, self.epoch)
-        on_device = None if shift is None else torch.from_numpy(shift).to(self.device)
+        on_device = None if shift is None else sent(shift, self.device)
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
         logits = self.precision.run(self.forward, batch, keys, on_device, divisor)
@@ -217,16 +222,17 @@ class Trainer:
         """Return mean loss, top-1 and top-5 error (fractions) of the centre patch of each picture."""
         self.network.eval()
         count = self.setting.validation_pictures
-        loss, top1, top5 = 0.0, 0, 0
+        # Added up on the device and read once: a GPU is waited for at each reading.
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for batch in self.setting.validation.batches(in_storage_order(count)):
             batch = batch.to(self.device)
             logits, labels = self.precision.run(self.network, batch), batch.labels
-            loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
-            # An epoch's last update is seen by no loss of the training.
-            self._refuse_unless_finite(loss)
-            top1 += int(top_k_wrong(logits, labels, 1).sum())
-            top5 += int(top_k_wrong(logits, labels, 5).sum())
-        loss, wrong1, wrong5 = self.mesh.sum_over_replicas([loss, top1, top5])
+            nats = functional.cross_entropy(logits.double(), labels, reduction="sum")
+            wrong = [top_k_wrong(logits, labels, k).sum().double() for k in (1, 5)]
+            sums += torch.stack([nats, *wrong])
+        loss, wrong1, wrong5 = self.mesh.sum_over_replicas(sums.tolist())
+        # An epoch's last update is seen by no loss of the training.
+        self._refuse_unless_finite(loss)
         return loss / count, wrong1 / count, wrong5 / count
 
     def _say_what_it_needs(self, seconds: float) -> None:

@@ -249,7 +249,12 @@ def test_on_a_gpu_dali_is_told_how_much_its_jpeg_engine_takes(
 def test_auto_takes_dali_where_it_is_installed(made: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(opened("auto", made)).__name__ == "DaliLoader"
     assert isinstance(opened("torch", made), ThreadLoader)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    def absent(name: str) -> None:
+        if "." in name:
+            raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", absent)
     assert isinstance(opened("auto", made), ThreadLoader)
 
 

@@ -30,11 +30,13 @@ def test_a_tie_counts_against_the_network() -> None:
     assert top_k_wrong(scores, torch.tensor([1, 1, 1]), 2).tolist() == [False, True, True]
 
 
-def test_scores_that_are_no_numbers_are_refused() -> None:
-    scores = torch.zeros(3, 4)
-    scores[1, 2] = torch.nan
+@pytest.mark.parametrize("share_ties", [False, True])
+def test_scores_that_are_no_numbers_are_refused_or_count_against_the_network(share_ties: bool) -> None:
+    scores, labels = torch.tensor([[2.0, 1.0, 0.0]]).repeat(3, 1), torch.zeros(3, dtype=torch.int64)
+    scores[1, 2] = scores[2, 0] = torch.nan
+    assert top_k_wrong(scores, labels, 1).tolist() == [False, True, True]
     with pytest.raises(ValueError, match="NaN"):
-        top_k_wrong(scores, torch.zeros(3, dtype=torch.int64), 1)
+        top_k_error(scores, labels, 1, share_ties)
 
 
 @pytest.mark.parametrize("k", [1, 5])

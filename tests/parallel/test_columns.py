@@ -8,43 +8,33 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tiny import CPU, HE, PAPER, SOURCE, STATISTICS, random_patches, section, write_two_colours
+from tiny import (
+    CASE_BATCH,
+    CASE_CLASSES,
+    CPU,
+    PAPER,
+    SOURCE,
+    Case,
+    random_patches,
+    section,
+    trainer_of,
+    write_two_colours,
+)
 from torch import Tensor
 
 from alexnet.core.machine import Machine
-from alexnet.feed.params import Augment
-from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.columns import exchanges, keep_column, part_of, whole_of
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
-from alexnet.parallel.replica import open_replica_loader
-from alexnet.store.records import open_records
-from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.params import Train
-from alexnet.training.trainer import Setting, Trainer
+from alexnet.training.trainer import Trainer
 
-# Batches of 5, 5 and 1: with two pairs one of them has no picture of the last.
-PICTURES, VALIDATION, BATCH, UPDATES = 11, 7, 5, 3
-# An odd number, so that the columns' parts of fc8 differ.
-CLASSES = 7
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training, told by its difference from a profile."""
-
-    profile: Path
-    model: dict[str, Any] = field(default_factory=dict)
-    train: dict[str, Any] = field(default_factory=dict)
-    dtype: torch.dtype = torch.float64
-    classes: int = CLASSES
-
+# With batches of 5, 5 and 1 one of two pairs has no picture of the last.
+PICTURES, VALIDATION, UPDATES = 11, 7, 3
 
 CASES = {
     "paper": Case(PAPER),
@@ -54,42 +44,6 @@ CASES = {
     # 20 updates and more.
     "float32": Case(PAPER, {}, {"epochs": 7}, torch.float32, 2),
 }
-
-
-def trainer_of(
-    case: Case,
-    mesh: Mesh,
-    device: torch.device,
-    folder: Path,
-    state: str,
-    stop_asked: Callable[[], bool] = lambda: False,
-) -> Trainer:
-    """Return a trainer of `case` whose state lies in `folder` / `state`."""
-    rates = {"learning_rate": 0.01, "bias_learning_rate": 0.01}
-    settings = section(Train, case.profile, **{"epochs": 2, "batch_size": BATCH, **rates, **case.train})
-    network = AlexNet(section(Model, case.profile, width=0.05, **{**HE, **case.model}), case.classes)
-    initialise(network, settings.seed)
-    network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
-    keep_column(network, mesh)
-    network.to(device, case.dtype)
-    training, validation = open_records(folder, "train"), open_records(folder, "val")
-    place = Machine(loader="torch", workers=1)
-    return Trainer(
-        Setting(
-            network=network,
-            training=open_replica_loader(place, training, BATCH, device, mesh),
-            validation=open_replica_loader(place, validation, BATCH, device, mesh),
-            labels=training.labels,
-            validation_pictures=len(validation),
-            statistics=STATISTICS,
-            train=settings,
-            augment=section(Augment, case.profile),
-            checkpoints=Checkpoints(folder / state),
-            progress="none",
-            mesh=mesh,
-            stop_asked=stop_asked,
-        )
-    )
 
 
 def parameters_of(trainer: Trainer, value: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
@@ -191,7 +145,7 @@ def test_float32_stays_close_while_the_loss_falls(folder: Path, devices: int) ->
 def test_any_number_of_processes_goes_on_from_any_others_state(folder: Path) -> None:
     # Two and four processes have made four of the six updates.
     relay = trainer_of(CASES["paper"], Mesh(), CPU, folder, "relay")
-    assert (relay.epoch, relay.consumed) == (2, BATCH)
+    assert (relay.epoch, relay.consumed) == (2, CASE_BATCH)
     relay.run()
     undisturbed = torch.load(folder / "1 paper.pt")["weights"]
     for name, parameter in relay.network.named_parameters():
@@ -200,7 +154,7 @@ def test_any_number_of_processes_goes_on_from_any_others_state(folder: Path) -> 
 
 
 def test_a_column_is_half_a_network() -> None:
-    network = AlexNet(section(Model, width=0.05), CLASSES)
+    network = AlexNet(section(Model, width=0.05), CASE_CLASSES)
     whole = dict(network.named_parameters())
     halves = [part_of(whole, network, Mesh(rank, columns=2)) for rank in (0, 1)]
     for name, value in whole.items():
@@ -224,13 +178,13 @@ class CountingMesh(Mesh):
 def test_the_bytes_that_are_told_are_those_that_are_sent(conv6: bool) -> None:
     model = section(Model, conv6=conv6, width=0.1)
     mesh = CountingMesh()
-    network = AlexNet(model, CLASSES)
+    network = AlexNet(model, CASE_CLASSES)
     keep_column(network, mesh)
     logits = network(random_patches(2), torch.tensor([1, 2]))
     forward = sum(mesh.sent)
     mesh.sent.clear()
     logits.sum().backward()
-    told = exchanges(model, CLASSES)[1:]
+    told = exchanges(model, CASE_CLASSES)[1:]
     # The first column has the smaller part of an odd number of logits: 3 of 7.
     assert forward == 2 * (sum(exchange.forward for exchange in told) - 4)
     assert sum(mesh.sent) == 2 * sum(exchange.backward for exchange in told)

@@ -1,0 +1,96 @@
+"""What can be measured on a GPU, in one command that may be cut off and called again.
+
+    python -m benchmarks.gpu [--only TEXT] [--photographs FOLDER] [--tiny-imagenet FOLDER]
+    python -m benchmarks.gpu --rehearse
+
+Exactness, the training step, the loop, two processes, whole trainings, and what the full recipe would take:
+see `benchmarks/gpu_steps.py`. Figures are kept in benchmarks/results/DEVICE.json, where DEVICE is the name of
+the GPU. Neither DALI nor DVC is needed; what needs DALI says so where it is missing.
+
+The rehearsal takes the same steps at toy size on the CPU, so that no mistake waits for the GPU. Its figures
+mean nothing.
+"""
+
+import os
+import re
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alexnet.core.errors import UserError, shown_plainly
+
+RESULTS = Path("benchmarks/results")
+
+
+@shown_plainly
+def main(
+    rehearse: Annotated[bool, typer.Option("--rehearse", help="all steps at toy size on the CPU")] = False,
+    only: Annotated[str, typer.Option(help="take only the steps whose names contain this")] = "",
+    photographs: Annotated[Path | None, typer.Option(help="raw files, trained on as by folder.yaml")] = None,
+    tiny_imagenet: Annotated[Path | None, typer.Option(help="the raw files of Tiny ImageNet")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="of trainings; default: the recipes'")] = None,
+    price: Annotated[float | None, typer.Option(help="of an hour of the device, for the cost")] = None,
+    results: Annotated[Path | None, typer.Option(help="a folder; default: benchmarks/results")] = None,
+) -> None:
+    """Measure what has not been measured on this GPU, and keep each figure at once."""
+    if rehearse:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        with tempfile.TemporaryDirectory() as name:
+            _rehearse(Path(name), results or Path(name), only)
+        return
+    import torch
+
+    # Not above: every process that is started imports this module first.
+    from benchmarks.gpu_steps import Bench, Scale, plan
+    from benchmarks.steps import measure
+
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"torch {torch.__version__} finds no GPU; needed is one, and a build of torch for it. The same"
+            " steps at toy size on the CPU: python -m benchmarks.gpu --rehearse"
+        )
+    about, work = _about(), Path(".state/gpu").resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    name = re.sub("[^A-Za-z0-9]+", "-", about["device"])
+    file = ((results or RESULTS) / f"{name}.json").resolve()
+    pictures = [folder and folder.resolve() for folder in (photographs, tiny_imagenet)]
+    bench = Bench(Scale(), work, file, pictures[0], pictures[1], epochs, price)
+    measure(partial(plan, bench), work, file, about, only)
+
+
+def _rehearse(work: Path, results: Path, only: str) -> None:
+    from alexnet.sample.files import generate
+    from benchmarks.gpu_steps import TOY, Bench, plan
+    from benchmarks.preprocess import SAMPLE
+    from benchmarks.steps import measure
+
+    sample, file = work / "sample", (results / "rehearsal.json").resolve()
+    generate(sample, SAMPLE.model_copy(update={"train_per_class": 4}), "none")
+    bench = Bench(TOY, work, file, sample, sample, 1, 1.0)
+    measure(partial(plan, bench), work, file, _about(), only)
+
+
+def _about() -> dict[str, Any]:
+    """Return the device, and the versions of what drives it."""
+    import torch
+
+    from alexnet.training.log import versions
+
+    if not torch.cuda.is_available():
+        return {"device": "CPU", **versions()}
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+    return {
+        "device": torch.cuda.get_device_name(),
+        "CUDA": torch.version.cuda,
+        "driver": driver,
+        **versions(),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

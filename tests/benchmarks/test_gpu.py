@@ -1,0 +1,149 @@
+"""The measurements on a GPU, rehearsed; and that neither a step that fails nor a stop loses the others."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT
+from tiny import section
+
+from alexnet.core.errors import UserError
+from alexnet.model.network import layers
+from alexnet.model.params import Model
+from benchmarks import gpu
+from benchmarks.gpu_steps import TOY, Bench, flops_of_picture, plan
+from benchmarks.steps import NoFiguresError, Step, measure
+
+# Dependencies that are not in the command of docs/devices.md that installs what is needed.
+ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
+ABOUT = {"device": "none"}
+
+
+def rehearse(results: Path, absent: Path) -> dict[str, Any]:
+    """Run the rehearsal where the modules in the folder `absent` cannot be imported; return its results."""
+    path = os.pathsep.join([str(absent), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--results", str(results)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((results / "rehearsal.json").read_text())
+    for name in found["steps"]:
+        assert f"| {name} | " in done.stdout
+    return found
+
+
+def test_the_rehearsal_takes_every_step_and_the_next_only_what_is_missing(tmp_path: Path) -> None:
+    for name in ABSENT:
+        (tmp_path / f"{name}.py").write_text("raise ImportError(__name__)\n")
+    first = rehearse(tmp_path / "results", tmp_path)
+    planned = plan(Bench(TOY, tmp_path, tmp_path))
+    assert list(first["steps"]) == [step.name for step in planned]
+    assert first["about"]["torch"] == torch.__version__
+    for name, entry in first["steps"].items():
+        assert entry["seconds"] >= 0
+        assert "benchmarks" in entry["command"]
+        if name == "two processes: nccl":
+            assert entry["missing"] == "NCCL needs two GPUs"
+            continue
+        values = [value for value in entry["figures"].values() if not isinstance(value, str)]
+        assert values, name
+        assert all(math.isfinite(value) for value in values), (name, values)
+    again = rehearse(tmp_path / "results", tmp_path)["steps"]
+    kept = [step.name for step in planned if not step.again and "figures" in first["steps"][step.name]]
+    assert len(kept) == len(planned) - 2
+    assert [first["steps"][name] for name in kept] == [again[name] for name in kept]
+
+
+def test_the_arithmetic_of_a_step_is_that_of_the_papers_layers() -> None:
+    convolutions = (
+        55 * 55 * 96 * 11 * 11 * 3,
+        27 * 27 * 256 * 5 * 5 * 48,
+        13 * 13 * 384 * 3 * 3 * 256,
+        13 * 13 * 384 * 3 * 3 * 192,
+        13 * 13 * 256 * 3 * 3 * 192,
+    )
+    full = 9216 * 4096 + 4096 * 4096 + 4096 * 1000
+    expected = 2 * (3 * (sum(convolutions) + full) - convolutions[0])
+    assert flops_of_picture(layers(section(Model), 1000)) == expected
+
+
+def raise_(error: Exception) -> dict[str, Any]:
+    raise error
+
+
+def note(path: Path, error: Exception | None = None) -> dict[str, Any]:
+    """Note that this step was taken."""
+    with path.open("a") as file:
+        file.write(".")
+    if error:
+        raise error
+    return {"value": 1.5, "process": os.getpid()}
+
+
+def hang() -> dict[str, Any]:
+    time.sleep(600)
+    return {}
+
+
+def troubled(folder: Path) -> list[Step]:
+    """Return steps that fail in all ways, and one among them that does not."""
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+    return [
+        Step("has a reason", 60, partial(raise_, NoFiguresError("nothing to measure"))),
+        Step(
+            "needs memory",
+            60,
+            partial(note, folder / "memory", full),
+        ),
+        Step("fails", 60, partial(raise_, RuntimeError("this is\nwrong"))),
+        Step("dies", 60, partial(os._exit, 3)),
+        Step("hangs", 2, hang),
+        Step("is sound", 60, partial(note, folder / "sound")),
+    ]
+
+
+def test_a_step_that_fails_ends_no_other_and_what_is_done_is_not_done_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results.json"
+    for only in ("", "is sound", "needs memory"):
+        measure(partial(troubled, tmp_path), tmp_path, results, ABOUT, only)
+        steps = json.loads(results.read_text())["steps"]
+        assert {name: entry.get("missing") for name, entry in steps.items()} == {
+            "has a reason": "nothing to measure",
+            "needs memory": "out of memory",
+            "fails": "RuntimeError: this is wrong",
+            "dies": "its process ended with status 3",
+            "hangs": "not done within 2 s",
+            "is sound": None,
+        }
+        assert "| fails | none: RuntimeError: this is wrong |" in capfd.readouterr().out
+    assert [(tmp_path / name).read_text() for name in ("memory", "sound")] == [".", "."]
+
+
+def test_steps_can_be_chosen_and_results_of_another_device_are_refused(tmp_path: Path) -> None:
+    results, steps = tmp_path / "results.json", partial(troubled, tmp_path)
+    measure(steps, tmp_path, results, ABOUT, only="sound")
+    assert list(json.loads(results.read_text())["steps"]) == ["is sound"]
+    with pytest.raises(UserError, match=r"results.json: found results of .*Move the file away"):
+        measure(steps, tmp_path, results, {"device": "another"})
+
+
+def test_without_a_gpu_one_line_names_the_rehearsal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: torch")
+    assert "--rehearse" in line

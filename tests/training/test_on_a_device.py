@@ -1,0 +1,126 @@
+"""What can be shown of a device without one, on torch's `meta` device, whose tensors have no values.
+
+There a tensor of the host that meets one of the device is an error, and so is whatever would wait for a
+value: reading it, copying it to the host, or a shape that depends on it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import PAPER, SOURCE, Case, trainer_of, write_two_colours
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from alexnet.parallel.mesh import Mesh
+from alexnet.training.trainer import Trainer
+
+META = torch.device("meta")
+# Three batches of 5, 5 and 1.
+PICTURES, VALIDATION, BATCHES = 11, 11, 3
+# The operators of one eager training step. Raise them only with a reason.
+CEILINGS = {PAPER: 204, SOURCE: 232}
+# Pixels, corners (top and left), mirrors, labels and colour shifts.
+COPIES = 6
+RECIPES = pytest.mark.parametrize("profile", [PAPER, SOURCE], ids=lambda path: path.stem)
+
+
+class Launched(TorchDispatchMode):
+    """Counts what runs on the device, but for views, what is copied to it, and what the host waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators, self.copies, self.waiting = 0, 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {each.device for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        made = {each.device for each in tree_leaves(result) if isinstance(each, Tensor)}
+        self.operators += META in given | made and not func.is_view
+        if META in made and given and META not in given:
+            self.copies += 1
+            self.waiting += not kwargs["non_blocking"]
+        return result
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    write_two_colours(folder, PICTURES, VALIDATION)
+    return folder
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of what was read by `tolist`, which gives zeros here; every other reading is an error."""
+    sizes: list[int] = []
+
+    def zeros(values: Tensor) -> Any:
+        if values.device == META:
+            sizes.append(values.numel())
+            return [0.0] * values.numel()
+        return values.numpy().tolist()
+
+    monkeypatch.setattr(Tensor, "tolist", zeros)
+    return sizes
+
+
+def on_meta(profile: Path, store: Path, stop_asked: Callable[[], bool] = lambda: False) -> Trainer:
+    return trainer_of(Case(profile, {}, {}, torch.float32), Mesh(), META, store, "state", stop_asked)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda values: float(values.sum()),
+        lambda values: values.cpu(),
+        lambda values: bool((values > 0).any()),
+        lambda values: values[values > 0],
+        lambda values: values + torch.ones(3),
+    ],
+)
+def test_what_would_wait_or_mix_devices_is_an_error_on_meta(waiting: Callable[[Tensor], Any]) -> None:
+    # What the tests below rest on.
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        waiting(torch.zeros(3, device=META))
+
+
+@RECIPES
+def test_nothing_is_read_back_between_two_looks(profile: Path, store: Path, readings: list[int]) -> None:
+    trainer = on_meta(profile, store)
+    trainer._train_epoch()
+    assert trainer.step == BATCHES
+    # Loss, errors and the gradients of each layer, in one piece.
+    assert readings == [2 + len(trainer.network.layers)]
+
+
+@RECIPES
+def test_validation_reads_once_a_pass(profile: Path, store: Path, readings: list[int]) -> None:
+    on_meta(profile, store).validate()
+    assert readings == [3]
+
+
+@RECIPES
+def test_a_step_launches_no_more_than_it_did(
+    profile: Path, store: Path, readings: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    after_updates: list[tuple[int, int]] = []
+
+    def note() -> bool:
+        after_updates.append((launched.operators, launched.copies))
+        return False
+
+    trainer = on_meta(profile, store, note)
+    with Launched() as launched:
+        trainer._train_epoch()
+    # The first update makes the velocities.
+    (_, second, third) = after_updates
+    operators, copies = third[0] - second[0], third[1] - second[1]
+    with capsys.disabled():
+        print(f"\n{profile.stem}: a step launches {operators} operators; {copies} copy from the host")
+    assert CEILINGS[profile] / 2 < operators <= CEILINGS[profile]
+    assert copies == COPIES
+    assert launched.waiting == 0
