@@ -19,6 +19,12 @@ def blocks(path: Path, language: str) -> list[str]:
     return [block for name, block in FENCED.findall(path.read_text()) if name == language]
 
 
+def example(name: str) -> str:
+    """Return the one Python example in ``docs/using.md`` that uses `name`."""
+    (found,) = (block for block in blocks(ROOT / "docs/using.md", "python") if name in block)
+    return found
+
+
 def text_of(path: Path) -> str:
     """Return a file without its fenced blocks."""
     return FENCED.sub("", path.read_text())

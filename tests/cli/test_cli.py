@@ -70,6 +70,14 @@ def test_what_the_documents_show_runs(
             exec(compile(block, path.name, "exec"), {})
 
 
+def test_the_version_and_the_completion_of_the_shell_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"alexnet {alexnet.__version__}\n"
+    assert f"version: {alexnet.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    words = {"_ALEXNET_COMPLETE": "complete_bash", "COMP_WORDS": "alexnet pre", "COMP_CWORD": "1"}
+    assert CliRunner().invoke(app, [], env=words, prog_name="alexnet").stdout.split() == ["predict"]
+
+
 def test_the_installed_command_is_this_one() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, _, function = scripts["alexnet"].partition(":")
