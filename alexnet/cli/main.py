@@ -12,15 +12,16 @@ from alexnet.cli.export import export
 from alexnet.cli.import_caffe import import_caffe
 from alexnet.cli.neighbors import neighbors
 from alexnet.cli.predict import predict
+from alexnet.cli.state import state
 from alexnet.core.errors import shown_plainly
 from alexnet.core.terminal import say
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Describe networks, classify pictures, find similar ones, average, export and import networks.",
+    help="Describe, apply, average, export and import networks; look after the records and the state.",
 )
-for command in (describe, ensemble, export, import_caffe, neighbors, predict):
+for command in (describe, ensemble, export, import_caffe, neighbors, predict, state):
     app.command()(shown_plainly(command))
 app.add_typer(data.app, name="data")
 

@@ -90,6 +90,12 @@ def test_going_back_trains_nothing(project: Project) -> None:
     assert "epoch 1/1" not in output
 
 
+def test_forced_training_trains_again(project: Project) -> None:
+    output = project.repro("-f", "-s", "train")
+    assert "resuming" not in output
+    assert "epoch 1/1: loss" in output
+
+
 def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     raw = tmp_path / "raw"
