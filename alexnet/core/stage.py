@@ -1,5 +1,6 @@
 """What all stages share: their options, and how a stage runs."""
 
+import contextlib
 import os
 import re
 import sys
@@ -31,7 +32,10 @@ def is_forced() -> bool:
     """Return whether DVC runs this stage because of ``--force``; only its own command line says so."""
     if "DVC_STAGE" not in os.environ:
         return False
-    words = Path(f"/proc/{os.getppid()}/cmdline").read_text(errors="replace").split("\0")
+    words = []
+    # Some systems show a process to its own user only.
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_text(errors="replace").split("\0")
     return any(_FORCE.fullmatch(word) for word in words)
 
 

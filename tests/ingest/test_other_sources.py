@@ -765,6 +765,7 @@ def test_class_folders_without_a_split(
     # The same choice as with these folders under train/.
     unpack(tmp_path / "split", {f"train/{name}": content for name, content in members.items()})
     assert build(tmp_path / "split").pictures["name"].tolist() == index.pictures["name"].tolist()
+    assert build(root, layout="folders").pictures.equals(index.pictures)
     refused(build, root, "data.held_out: found 0", "no validation pictures", held_out=0)
 
 

@@ -109,3 +109,7 @@ def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> Non
     assert epochs == {"epochs_asked": EPOCHS, "epochs_done": done}
     assert (project.folder / "models/alexnet.safetensors").exists()
     assert not (project.folder / ".state/finish").exists()
+
+    # Forced, it does not begin anew, as not all epochs were done.
+    assert f"resuming in epoch {done + 1} after 0 pictures" in project.repro("-f", "-s", "train")
+    assert len((project.folder / "reports/training/history.csv").read_text().splitlines()) == EPOCHS + 1
