@@ -1,7 +1,7 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, 2012), reproduced.
 
 >>> network = alexnet.load("models/alexnet.safetensors")
->>> network.predict(["cat.jpg"])
+>>> network.predict("cat.jpg")
 """
 
 from pathlib import Path
@@ -12,7 +12,9 @@ from alexnet.core.environment import prepare_environment
 if TYPE_CHECKING:
     from alexnet.classifier import Classifier
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
+
+__version__ = "0.1.0"
 
 prepare_environment()
 

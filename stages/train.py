@@ -6,7 +6,7 @@ from pathlib import Path
 from alexnet.core.machine import read_machine
 from alexnet.core.params import read
 from alexnet.core.places import INDEX, MACHINE, RECORDS, REPORTS, STATISTICS, WEIGHTS
-from alexnet.core.stage import PARAMS, MachineFile, Params, run
+from alexnet.core.stage import PARAMS, MachineFile, Params, is_forced, run
 from alexnet.feed.params import Augment
 from alexnet.model.params import Model
 from alexnet.parallel.launch import on_devices
@@ -36,6 +36,7 @@ def main(
         statistics=statistics,
         weights=weights,
         logs=logs,
+        anew=is_forced(),
     )
     on_devices(work, place, model.columns)
 

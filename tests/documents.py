@@ -19,6 +19,17 @@ def blocks(path: Path, language: str) -> list[str]:
     return [block for name, block in FENCED.findall(path.read_text()) if name == language]
 
 
+def example(name: str) -> str:
+    """Return the one Python example in ``docs/using.md`` that uses `name`."""
+    return block_with(name, "python")
+
+
+def block_with(name: str, language: str) -> str:
+    """Return the one block of ``docs/using.md`` in `language` that holds `name`."""
+    (found,) = (block for block in blocks(ROOT / "docs/using.md", language) if name in block)
+    return found
+
+
 def text_of(path: Path) -> str:
     """Return a file without its fenced blocks."""
     return FENCED.sub("", path.read_text())
@@ -32,10 +43,11 @@ def anchors(path: Path) -> set[str]:
 
 def commands() -> list[tuple[str, ...]]:
     """Return every command that stands after a ``$`` in a ``console`` block, as words, each once."""
-    found: dict[tuple[str, ...], None] = {}
-    for path in FILES:
-        for line in "".join(blocks(path, "console")).splitlines():
-            if line.startswith("$ "):
-                for part in line[2:].split(" && "):
-                    found[tuple(shlex.split(part, comments=True))] = None
-    return list(found)
+    shown = (command for path in FILES for block in blocks(path, "console") for command in commands_in(block))
+    return list(dict.fromkeys(shown))
+
+
+def commands_in(block: str) -> list[tuple[str, ...]]:
+    """Return the commands of one ``console`` block in their order, as words."""
+    lines = (line[2:] for line in block.splitlines() if line.startswith("$ "))
+    return [tuple(shlex.split(part, comments=True)) for line in lines for part in line.split(" && ")]

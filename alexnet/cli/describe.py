@@ -1,33 +1,38 @@
-"""Describe the network that a parameter file asks for."""
+"""Describe a trained network, or the one that a parameter file asks for."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alexnet.core.places import PARAMS_FILE
+from alexnet.core.places import PARAMS_FILE, WEIGHTS
 from alexnet.core.terminal import say
 
 if TYPE_CHECKING:
+    from alexnet.model.network import Layer
     from alexnet.model.params import Model
 
 
 def describe(
     params: Annotated[
-        Path, typer.Option(help="the parameter file with the model section to describe")
-    ] = PARAMS_FILE,
-    classes: Annotated[int, typer.Option(min=1, help="number of classes, the outputs of fc8")] = 1000,
+        Path | None,
+        typer.Option(
+            help="the parameter file with the model section to describe; unless given, the trained network is"
+            f" described, or {PARAMS_FILE} where there is none"
+        ),
+    ] = None,
+    weights: Annotated[Path, typer.Option(help="the trained network")] = WEIGHTS,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=1, help="number of classes, the outputs of fc8, by the parameter file; else 1000"),
+    ] = None,
     columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:
     """Print the network layer by layer: kernels, output size, parameters, and the inputs of each column."""
-    from alexnet.core.params import read
-    from alexnet.model.network import layers
-    from alexnet.model.params import Model
-
-    model = read(params, Model)
+    model, outputs, found = _network(params, weights, classes)
     say(f"{'layer':7}{'kernels':>8}  {'size':16}{'sees':14}{'output':22}{'parameters':>12}")
     total = 0
-    for layer in layers(model, classes):
+    for layer in found:
         total += layer.parameters
         size, output = "", f"{layer.outputs}"
         if layer.is_convolution:
@@ -42,7 +47,23 @@ def describe(
     halves = "half of each layer's kernels in each column" if model.columns == 2 else "one column"
     say(f"{total:,} parameters in all; {halves}")
     if columns and model.columns == 2:
-        _describe_exchanges(model, classes)
+        _describe_exchanges(model, outputs)
+
+
+def _network(params: Path | None, weights: Path, classes: int | None) -> tuple["Model", int, list["Layer"]]:
+    """Say whose network it is; return its section `model`, its number of classes and its layers."""
+    from alexnet.core.params import read
+    from alexnet.model.network import layers
+    from alexnet.model.params import Model
+    from alexnet.model.weights import load_network
+
+    if params is None and classes is None and (weights.exists() or weights != WEIGHTS):
+        network, named = load_network(weights)
+        say(f"{weights}: trained, {len(named):,} classes")
+        return network.model, network.classes, network.layers
+    model, outputs = read(params or PARAMS_FILE, Model), classes or 1000
+    say(f"{params or PARAMS_FILE}: with {outputs:,} classes")
+    return model, outputs, layers(model, outputs)
 
 
 def _describe_exchanges(model: "Model", classes: int) -> None:

@@ -17,16 +17,14 @@ def neighbors(
     library: Annotated[Path, typer.Option(help="the folder written by the retrieve stage")] = RETRIEVAL,
 ) -> None:
     """Print the nearest training pictures by Euclidean distance of fc7's activations, the nearest first."""
-    from alexnet.classifier import read_square
-    from alexnet.model.weights import load_network
-    from alexnet.retrieval.features import features_of_picture
+    from alexnet.classifier import Classifier
     from alexnet.retrieval.library import load_library
 
-    network, _ = load_network(weights)
+    classifier = Classifier.load(weights)
     found = load_library(library, weights)
     search = found.neighbours_by_code if by_code else found.neighbours
     for picture in pictures:
-        hits = search(features_of_picture(network, read_square(picture)), count)
+        hits = search(classifier.features([picture]), count)
         say(str(picture))
         for record, distance in zip(hits.records[0], hits.distances[0], strict=True):
             wnid, words = found.classes[found.labels[record]]

@@ -18,7 +18,7 @@ def predict(
 
     classifier = Classifier.load(weights)
     for picture in pictures:
-        (guesses,) = classifier.predict([picture])
+        guesses = classifier.predict(picture)
         say(str(picture))
         for guess in guesses:
             say(f"  {guess.probability:6.1%}  {guess.words} ({guess.wnid})")

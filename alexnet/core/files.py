@@ -291,6 +291,16 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
                 return
 
 
+def remove_unless_held(folder: Path) -> bool:
+    """Remove a folder of state; return False where another process holds it, or it cannot be removed."""
+    try:
+        with sole_writer(folder, 0):
+            shutil.rmtree(folder)
+    except (UserError, OSError):
+        return False
+    return True
+
+
 def _open_lock(folder: Path) -> BinaryIO:
     with naming_what_cannot_be_written(folder):
         folder.mkdir(parents=True, exist_ok=True)

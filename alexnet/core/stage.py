@@ -1,5 +1,8 @@
 """What all stages share: their options, and how a stage runs."""
 
+import contextlib
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,19 @@ MachineFile = Annotated[
 ]
 
 PARAMS = [str(PARAMS_FILE)]
+# DVC's flag to run what has not changed, perhaps in one word with others that take no value.
+_FORCE = re.compile(r"--force|-[hikpPqRsv]*f[fhikpPqRsv]*")
+
+
+def is_forced() -> bool:
+    """Return whether DVC runs this stage because of ``--force``; only its own command line says so."""
+    if "DVC_STAGE" not in os.environ:
+        return False
+    words = []
+    # Some systems show a process to its own user only.
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_text(errors="replace").split("\0")
+    return any(_FORCE.fullmatch(word) for word in words)
 
 
 def run(stage: Callable[..., Any]) -> None:

@@ -59,15 +59,27 @@ def decode(data: bytes) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_formats()) as image:
-                _refuse_huge(image.width, image.height)
-                image.load()
-                return np.asarray(_to_rgb(image))
+                return pixels_of(image)
     except UnidentifiedImageError:
         raise BadPictureError("cannot be decoded: no picture format that is known") from None
     except BadPictureError:
         raise
     except Exception as error:
         # The readers of picture formats raise nearly anything.
+        raise BadPictureError(f"cannot be decoded: {error}") from None
+
+
+def pixels_of(image: Image.Image) -> Picture:
+    """Return RGB uint8 (height, width, 3) of an image of Pillow, converted as by `decode`.
+
+    Raises:
+        BadPictureError: broken, cut short, or larger than `MAX_PIXELS`.
+    """
+    _refuse_huge(image.width, image.height)
+    try:
+        image.load()
+        return np.asarray(_to_rgb(image))
+    except Exception as error:
         raise BadPictureError(f"cannot be decoded: {error}") from None
 
 

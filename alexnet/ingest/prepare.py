@@ -56,6 +56,8 @@ NEEDED = ("train", "val")
 SKIPPED_COLUMNS = ["split", "name", "reason"]
 # Enough pictures for an estimate within about a tenth, in well under a second.
 TRIAL_PICTURES = 48
+# Bytes above which it matters how disks are used.
+LARGE = 10_000_000_000
 
 
 # What one worker makes at once.
@@ -203,17 +205,21 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
     if trial is None:
         return
     seconds, needed = trial[0] * pictures / workers, trial[1] * pictures
-    how = "one seek per picture; on a spinning disk rather shuffle: scatter"
+    how = "by one seek per picture; on a spinning disk rather shuffle: scatter"
     if runs:
         # While a bucket is gathered it is there twice.
         needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
         how = "in the order of the source"
     say(
         f"preprocess: {pictures:,} pictures need about {bytes_in_words(needed)} of disk and"
-        f" {duration(seconds)} with {workers} workers, reading {how} (machine.yaml). DVC's cache then holds"
-        " them a second time, unless cache.type is reflink, hardlink or symlink (for large data:"
-        " dvc config cache.type hardlink).",
+        f" {duration(seconds)} with {workers} workers"
     )
+    if needed > LARGE:
+        say(
+            f"preprocess: the pictures are read {how} (machine.yaml). DVC's cache then holds the"
+            " records a second time, unless cache.type is reflink, hardlink or symlink (dvc config"
+            " cache.type hardlink)."
+        )
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(

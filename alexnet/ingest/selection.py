@@ -55,7 +55,8 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
             " allowed: at least 2 classes"
         )
     pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
-    if not (pictures["split"] == "val").any():
+    has_validation = (pictures["split"] == "val").any()
+    if not has_validation:
         pictures = _with_validation(pictures, listing.layout, data)
     classes = _chosen_classes(listing, data)
     label_of = pd.Series(range(len(classes)), index=classes["wnid"], dtype="int32")
@@ -71,6 +72,12 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
         pictures = pictures.sort_values("split", kind="stable")
     for note in listing.notes:
         say(f"index: {note}")
+    if not has_validation and data.held_out > 0:
+        train, held = ((pictures["split"] == split).sum() for split in ("train", "val"))
+        say(
+            f"index: there are no validation pictures, so {held:,} of {train + held:,} training pictures are"
+            f" held out as val (data.held_out: {data.held_out:g} of each class, but at least one)"
+        )
     return Index(pictures[COLUMNS].reset_index(drop=True), classes, listing.layout, listing.left_out)
 
 
@@ -124,7 +131,10 @@ class _Scans:
 
 
 def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.DataFrame:
-    """Hold out a seeded share of each class's training pictures as ``val``, in a source without one."""
+    """Hold out a seeded share of each class's training pictures as ``val``, in a source without one.
+
+    At least one of each class that has two.
+    """
     if data.held_out == 0:
         if not (pictures["split"] == "test").any():
             raise UserError(
@@ -140,11 +150,12 @@ def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.Data
     train = pictures[pictures["split"] == "train"]
     draw = pd.Series(generator(data.seed, "held-out pictures").permutation(len(train)), index=train.index)
     by_class = draw.groupby(train["wnid"])
-    held = by_class.rank() <= (by_class.transform("size") * data.held_out).round()
+    size = by_class.transform("size")
+    held = by_class.rank() <= (size * data.held_out).round().clip(lower=(size > 1).astype(int))
     if not held.any():
         raise UserError(
-            f"data.held_out: {data.held_out:g} of the training pictures of a class are none; name a larger"
-            " share, as the source has no validation pictures"
+            f"data.held_out: found {data.held_out:g}, but no class has two training pictures, of which one"
+            f" could be held out, and the {layout} source has no validation pictures. Add pictures."
         )
     split = pictures["split"].mask(held.reindex(pictures.index, fill_value=False), "val")
     return pictures.assign(split=split).sort_values(["split", "name"], ignore_index=True)

@@ -196,7 +196,7 @@ class AlexNet(nn.Module):
 
     def forward(
         self,
-        batch: Batch,
+        batch: Batch | Tensor,
         keys: Tensor | None = None,
         shift: Tensor | None = None,
         noise_divisor: float = 1.0,
@@ -204,11 +204,12 @@ class AlexNet(nn.Module):
         """Return logits (batch, classes).
 
         Args:
-            batch: patches as bytes.
+            batch: patches as bytes, or what `input` made of them, as `from_inputs` takes it.
             keys: int64 (batch,) from `picture_keys`; needed in training when dropout is on.
             shift, noise_divisor: the colour shift, as `InputRule.forward` takes it.
         """
-        return self.from_inputs(self.input(batch, shift, noise_divisor), keys)
+        inputs = batch if isinstance(batch, Tensor) else self.input(batch, shift, noise_divisor)
+        return self.from_inputs(inputs, keys)
 
     def from_inputs(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
         """Return logits of what the input rule makes of a batch, float (batch, 3, patch, patch)."""

@@ -94,6 +94,17 @@ class Facts:
     run: Run
     kernels: NDArray[np.float32]
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether the training was ended before all the epochs that were asked for."""
+        return len(self.history) < (self.run.epochs_asked or 0)
+
+    @property
+    def epochs(self) -> str:
+        """The number of epochs done, and if it was ended early of those asked for, e.g. ``12 of 20``."""
+        of_all = f" of {self.run.epochs_asked:,}" if self.ended_early else ""
+        return f"{len(self.history):,}{of_all}"
+
 
 def read_facts(files: ResultFiles) -> Facts:
     """Read all the result `files`.

@@ -22,9 +22,10 @@ def terminal_summary(facts: Facts) -> str:
     if facts.ensemble:
         together = facts.ensemble.together
         ours.append((f"{facts.ensemble.name}, averaged", percent(together.top1), percent(together.top5)))
+    early = f"; training ended after {facts.epochs} epochs" if facts.ended_early else ""
     lines = [
         _line("Error rates", "top-1", "top-5"),
-        f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals",
+        f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals{early}",
         *(_line(f"  {name}", *errors) for name, *errors in ours),
         _line("  guessing", percent(top1.chance), percent(top5.chance)),
         "The paper: ILSVRC-2010 test",

@@ -118,5 +118,5 @@ def load_library(folder: Path, weights: Path) -> Library:
     if made_with != sha256_of(weights):
         raise UserError(f"{folder}: made with other weights than {weights}. Run `dvc repro retrieve`.")
     if not len(library.names) == len(library.features) == len(library.codes):
-        raise UserError(f"{folder}: features, codes and names do not agree. Run `dvc repro -f retrieve`.")
+        raise UserError(f"{folder}: features, codes and names do not agree. Run `dvc repro -f -s retrieve`.")
     return library

@@ -54,13 +54,10 @@ class Checkpoints:
         Raises:
             UserError: a state cannot be read, or a damaged one cannot be renamed.
         """
-        for path in sorted(self._files(), reverse=True):
-            epoch, consumed, checksum = path.stem.split("-")[1:]
-            if (int(epoch), int(consumed)) > (epochs + 1, 0):
-                continue
+        for path in sorted(self._within(epochs), reverse=True):
             try:
                 content = path.read_bytes()
-                if _checksum(content) != checksum:
+                if _checksum(content) != path.stem.split("-")[-1]:
                     path.replace(path.with_suffix(".damaged"))
                     say(f"train: {path}: damaged, so not used; it is now called *.damaged")
                     continue
@@ -70,11 +67,30 @@ class Checkpoints:
             return state
         return None
 
+    def forget_ended(self, epochs: int) -> None:
+        """Remove the states within `epochs` whole epochs if the last of them was reached, else none."""
+        within = self._within(epochs)
+        if any(_place_of(path) == (epochs + 1, 0) for path in within):
+            for path in within:
+                path.unlink()
+
+    def furthest(self) -> tuple[int, int] | None:
+        """Return the epoch and the number of its pictures at which the furthest state stands, or None."""
+        return max(map(_place_of, self._files()), default=None)
+
+    def _within(self, epochs: int) -> list[Path]:
+        return [path for path in self._files() if _place_of(path) <= (epochs + 1, 0)]
+
     def _files(self) -> list[Path]:
         return [path for path in self.folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name)]
 
 
 _NAME = re.compile(r"epoch-\d+-\d+-[0-9a-f]{16}\.pt")
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    epoch, consumed = path.stem.split("-")[1:3]
+    return int(epoch), int(consumed)
 
 
 def _checksum(content: bytes | memoryview) -> str:

@@ -14,6 +14,8 @@ from alexnet.core.reading import REMEDY, Positive, Written, read_rows
 from alexnet.training.measures import EpochRow
 
 HISTORY = "history.csv"
+# For DVC's metrics: the numbers of epochs asked for and done.
+EPOCHS = "epochs.json"
 # The dictionary of an epoch, and what the names of its columns begin with.
 NORMS, NORM_COLUMN = "gradient_norms", "gradient_norm_"
 
@@ -24,6 +26,8 @@ class Run(Written):
     Attributes:
         recipe: the network in words.
         parameter_count: the number of weights and biases of the network.
+        epochs: how many were done.
+        epochs_asked: train.epochs, which are more where the training was ended by ``.state/finish``.
         seconds: what all epochs took together.
         git_commit: with ``+`` if tracked code was changed since; None without version control.
         weights, history: the SHA-256 of the file of the weights and of ``history.csv``.
@@ -36,6 +40,7 @@ class Run(Written):
     loader: str
     precision: str
     epochs: Positive
+    epochs_asked: Positive | None = None
     batch_size: Positive
     parameter_count: Positive
     columns: Positive

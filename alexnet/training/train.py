@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from alexnet.core.code import sha256_of_code
-from alexnet.core.files import fingerprint, sha256_of, sole_writer, write_checked_json
+from alexnet.core.files import fingerprint, sha256_of, sole_writer, write_checked_json, write_json
 from alexnet.core.machine import Machine
 from alexnet.core.places import STATE
 from alexnet.core.processes import stop_requests
@@ -33,7 +33,8 @@ from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from alexnet.training.results import HISTORY, Run
+from alexnet.training.results import EPOCHS, HISTORY, Run
+from alexnet.training.states import ENDED, TRAININGS, end_training
 from alexnet.training.trainer import Setting, Trainer
 
 # A file of this name in the state folder ends the training after the current epoch.
@@ -53,16 +54,18 @@ def train_network(
     statistics: Path,
     weights: Path,
     logs: Path,
+    anew: bool = False,
 ) -> None:
-    """Train on a store of records; write `weights`, and ``history.csv``, curves and ``run.json`` into `logs`.
+    """Train on a store of records; write `weights`, and history, curves and ``run.json`` into `logs`.
 
     Args:
         mesh: the processes that train together, each of which calls this with its own `device`.
         index, records, statistics: what the earlier stages wrote.
+        anew: whether to train again where a state says that all epochs were done.
 
     Raises:
-        UserError: an input is missing, another process trains the same, or the processes of `mesh` were
-            given different things; `DivergedError`: the loss is not finite.
+        UserError: an input is missing, another process trains the same, or those of `mesh` differ in inputs.
+        DivergedError: the loss is not finite.
         KeyboardInterrupt: stopped from outside; the next call resumes.
     """
     if mesh.leads:
@@ -83,20 +86,24 @@ def train_network(
         training=training,
         validation=validation,
         measured=measured,
-        checkpoints=Checkpoints(STATE / "train" / key),
+        checkpoints=Checkpoints(TRAININGS / key),
     )
     setting = replace(setting, report_epoch=Logbook(logs).write)
     network = setting.network
-    history = _run(setting, STATE / FINISH, machine.timeout_seconds)
+    history = _run(setting, STATE / FINISH, machine.timeout_seconds, anew)
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}
     if not mesh.leads:
         return
     (trained := AlexNet(model, len(classes))).load_state_dict(tensors)
     save_network(weights, trained, list(zip(classes["wnid"], classes["words"], strict=True)))
-    checksums = {"weights": sha256_of(weights), "history": sha256_of(logs / HISTORY)}
     loader = chosen_loader(machine.loader, training.encoding)
-    described = _described(trained, setting, device, loader, history, checksums)
-    write_checked_json(logs / "run.json", described.model_dump())
+    _conclude(setting, logs, _described(trained, setting, device, loader, history, weights, logs))
+
+
+def _conclude(setting: Setting, logs: Path, run: Run) -> None:
+    write_checked_json(logs / "run.json", run.model_dump())
+    write_json(logs / EPOCHS, {"epochs_asked": run.epochs_asked, "epochs_done": run.epochs})
+    end_training(setting.checkpoints.folder)
 
 
 def setting_of(
@@ -148,7 +155,7 @@ def _first_network(
     return network
 
 
-def _run(setting: Setting, finish: Path, timeout_seconds: float) -> list[EpochRow]:
+def _run(setting: Setting, finish: Path, timeout_seconds: float, anew: bool) -> list[EpochRow]:
     """Train as the only writer of its states, until the end or as signals and the file `finish` say."""
     mesh, folder = setting.mesh, setting.checkpoints.folder
     with (
@@ -158,6 +165,9 @@ def _run(setting: Setting, finish: Path, timeout_seconds: float) -> list[EpochRo
     ):
         if mesh.leads:
             finish.unlink(missing_ok=True)
+            (folder / ENDED).unlink(missing_ok=True)
+            if anew:
+                setting.checkpoints.forget_ended(setting.train.epochs)
         history = Trainer(replace(setting, stop_asked=stop_asked, finish_asked=finish.exists)).run()
         if mesh.leads:
             finish.unlink(missing_ok=True)
@@ -187,7 +197,8 @@ def _described(
     device: torch.device,
     loader: str,
     history: list[EpochRow],
-    checksums: dict[str, str],
+    weights: Path,
+    logs: Path,
 ) -> Run:
     model, train, mesh = network.model, setting.train, setting.mesh
     sections = (setting.augment, model, train)
@@ -199,6 +210,7 @@ def _described(
         loader=loader,
         precision=Precision(train.precision, device).name,
         epochs=len(history),
+        epochs_asked=train.epochs,
         batch_size=train.batch_size,
         parameter_count=sum(layer.parameters for layer in network.layers),
         columns=model.columns,
@@ -206,7 +218,8 @@ def _described(
         seconds=round(sum(row.seconds for row in history), 1),
         versions=versions(),
         git_commit=git_commit(),
-        **checksums,
+        weights=sha256_of(weights),
+        history=sha256_of(logs / HISTORY),
         parameters={section.key: section.model_dump() for section in sections},
     )
 

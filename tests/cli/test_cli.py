@@ -1,6 +1,7 @@
 """The command `alexnet`, and the package in Python."""
 
 import importlib
+import json
 import re
 import shlex
 import tomllib
@@ -34,6 +35,17 @@ def test_describe_prints_the_papers_table_and_takes_other_classes() -> None:
     assert f"{60_965_224 - 990 * 4097:,} parameters" in printed
 
 
+def test_describe_describes_the_trained_network(reproduced: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reproduced.folder)
+    trained = CliRunner().invoke(app, ["describe"]).stdout
+    assert "models/alexnet.safetensors: trained, 3 classes" in trained
+    run = json.loads((reproduced.folder / "reports/training/run.json").read_text())
+    assert f"{run['parameter_count']:,} parameters in all" in trained
+    asked = CliRunner().invoke(app, ["describe", "--classes", "3"]).stdout
+    assert asked.splitlines()[1:] == trained.splitlines()[1:]
+    assert "params.yaml: with 3 classes" in asked
+
+
 def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path) -> None:
     weights, picture = reproduced.folder / "models/alexnet.safetensors", tmp_path / "picture.png"
     Image.fromarray(coarse_pictures(1)[0, :90, :120]).save(picture)
@@ -55,7 +67,8 @@ def test_what_the_documents_show_runs(
     for name in ("data", "models", "reports", "profiles", "params.yaml"):
         (tmp_path / name).symlink_to(project.folder / name)
     first = load_predictions(project.folder / "data/predictions")
-    save_predictions(tmp_path / "first", replace(first, ten=first.ten[:, ::-1]))
+    save_predictions(tmp_path / "data/first", replace(first, ten=first.ten[:, ::-1]))
+    save_predictions(tmp_path / "data/second", first)
     Image.fromarray(coarse_pictures(1)[0]).save(tmp_path / "cat.jpg")
     monkeypatch.chdir(tmp_path)
     shown = {shlex.join(command) for command in commands() if command[0] == "alexnet"}
@@ -68,6 +81,14 @@ def test_what_the_documents_show_runs(
     for path in FILES:
         for block in blocks(path, "python"):
             exec(compile(block, path.name, "exec"), {})
+
+
+def test_the_version_and_the_completion_of_the_shell_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"alexnet {alexnet.__version__}\n"
+    assert f"version: {alexnet.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    words = {"_ALEXNET_COMPLETE": "complete_bash", "COMP_WORDS": "alexnet pre", "COMP_CWORD": "1"}
+    assert CliRunner().invoke(app, [], env=words, prog_name="alexnet").stdout.split() == ["predict"]
 
 
 def test_the_installed_command_is_this_one() -> None:

@@ -10,14 +10,18 @@ import onnxruntime
 import pytest
 import tiny
 import torch
+from documents import example
 from numpy.typing import NDArray
+from PIL import Image
 from tiny import PAPER, SOURCE, coarse_pictures
 
+import alexnet
 from alexnet.evaluation.predict import classify
 from alexnet.foreign.onnx import export_onnx
 from alexnet.model.input import whole_pictures
 from alexnet.model.network import AlexNet
 from alexnet.model.patches import centre_patch
+from alexnet.model.weights import save_network
 
 CLASSES = [(f"n{number:08d}", f"class {number}") for number in range(12)]
 
@@ -73,3 +77,24 @@ def test_one_patch_is_the_centre_and_the_file_is_valid_and_names_its_classes(tmp
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert [tuple(entry) for entry in json.loads(about["classes"])] == CLASSES
     assert [file.name for file in tmp_path.iterdir()] == ["network.onnx"]
+
+
+@pytest.mark.parametrize("size", [(640, 427), (600, 1000), (200, 150)], ids=str)
+def test_the_documented_example_gives_our_probabilities(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of()
+    with torch.no_grad():
+        network.fc8.weight.mul_(20)
+    save_network(tmp_path / "models/alexnet.safetensors", network, CLASSES)
+    export_onnx(tmp_path / "models/alexnet.onnx", network, CLASSES, patches=10)
+    Image.fromarray(coarse_pictures(1, 8)[0]).resize(size).save(tmp_path / "cat.jpg", quality=90)
+    monkeypatch.chdir(tmp_path)
+    shown: dict[str, Any] = {}
+    exec(compile(example("onnxruntime"), "using.md", "exec"), shown)
+    guesses = alexnet.load("models/alexnet.safetensors").predict("cat.jpg", len(CLASSES))
+    ours = {guess.wnid: guess.probability for guess in guesses}
+    expected = [ours[wnid] for wnid, _ in CLASSES]
+    np.testing.assert_allclose(shown["probabilities"][0], expected, rtol=0, atol=1e-3)
+    # A network that is never sure would agree with anything.
+    assert max(expected) > 0.5

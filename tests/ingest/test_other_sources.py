@@ -719,7 +719,70 @@ def test_what_is_held_out_is_a_seeded_choice(release: Path, build: Build) -> Non
 
 def test_class_tars_need_a_share(release: Path, build: Build) -> None:
     refused(build, release, "data.held_out: found 0", held_out=0)
-    refused(build, release, "data.held_out: 0.01", "larger", held_out=0.01)
+    for wnid in BY_ID:
+        (release / f"{wnid}.tar").write_bytes(tar([(f"{wnid}_1.JPEG", picture(wnid))]))
+    refused(build, release, "data.held_out: found 0.25", "no class has two", held_out=0.25)
+
+
+def test_each_class_gives_at_least_one_picture_to_val(
+    tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"n01": 40, "n02": 9, "n03": 2, "n04": 1}
+    root = tmp_path / "few"
+    for wnid, size in sizes.items():
+        (root / "train" / wnid).mkdir(parents=True)
+        for number in range(size):
+            (root / "train" / wnid / f"{number:02}.png").write_bytes(picture(wnid, 9 + number))
+    index = build(root, held_out=0.1)
+    check_every_label(root, index, {"train": 46, "val": 6})
+    held = index.pictures[index.pictures["split"] == "val"]
+    # A tenth, to the nearest; the last has no picture to spare.
+    assert held["label"].value_counts().to_dict() == {0: 4, 1: 1, 2: 1}
+    assert "6 of 52 training pictures are held out as val (data.held_out: 0.1 of" in capsys.readouterr().out
+    # The choice that was made before a class gave at least one picture, where the share alone gives one.
+    chosen = ["n01/10.png", "n01/23.png", "n01/25.png", "n01/33.png", "n02/03.png"]
+    assert sorted(held["name"][held["label"] < 2]) == chosen
+
+
+@pytest.mark.parametrize("packed", ["folder", "zip", "zip with a folder"])
+def test_class_folders_without_a_split(
+    packed: str, tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {f"{wnid}/{n}.png": picture(wnid, 9 + n) for wnid in BY_ID for n in range(4)}
+    members |= {"words.txt": b"n01\tfirst\n", "LICENSE": b"text"}
+    root = tmp_path / "own"
+    if packed == "folder":
+        unpack(root, members)
+    else:
+        top = "pets/" if packed == "zip with a folder" else ""
+        pack(root, {top + name: content for name, content in members.items()})
+    index = build(root)
+    check_every_label(root, index, {"train": 12, "val": 4})
+    assert (index.layout, index.classes["words"][0]) == ("folders", "first")
+    assert index.left_out.empty
+    said = capsys.readouterr().out
+    assert "4 of 16 training pictures are held out as val (data.held_out: 0.25 of" in said
+    # The same choice as with these folders under train/.
+    unpack(tmp_path / "split", {f"train/{name}": content for name, content in members.items()})
+    assert build(tmp_path / "split").pictures["name"].tolist() == index.pictures["name"].tolist()
+    assert build(root, layout="folders").pictures.equals(index.pictures)
+    refused(build, root, "data.held_out: found 0", "no validation pictures", held_out=0)
+
+
+@pytest.mark.parametrize(
+    ("added", "parts"),
+    [
+        ("loose.png", ["holds pictures (loose.png) and folders of pictures (n01)"]),
+        ("n05/notes.txt", ["no pictures in n05/"]),
+        ("n02/a/1.png", ["n02/a/1.png lies too deep", "allowed: CLASS/NAME"]),
+        ("val/n01/1.png", ["no known layout"]),
+    ],
+)
+def test_class_folders_that_are_unclear(added: str, parts: list[str], tmp_path: Path, build: Build) -> None:
+    members = {f"{wnid}/{n}.png": picture(wnid, 9 + n) for wnid in BY_ID for n in range(4)}
+    members[added] = b"text" if added.endswith(".txt") else picture("n01")
+    unpack(tmp_path / "own", members)
+    refused(build, tmp_path / "own", *parts)
 
 
 def test_one_changed_class_tar_is_scanned_alone(

@@ -405,9 +405,15 @@ def test_a_class_or_split_without_a_picture_is_refused(
         prepared(tmp_path, folders, indexed(folders), max_bad_fraction=1.0)
 
 
+@pytest.mark.parametrize("large", [0, prepare.LARGE])
 def test_what_it_needs_is_told_beforehand(
-    make: Make, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    large: int,
+    make: Make,
+    records: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(prepare, "LARGE", large)
     monkeypatch.setattr(prepare, "TRIAL_PICTURES", 24)
     monkeypatch.setattr(prepare, "make_shard", lambda shard: pytest.fail("work began"))
     usage = shutil.disk_usage("/")
@@ -418,6 +424,7 @@ def test_what_it_needs_is_told_beforehand(
     assert said.startswith("preprocess: 48 pictures need about ")
     true = sum(path.stat().st_size for path in records.glob("*.tar")) / 1e6
     assert float(said.split("about ")[1].split(" MB")[0]) == pytest.approx(true, rel=0.35)
+    assert ("dvc config cache.type hardlink" in said) == (large == 0)
 
 
 # --- stops and restarts ---------------------------------------------------------------------------

@@ -24,6 +24,8 @@ def test_experiment_shows_in_params_and_metrics_diff(project: Project) -> None:
     lines = project.run("dvc", "metrics", "diff", "--precision", "12").stdout.splitlines()
     assert lines[0].split() == ["Path", "Metric", "HEAD", "workspace", "Change"]
     table = {line.split()[1]: [float(cell) for cell in line.split()[2:]] for line in lines[1:] if line}
+    for key in ("epochs_asked", "epochs_done"):
+        assert table.pop(key) == [1, 2, 1]
     assert table.keys() == changed
     for key, numbers in table.items():
         assert numbers == pytest.approx([before[key], after[key], after[key] - before[key]], abs=1e-9)

@@ -1,5 +1,6 @@
 """SIGKILL at any moment: training goes on from the last state and ends with the very same weights."""
 
+import json
 import os
 import random
 import signal
@@ -99,6 +100,16 @@ def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> Non
     (project.folder / ".state/finish").touch()
     assert running.wait(120) == 0
     history = (project.folder / "reports/training/history.csv").read_text().splitlines()
-    assert 1 < len(history) < EPOCHS
+    done = len(history) - 1
+    assert 0 < done < EPOCHS
+    run = json.loads((project.folder / "reports/training/run.json").read_text())
+    assert (run["epochs"], run["epochs_asked"]) == (done, EPOCHS)
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    epochs = shown["reports/training/epochs.json"]["data"]
+    assert epochs == {"epochs_asked": EPOCHS, "epochs_done": done}
     assert (project.folder / "models/alexnet.safetensors").exists()
     assert not (project.folder / ".state/finish").exists()
+
+    # Forced, it does not begin anew, as not all epochs were done.
+    assert f"resuming in epoch {done + 1} after 0 pictures" in project.repro("-f", "-s", "train")
+    assert len((project.folder / "reports/training/history.csv").read_text().splitlines()) == EPOCHS + 1

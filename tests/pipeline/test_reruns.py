@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project, copied, make_project, stages_run
+from conftest import ROOT, Project, copied, make_project, stages_run
 from PIL import Image
 
 from alexnet.evaluation.predictions import load_predictions, save_predictions
@@ -32,8 +32,16 @@ def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
     assert "reports/report.html" in summary
 
 
+def make_repro(project: Project) -> str:
+    """Run `make repro`, which shows the error rates once, whether or not the report is made again."""
+    (project.folder / ".venv").mkdir(exist_ok=True)
+    done = project.run("make", "-f", str(ROOT / "Makefile"), "-o", ".venv/installed", "repro")
+    assert done.stdout.count("Error rates") == 1
+    return done.stdout
+
+
 def test_nothing_or_the_machine_changed_runs_index_alone(project: Project) -> None:
-    assert stages_run(project.repro()) == ["index"]
+    assert stages_run(make_repro(project)) == ["index"]
     for key, value in {
         "workers": 2,
         "progress": "lines",
@@ -46,7 +54,7 @@ def test_nothing_or_the_machine_changed_runs_index_alone(project: Project) -> No
 
 def test_report_changes_run_the_report(project: Project) -> None:
     project.set("report.title", "Another title")
-    assert stages_run(project.repro()) == ["check", "index", "report"]
+    assert stages_run(make_repro(project)) == ["check", "index", "report"]
 
 
 def test_train_changes_run_what_follows(project: Project) -> None:
@@ -88,6 +96,12 @@ def test_going_back_trains_nothing(project: Project) -> None:
     # The stage runs, finds the finished state of these numbers, and has no epoch left to train.
     assert "train: resuming in epoch 2 after 0 pictures" in output
     assert "epoch 1/1" not in output
+
+
+def test_forced_training_trains_again(project: Project) -> None:
+    output = project.repro("-f", "-s", "train")
+    assert "resuming" not in output
+    assert "epoch 1/1: loss" in output
 
 
 def test_added_raw_picture_is_noticed(tmp_path: Path) -> None:

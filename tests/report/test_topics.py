@@ -273,6 +273,21 @@ def test_colour_specificity_of_each_column_is_shown(facts: Facts) -> None:
     assert "66.7% and 66.7%" in words(kernels.topic(facts, SETTINGS))
 
 
+def test_a_training_that_was_ended_early_says_so(facts: Facts) -> None:
+    for asked in (None, EPOCHS):
+        whole = replace(facts, run=facts.run.model_copy(update={"epochs_asked": asked}))
+        assert "was ended" not in words(errors.topic(whole, SETTINGS))
+        assert f"for {EPOCHS} epochs" in provenance.training_table(whole)
+        assert "ended" not in terminal_summary(whole)
+    early = replace(facts, run=facts.run.model_copy(update={"epochs_asked": EPOCHS + 2}))
+    said = f"ended after {EPOCHS} of {EPOCHS + 2} epochs"
+    assert f"The training was {said}" in words(errors.topic(early, SETTINGS))
+    assert f"for {EPOCHS} of {EPOCHS + 2} epochs" in provenance.training_table(early)
+    assert f"training {said}" in terminal_summary(early)
+    unlabelled = with_predictions(early, labels=np.full(IMAGES, -1))
+    assert f"The training was {said}" in words(errors.topic(unlabelled, SETTINGS))
+
+
 def test_seeds_durations_and_ties_are_shown(facts: Facts) -> None:
     said = words(provenance.topic(facts, SETTINGS))
     shown = dict(row[:2] for row in rows(said))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from documents import example
 from numpy.typing import NDArray
 from tiny import SOURCE, network_of, section
 from torch import nn
@@ -193,3 +194,11 @@ def test_somebody_elses_network_with_a_closure_and_groups() -> None:
     before = [parameter.clone() for parameter in network.parameters()]
     assert optimiser.step() is None
     assert all(map(torch.equal, network.parameters(), before))
+
+
+def test_the_documented_example_trains_another_network() -> None:
+    shown: dict[str, Any] = {}
+    exec(compile(example("PrintedSGD"), "using.md", "exec"), shown)
+    assert shown["losses"][0] > 0.6
+    assert shown["losses"][-1] < 0.1
+    assert shown["optimiser"].param_groups[0]["lr"] == pytest.approx(0.002)

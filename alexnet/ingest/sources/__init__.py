@@ -12,7 +12,7 @@ from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import is_remote, is_there, reaching
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
 from alexnet.ingest.sources.class_tars import list_class_tars
-from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_folders, list_folders
+from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_class_folders, has_folders, list_folders
 from alexnet.ingest.sources.huggingface import huggingface_tars, list_huggingface
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
 from alexnet.ingest.sources.listing import Listing, Scan
@@ -95,10 +95,12 @@ def _recognise(root: Path, scan: Scan) -> str:
             return layout
     if next(root.glob("*.tar"), None) is not None:
         return "class-tars"
+    if not is_remote(root) and has_class_folders(root, scan):
+        return "folders"
     raise UserError(
         f"data_root {root}: no known layout. Looked for {', '.join(ILSVRC_2012.needed)}; the same of"
         f" ILSVRC-2010; {BINARY} or {PYTHON}; Kaggle's {KAGGLE_PICTURES}/, also in a zip; a folder per class"
-        " under train/ and val/, also in a zip; Hugging Face's tars or parquet files; WebDataset's shards; a"
-        " tar per class."
+        " under train/ and val/ or without a split, also in a zip; Hugging Face's tars or parquet files;"
+        " WebDataset's shards; a tar per class."
         " Name the folder that holds them as data_root in machine.yaml."
     )

@@ -1,9 +1,10 @@
 """A folder per class, or pictures beside each other with a table of their classes; also inside a zip.
 
 Kaggle's copy of ILSVRC-2012, torchvision's folders and Tiny ImageNet are of this kind. Below the folder that
-holds ``train``:
+holds ``train`` (or the classes):
 
-- ``SPLIT/CLASS/NAME``, or the pictures of each class in one folder more, such as ``train/n01443537/images``;
+- ``SPLIT/CLASS/NAME``, or ``CLASS/NAME`` where there is no split, or the pictures of each class in one
+  folder more, such as ``train/n01443537/images``;
 - or ``SPLIT/NAME`` (also ``SPLIT/images/NAME``) and a table of names and classes: ``SPLIT.csv``, Kaggle's
   ``LOC_val_solution.csv``, Tiny ImageNet's ``val/val_annotations.txt``, or the validation labels of the
   official development kit; ``test/NAME`` without a table is a test split without labels, as Kaggle's is;
@@ -11,7 +12,10 @@ holds ``train``:
 """
 
 import contextlib
+import functools
+import itertools
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +25,7 @@ from alexnet.ingest.sources.ilsvrc import ILSVRC_2012, Devkit
 from alexnet.ingest.sources.listing import (
     COLUMNS,
     NO_CLASS,
+    SPLIT_NAMES,
     Listing,
     Scan,
     parse_words,
@@ -42,24 +47,39 @@ SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev
 
 
 def has_folders(root: Path, layout: str, scan: Scan) -> bool:
-    """Whether pictures lie in `root`, or in the one zip in it, in `layout`."""
-    return _open(root, layout, scan)[1] is not None
+    """Whether a ``train`` folder lies in `root`, or in the one zip in it, in `layout`."""
+    return _open(root, scan, functools.partial(_top_of_splits, layout))[1] is not None
 
 
-def _open(root: Path, layout: str, scan: Scan) -> tuple[Tree, str | None]:
-    """Return what to list, and the folder of it that holds ``train``, if any."""
+def has_class_folders(root: Path, scan: Scan) -> bool:
+    """Whether folders of pictures, and none of a split, lie in `root`, or in the one zip in it."""
+    return _open(root, scan, _top_of_classes)[1] is not None
+
+
+def _open(root: Path, scan: Scan, top_of: Callable[[Tree], str | None]) -> tuple[Tree, str | None]:
+    """Return what to list, and the folder of it that `top_of` finds, if any."""
     zips = sorted(root.glob("*.zip"))
     tree: Tree = Folder(root)
-    top = _top(tree, layout)
+    top = top_of(tree)
     if top is None and len(zips) == 1:
         tree = Zip(zips[0], scan)
-        top = _top(tree, layout)
+        top = top_of(tree)
     return tree, top
 
 
-def _top(tree: Tree, layout: str) -> str | None:
+def _top_of_splits(layout: str, tree: Tree) -> str | None:
     tops = [KAGGLE_PICTURES] if layout == "kaggle" else ["", *tree.tops()]
     return next((top for top in tops if tree.has(below(top, "train"))), None)
+
+
+def _top_of_classes(tree: Tree) -> str | None:
+    for top in ["", *tree.tops()]:
+        names = tree.folders(top)
+        if SPLIT_NAMES.keys().isdisjoint(name.lower() for name in names):
+            of_pictures = (name for name in names if (tree.files(below(top, name))["reason"] == "").any())
+            if len(list(itertools.islice(of_pictures, 2))) == 2:
+                return top
+    return None
 
 
 def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
@@ -69,19 +89,9 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
         UserError: a split is missing, a picture has no class or its folders do not say which is the class,
             or a class has no training pictures or a folder of it no pictures.
     """
-    tree, top = _open(root, layout, scan)
+    tree, top, folders = _find(root, scan, layout)
     kaggle = layout == "kaggle"
-    if top is None:
-        inside = f"{KAGGLE_PICTURES}/train" if kaggle else "train"
-        raise UserError(
-            f"data_root {tree.where}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder"
-            " per class in each"
-        )
-    folders = {
-        split: next((name for name in names if tree.has(below(top, name))), None)
-        for split, names in SPLIT_FOLDERS.items()
-    }
-    pictures, left_out = _all_splits(tree, top, {split: name for split, name in folders.items() if name})
+    pictures, left_out = _all_splits(tree, top, folders)
     if kaggle:
         # As in the official tars, so that the same pictures make the same store.
         pictures["name"] = pictures["name"].str.rpartition("/")[2]
@@ -95,9 +105,35 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
         )
     classes = with_words(wnids, _words(tree, top, wnids, kaggle))
     _refuse_strangers(tree, pictures, wnids)
-    unused = sorted(set(tree.folders(top)) - set(folders.values())) if not kaggle else []
+    has_splits = bool(folders["train"]) and not kaggle
+    unused = sorted(set(tree.folders(top)) - set(folders.values())) if has_splits else []
     notes = (f"other folders there, not used: {', '.join(unused)}",) if unused else ()
     return Listing(layout, classes, pictures, left_out, notes)
+
+
+def _find(root: Path, scan: Scan, layout: str) -> tuple[Tree, str, dict[str, str]]:
+    """Return what to list, the folder of it that holds the splits, and the folder of each split there.
+
+    Where the classes have no split, all are of ``train``, whose folder is then that one itself.
+    """
+    tree, top = _open(root, scan, functools.partial(_top_of_splits, layout))
+    if top is not None:
+        found = {
+            split: next((name for name in names if tree.has(below(top, name))), "")
+            for split, names in SPLIT_FOLDERS.items()
+        }
+        return tree, top, {split: name for split, name in found.items() if name}
+    if layout == "kaggle":
+        inside, needed = f"{KAGGLE_PICTURES}/train", ""
+    else:
+        tree, top = _open(root, scan, _top_of_classes)
+        if top is not None:
+            return tree, top, {"train": ""}
+        inside, needed = "train", ", or two such folders or more and none of a split"
+    raise UserError(
+        f"data_root {tree.where}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder"
+        f" per class in each{needed}"
+    )
 
 
 def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -106,10 +142,12 @@ def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataF
     others: list[pd.DataFrame] = []
     for split, folder in folders.items():
         found = tree.files(below(top, folder))
+        if folder == "":
+            # What lies beside the classes is no part of them, as what lies beside train/ is not.
+            found = found[(found["folder"] != "") | (found["reason"] == "")]
         is_picture = found["reason"] == ""
-        names = (
-            folder + "/" + found["folder"].where(found["folder"] == "", found["folder"] + "/") + found["name"]
-        )
+        inside = found["folder"].where(found["folder"] == "", found["folder"] + "/") + found["name"]
+        names = f"{folder}/" * bool(folder) + inside
         tables = names.isin([place for places in LABELS.values() for place in places])
         others.append(found.assign(name=names)[LEFT_OUT][~is_picture & ~tables])
         wnids = set(parts[0]["wnid"]) if parts else set()
@@ -129,13 +167,13 @@ def _one_split(
     if not flat and "" in inner:
         one, other = found[found["folder"] == ""].iloc[0], found[found["folder"] != ""].iloc[0]
         raise UserError(
-            f"data_root {tree.where}: {folder}/ holds pictures ({one['name']}) and folders"
+            f"data_root {tree.where}: {folder or top or '.'}/ holds pictures ({one['name']}) and folders"
             f" of pictures ({other['folder']}); allowed: one of the two"
         )
     bare = sorted(set(tree.folders(below(top, folder))) - _classes(inner))
     if bare and not flat:
         raise UserError(
-            f"data_root {tree.where}: no pictures in {folder}/{bare[0]}/ (looked for"
+            f"data_root {tree.where}: no pictures in {below(folder, bare[0])}/ (looked for"
             f" {', '.join(SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
         )
     if flat:
@@ -163,9 +201,9 @@ def _refuse_ambiguous(tree: Tree, folder: str, found: pd.DataFrame) -> None:
         first = deep.iloc[0]
         wnid = first["folder"].partition("/")[0]
         raise UserError(
-            f"data_root {tree.where}: {folder}/{first['folder']}/{first['name']} lies too deep ({len(deep)}"
-            f" such pictures), as others of {folder}/{wnid}/ lie elsewhere in it; allowed: {folder}/CLASS/"
-            "NAME, or one folder in each class. Move them up, or remove them."
+            f"data_root {tree.where}: {below(folder, first['folder'])}/{first['name']} lies too deep"
+            f" ({len(deep)} such pictures), as others of {below(folder, wnid)}/ lie elsewhere in it; allowed:"
+            f" {below(folder, 'CLASS')}/NAME, or one folder in each class. Move them up, or remove them."
         )
 
 

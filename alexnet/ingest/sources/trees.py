@@ -59,7 +59,7 @@ class Folder:
                 continue
             if is_utf8(f"{place}/{entry.name}"):
                 reason = why_left_out(entry.name, functools.partial(_head, entry))
-                rows.append((inside, entry.name, f"{place}/{entry.name}", "none", 0, _size(entry), reason))
+                rows.append((inside, entry.name, below(place, entry.name), "none", 0, _size(entry), reason))
             else:
                 # It can be shown with escapes, but not be written down.
                 shown = entry.name.encode("utf-8", "backslashreplace").decode()

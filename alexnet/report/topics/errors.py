@@ -19,6 +19,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     """Return our error rates, the paper's tables with our rows, and what differs in data and recipe."""
     return [
         *opening(facts),
+        *_ended_early(facts),
         "## Beside the paper",
         _verdict(facts),
         table_1(facts),
@@ -81,6 +82,12 @@ def opening(facts: Facts) -> Iterator[str]:
         )
     if top1.bounds[0] <= top1.chance <= top1.bounds[1]:
         yield warning("The top-1 error cannot be told apart from guessing, which lies in its interval.")
+
+
+def _ended_early(facts: Facts) -> list[str]:
+    if not facts.ended_early:
+        return []
+    return [warning(f"The training was ended after {facts.epochs} epochs, as .state/finish asked.")]
 
 
 def _verdict(facts: Facts) -> str:
@@ -183,7 +190,7 @@ def differences(facts: Facts) -> str:
         ("Training pictures", paper.TRAINING_PICTURES, f"{train.pictures:,}" if train else NOTHING),
         ("Pictures evaluated", paper.EVALUATED_PICTURES, f"{len(found):,} ({found.split})"),
         ("Recipe", "as printed", run.recipe),
-        ("Epochs", paper.EPOCHS, f"{len(facts.history):,}"),
+        ("Epochs", paper.EPOCHS, facts.epochs),
         ("Batch size", paper.BATCH_SIZE, f"{run.batch_size:,}"),
         ("Columns", paper.COLUMNS, f"{run.columns}"),
         ("Parameters", paper.PARAMETERS, f"{run.parameter_count:,}"),

@@ -1,0 +1,33 @@
+"""The states of all trainings in this folder: which have ended, and which of those are kept."""
+
+import contextlib
+import time
+from pathlib import Path
+
+from alexnet.core.files import remove_unless_held
+from alexnet.core.places import STATE
+from alexnet.core.terminal import say
+
+# A folder for each training.
+TRAININGS = STATE / "train"
+# A file of this name stands in the folder of a training whose weights have been written.
+ENDED = "ended"
+# Of trainings that have ended, the last so many are kept, for so many days.
+KEPT, KEPT_DAYS = 3, 30
+
+
+def end_training(folder: Path) -> None:
+    """Mark the training in `folder` as ended, and remove the states of those that ended long before it."""
+    (folder / ENDED).touch()
+    ended: dict[Path, float] = {}
+    for mark in TRAININGS.glob(f"*/{ENDED}"):
+        # Another training may remove it at the same time.
+        with contextlib.suppress(OSError):
+            ended[mark.parent] = mark.stat().st_mtime
+    oldest = time.time() - KEPT_DAYS * 86400
+    for place, other in enumerate(sorted(ended, key=ended.__getitem__, reverse=True)):
+        if (place >= KEPT or ended[other] < oldest) and remove_unless_held(other):
+            say(
+                f"train: {other}: removed, the state of a training that has ended (kept are {KEPT}, for"
+                f" {KEPT_DAYS} days)"
+            )
