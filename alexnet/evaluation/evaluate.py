@@ -83,10 +83,8 @@ def evaluate_network(
     save_predictions(predictions, result)
     write_json(metrics, result.metrics(share_ties=settings.share_ties))
     if not result.labelled:
-        say(
-            f"evaluate: the split {settings.split} has no labels, so there are no error rates;"
-            f" the guesses are in {predictions / result.guesses_file}",
-        )
+        guesses = predictions / result.guesses_file
+        say(f"evaluate: {settings.split} has no labels, so there are no error rates; the guesses: {guesses}")
 
 
 def check_whole(records: Records, index: Index, split: str, skipped: pd.DataFrame, place: Path) -> None:
