@@ -185,7 +185,7 @@ def test_predictions_without_rates(
         predictions=predictions,
         metrics=metrics,
     )
-    assert "the split test has no labels, so there are no error rates" in capsys.readouterr().out
+    assert "test has no labels, so there are no error rates" in capsys.readouterr().out
     assert json.loads(metrics.read_text()) == {"images": TESTS, "split": "test"}
     found = load_predictions(predictions)
     assert not found.labelled
