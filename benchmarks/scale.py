@@ -148,10 +148,11 @@ def shards_of_others(files: list[bytes], largest: int, folder: Path) -> None:
         print(f"{form}:")
         for count in (largest // 10, largest):
             with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                root = Path(temporary)
-                write_shards_of_others(root, files, count, form)
-                context = multiprocessing.get_context("spawn")
-                with ProcessPoolExecutor(1, mp_context=context) as pool:
+                root, spawn = Path(temporary), multiprocessing.get_context("spawn")
+                # Each in a process of its own: a process that is started inherits the peak of its parent.
+                with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                    pool.submit(write_shards_of_others, root, files, count, form).result()
+                with ProcessPoolExecutor(1, mp_context=spawn) as pool:
                     indexed, seconds, peak = pool.submit(index_and_prepare, root, workers).result()
             print(
                 f"  {count:,} pictures: indexed in {indexed:.1f} s, prepared by {workers} workers at"
