@@ -161,6 +161,7 @@ def augment(form: Form, **changes: Any) -> Augment:
     keys = {
         "crop": "random",
         "mirror": True,
+        "pictures_per_crop": 1,
         "colour_noise": form,
         "colour_noise_std": 0.1,
         "colour_noise_last_epoch": None,
@@ -243,6 +244,9 @@ def test_the_standard_deviation_of_alpha_is_a_knob(found: Statistics) -> None:
     doubled, _ = colour_shift(noise, found, augment("paper", colour_noise_std=0.2), 1)
     assert doubled is not None
     np.testing.assert_allclose(doubled, 2 * usual, rtol=1e-5)
+    for deviation, expected in ((0.0, 1.0), (0.2, 1.2)):
+        _, divisor = colour_shift(noise, found, augment("source-2012", colour_noise_std=deviation), 1)
+        assert divisor == expected
 
 
 @pytest.mark.parametrize("form", ["paper", "source-2012"])
