@@ -111,7 +111,8 @@ def local_pool(workers: int) -> Iterator[Executor]:
         made = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     done = threading.Event()
     with made as pool:
-        threading.Thread(target=_end_when_stuck, args=(pool, done), daemon=True).start()
+        watcher = threading.Thread(target=_end_when_stuck, args=(pool, done), daemon=True)
+        watcher.start()
         try:
             yield pool
         except BrokenExecutor:
@@ -127,6 +128,8 @@ def local_pool(workers: int) -> Iterator[Executor]:
             raise
         finally:
             done.set()
+            # It may be closing what the pool closes next; a file must not be closed twice.
+            watcher.join()
 
 
 def _end_when_stuck(pool: ProcessPoolExecutor, done: threading.Event) -> None:
