@@ -20,10 +20,12 @@ import typer
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_text
+from alexnet.core.params import load_yaml
 from alexnet.core.processes import end_abruptly_with_parent
 from alexnet.core.stage import run
 
 Experiment = Literal["ablations", "ensemble", "figure1", "pretraining", "recipe_walk"]
+TEMPLATE = "pipeline.yaml"
 # All that the runs need: the pictures with their statistics, and checked parameters.
 PICTURES = "rgb_pca"
 CHECK = "check"
@@ -78,7 +80,7 @@ def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
 def instantiate(experiment: str) -> Path:
     """Copy the experiment's ``pipeline.yaml`` to the name that DVC knows, and return that."""
     folder = Path("experiments") / experiment
-    text = (folder / "pipeline.yaml").read_text()
+    text = (folder / TEMPLATE).read_text()
     made = folder / "dvc.yaml"
     write_text(
         made, f"# A copy of pipeline.yaml, made by experiments.run. Change that file, not this one.\n{text}"
@@ -91,6 +93,9 @@ def main(
     at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 1,
 ) -> None:
     """Run a whole experiment, its page included."""
+    if at_once > 1:
+        template = Path("experiments") / experiment / TEMPLATE
+        refuse_other_shapes(list(load_yaml(template)["stages"]), template)
     pipeline = instantiate(experiment)
     if at_once > 1:
         _run_side_by_side(pipeline, at_once)
@@ -103,7 +108,6 @@ def _run_side_by_side(pipeline: Path, at_once: int) -> None:
         ["dvc", "stage", "list", "--name-only", str(pipeline)], check=True, capture_output=True, text=True
     )
     names = [line.rpartition(":")[2] for line in listed.stdout.split()]
-    refuse_other_shapes(names, pipeline)
     _repro(PICTURES, f"{pipeline}:{CHECK}")
     running = []
     for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):
