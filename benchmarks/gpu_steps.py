@@ -35,7 +35,7 @@ from alexnet.model.input import whole_pictures
 from alexnet.model.network import Layer
 from alexnet.model.params import Model
 from alexnet.model.weights import save_network
-from alexnet.parallel.device import choose_device, memory_format
+from alexnet.parallel.device import choose_device, memory_format, prepared
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import read_classes, write_index
@@ -88,7 +88,7 @@ class Scale:
     steps: int = 20
     few: int = 16
     updates: int = 20
-    records: int = 16_500
+    records: int = 33_000
     batch: int = 128
     side: int = 8192
     loads: tuple[float, ...] = (0.65, 0.0, 0.25, 0.5, 0.85, 1.0)
@@ -145,6 +145,8 @@ def plan(bench: Bench) -> list[Step]:
     add("step: parts", 240, parts)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
+    recorded = Machine(loader="torch", compile="cuda-graphs", progress="none")
+    add("loop: raw, threads, CUDA graphs", 180, loop, "raw", recorded)
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
@@ -412,12 +414,12 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
 
 
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
-    """Time an epoch of the train stage's loop after a first one, and a validation."""
+    """Time the train stage's loop for three epochs after a first one, and a validation."""
     if machine.loader == "dali" and chosen_loader("auto", encoding) != "dali":
         raise NoFiguresError("DALI is not installed")
     device, store = choose_device(machine), generated(bench, encoding)
     batch = f"train.batch_size={bench.scale.batch}"
-    sources = recipe_of(bench, PROFILE, "train.epochs=2", "train.precision=bfloat16", batch)
+    sources = recipe_of(bench, PROFILE, "train.epochs=4", "train.precision=bfloat16", batch)
     begun: list[float] = []
     torch.compiler.reset()
 
@@ -428,17 +430,18 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
         trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
-            trainer.forward = torch.compile(trainer.network, backend=bench.scale.backend)
-        row = trainer.run()[-1]
+            trainer.forward = prepared(trainer.network, "compiled", bench.scale.backend)
+        rows = trainer.run()[1:]
         start = time.monotonic()
         trainer.validate()
         validating = time.monotonic() - start
+    seconds = max(sum(row.seconds for row in rows), 1e-9)
     figures = {
-        "pictures/s": row.pictures_per_second,
-        "waiting": row.data_wait_seconds / max(row.seconds, 1e-9),
+        "pictures/s": sum(row.pictures for row in rows) / seconds,
+        "waiting": sum(row.data_wait_seconds for row in rows) / seconds,
         "validation, pictures/s": trainer.setting.validation_pictures / validating,
     }
-    during = [value for when, value in noted if begun[0] <= when <= begun[0] + row.seconds]
+    during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
     return {**figures, "GPU busy, %": sum(during) / len(during)} if during else figures
 
 

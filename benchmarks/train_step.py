@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -32,7 +32,7 @@ from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
-from alexnet.parallel.device import choose_device, memory_format
+from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
 from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -42,7 +42,6 @@ PROFILE = Path(__file__).parent.parent / "profiles" / "imagenet-2012-paper.yaml"
 CLASSES = 1000
 
 Step = Callable[[], None]
-Mode = Literal["eager", "compiled", "CUDA graphs"]
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,6 @@ class Contestant:
     precision: str = "float32"
     mode: Mode = "eager"
     backend: str = "inductor"
-
-    def prepared(self, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Return `forward` as the mode has it."""
-        if self.mode == "eager":
-            return forward
-        graphs = "reduce-overhead" if self.mode == "CUDA graphs" else None
-        return torch.compile(forward, mode=graphs, backend=self.backend, dynamic=False)
 
 
 class LibraryNorm(nn.Module):
@@ -171,7 +163,7 @@ def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | 
     """Return one update of the train stage, from conv1's input on; float32 and eager by default."""
     contestant = contestant or Contestant(our_network)
     precision = Precision(contestant.precision, pictures.device)
-    forward = contestant.prepared(network.from_inputs)
+    forward = prepared(network.from_inputs, contestant.mode, contestant.backend)
     settings = read(PROFILE, Train)
     optimiser = printed_optimiser(network, settings)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
@@ -192,7 +184,7 @@ def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | 
 def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -> Step:
     """Return the same with a network and an optimiser of torch alone."""
     precision = Precision(contestant.precision, pictures.device)
-    forward = contestant.prepared(network)
+    forward = prepared(network, contestant.mode, contestant.backend)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005)
     network.train()
 

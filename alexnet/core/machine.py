@@ -26,7 +26,7 @@ class Machine(Strict):
     backend: Literal["auto", "nccl", "gloo"] = "auto"
     loader: Literal["auto", "dali", "torch"] = "auto"
     hardware_decoder_load: float = Field(default=0.65, ge=0, le=1)
-    compile: Literal["auto"] | bool = "auto"
+    compile: Literal["auto", "cuda-graphs"] | bool = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     progress: Style = "auto"
     checkpoint_minutes: float = Field(default=5.0, gt=0)

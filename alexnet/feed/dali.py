@@ -6,7 +6,7 @@ and random operators are not used: their shuffle is a buffer, and their draws de
 a batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import Epoch, Share, batches, in_storage_order
-from alexnet.feed.threads import PREFETCHED, batch_of, put
+from alexnet.feed.threads import PREFETCHED, batch_of, one_ahead, put
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
@@ -52,6 +52,9 @@ class DaliLoader:
         self._pipeline.build()
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        return one_ahead(self._made(epoch, first), self.device)
+
+    def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
         self._epoch = epoch
         # DALI has no empty batches.
         self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))

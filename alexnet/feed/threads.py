@@ -1,8 +1,9 @@
 """Decoding and cutting in plain threads, and what both loaders make a batch of."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import cv2
@@ -43,6 +44,9 @@ class ThreadLoader:
         self.threads, self.share = threads, share
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        return one_ahead(self._made(epoch, first), self.device)
+
+    def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
         under_way: deque[tuple[NDArray[np.int64], Tensor, list[Future[None]]]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
             for chosen in batches(epoch, first, self.batch_size, self.share):
@@ -76,6 +80,29 @@ class ThreadLoader:
         for part in parts:
             part.result()
         return batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
+
+
+def one_ahead(batches: Generator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Yield `batches`; a GPU fetches the next one while it works on the present one."""
+    with closing(batches):
+        if device.type != "cuda":
+            yield from batches
+            return
+        copying, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+
+        def fetched() -> tuple[Batch | None, torch.cuda.Event]:
+            with torch.cuda.stream(copying):
+                return next(batches, None), copying.record_event()
+
+        following, there = fetched()
+        while following is not None:
+            batch, is_there = following, there
+            following, there = fetched()
+            computing.wait_event(is_there)
+            for tensor in batch.on_device:
+                # Its memory is not to be used again before the work on it has been done.
+                tensor.record_stream(computing)
+            yield batch
 
 
 def sent(values: NDArray[Any], device: torch.device) -> Tensor:

@@ -29,9 +29,14 @@ class Batch(NamedTuple):
     records: Tensor
     noise: Tensor
 
+    @property
+    def on_device(self) -> tuple[Tensor, ...]:
+        """What the network and the loss need; the rest is always on the CPU."""
+        return self[:5]
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all that the network and the loss need on `device`."""
-        pixels, top, left, mirrored, labels = (field.to(device) for field in self[:5])
+        pixels, top, left, mirrored, labels = (field.to(device) for field in self.on_device)
         return Batch(pixels, top, left, mirrored, labels, self.records, self.noise)
 
 

@@ -1,11 +1,18 @@
-"""Which devices there are to compute on, and which of them a process takes."""
+"""Which devices there are to compute on, which of them a process takes, and how a network is run there."""
+
+from collections.abc import Callable
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import keep_freed_memory
 from alexnet.core.terminal import say
+
+# Operator by operator, by `torch.compile`, or by it with the steps recorded as CUDA graphs.
+Mode = Literal["eager", "compiled", "CUDA graphs"]
 
 # More than any array of a training step. Keeping them made a step of width 0.5 a quarter to a third faster.
 LARGEST_OF_A_STEP = 2**30
@@ -43,13 +50,24 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     return torch.device("cpu")
 
 
-def should_compile(machine: Machine, device: torch.device) -> bool:
-    """Return whether to use `torch.compile`, where it works: as `machine` says, by default on a GPU.
+def chosen_mode(machine: Machine, device: torch.device) -> Mode:
+    """Return how to run a network in training: as `machine` says, by default compiled on a GPU.
 
-    On the CPU compiling takes half a minute, and there is little left to gain.
+    On the CPU compiling takes half a minute, and there is little left to gain. Where compiling does not
+    work, the network is run operator by operator.
     """
-    wanted = device.type == "cuda" if machine.compile == "auto" else bool(machine.compile)
-    return wanted and _compiling_works(device)
+    on_gpu = device.type == "cuda"
+    if not (on_gpu if machine.compile == "auto" else machine.compile) or not _compiling_works(device):
+        return "eager"
+    return "CUDA graphs" if machine.compile == "cuda-graphs" and on_gpu else "compiled"
+
+
+def prepared(forward: Callable[..., Tensor], mode: Mode, backend: str = "inductor") -> Callable[..., Tensor]:
+    """Return `forward` as `mode` has it, for batches of one size: each further size is compiled anew."""
+    if mode == "eager":
+        return forward
+    graphs = "reduce-overhead" if mode == "CUDA graphs" else None
+    return torch.compile(forward, mode=graphs, backend=backend, dynamic=False)
 
 
 def memory_format(machine: Machine) -> torch.memory_format:

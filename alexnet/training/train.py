@@ -21,7 +21,7 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.model.weights import save_network, start_from
 from alexnet.parallel.columns import keep_column, whole_of
-from alexnet.parallel.device import memory_format, should_compile
+from alexnet.parallel.device import chosen_mode, memory_format
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes
@@ -133,7 +133,7 @@ def setting_of(
         train=train,
         augment=augment,
         checkpoints=checkpoints,
-        compile=should_compile(machine, device),
+        mode=chosen_mode(machine, device),
         checkpoint_minutes=machine.checkpoint_minutes,
         progress=machine.progress,
         mesh=mesh,

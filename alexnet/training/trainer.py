@@ -24,6 +24,7 @@ from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
+from alexnet.parallel.device import Mode, prepared
 from alexnet.parallel.mesh import Mesh, Questions
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
@@ -54,7 +55,7 @@ class Setting:
         stop_asked: called between updates; True ends the training where it can be resumed.
         finish_asked: called after each epoch; True makes that epoch the last.
         report_epoch: called with the history after each epoch.
-        compile: whether to compile the network with `torch.compile`.
+        mode: how the network is run.
         checkpoint_minutes: how much training a kill may cost.
     """
 
@@ -67,7 +68,7 @@ class Setting:
     train: Train
     augment: Augment
     checkpoints: Checkpoints
-    compile: bool = False
+    mode: Mode = "eager"
     checkpoint_minutes: float = 5.0
     progress: Style = "auto"
     mesh: Mesh = field(default_factory=Mesh)
@@ -84,9 +85,7 @@ class Trainer:
         self.setting, self.mesh = setting, setting.mesh
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
-        self.forward: Callable[..., Tensor] = self.network
-        if setting.compile:
-            self.forward = torch.compile(self.network)
+        self.forward = prepared(self.network, setting.mode)
         self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
@@ -169,9 +168,12 @@ class Trainer:
         on_device = None if shift is None else sent(shift, self.device)
         first, last = self.mesh.replica_share.bounds(count)
         keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
-        logits = self.precision.run(self.forward, batch, keys, on_device, divisor)
-        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+        # Before the forward pass: CUDA graphs write the gradients where the last ones are.
         self.optimiser.zero_grad()
+        # A smaller last batch is not worth compiling for.
+        forward = self.forward if count == setting.train.batch_size else self.network
+        logits = self.precision.run(forward, batch, keys, on_device, divisor)
+        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
         # The mean over the whole batch, however it is shared among replicas.
         (loss / count).backward()
         self.wait_for_sums()

@@ -14,7 +14,7 @@ from torch.nn import functional
 from alexnet.core.machine import Machine
 from alexnet.model.dropout import picture_keys
 from alexnet.model.network import AlexNet
-from alexnet.parallel.device import memory_format, should_compile
+from alexnet.parallel.device import chosen_mode, memory_format
 from alexnet.training.precision import Precision
 
 PICTURES = 4
@@ -98,8 +98,8 @@ def test_auto_is_channels_last_and_pictures_come_in_that_order() -> None:
 
 
 def test_compiling_is_for_gpus_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not should_compile(Machine(), CPU)
-    assert not should_compile(Machine(compile=False), CPU)
+    assert chosen_mode(Machine(), CPU) == "eager"
+    assert chosen_mode(Machine(compile=False), CPU) == "eager"
     assert capsys.readouterr().out == ""
 
 
@@ -113,7 +113,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(
         return forward
 
     monkeypatch.setattr(torch, "compile", failing)
-    assert not should_compile(Machine(compile=True), CPU)
+    assert chosen_mode(Machine(compile=True), CPU) == "eager"
     (line,) = capsys.readouterr().out.splitlines()
     assert "No working C++ compiler found in g++" in line
     assert "continues without it" in line
