@@ -286,11 +286,11 @@ def exact_resuming(bench: Bench) -> Figures:
 # --- the step -------------------------------------------------------------------------------------
 
 
-def torchvisions(width: float) -> nn.Module:
+def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
     """Return torchvision's network, or what is built like it where torchvision is not installed."""
     if width != 1 or importlib.util.find_spec("torchvision") is None:
-        return one_tower(width)
-    network: nn.Module = importlib.import_module("torchvision.models").alexnet(num_classes=CLASSES)
+        return one_tower(width, classes)
+    network: nn.Module = importlib.import_module("torchvision.models").alexnet(num_classes=classes)
     return network
 
 

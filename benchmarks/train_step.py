@@ -129,7 +129,7 @@ def without_dropout(width: float) -> AlexNet:
     return network
 
 
-def one_tower(width: float) -> nn.Sequential:
+def one_tower(width: float, classes: int = CLASSES) -> nn.Sequential:
     """The network of `torchvision.models.alexnet`, its widths multiplied by `width`."""
 
     def wide(kernels: int) -> int:
@@ -155,7 +155,7 @@ def one_tower(width: float) -> nn.Sequential:
         nn.Dropout(0.5),
         nn.Linear(wide(4096), wide(4096)),
         nn.ReLU(inplace=True),
-        nn.Linear(wide(4096), CLASSES),
+        nn.Linear(wide(4096), classes),
     )
 
 

@@ -1,0 +1,260 @@
+"""Torchvision's AlexNet by torchvision's recipe, trained on the records of this project.
+
+    python -m benchmarks.torchvision_recipe --epochs 36 [--precision bfloat16] [--seconds N] [--out FILE.json]
+
+What a reader would use instead of the recipe of 2012: the network of `torchvision.models.alexnet`
+(Krizhevsky 2014) as torchvision's references/classification trains it with ``--model alexnet --lr 1e-2`` (its
+README.md, train.py and presets.py), in one process with batches of 256 where those are 8 with 32. There the
+rate falls after 30 and 60 of 90 epochs; here after each third of as many as asked.
+
+Three things differ. Boxes are cut from the 256×256 records, not from the original pictures. They are resized
+in float32, and not rounded to bytes. And those above 224 pixels are only interpolated, where torchvision
+averages too (antialias). At the end come the errors of the centre patch and of the paper's ten patches.
+"""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from alexnet.core.draws import generator
+from alexnet.core.errors import DivergedError, UserError, shown_plainly
+from alexnet.core.files import write_json
+from alexnet.core.machine import Machine, read_machine
+from alexnet.core.places import INDEX, MACHINE, RECORDS
+from alexnet.core.sizes import PATCH, PICTURE
+from alexnet.evaluation.evaluate import PICTURES_AT_ONCE
+from alexnet.feed.loader import open_loader
+from alexnet.feed.order import in_storage_order
+from alexnet.feed.threads import sent
+from alexnet.model.input import Batch
+from alexnet.model.patches import CENTRE, TEN, centre_patch, ten_patches
+from alexnet.model.top_k import top_k_wrong
+from alexnet.parallel.device import choose_device, memory_format, should_compile
+from alexnet.store.index import read_classes
+from alexnet.store.records import open_records
+from alexnet.training.log import git_commit, versions
+from alexnet.training.params import Train
+from alexnet.training.precision import Precision
+from benchmarks.gpu_steps import torchvisions
+
+BATCH = 256
+RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
+# `torchvision.transforms.RandomResizedCrop`: shares of the picture's area, width / height, and tries.
+AREA, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+# Of ImageNet's channels, red, green and blue, as shares of 255 (presets.py).
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PRECISIONS = get_args(Train.model_fields["precision"].annotation)
+
+
+def rate_of(epoch: int, epochs: int) -> float:
+    """Return the learning rate of an epoch (from 1): a tenth after each third, rounded to whole epochs."""
+    falls = sum(epoch > max(1, round(third * epochs / 3)) for third in (1, 2))
+    return RATE / 10**falls
+
+
+def drawn_boxes(seed: int, epoch: int, pictures: int) -> NDArray[np.float32]:
+    """Return (pictures, 5): top, left, height and width of what is cut of each record, and 1 for mirrored.
+
+    Drawn as by `RandomResizedCrop` and `RandomHorizontalFlip`: ten times at most an area and the logarithm
+    of a ratio, until height and width, rounded, fit. Else all of the picture, since a square has an allowed
+    ratio.
+    """
+    draw = generator(seed, "random-resized crop and mirror", epoch)
+    sizes, without = np.full((2, pictures), PICTURE), np.arange(pictures)
+    low, high = map(math.log, RATIO)
+    for _ in range(TRIES):
+        area = PICTURE**2 * draw.uniform(*AREA, len(without))
+        ratio = np.exp(draw.uniform(low, high, len(without)))
+        found = np.rint(np.sqrt([area / ratio, area * ratio])).astype(int)
+        fits = (found <= PICTURE).all(0)
+        sizes[:, without[fits]] = found[:, fits]
+        without = without[~fits]
+    corners = draw.integers(0, PICTURE + 1 - sizes)
+    mirrored = draw.random(pictures) < 0.5
+    return np.stack([*corners, *sizes, mirrored], 1).astype(np.float32)
+
+
+@functools.cache
+def _mean_and_deviation(device: torch.device) -> Tensor:
+    # Made once: to send them at each step a GPU would be waited for.
+    return 255 * torch.tensor([MEAN, DEVIATION], device=device)[..., None, None]
+
+
+def normalised(values: Tensor) -> Tensor:
+    """Return (batch, 3, side, side) as the network sees it, float, of grey levels (batch, side, side, 3)."""
+    mean, deviation = _mean_and_deviation(values.device)
+    return (values.permute(0, 3, 1, 2) - mean) / deviation
+
+
+def cropped(pixels: Tensor, boxes: Tensor, side: int = PATCH) -> Tensor:
+    """Return boxes of `drawn_boxes`, cut out, mirrored and resized bilinearly: (batch, side, side, 3)."""
+    top, left, height, width, mirrored = boxes[:, :, None].unbind(1)
+    # Not affine_grid: it multiplies matrices, which tf32 would round to a tenth of a pixel.
+    along = (torch.arange(side, device=boxes.device) + 0.5) / side
+    rows = _places(top, height, along)[:, :, None]
+    columns = _places(left, width, torch.where(mirrored > 0, along.flip(0), along))[:, None]
+    grid = torch.stack(torch.broadcast_tensors(columns, rows), 3)
+    values = pixels.permute(0, 3, 1, 2).float()
+    return functional.grid_sample(values, grid, "bilinear", "border", False).permute(0, 2, 3, 1)
+
+
+def _places(first: Tensor, size: Tensor, along: Tensor) -> Tensor:
+    """Return where `grid_sample` is to read: shares `along` the `size` pixels from `first` on."""
+    # Not beyond the centres of the outermost pixels: torchvision cuts first and then resizes.
+    places = (first + size * along).clamp(first + 0.5, first + size - 0.5)
+    return 2 * places / PICTURE - 1
+
+
+class Training:
+    """The network, its optimiser and the records."""
+
+    def __init__(
+        self, machine: Machine, device: torch.device, records: Path, classes: int, seed: int, precision: str
+    ) -> None:
+        torch.manual_seed(seed)
+        self.seed, self.device, self.order = seed, device, memory_format(machine)
+        self.network = torchvisions(1.0, classes).to(device)
+        self.network.to(memory_format=self.order)  # type: ignore[call-overload]
+        self.precision, self.compiled = Precision(precision, device), should_compile(machine, device)
+        self.forward: Callable[..., Tensor] = self.network
+        if self.compiled:
+            self.forward = torch.compile(self.network, dynamic=False)
+        self.optimiser = torch.optim.SGD(self.network.parameters(), RATE, MOMENTUM, weight_decay=DECAY)
+        training, validation = open_records(records, "train"), open_records(records, "val")
+        self.pictures = {"train": len(training), "val": len(validation)}
+        self.training = open_loader(machine, training, BATCH, device, PICTURE)
+        self.validation = open_loader(machine, validation, PICTURES_AT_ONCE[device.type], device, PICTURE)
+
+    def epoch(self, number: int, rate: float, is_late: Callable[[], bool]) -> dict[str, float] | None:
+        """Train an epoch and validate; return what is known of it, or None where time was up."""
+        total, start = self.pictures["train"], time.monotonic()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        boxes = drawn_boxes(self.seed, number, total)
+        order = generator(self.seed, "order", number).permutation(total)
+        # Added up on the device and read once: a GPU is waited for at each reading.
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.network.train()
+        for batch in self.training.batches(replace(in_storage_order(total), order=order)):
+            if is_late():
+                return None
+            sums += self._step(batch, boxes[batch.records.numpy()])
+        loss, error = (sums / total).tolist()
+        seconds = time.monotonic() - start
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss} in epoch {number}")
+        top1, top5 = self._errors(self._centre)
+        row = {"epoch": number, "learning_rate": rate, "train_loss": loss, "train_error": error}
+        row |= {"val_top1_error": top1, "val_top5_error": top5, "seconds": round(seconds, 2)}
+        return {**row, "pictures_per_second": round(total / seconds, 1)}
+
+    def _inputs(self, values: Tensor) -> Tensor:
+        return normalised(values).contiguous(memory_format=self.order)
+
+    def _step(self, batch: Batch, boxes: NDArray[np.float32]) -> Tensor:
+        """Take a step; return the sum of losses and the number of errors."""
+        inputs = self._inputs(cropped(batch.pixels, sent(boxes, self.device)))
+        # A smaller last batch is not worth compiling for.
+        forward = self.forward if len(boxes) == BATCH else self.network
+        logits = self.precision.run(forward, inputs)
+        loss = functional.cross_entropy(logits, batch.labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        with torch.no_grad():
+            wrong = (logits.argmax(1) != batch.labels).sum()
+            return torch.stack([loss.double() * len(boxes), wrong.double()])
+
+    def rates(self) -> dict[str, float]:
+        """Return the errors, named as by the evaluate stage, and like there never in bfloat16."""
+        names = [f"{top}_error{patches}" for patches in ("", "_one_patch") for top in ("top1", "top5")]
+        return dict(zip(names, self._errors(self._ten_and_one), strict=True))
+
+    @torch.no_grad()
+    def _errors(self, scores: Callable[[Batch], list[Tensor]]) -> list[float]:
+        """Return top-1 and top-5 error of the validation pictures by each of the scores."""
+        self.network.eval()
+        count, wrong = self.pictures["val"], torch.zeros((), dtype=torch.int64, device=self.device)
+        for batch in self.validation.batches(in_storage_order(count)):
+            both = [(found, k) for found in scores(batch) for k in (1, 5)]
+            wrong = wrong + torch.stack([top_k_wrong(found, batch.labels, k).sum() for found, k in both])
+        return [each / count for each in wrong.tolist()]
+
+    def _centre(self, batch: Batch) -> list[Tensor]:
+        return [self.precision.run(self.network, self._inputs(centre_patch(batch, PATCH).pixels))]
+
+    def _ten_and_one(self, batch: Batch) -> list[Tensor]:
+        logits = self.network(self._inputs(ten_patches(batch, PATCH).pixels))
+        probabilities = logits.double().softmax(1).reshape(TEN, len(batch.pixels), -1)
+        return [probabilities.mean(0), probabilities[CENTRE]]
+
+    def described(self) -> dict[str, Any]:
+        """Return what the numbers depend on."""
+        gpu, theirs = self.device.type == "cuda", type(self.network).__module__.startswith("torchvision")
+        return {
+            "network": "torchvision's" if theirs else "torchvision's, as rebuilt by one_tower",
+            "pictures": self.pictures,
+            "recipe": {"batch": BATCH, "rate": RATE, "momentum": MOMENTUM, "weight_decay": DECAY},
+            "precision": self.precision.name,
+            "compiled": self.compiled,
+            "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
+            "versions": versions(),
+            "git_commit": git_commit(),
+        }
+
+
+@shown_plainly
+def main(
+    epochs: Annotated[int, typer.Option(min=1, help="torchvision's recipe has 90")],
+    index: Annotated[Path, typer.Option(help="what the index stage wrote")] = INDEX,
+    records: Annotated[Path, typer.Option(help="what the preprocess stage wrote")] = RECORDS,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    precision: Annotated[str, typer.Option(help=" or ".join(PRECISIONS))] = "float32",
+    seconds: Annotated[float, typer.Option(min=0, help="after which it stops")] = math.inf,
+    out: Annotated[Path | None, typer.Option(help="JSON, written after every epoch")] = None,
+) -> None:
+    """Train torchvision's AlexNet by torchvision's recipe, and evaluate it."""
+    late, machine = time.monotonic() + seconds, read_machine(MACHINE)
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision: found {precision}; allowed: {', '.join(PRECISIONS)}")
+    device, classes = choose_device(machine), len(read_classes(index))
+    training = Training(machine, device, records, classes, seed, precision)
+    history: list[dict[str, float]] = []
+    found = {"epochs": epochs, "seed": seed, "classes": classes, **training.described(), "history": history}
+
+    def write() -> None:
+        if out is not None:
+            write_json(out, found)
+
+    write()
+    for number in range(1, epochs + 1):
+        row = training.epoch(number, rate_of(number, epochs), lambda: time.monotonic() > late)
+        if row is None:
+            print(f"stopped in epoch {number} of {epochs} after {seconds:g} s, as asked")
+            return
+        history.append(row)
+        print(
+            f"epoch {number}/{epochs}: loss {row['train_loss']:.3f}, error {row['train_error']:.1%} training,"
+            f" {row['val_top1_error']:.1%} validation; rate {row['learning_rate']:g};"
+            f" {row['pictures_per_second']:.0f} pictures/s",
+            flush=True,
+        )
+        write()
+    found["rates"] = rates = training.rates()
+    print(", ".join(f"{name} {value:.2%}" for name, value in rates.items()))
+    write()
+
+
+if __name__ == "__main__":
+    typer.run(main)
