@@ -40,7 +40,7 @@ from alexnet.feed.threads import sent
 from alexnet.model.input import Batch
 from alexnet.model.patches import CENTRE, TEN, centre_patch, ten_patches
 from alexnet.model.top_k import top_k_wrong
-from alexnet.parallel.device import choose_device, memory_format, should_compile
+from alexnet.parallel.device import choose_device, chosen_mode, memory_format, prepared
 from alexnet.store.index import read_classes
 from alexnet.store.records import open_records
 from alexnet.training.log import git_commit, versions
@@ -126,10 +126,8 @@ class Training:
         self.seed, self.device, self.order = seed, device, memory_format(machine)
         self.network = torchvisions(1.0, classes).to(device)
         self.network.to(memory_format=self.order)  # type: ignore[call-overload]
-        self.precision, self.compiled = Precision(precision, device), should_compile(machine, device)
-        self.forward: Callable[..., Tensor] = self.network
-        if self.compiled:
-            self.forward = torch.compile(self.network, dynamic=False)
+        self.precision, self.mode = Precision(precision, device), chosen_mode(machine, device)
+        self.forward = prepared(self.network, self.mode)
         self.optimiser = torch.optim.SGD(self.network.parameters(), RATE, MOMENTUM, weight_decay=DECAY)
         training, validation = open_records(records, "train"), open_records(records, "val")
         self.pictures = {"train": len(training), "val": len(validation)}
@@ -167,9 +165,9 @@ class Training:
         inputs = self._inputs(cropped(batch.pixels, sent(boxes, self.device)))
         # A smaller last batch is not worth compiling for.
         forward = self.forward if len(boxes) == BATCH else self.network
+        self.optimiser.zero_grad()
         logits = self.precision.run(forward, inputs)
         loss = functional.cross_entropy(logits, batch.labels)
-        self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         with torch.no_grad():
@@ -207,7 +205,7 @@ class Training:
             "pictures": self.pictures,
             "recipe": {"batch": BATCH, "rate": RATE, "momentum": MOMENTUM, "weight_decay": DECAY},
             "precision": self.precision.name,
-            "compiled": self.compiled,
+            "mode": self.mode,
             "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
             "versions": versions(),
             "git_commit": git_commit(),
