@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,8 @@ from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
-from alexnet.feed.loader import chosen_loader
+from alexnet.feed.loader import chosen_loader, open_loader
+from alexnet.feed.order import training_epoch
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare_index
@@ -59,6 +61,7 @@ from benchmarks.train_step import (
     our_network,
     seconds_of,
     seconds_of_contestant,
+    with_plain_convolutions,
     without_dropout,
     without_norm,
 )
@@ -139,6 +142,7 @@ def plan(bench: Bench) -> list[Step]:
     for name, recipe in RECIPES.items():
         add(f"exact: updates, {name}", 240, exactness, recipe, moved)
     add("exact: resuming", 180, exact_resuming)
+    add("exact: DALI's pixels", 60, exact_pixels)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
     add_steps(first)
@@ -283,6 +287,21 @@ def exact_resuming(bench: Bench) -> Figures:
     return figures
 
 
+def exact_pixels(bench: Bench) -> Figures:
+    """Compare the patches of DALI, decoded on the device, with those of libjpeg, in grey levels."""
+    refuse_without_dali()
+    device, store = choose_device(Machine()), generated(bench, "jpeg")
+    records = open_records(store / "records", "train")
+    epoch = training_epoch(1, 1, len(records), read(PROFILE, Augment), "shuffled")
+    pixels = []
+    for loader in ("dali", "torch"):
+        machine = Machine(loader=loader)
+        batches = open_loader(machine, records, bench.scale.batch, device).batches(epoch)
+        pixels.append(torch.cat([batch.pixels.cpu() for batch in islice(batches, 8)]).short())
+    apart = (pixels[0] - pixels[1]).abs()
+    return {"mean": float(apart.float().mean()), "largest": int(apart.max()), "bytes": apart.numel()}
+
+
 # --- the step -------------------------------------------------------------------------------------
 
 
@@ -347,7 +366,7 @@ def flops_of_picture(layers: list[Layer]) -> int:
 
 
 def parts(bench: Bench) -> Figures:
-    """Time a step without its norms, without dropout, and the update alone, in milliseconds."""
+    """Time a step with plain convolutions, without norms or dropout, and the update, in milliseconds."""
     device, scale, figures = choose_device(Machine()), bench.scale, {}
     batch, network = scale.batches[0], our_network(scale.width).to(device)
     optimiser = printed_optimiser(network, read(PROFILE, Train))
@@ -356,7 +375,12 @@ def parts(bench: Bench) -> Figures:
     seconds_of(optimiser.step, 1, device)
     figures["update"] = 1000 * seconds_of(optimiser.step, scale.steps, device)
     del network, optimiser
-    networks = {"whole": our_network, "without norms": without_norm, "without dropout": without_dropout}
+    networks = {
+        "whole": our_network,
+        "convolutions as torch's": with_plain_convolutions,
+        "without norms": without_norm,
+        "without dropout": without_dropout,
+    }
     for mode in ("eager", "compiled"):
         for name, built in networks.items():
             contestant = Contestant(built, precision="bfloat16", mode=mode, backend=scale.backend)
@@ -396,6 +420,11 @@ def generated(bench: Bench, encoding: str) -> Path:
     return stored(folder, place, [str(PROFILE), f"preprocess.encoding={encoding}"], write)
 
 
+def refuse_without_dali() -> None:
+    if chosen_loader("auto", "jpeg") != "dali":
+        raise NoFiguresError("DALI is not installed")
+
+
 @contextmanager
 def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
     """Note the time and how busy the GPU is, in per cent, several times a second."""
@@ -415,8 +444,8 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
 
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     """Time the train stage's loop for three epochs after a first one, and a validation."""
-    if machine.loader == "dali" and chosen_loader("auto", encoding) != "dali":
-        raise NoFiguresError("DALI is not installed")
+    if machine.loader == "dali":
+        refuse_without_dali()
     device, store = choose_device(machine), generated(bench, encoding)
     batch = f"train.batch_size={bench.scale.batch}"
     sources = recipe_of(bench, PROFILE, "train.epochs=4", "train.precision=bfloat16", batch)

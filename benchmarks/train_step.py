@@ -129,6 +129,14 @@ def without_dropout(width: float) -> AlexNet:
     return network
 
 
+def with_plain_convolutions(width: float) -> AlexNet:
+    network = our_network(width)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]
+    return network
+
+
 def one_tower(width: float, classes: int = CLASSES) -> nn.Sequential:
     """The network of `torchvision.models.alexnet`, its widths multiplied by `width`."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.core.sizes import PATCH
+from alexnet.model.convolution import Convolution
 from alexnet.model.dropout import Dropout
 from alexnet.model.input import Batch, InputRule
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
@@ -262,7 +263,7 @@ def _module(layer: Layer) -> nn.Module:
     if not layer.is_convolution:
         return nn.Linear(layer.inputs, layer.outputs)
     groups = layer.inputs * layer.kernel**2 // layer.fan_in
-    return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding, groups=groups)
+    return Convolution(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding, groups=groups)
 
 
 def _cross_map_norm(model: Model) -> nn.Module:

@@ -1,0 +1,53 @@
+"""Convolutions in a form that GPUs compute fast."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Convolution(nn.Conv2d):
+    """`torch.nn.Conv2d` with square kernels; elsewhere than on a CPU, results differ by rounding.
+
+    There, a layer whose kernels see their own column is computed as a convolution for each column, and a
+    layer with a stride takes the pixels of a stride × stride square as channels of one place. cuDNN is
+    slow with groups, and with three channels (python -m benchmarks.gpu --only parts).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the maps (batch, kernels, height, width) of `input` (batch, maps, height, width)."""
+        if input.device.type == "cpu":
+            return super().forward(input)
+        if self.groups > 1:
+            return self.column_by_column(input)
+        if self.stride[0] > 1 and not any(self.padding):
+            return self.by_squares(input)
+        return super().forward(input)
+
+    def column_by_column(self, input: Tensor) -> Tensor:
+        """Return what `forward` does, computed as a convolution for each group."""
+        assert self.bias is not None
+        weights, biases = self.weight.chunk(self.groups), self.bias.chunk(self.groups)
+        padding = (int(self.padding[0]), int(self.padding[1]))
+        maps = [
+            functional.conv2d(part, weight, bias, self.stride, padding)
+            for part, weight, bias in zip(input.chunk(self.groups, 1), weights, biases, strict=True)
+        ]
+        return torch.cat(maps, 1)
+
+    def by_squares(self, input: Tensor) -> Tensor:
+        """Return what `forward` does without padding, computed as a convolution with a stride of 1."""
+        stride = self.stride[0]
+        height, width = ((side - self.kernel_size[0]) // stride + 1 for side in input.shape[2:])
+        maps = functional.conv2d(_squares(input, stride), _squares(self.weight, stride), self.bias)
+        return maps[:, :, :height, :width]
+
+
+def _squares(values: Tensor, side: int) -> Tensor:
+    """Return (n, maps, height, width) as (n, maps · side², height / side, width / side), rounded up."""
+    count, maps, height, width = values.shape
+    rows, columns = math.ceil(height / side), math.ceil(width / side)
+    whole = functional.pad(values, (0, columns * side - width, 0, rows * side - height))
+    squares = whole.view(count, maps, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
+    return squares.reshape(count, rows, columns, maps * side * side).permute(0, 3, 1, 2)
