@@ -75,21 +75,14 @@ def _rehearse(work: Path, results: Path, only: str) -> None:
 
 
 def _about() -> dict[str, Any]:
-    """Return the device, and the versions of what drives it."""
+    """Return the device and what drives it."""
     import torch
 
-    from alexnet.training.log import versions
-
     if not torch.cuda.is_available():
-        return {"device": "CPU", **versions()}
+        return {"device": "CPU"}
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    return {
-        "device": torch.cuda.get_device_name(),
-        "CUDA": torch.version.cuda,
-        "driver": driver,
-        **versions(),
-    }
+    return {"device": torch.cuda.get_device_name(), "CUDA": torch.version.cuda, "driver": driver}
 
 
 if __name__ == "__main__":

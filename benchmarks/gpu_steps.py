@@ -276,14 +276,13 @@ def moved(
 
 def exact_resuming(bench: Bench) -> Figures:
     """Say whether a training gives the same bits again, and when it was stopped and resumed between."""
-    device, figures, updates = choose_device(Machine()), {}, bench.scale.updates
-    train = partial(moved, bench, RECIPES["paper"], device, torch.float32)
-    for kind in ("", ", deterministic"):
-        torch.use_deterministic_algorithms(bool(kind), warn_only=True)
+    figures, updates = {}, bench.scale.updates
+    for kind in (", deterministic", ""):
+        device = choose_device(Machine(deterministic=bool(kind)))
+        train = partial(moved, bench, RECIPES["paper"], device, torch.float32)
         once = train()
         figures[f"again{kind}"] = largest_difference(train(), once)
         figures[f"resumed{kind}"] = largest_difference(train((updates // 2, updates - updates // 2)), once)
-    torch.use_deterministic_algorithms(False)
     return figures
 
 

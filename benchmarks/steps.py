@@ -24,7 +24,7 @@ import torch
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
 from alexnet.core.processes import end_abruptly_with_parent
-from alexnet.training.log import git_commit
+from alexnet.training.log import git_commit, versions
 
 OUT_OF_MEMORY = "out of memory"
 # Seconds that the other process has to end by itself.
@@ -82,7 +82,9 @@ def measure(plan: Plan, folder: Path, results: Path, about: Figures, only: str =
             start = time.monotonic()
             entry = worker.take(step)
             entry |= {"seconds": round(time.monotonic() - start, 1), "commit": git_commit()}
-            found["steps"][step.name] = entry | {"command": " ".join(sys.argv)}
+            command = " ".join(["python -m benchmarks.gpu", *sys.argv[1:]])
+            entry |= {"versions": versions(), "command": command}
+            found["steps"][step.name] = entry
             write_json(results, found)
             print(f"{step.name}: {shown(entry)} ({entry['seconds']} s)", flush=True)
     finally:

@@ -27,6 +27,7 @@ class Machine(Strict):
     loader: Literal["auto", "dali", "torch"] = "auto"
     hardware_decoder_load: float = Field(default=0.65, ge=0, le=1)
     compile: Literal["auto", "cuda-graphs"] | bool = "auto"
+    deterministic: bool = False
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     progress: Style = "auto"
     checkpoint_minutes: float = Field(default=5.0, gt=0)

@@ -82,7 +82,7 @@ class ThreadLoader:
         return batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
 
 
-def one_ahead(batches: Generator[Batch], device: torch.device) -> Iterator[Batch]:
+def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
     """Yield `batches`; a GPU fetches the next one while it works on the present one."""
     with closing(batches):
         if device.type != "cuda":

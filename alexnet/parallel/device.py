@@ -44,6 +44,8 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     if torch.cuda.is_available():
         device = torch.device("cuda", number % torch.cuda.device_count())
         torch.cuda.set_device(device)
+        # What has no such form, torch only warns about.
+        torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
         return device
     torch.set_num_threads(max(1, machine.worker_count // of))
     keep_freed_memory(LARGEST_OF_A_STEP)

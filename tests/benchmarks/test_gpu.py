@@ -47,9 +47,9 @@ def test_the_rehearsal_takes_every_step_and_the_next_only_what_is_missing(tmp_pa
     first = rehearse(tmp_path / "results", tmp_path)
     planned = plan(Bench(TOY, tmp_path, tmp_path))
     assert list(first["steps"]) == [step.name for step in planned]
-    assert first["about"]["torch"] == torch.__version__
     for name, entry in first["steps"].items():
         assert entry["seconds"] >= 0
+        assert entry["versions"]["torch"] == torch.__version__
         assert "benchmarks" in entry["command"]
         if name == "two processes: nccl":
             assert entry["missing"] == "NCCL needs two GPUs"

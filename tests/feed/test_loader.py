@@ -4,6 +4,7 @@ import io
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from alexnet.core.machine import Machine
 from alexnet.feed.loader import Loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
-from alexnet.feed.threads import ThreadLoader
+from alexnet.feed.threads import ThreadLoader, one_ahead
 from alexnet.model.input import Batch
 from alexnet.store.records import Records, open_records, write_tables
 
@@ -385,3 +386,57 @@ def test_a_fixed_order_is_that_of_the_records_in_every_epoch() -> None:
     np.testing.assert_array_equal(second.order, first.order)
     assert (first.top != second.top).any()
     np.testing.assert_array_equal(first.top, training_epoch(SEED, 1, 500, augment()).top)
+
+
+class Noted:
+    """Stands for a GPU's stream and its events: it notes what it is asked for."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name, self.notes = name, notes
+
+    def record_event(self) -> str:
+        return f"batch {self.notes.count('made')} is there"
+
+    def wait_event(self, event: str) -> None:
+        self.notes.append(f"{self.name} waits until {event}")
+
+
+class OnDevice:
+    """Stands for a batch on a GPU."""
+
+    def __init__(self, number: int, notes: list[str]) -> None:
+        self.labels, self.notes, self.on_device = number, notes, (self,)
+
+    def record_stream(self, stream: Noted) -> None:
+        self.notes.append(f"batch {self.labels} belongs to {stream.name}")
+
+
+def test_a_gpu_fetches_each_batch_while_it_works_on_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Noted("copying", notes))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Noted("computing", notes))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+
+    def made() -> Any:
+        try:
+            for number in (1, 2, 3):
+                notes.append("made")
+                yield OnDevice(number, notes)
+        finally:
+            notes.append("closed")
+
+    def step(number: int) -> list[str]:
+        # The following batch is under way before this one is worked on.
+        following = ["made"] if number < 3 else ["closed"]
+        waits = f"computing waits until batch {number} is there"
+        return [*following, waits, f"batch {number} belongs to computing", f"work on {number}"]
+
+    for batch in one_ahead(made(), torch.device("cuda")):
+        notes.append(f"work on {batch.labels}")
+    assert notes == ["made", *step(1), *step(2), *step(3)]
+
+    notes.clear()
+    batches = one_ahead(made(), torch.device("cuda"))
+    next(batches)
+    batches.close()
+    assert notes[-1] == "closed"

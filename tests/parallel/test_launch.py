@@ -19,7 +19,7 @@ from torch import nn
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.parallel import launch
-from alexnet.parallel.device import device_count
+from alexnet.parallel.device import choose_device, device_count
 from alexnet.parallel.launch import Work, on_devices
 from alexnet.parallel.mesh import LostError, Mesh
 
@@ -158,6 +158,19 @@ def test_all_end_with_their_parent(tmp_path: Path) -> None:
 def test_columns_want_pairs() -> None:
     with pytest.raises(UserError, match=r"machine.yaml: devices: found 3; allowed: 1 or an even number"):
         device_count(place(3), 2)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_computes_deterministically_where_asked(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    asked: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, warn_only: asked.append(mode))
+    assert choose_device(Machine(deterministic=deterministic)) == torch.device("cuda", 0)
+    assert asked == [deterministic]
 
 
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
