@@ -6,35 +6,41 @@ from typing import Literal, Self
 
 from tqdm import tqdm
 
-from alexnet.core.terminal import say
+from alexnet.core.terminal import BARS, say
 
 Style = Literal["auto", "bar", "lines", "none"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def chosen_style(style: Style) -> Style:
+    """Return what ``auto`` means here: a bar on a terminal, and lines otherwise."""
+    if style == "auto":
+        return "bar" if sys.stderr.isatty() else "lines"
+    return style
+
+
 class Progress:
     """Counts pictures and shows the rate and the time left; use it as a context manager.
 
     Args:
-        label: what is being done, e.g. ``"epoch 3/12"``.
+        label: what is being done, e.g. ``"preprocess"``.
         total: pictures in all.
         style: ``auto`` is a bar on a terminal and lines otherwise.
         done: pictures done before a stop, where work is resumed; they do not count in the rate.
     """
 
     def __init__(self, label: str, total: int, style: Style, done: int = 0) -> None:
-        if style == "auto":
-            style = "bar" if sys.stderr.isatty() else "lines"
-        self._label, self._total, self._style, self._done = label, total, style, done
+        self._label, self._total, self._style, self._done = label, total, chosen_style(style), done
         self._first = done
         self._start = self._last_line = time.monotonic()
         self._note = ""
         self._bar = None
-        if style == "bar":
+        if self._style == "bar":
             self._bar = tqdm(
                 total=total, initial=done, desc=label, unit=" pictures", file=sys.stderr, leave=False
             )
+            BARS.append(self._bar)
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +48,15 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.close()
+            BARS.remove(self._bar)
         if self._style != "none" and exception[0] is None:
             self._line(finished=True)
+
+    def call(self, label: str) -> None:
+        """Change what is said to be done."""
+        self._label = label
+        if self._bar is not None:
+            self._bar.set_description(label)
 
     def advance(self, pictures: int, note: str = "") -> None:
         """Count `pictures` more as done; `note` stands behind the rate, e.g. the loss."""

@@ -5,12 +5,16 @@ import os
 import re
 import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
+
+from tqdm import tqdm
 
 from alexnet.core.places import STATE
 
 # What follows when nobody reads the output any more.
 OUTPUT = STATE / "output.log"
+# The bars that are drawn at the moment; they make way for what is said.
+BARS: list["tqdm[Any]"] = []
 # Characters that move the cursor, end the line, turn the direction of a text, or are no characters.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -30,7 +34,8 @@ def say(line: str, stream: TextIO | None = None) -> None:
     encoding = stream.encoding or "utf-8"
     shown = on_one_line(line).encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(shown, file=stream, flush=True)
+        with tqdm.external_write_mode(stream) if BARS else contextlib.nullcontext():
+            print(shown, file=stream, flush=True)
     except OSError:
         # Stages handle this signal, from their beginning on; other commands do not.
         is_stage = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL

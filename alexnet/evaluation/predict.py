@@ -52,7 +52,7 @@ def predict(
     shape = (len(records), network.classes)
     ten, one = np.empty(shape), np.empty(shape)
     done = 0
-    with Progress("evaluate", len(records), style) as progress:
+    with Progress("evaluate", pictures, style) as progress:
         for batch in loader.batches(replace(in_storage_order(pictures), order=records)):
             count = len(batch.records)
             probabilities = _softmax(network, batch.to(device)).cpu().numpy()
@@ -60,8 +60,9 @@ def predict(
                 raise UserError("the network's outputs hold NaN: its weights are of no use. Train again.")
             ten[done : done + count] = probabilities.mean(0)
             one[done : done + count] = probabilities[CENTRE]
-            done += count
-            progress.advance(count)
+            # Where several processes share the pictures, the others are as far with theirs.
+            before, done = done, done + count
+            progress.advance(pictures * done // len(records) - pictures * before // len(records))
     return Part(records, ten, one)
 
 

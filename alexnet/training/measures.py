@@ -92,12 +92,11 @@ class Meter:
         norms = torch.stack(torch._foreach_norm([each for each in gradients if each is not None]))
         return norms.double().square().view(-1, 2).sum(1)
 
-    def collect(self, sums: Sums, mesh: Mesh) -> tuple[float, float]:
-        """Move all into `sums`; return their loss and the seconds they took."""
+    def collect(self, sums: Sums, mesh: Mesh) -> float:
+        """Move all into `sums`; return their loss."""
         # In one piece, since a GPU is waited for at each reading.
         found = torch.cat([torch.stack([self.loss, self.wrong.double()]), self.squares]).tolist()
         loss, wrong = mesh.sum_over_replicas(found[:2])
-        seconds = time.monotonic() - self.since
         sums.loss += loss
         sums.wrong += wrong
         squares = mesh.sum_over_columns(found[2:])
@@ -105,6 +104,6 @@ class Meter:
             sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
         sums.updates += self.updates
         sums.pictures += self.pictures
-        sums.seconds += seconds
+        sums.seconds += time.monotonic() - self.since
         self._start()
-        return loss, seconds
+        return loss

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from alexnet.core.errors import DivergedError
-from alexnet.core.progress import Progress, Style, duration
+from alexnet.core.progress import Progress, Style, chosen_style
 from alexnet.core.terminal import say
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.loader import Loader
@@ -83,6 +83,7 @@ class Trainer:
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.mesh = setting, setting.mesh
+        self.style = chosen_style(setting.progress if setting.mesh.leads else "none")
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
         self.forward = prepared(self.network, setting.mode)
@@ -102,54 +103,58 @@ class Trainer:
             DivergedError: the loss is not finite.
             KeyboardInterrupt: `stop_asked` said so; the state is saved first.
         """
-        while self.epoch <= self.setting.train.epochs:
-            self._train_epoch()
-            self._finish_epoch()
-            if self.mesh.any(self.setting.finish_asked())[0]:
-                self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
-                break
+        setting = self.setting
+        epochs, pictures = setting.train.epochs, len(setting.labels)
+        done = (self.epoch - 1) * pictures + self.consumed
+        if self.epoch > epochs:
+            return self.history
+        # Over all epochs, so that the time left is that of the training.
+        with Progress("train", epochs * pictures, self.style, done) as progress:
+            while self.epoch <= epochs:
+                progress.call(f"epoch {self.epoch}/{epochs}")
+                self.train_epoch(progress)
+                self._finish_epoch()
+                if self.mesh.any(setting.finish_asked())[0]:
+                    self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
+                    break
+            progress.call("train")
         return self.history
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self, progress: Progress) -> None:
+        """Train on what is left of the present epoch.
+
+        Raises:
+            DivergedError, KeyboardInterrupt: as `run`.
+        """
         setting, total = self.setting, len(self.setting.labels)
         train = setting.train
         plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
         self.optimiser.set_rates(self._rates())
         self.network.train()
         saved = waiting_since = time.monotonic()
-        label = f"epoch {self.epoch}/{setting.train.epochs}"
-        style = setting.progress if self.mesh.leads else "none"
-        with Progress(label, total, style, self.consumed) as progress:
-            meter = Meter(self.device, self.network)
-            questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
-            for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
-                self.sums.waited += time.monotonic() - waiting_since
-                count = min(setting.train.batch_size, total - self.consumed)
-                meter.add(*self._update(batch, count), count)
-                self.consumed += count
-                due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
-                stop, due = questions.ask(setting.stop_asked(), due)
-                if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
-                    self._look(meter)
-                if stop or due:
-                    self._save()
-                    saved = time.monotonic()
-                if stop:
-                    # A launcher may end all processes once one has left, but the state must be written.
-                    self.mesh.wait_for_all()
-                    self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
-                    raise KeyboardInterrupt
-                note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
-                progress.advance(count, note)
-                waiting_since = time.monotonic()
-
-    def _look(self, meter: Meter) -> None:
-        """Bring the sums of the steps since the last look over from the device, and check them."""
-        first = self.step == STEPS_BETWEEN_LOOKS
-        loss, seconds = meter.collect(self.sums, self.mesh)
-        self._refuse_unless_finite(loss)
-        if first:
-            self._say_what_it_needs(seconds)
+        meter = Meter(self.device, self.network)
+        questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
+        for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
+            self.sums.waited += time.monotonic() - waiting_since
+            count = min(setting.train.batch_size, total - self.consumed)
+            meter.add(*self._update(batch, count), count)
+            self.consumed += count
+            due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
+            stop, due = questions.ask(setting.stop_asked(), due)
+            if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
+                # A look at the sums of the last steps, for which a GPU is waited for.
+                self._refuse_unless_finite(meter.collect(self.sums, self.mesh))
+            if stop or due:
+                self._save()
+                saved = time.monotonic()
+            if stop:
+                # A launcher may end all processes once one has left, but the state must be written.
+                self.mesh.wait_for_all()
+                self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
+                raise KeyboardInterrupt
+            note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
+            progress.advance(count, note)
+            waiting_since = time.monotonic()
 
     def _refuse_unless_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -212,9 +217,12 @@ class Trainer:
             f" {row.learning_rate:g}, biases {row.bias_learning_rate:g};"
             f" {row.pictures_per_second:.0f} pictures/s, {row.data_wait_seconds:.1f} s waiting for data"
         )
-        norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
-        self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
-        self._warn_at_chance()
+        at_chance = self._is_at_chance(row)
+        if at_chance or self.style == "lines":
+            norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
+            self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
+        if at_chance:
+            self._warn_at_chance()
         self._save()
         if self.mesh.leads:
             self.setting.report_epoch(self.history)
@@ -237,28 +245,20 @@ class Trainer:
         self._refuse_unless_finite(loss)
         return loss / count, wrong1 / count, wrong5 / count
 
-    def _say_what_it_needs(self, seconds: float) -> None:
-        rate = self.sums.pictures / seconds
-        left = (self.setting.train.epochs - self.epoch + 1) * len(self.setting.labels) / rate
-        size = 2 * 2 * sum(p.numel() * p.element_size() for p in self.network.parameters())
-        self._say(
-            f"train: {self.setting.train.epochs} epochs need about {duration(left)} at {rate:.0f} pictures/s,"
-            f" and {size * self.mesh.columns / 1e6:.0f} MB of disk for the state"
-        )
+    def _is_at_chance(self, row: EpochRow) -> bool:
+        return row.epoch >= 3 and is_at_chance(row.train_loss, loss_at_chance(self.setting.labels))
 
     def _warn_at_chance(self) -> None:
         chance = loss_at_chance(self.setting.labels)
-        row = self.history[-1]
-        if row.epoch >= 3 and is_at_chance(row.train_loss, chance):
-            self._say(
-                f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
-                " frequencies and nothing of the pictures. Likely causes: (1) a train.batch_size below the"
-                " printed 128 at the printed rate, which silences the ReLUs for good (gradient norms are 0"
-                " except in fc8): lower train.learning_rate; (2) model.initial_weights: paper, which takes"
-                " longer than source-2012;"
-                " (3) the published weights with a model.width below 1 or an input_divisor above 1, which let"
-                " the signal fade: take initial_weights: he with initial_biases: zero."
-            )
+        self._say(
+            f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
+            " frequencies and nothing of the pictures. Likely causes: (1) a train.batch_size below the"
+            " printed 128 at the printed rate, which silences the ReLUs for good (gradient norms are 0"
+            " except in fc8): lower train.learning_rate; (2) model.initial_weights: paper, which takes"
+            " longer than source-2012;"
+            " (3) the published weights with a model.width below 1 or an input_divisor above 1, which let"
+            " the signal fade: take initial_weights: he with initial_biases: zero."
+        )
 
     def _say(self, text: str) -> None:
         if self.mesh.leads:

@@ -1,4 +1,11 @@
-"""Progress in plain lines, where no terminal is."""
+"""Progress in plain lines, and as a bar on a terminal."""
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -10,17 +17,54 @@ def test_lines_tell_rate_and_time_left(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("alexnet.core.progress.time.monotonic", lambda: clock[0])
-    with Progress("epoch 1/2", 1000, "auto") as shown:
+    with Progress("train", 1000, "auto") as shown:
+        shown.call("epoch 1/2")
         clock[0] += 20
         shown.advance(400, "loss 1.5")
         clock[0] += 1
         shown.advance(100)
+        shown.call("epoch 2/2")
         clock[0] += 29
         shown.advance(500)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "epoch 1/2: 400/1000 pictures, 20 pictures/s, 30 s left, loss 1.5"
-    assert lines[-1] == "epoch 1/2: 1000/1000 pictures, 20 pictures/s, in 50 s"
-    assert len(lines) == 3
+        shown.call("train")
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1/2: 400/1000 pictures, 20 pictures/s, 30 s left, loss 1.5",
+        "epoch 2/2: 1000/1000 pictures, 20 pictures/s, 0 s left",
+        "train: 1000/1000 pictures, 20 pictures/s, in 50 s",
+    ]
+
+
+TALKING = """
+import sys, time
+from alexnet.core.progress import Progress
+from alexnet.core.terminal import say
+
+with Progress("train", 3, "auto") as shown:
+    for epoch in (1, 2, 3):
+        shown.call(f"epoch {epoch}/3")
+        time.sleep(0.3)
+        shown.advance(1, "loss 1.5")
+        say(f"epoch {epoch} is done")
+"""
+
+
+def test_on_a_terminal_a_bar_makes_way_for_what_is_said() -> None:
+    master, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
+    running = subprocess.Popen([sys.executable, "-c", TALKING], stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    written = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 1024):
+            written += chunk
+    os.close(master)
+    assert running.wait() == 0
+    text = written.decode()
+    assert "epoch 2/3:  67%" in text
+    assert "loss 1.5" in text
+    screen = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+    for epoch in (1, 2, 3):
+        assert screen.count(f"epoch {epoch} is done") == 1, screen
 
 
 def test_work_done_earlier_is_no_speed(

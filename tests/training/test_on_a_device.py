@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from alexnet.core.progress import Progress
 from alexnet.parallel.mesh import Mesh
 from alexnet.training.trainer import Trainer
 
-META = torch.device("meta")
+META, SILENT = torch.device("meta"), Progress("train", 1, "none")
 # Three batches of 5, 5 and 1.
 PICTURES, VALIDATION, BATCHES = 11, 11, 3
 # The operators of one eager training step. Raise them only with a reason.
@@ -91,7 +92,7 @@ def test_what_would_wait_or_mix_devices_is_an_error_on_meta(waiting: Callable[[T
 @RECIPES
 def test_nothing_is_read_back_between_two_looks(profile: Path, store: Path, readings: list[int]) -> None:
     trainer = on_meta(profile, store)
-    trainer._train_epoch()
+    trainer.train_epoch(SILENT)
     assert trainer.step == BATCHES
     # Loss, errors and the gradients of each layer, in one piece.
     assert readings == [2 + len(trainer.network.layers)]
@@ -115,7 +116,7 @@ def test_a_step_launches_no_more_than_it_did(
 
     trainer = on_meta(profile, store, note)
     with Launched() as launched:
-        trainer._train_epoch()
+        trainer.train_epoch(SILENT)
     # The first update makes the velocities.
     (_, second, third) = after_updates
     operators, copies = third[0] - second[0], third[1] - second[1]
