@@ -21,8 +21,10 @@ import typer
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_text
 from alexnet.core.params import load_yaml
+from alexnet.core.places import REPORTS
 from alexnet.core.processes import end_abruptly_with_parent
 from alexnet.core.stage import run
+from alexnet.core.terminal import say
 
 Experiment = Literal["ablations", "ensemble", "figure1", "pretraining", "recipe_walk"]
 TEMPLATE = "pipeline.yaml"
@@ -96,6 +98,9 @@ def main(
     if at_once > 1:
         template = Path("experiments") / experiment / TEMPLATE
         refuse_other_shapes(list(load_yaml(template)["stages"]), template)
+    page = REPORTS / "experiments" / f"{experiment}.md"
+    if page.exists():
+        say(f"{page}: will be replaced by the page of this run; git checkout {page.parent} brings it back")
     pipeline = instantiate(experiment)
     if at_once > 1:
         _run_side_by_side(pipeline, at_once)

@@ -1,7 +1,9 @@
 """What a training writes for people: a table of epochs, the curves for DVC, versions and commit."""
 
 import importlib.metadata
+import importlib.util
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from alexnet.training.results import HISTORY, write_history
 
 if TYPE_CHECKING:
     from dvclive import Live
+    from torch.utils.tensorboard import SummaryWriter
 
 CURVES = (
     "train_loss",
@@ -32,12 +35,17 @@ PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
 class Logbook:
     """Writes ``history.csv`` and, through DVCLive, curves and last values, after every epoch.
 
-    Both are rewritten from the whole history, so that a resumed run has no gap and no repetition.
+    All are rewritten from the whole history, so that a resumed run has no gap and no repetition.
+
+    Args:
+        folder: of these files.
+        events: where TensorBoard finds the same curves, if it is installed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, events: Path | None = None) -> None:
+        self.folder, self.events = folder, events
         self._live: Live | None = None
+        self._events: SummaryWriter | None = None
         self._logged = 0
 
     def write(self, history: list[EpochRow]) -> None:
@@ -50,14 +58,22 @@ class Logbook:
         with naming_what_cannot_be_written(self.folder):
             if self._live is None:
                 self._live = _open_live(self.folder / "live")
+                self._events = _open_events(self.events)
             for row in history[self._logged :]:
                 self._live.step = row.epoch
-                for name in CURVES:
-                    self._live.log_metric(name, getattr(row, name))
-                for layer, norm in row.gradient_norms.items():
-                    self._live.log_metric(f"gradient_norm/{layer}", norm)
+                for name, value in _curves(row).items():
+                    self._live.log_metric(name, value)
+                    if self._events is not None:
+                        self._events.add_scalar(name, value, row.epoch)
                 self._live.make_summary()
+            if self._events is not None:
+                self._events.flush()
         self._logged = len(history)
+
+
+def _curves(row: EpochRow) -> dict[str, float]:
+    norms = {f"gradient_norm/{layer}": norm for layer, norm in row.gradient_norms.items()}
+    return {name: getattr(row, name) for name in CURVES} | norms
 
 
 def _open_live(folder: Path) -> "Live":
@@ -70,6 +86,15 @@ def _open_live(folder: Path) -> "Live":
         return Live(dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, resume=False)
     except SCMError as error:
         raise UserError(f"this Git repository cannot be used ({error}). Make a first commit.") from None
+
+
+def _open_events(folder: Path | None) -> "SummaryWriter | None":
+    if folder is None or importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    shutil.rmtree(folder, ignore_errors=True)
+    return SummaryWriter(str(folder))
 
 
 def versions() -> dict[str, str]:

@@ -88,7 +88,8 @@ def train_network(
         measured=measured,
         checkpoints=Checkpoints(TRAININGS / key),
     )
-    setting = replace(setting, report_epoch=Logbook(logs).write)
+    book = Logbook(logs, events=setting.checkpoints.folder / "tensorboard")
+    setting = replace(setting, report_epoch=book.write)
     network = setting.network
     history = _run(setting, STATE / FINISH, machine.timeout_seconds, anew)
     tensors = whole_of(network.state_dict(), network, mesh) if mesh.replica == 0 else {}

@@ -156,6 +156,8 @@ def test_ablations_two_at_a_time_and_one_row_again(project: Project) -> None:
     change(project, "ablations", **{"rows__no-conv3__values": {"model.leave_out": "conv4"}})
     again = started(project, "ablations")
     assert own_stages(again) == ["check", "evaluate@1-tanh", "page", "train@1-tanh"]
+    assert "ablations.md: will be replaced" in again
+    assert "will be replaced" not in done.stdout
     assert "2 of 2 runs are finished." in page(project, "ablations")
     assert project.run("git", "status", "--porcelain", "data").stdout == ""
 

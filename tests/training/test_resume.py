@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from dvclive import Live
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import CPU, ROOT, STATISTICS, section, write_two_colours
 
 from alexnet.core.errors import DivergedError, UserError
@@ -311,7 +312,10 @@ def test_the_log_says_what_a_person_watches(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    book = Logbook(tmp_path / "logs")
+    book = Logbook(tmp_path / "logs", tmp_path / "events")
+    # Those of an earlier run, which would be shown beside ours.
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "events.out.tfevents.1").write_text("")
     still: dict[str, Any] = {"epochs": 3, "learning_rate": 0.0, "bias_learning_rate": 0.0}
     monkeypatch.setattr(
         logbook, "_open_live", lambda folder: Live(str(folder), save_dvc_exp=False, dvcyaml=None)
@@ -337,3 +341,9 @@ def test_the_log_says_what_a_person_watches(
         *history.columns
     }
     assert (tmp_path / "logs/live/plots/metrics/gradient_norm/fc8.tsv").exists()
+    (events,) = (tmp_path / "events").iterdir()
+    shown = EventAccumulator(str(events)).Reload()
+    assert [event.step for event in shown.Scalars("train_loss")] == [1, 2, 3]
+    losses = [event.value for event in shown.Scalars("train_loss")]
+    assert losses == pytest.approx(list(history["train_loss"]), rel=1e-6)
+    assert len(shown.Scalars("gradient_norm/fc8")) == 3
