@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alexnet.core.places import WEIGHTS
+from alexnet.core.places import PRETRAINED, WEIGHTS
 from alexnet.core.terminal import say
 
 
@@ -13,9 +13,15 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(help="picture files")],
     weights: Annotated[Path, typer.Option(help="a trained network")] = WEIGHTS,
 ) -> None:
-    """Print the five most likely labels of each picture with their probabilities."""
+    """Print the five most likely labels of each picture with their probabilities.
+
+    Before there is a trained network, the one that comes with the repository is taken.
+    """
     from alexnet.classifier import Classifier
 
+    if weights == WEIGHTS and not weights.exists() and PRETRAINED.exists():
+        say(f"{weights}: not there yet; {PRETRAINED} is taken, of the 200 classes of Tiny ImageNet")
+        weights = PRETRAINED
     classifier = Classifier.load(weights)
     for picture in pictures:
         guesses = classifier.predict(picture)

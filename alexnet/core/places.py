@@ -12,6 +12,8 @@ INDEX = Path("data/index")
 RECORDS = Path("data/records")
 STATISTICS = Path("data/statistics.npz")
 WEIGHTS = Path("models/alexnet.safetensors")
+# A network that comes with the repository.
+PRETRAINED = Path("pretrained/tiny-imagenet.safetensors")
 PREDICTIONS = Path("data/predictions")
 RETRIEVAL = Path("data/retrieval")
 REPORTS = Path("reports")

@@ -20,10 +20,13 @@ Classes = list[tuple[str, str]]
 Tensors = dict[str, Tensor]
 
 
-def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
+def save_network(path: Path, network: AlexNet, classes: Classes, half: bool = False) -> None:
     """Write weights, mean image, the `model` section, `classes` (WNID, words) and their SHA-256 to `path`.
 
     Equal networks give equal bytes: the header has one entry, as several would have no fixed order.
+
+    Args:
+        half: whether to round the weights and the mean image to 16 bits, for a file of half the size.
 
     Raises:
         UserError: a weight is not finite, the disk is full or the folder cannot be written.
@@ -31,7 +34,8 @@ def save_network(path: Path, network: AlexNet, classes: Classes) -> None:
     model = network.model.model_dump()
     # The side of the input stands among the model's facts, as no file is complete without it.
     facts = {"columns": model.pop("columns"), "patch": network.input.side, **model}
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    dtype = torch.float16 if half else None
+    tensors = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
     _refuse_not_finite(path, tensors)
     about = {"model": facts, "classes": classes}
     about["sha256"] = _sha256_of(about, tensors)
@@ -86,7 +90,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Tensors]:
     if checksum is not None and checksum != _sha256_of(about, tensors):
         raise UserError(f"{path}: damaged: its content has another checksum. Copy or train it again.")
     _refuse_not_finite(path, tensors)
-    return about, tensors
+    halves = {name: tensor.float() for name, tensor in tensors.items() if tensor.dtype == torch.float16}
+    return about, {**tensors, **halves}
 
 
 def _sha256_of(about: dict[str, Any], tensors: Tensors) -> str:

@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 import alexnet
 from alexnet.cli.main import app, main
+from alexnet.core.places import PRETRAINED, WEIGHTS
 from alexnet.evaluation.predictions import load_predictions, save_predictions
 
 
@@ -59,6 +61,27 @@ def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path
 
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
+
+
+def test_before_there_is_a_trained_network_the_one_of_the_repository_is_taken(
+    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = reproduced.folder / WEIGHTS
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(coarse_pictures(1)[0]).save("picture.png")
+    without = CliRunner().invoke(app, ["predict", "picture.png"])
+    assert "models/alexnet.safetensors: no such file" in without.stderr
+    half = CliRunner().invoke(app, ["export", "--weights", str(weights), "--out", str(PRETRAINED)])
+    assert "MB; weights and mean image in 16 bits" in half.stdout
+    assert PRETRAINED.stat().st_size < 0.51 * weights.stat().st_size
+    note, *guesses = CliRunner().invoke(app, ["predict", "picture.png"]).stdout.splitlines()
+    assert note.startswith(f"{WEIGHTS}: not there yet; {PRETRAINED} is taken")
+    WEIGHTS.parent.mkdir()
+    shutil.copy(weights, WEIGHTS)
+    own = CliRunner().invoke(app, ["predict", "picture.png"]).stdout.splitlines()
+    assert [line.split()[1:] for line in own] == [line.split()[1:] for line in guesses]
+    refused = CliRunner().invoke(app, ["export", "--out", "network.pt"])
+    assert "found network.pt; allowed: a name that ends in .onnx or .safetensors" in refused.stderr
 
 
 def test_what_the_documents_show_runs(
