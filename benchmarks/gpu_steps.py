@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.profiler import profile
 
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
@@ -61,6 +62,7 @@ from benchmarks.train_step import (
     our_network,
     seconds_of,
     seconds_of_contestant,
+    warm_step,
     with_plain_convolutions,
     without_dropout,
     without_norm,
@@ -68,6 +70,8 @@ from benchmarks.train_step import (
 
 RECIPES = {name: PROFILE.with_name(f"imagenet-2012-{name}.yaml") for name in ("paper", "source")}
 CPU = torch.device("cpu")
+# Kernels of a step.
+LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -139,14 +143,15 @@ def plan(bench: Bench) -> list[Step]:
     for name, recipe in RECIPES.items():
         add(f"exact: gradients, {name}", 120, exactness, recipe, gradients)
     add("exact: dropout masks", 60, exact_masks)
-    for name, recipe in RECIPES.items():
-        add(f"exact: updates, {name}", 240, exactness, recipe, moved)
-    add("exact: resuming", 180, exact_resuming)
-    add("exact: DALI's pixels", 60, exact_pixels)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
     add_steps(first)
     add("step: parts", 240, parts)
+    add("step: kernels", 120, kernels)
+    for name, recipe in RECIPES.items():
+        add(f"exact: updates, {name}", 240, exactness, recipe, moved)
+    add("exact: resuming", 180, exact_resuming)
+    add("exact: DALI's pixels", 60, exact_pixels)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     recorded = Machine(loader="torch", compile="cuda-graphs", progress="none")
@@ -386,6 +391,21 @@ def parts(bench: Bench) -> Figures:
             seconds = seconds_of_contestant(contestant, scale.width, batch, scale.steps, device)
             figures[f"{name}, {mode}"] = 1000 * seconds
     return figures
+
+
+def kernels(bench: Bench) -> Figures:
+    """Return the milliseconds of a compiled step that the longest kernels take, by their names."""
+    device, scale = choose_device(Machine()), bench.scale
+    contestant = Contestant(our_network, precision="bfloat16", mode="compiled", backend=scale.backend)
+    step = warm_step(contestant, scale.width, scale.batches[0], device)
+    with profile(acc_events=True) as profiled:
+        seconds_of(step, scale.steps, device)
+    spent: dict[str, float] = {}
+    for event in profiled.key_averages():
+        time_of_it = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+        spent[event.key[:70]] = time_of_it / scale.steps / 1000
+    longest = sorted(spent, key=spent.__getitem__, reverse=True)[:LISTED]
+    return {"all": sum(spent.values()), **{name: spent[name] for name in longest}}
 
 
 # --- the loop and whole trainings -----------------------------------------------------------------

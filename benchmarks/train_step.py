@@ -235,6 +235,11 @@ def seconds_of_contestant(
     contestant: Contestant, width: float, batch: int, steps: int, device: torch.device
 ) -> float:
     """Return the seconds of a step of `contestant`, the mean of `steps`."""
+    return seconds_of(warm_step(contestant, width, batch, device), steps, device)
+
+
+def warm_step(contestant: Contestant, width: float, batch: int, device: torch.device) -> Step:
+    """Return the step of `contestant`, which has been taken before."""
     # What others compiled counts towards a limit, beyond which torch does not compile.
     torch.compiler.reset()
     network = contestant.network(width).to(device)
@@ -252,7 +257,7 @@ def seconds_of_contestant(
         step = plain_step(network, pictures, contestant)
     # The first step allocates, and lets libraries choose their kernels; CUDA graphs record the second.
     seconds_of(step, 3 if contestant.mode == "CUDA graphs" else 1, device)
-    return seconds_of(step, steps, device)
+    return step
 
 
 BASE = "torch's LocalResponseNorm"
