@@ -4,7 +4,9 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: help repro test lint format bench gpu compare clean
+PAGES := python -m sphinx -E -W --keep-going -q docs docs/_build
+
+.PHONY: help repro test lint format docs bench gpu compare clean
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	@touch $(VENV)/started
@@ -14,11 +16,14 @@ repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and 
 test: $(VENV)/installed  ## run all tests, on the CPU; they need no data
 	python -m pytest
 
-lint: $(VENV)/installed  ## check style, format and types
-	ruff check . && ruff format --check . && mypy
+lint: $(VENV)/installed  ## check style, format, types and the HTML pages of docs/
+	ruff check . && ruff format --check . && mypy && $(PAGES)
 
 format: $(VENV)/installed  ## format the code
 	ruff check --fix . && ruff format .
+
+docs: $(VENV)/installed  ## make HTML pages of docs/ and of the Python API: docs/_build/index.html
+	$(PAGES)
 
 bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.train_step

@@ -11,7 +11,7 @@ FILES = [
     *(ROOT / name for name in NAMED if (ROOT / name).exists()),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(path: Path, language: str) -> list[str]:

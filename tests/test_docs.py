@@ -20,8 +20,8 @@ from alexnet.core.params import load_yaml
 README_BYTES = 8000
 # Git ignores these folders: they hold what a run makes.
 MADE = {".state", ".venv", "data", "models"}
-# What running an experiment makes in its folder.
-MADE_BY_EXPERIMENTS = {"experiments/NAME/dvc.yaml"}
+# What running an experiment and `make docs` make beside files of the project.
+MADE_BESIDE = {"experiments/NAME/dvc.yaml", "docs/_build/index.html"}
 
 
 def test_the_readme_is_read_in_three_minutes() -> None:
@@ -51,7 +51,7 @@ def _is_stale(token: str, folder: Path) -> bool:
     """Return whether `token` begins as a path in `folder` and is none; a word in capitals may be any name."""
     first = token.partition("/")[0]
     pattern = re.sub(r"\b[A-Z]{4,}\b(?!\.)", "*", token).rstrip("/")
-    if first in MADE or token in MADE_BY_EXPERIMENTS:
+    if first in MADE or token in MADE_BESIDE:
         return False
     return (folder / first).exists() and not any(folder.glob(pattern))
 
