@@ -1,7 +1,8 @@
 # Every target sets itself up in .venv; nothing outside this folder is touched.
+# ALEXNET_VENV names another environment, as in the Dockerfile: one that is made once and then taken as it is.
 SHELL := /bin/bash
-VENV := .venv
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+VENV := $(or $(ALEXNET_VENV),.venv)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 PYTHON ?= python3
 
 PAGES := python -m sphinx -E -W --keep-going -q docs docs/_build
@@ -9,6 +10,7 @@ PAGES := python -m sphinx -E -W --keep-going -q docs docs/_build
 .PHONY: help repro test lint format docs bench gpu compare clean
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
+	@$(NO_GIT)
 	@touch $(VENV)/started
 	dvc repro
 	@[ reports/report.html -nt $(VENV)/started ] || python -m stages.report --summary-only
@@ -45,7 +47,9 @@ compare: $(VENV)/installed  ## show DVC's experiments with their state, cut to t
 	  --drop '^(Created|Executor|params.yaml)$$|^(data|reports|alexnet|stages|experiments|models|profiles)(/.*)?$$'
 
 # A folder that is no Git repository (a source archive) needs DVC told so.
-$(VENV)/installed: pyproject.toml constraints.txt
+NO_GIT = [ ! -d .dvc ] || git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
+
+$(VENV)/installed: $(if $(ALEXNET_VENV),,pyproject.toml constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is `$(PYTHON) -V`; Python 3.11 or newer is needed. Name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
@@ -54,7 +58,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --upgrade pip
 	python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
+	@$(NO_GIT)
 	touch $@
 
 clean:  ## remove the environment and the resumable state, but no results

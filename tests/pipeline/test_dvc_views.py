@@ -30,7 +30,9 @@ def test_experiment_shows_in_params_and_metrics_diff(project: Project) -> None:
     for key, numbers in table.items():
         assert numbers == pytest.approx([before[key], after[key], after[key] - before[key]], abs=1e-9)
 
-    compared = project.run("make", "-f", str(ROOT / "Makefile"), "-o", ".venv/installed", "compare").stdout
+    compared = project.run(
+        "make", "-f", str(ROOT / "Makefile"), "VENV=.venv", "-o", ".venv/installed", "compare"
+    ).stdout
     assert "longer" in compared
     assert "train.epochs" in compared
     header = next(line for line in compared.splitlines() if line.startswith("| Experiment"))

@@ -35,7 +35,7 @@ def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
 def make_repro(project: Project) -> str:
     """Run `make repro`, which shows the error rates once, whether or not the report is made again."""
     (project.folder / ".venv").mkdir(exist_ok=True)
-    done = project.run("make", "-f", str(ROOT / "Makefile"), "-o", ".venv/installed", "repro")
+    done = project.run("make", "-f", str(ROOT / "Makefile"), "VENV=.venv", "-o", ".venv/installed", "repro")
     assert done.stdout.count("Error rates") == 1
     return done.stdout
 

@@ -56,7 +56,7 @@ def run(project: Project, command: tuple[str, ...]) -> str:
     """Run a command of the documents in a project that has no environment of its own."""
     program, *arguments = command
     if program == "make":
-        arguments = ["-f", str(ROOT / "Makefile"), "-o", ".venv/installed", *arguments]
+        arguments = ["-f", str(ROOT / "Makefile"), "VENV=.venv", "-o", ".venv/installed", *arguments]
     if program == "alexnet":
         program, arguments = "python", ["-m", "alexnet.cli", *arguments]
     if "--queue" in arguments:
