@@ -131,7 +131,7 @@ def test_a_whole_training_is_printed_and_written(
         return forward
 
     monkeypatch.setattr(torchvision_recipe, "BATCH", 3)
-    monkeypatch.setattr(torchvision_recipe, "should_compile", lambda machine, device: True)
+    monkeypatch.setattr(torchvision_recipe, "chosen_mode", lambda machine, device: "compiled")
     monkeypatch.setattr(torch, "compile", compile)
     out = tmp_path / "made" / "out.json"
     main(epochs=2, **folders, precision="bfloat16", out=out)
