@@ -32,6 +32,25 @@ def test_first_run_ends_with_the_table_and_the_report(project: Project) -> None:
     assert "reports/report.html" in summary
 
 
+def test_where_only_times_differ_the_committed_files_can_be_put_back(project: Project) -> None:
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "--allow-empty", "-qm", "its results")
+    project.repro("-f")
+    changed = project.run("git", "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
+    with_times = (
+        " M dvc.lock",
+        " M reports/report.",
+        " M reports/retrieval.json",
+        " M reports/training/history.csv",
+        " M reports/training/live/plots/metrics/data_wait_seconds.tsv",
+        " M reports/training/live/metrics.json",
+        " M reports/training/run.json",
+    )
+    assert [line for line in changed if not line.startswith(with_times)] == []
+    project.run("git", "checkout", "dvc.lock", "reports")
+    assert list(json.loads(project.run("dvc", "status", "--json").stdout)) == ["index"]
+
+
 def make_repro(project: Project) -> str:
     """Run `make repro`, which shows the error rates once, whether or not the report is made again."""
     (project.folder / ".venv").mkdir(exist_ok=True)
@@ -96,25 +115,6 @@ def test_going_back_trains_nothing(project: Project) -> None:
     # The stage runs, finds the finished state of these numbers, and has no epoch left to train.
     assert "train: resuming in epoch 2 after 0 pictures" in output
     assert "epoch 1/1" not in output
-
-
-def test_where_only_times_differ_the_committed_files_can_be_put_back(project: Project) -> None:
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "--allow-empty", "-qm", "its results")
-    project.repro("-f")
-    changed = project.run("git", "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
-    with_times = (
-        " M dvc.lock",
-        " M reports/report.",
-        " M reports/retrieval.json",
-        " M reports/training/history.csv",
-        " M reports/training/live/plots/metrics/data_wait_seconds.tsv",
-        " M reports/training/live/metrics.json",
-        " M reports/training/run.json",
-    )
-    assert [line for line in changed if not line.startswith(with_times)] == []
-    project.run("git", "checkout", "dvc.lock", "reports")
-    assert list(json.loads(project.run("dvc", "status", "--json").stdout)) == ["index"]
 
 
 def test_forced_training_trains_again(project: Project) -> None:
