@@ -2,14 +2,16 @@
 
     python -m benchmarks.torchvision_recipe --epochs 36 [--precision bfloat16] [--seconds N] [--out FILE.json]
 
-What a reader would use instead of the recipe of 2012: the network of `torchvision.models.alexnet`
-(Krizhevsky 2014) as torchvision's references/classification trains it with ``--model alexnet --lr 1e-2`` (its
-README.md, train.py and presets.py), in one process with batches of 256 where those are 8 with 32. There the
-rate falls after 30 and 60 of 90 epochs; here after each third of as many as asked.
+This is what most people would use today instead of the recipe of 2012. It trains the network of
+`torchvision.models.alexnet` (Krizhevsky 2014) as torchvision's references/classification does with
+``--model alexnet --lr 1e-2`` (its README.md, train.py and presets.py), but in one process with batches of
+256 instead of eight processes with 32 each. Torchvision divides the rate by ten after 30 and 60 of 90
+epochs; here it falls after one third and two thirds of the epochs that are asked for.
 
-Three things differ. Boxes are cut from the 256×256 records, not from the original pictures. They are resized
-in float32, and not rounded to bytes. And those above 224 pixels are only interpolated, where torchvision
-averages too (antialias). At the end come the errors of the centre patch and of the paper's ten patches.
+The pictures differ in three ways. Boxes are cut from the 256×256 records, not from the original pictures.
+They are resized in float32, and not rounded to bytes. Boxes above 224 pixels are only interpolated, where
+torchvision averages too (antialias). The records are also what is validated on. At the end, the errors of
+the centre patch and of the paper's ten patches are printed.
 """
 
 import functools

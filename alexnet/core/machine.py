@@ -1,4 +1,4 @@
-"""`machine.yaml`: what belongs to a machine and changes no number, so DVC does not track it."""
+"""`machine.yaml`: what belongs to a machine and changes results by rounding only; not tracked by DVC."""
 
 import contextlib
 import os

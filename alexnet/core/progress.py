@@ -53,13 +53,13 @@ class Progress:
             self._line(finished=True)
 
     def call(self, label: str) -> None:
-        """Change what is said to be done."""
+        """Change the label."""
         self._label = label
         if self._bar is not None:
             self._bar.set_description(label)
 
     def advance(self, pictures: int, note: str = "") -> None:
-        """Count `pictures` more as done; `note` stands behind the rate, e.g. the loss."""
+        """Count `pictures` more as done; `note`, e.g. the loss, is shown at the end of the line."""
         self._done += pictures
         self._note = note
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""Decoding and cutting in plain threads, and what both loaders make a batch of."""
+"""The loader that uses plain threads, and the functions with which both loaders make a batch."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -26,8 +26,8 @@ AT_ONCE = 8
 class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 
-    Threads, not the worker processes of torch's `DataLoader`: those are forked, and a fork of a process
-    in which DALI or OpenMP has threads can hang. The arguments are those of
+    It uses threads because torch's `DataLoader` forks its worker processes by default, and a fork of a
+    process in which DALI or OpenMP has threads can hang. The arguments are those of
     `alexnet.feed.loader.open_loader`.
     """
 

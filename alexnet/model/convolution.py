@@ -8,11 +8,12 @@ from torch.nn import functional
 
 
 class Convolution(nn.Conv2d):
-    """`torch.nn.Conv2d` with square kernels; elsewhere than on a CPU, results differ by rounding.
+    """`torch.nn.Conv2d` with square kernels, computed in another form elsewhere than on a CPU.
 
-    There, a layer whose kernels see their own column is computed as a convolution for each column, and a
-    layer with a stride takes the pixels of a stride × stride square as channels of one place. cuDNN is
-    slow with groups, and with three channels (python -m benchmarks.gpu --only parts).
+    There, a layer with groups becomes one convolution for each group. A layer with a stride, but without
+    groups and padding, becomes a convolution without a stride: the pixels of each stride × stride square
+    are its channels ("space to depth"). Results differ by rounding. On an H200, cuDNN was slower with groups,
+    and with three channels; python -m benchmarks.gpu --only parts compares.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Which devices there are to compute on, which of them a process takes, and how a network is run there."""
 
+import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -37,14 +38,17 @@ def device_count(machine: Machine, columns: int) -> int:
 
 
 def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.device:
-    """Return the device of process `number` of the `of` on this machine.
+    """Return the device of process `number`, one of `of` processes on this machine.
 
-    GPUs in turn where there are any, the CPU otherwise, where the processes share `workers` threads.
+    The processes take the GPUs in turn. Without GPUs, all compute on the CPU and share `workers` threads.
     """
     if torch.cuda.is_available():
         device = torch.device("cuda", number % torch.cuda.device_count())
         torch.cuda.set_device(device)
-        # What has no such form, torch only warns about.
+        if machine.deterministic:
+            # Without it, products of matrices may differ; torch asks for it.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Torch warns of operations that have no deterministic form.
         torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
         return device
     torch.set_num_threads(max(1, machine.worker_count // of))
@@ -65,7 +69,7 @@ def chosen_mode(machine: Machine, device: torch.device) -> Mode:
 
 
 def prepared(forward: Callable[..., Tensor], mode: Mode, backend: str = "inductor") -> Callable[..., Tensor]:
-    """Return `forward` as `mode` has it, for batches of one size: each further size is compiled anew."""
+    """Return `forward`, compiled if `mode` says so; it is compiled again for each size of a batch."""
     if mode == "eager":
         return forward
     graphs = "reduce-overhead" if mode == "CUDA graphs" else None
