@@ -1,6 +1,5 @@
 """What is measured on a GPU, most telling first; see `benchmarks.gpu`."""
 
-import importlib
 import importlib.util
 import json
 import math
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.profiler import profile
 
@@ -55,13 +54,15 @@ from benchmarks.devices import measure as measure_mesh
 from benchmarks.preprocess import drawn
 from benchmarks.scale import CLASSES, TRAIN, VAL, repeated, write_one_file
 from benchmarks.steps import Figures, NoFiguresError, Step, read_results
+from benchmarks.torchvision_recipe import Training, rate_of
 from benchmarks.train_step import (
     PROFILE,
     Contestant,
-    one_tower,
     our_network,
     seconds_of,
     seconds_of_contestant,
+    torchvisions,
+    torchvisions_models,
     warm_step,
     with_plain_convolutions,
     without_dropout,
@@ -162,9 +163,10 @@ def plan(bench: Bench) -> list[Step]:
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
     folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]
-    as_printed = recipe_of(bench, PROFILE, "train.precision=bfloat16")
+    tiny_yaml = recipe_of(bench, PROFILE.with_name("tiny-imagenet.yaml"))
     add("training: photographs", 400, whole_training, "photographs", bench.photographs, 300, folder_yaml)
-    add("training: Tiny ImageNet", 560, whole_training, "tiny-imagenet", bench.tiny_imagenet, 450, as_printed)
+    add("training: Tiny ImageNet", 560, whole_training, "tiny-imagenet", bench.tiny_imagenet, 450, tiny_yaml)
+    add("training: Tiny ImageNet, torchvision's recipe", 560, torchvisions_training, tiny_yaml)
     for batch in others:
         add_steps(batch)
     add("reckoned: ImageNet", 30, reckon)
@@ -309,14 +311,6 @@ def exact_pixels(bench: Bench) -> Figures:
 # --- the step -------------------------------------------------------------------------------------
 
 
-def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
-    """Return torchvision's network, or what is built like it where torchvision is not installed."""
-    if width != 1 or importlib.util.find_spec("torchvision") is None:
-        return one_tower(width, classes)
-    network: nn.Module = importlib.import_module("torchvision.models").alexnet(num_classes=classes)
-    return network
-
-
 def contestants(precision: str, backend: str) -> dict[str, Contestant]:
     ours = partial(Contestant, our_network, precision=precision, backend=backend)
     theirs = partial(Contestant, torchvisions, precision=precision, backend=backend)
@@ -338,8 +332,8 @@ def training_step(bench: Bench, contestant: Contestant, batch: int) -> Figures:
     figures: Figures = {"pictures/s": batch / seconds, "ms": 1000 * seconds}
     if device.type == "cuda":
         figures["GB"] = torch.cuda.max_memory_allocated() / 1e9
-    if contestant.network is torchvisions and importlib.util.find_spec("torchvision") is None:
-        figures["note"] = "torchvision is not installed: its network as rebuilt here"
+    if contestant.network is torchvisions and torchvisions_models() is None:
+        figures["note"] = "torchvision cannot be imported: its network as rebuilt here"
     return figures
 
 
@@ -421,6 +415,10 @@ def stored(folder: Path, place: Machine, sources: list[str], write: Callable[[Pa
         summary, out = folder / "rgb_pca.json", folder / "statistics.npz"
         measure_records(machine=place, records=made["records"], out=out, summary=summary)
     return folder
+
+
+def store_of(bench: Bench, pictures: Path) -> Path:
+    return bench.work / f"from {pictures.name}"
 
 
 def generated(bench: Bench, encoding: str) -> Path:
@@ -515,7 +513,7 @@ def whole_training(
     sources = [*sources, "data.layout=auto", *epochs]
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
     index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
-    folder = stored(bench.work / f"from {pictures.name}", place, sources, index)
+    folder = stored(store_of(bench, pictures), place, sources, index)
     device, late = choose_device(place), time.monotonic() + seconds
     torch.compiler.reset()
 
@@ -549,6 +547,26 @@ def whole_training(
         "epochs": len(history),
         "training, s": sum(row.seconds for row in history),
         "pictures/s": history[-1].pictures_per_second,
+    }
+
+
+def torchvisions_training(bench: Bench, sources: list[str]) -> Figures:
+    """Train torchvision's network by torchvision's recipe on the records of the training before."""
+    store = store_of(bench, bench.tiny_imagenet) if bench.tiny_imagenet else None
+    if store is None or not (store / "records").exists():
+        raise NoFiguresError("no records: the training by our recipe makes them")
+    place, train = Machine(workers=bench.scale.workers), read(sources, Train)
+    classes, epochs = len(read_classes(store / "index")), bench.epochs or train.epochs
+    torch.compiler.reset()
+    training = Training(place, choose_device(place), store / "records", classes, train.seed, train.precision)
+    rows = [training.epoch(number, rate_of(number, epochs), lambda: False) for number in range(1, epochs + 1)]
+    rates = training.rates()
+    return {
+        "top-1 error": rates["top1_error"],
+        "top-5 error": rates["top5_error"],
+        "epochs": epochs,
+        "training, s": sum(row["seconds"] for row in rows if row),
+        "pictures/s": max(row["pictures_per_second"] for row in rows if row),
     }
 
 

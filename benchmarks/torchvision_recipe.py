@@ -48,7 +48,7 @@ from alexnet.store.records import open_records
 from alexnet.training.log import git_commit, versions
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from benchmarks.gpu_steps import torchvisions
+from benchmarks.train_step import torchvisions
 
 BATCH = 256
 RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4

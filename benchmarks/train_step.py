@@ -12,6 +12,7 @@ torch's dropout and SGD.
 """
 
 import functools
+import importlib
 import multiprocessing
 import statistics
 import time
@@ -165,6 +166,20 @@ def one_tower(width: float, classes: int = CLASSES) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Linear(wide(4096), classes),
     )
+
+
+def torchvisions_models() -> Any | None:
+    """Return the module `torchvision.models`, or None where it is missing or does not fit torch."""
+    try:
+        return importlib.import_module("torchvision.models")
+    except (ImportError, RuntimeError, AttributeError):
+        return None
+
+
+def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
+    """Return torchvision's network, or what is built like it where torchvision cannot be imported."""
+    models = torchvisions_models() if width == 1 else None
+    return one_tower(width, classes) if models is None else models.alexnet(num_classes=classes)
 
 
 def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | None = None) -> Step:
