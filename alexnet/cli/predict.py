@@ -15,7 +15,7 @@ def predict(
 ) -> None:
     """Print the five most likely labels of each picture with their probabilities.
 
-    Before there is a trained network, the one that comes with the repository is taken.
+    Where nothing has been trained yet, pretrained/tiny-imagenet.safetensors is taken, if it exists.
     """
     from alexnet.classifier import Classifier
 

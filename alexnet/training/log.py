@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import naming_what_cannot_be_written
+from alexnet.core.terminal import say
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import HISTORY, write_history
 
@@ -91,8 +92,12 @@ def _open_live(folder: Path) -> "Live":
 def _open_events(folder: Path | None) -> "SummaryWriter | None":
     if folder is None or importlib.util.find_spec("tensorboard") is None:
         return None
-    from torch.utils.tensorboard import SummaryWriter
-
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except (ImportError, TypeError, AttributeError) as error:
+        # One that does not fit its own dependencies must not end a training.
+        say(f"TensorBoard cannot be imported, so it gets no curves ({error})")
+        return None
     shutil.rmtree(folder, ignore_errors=True)
     return SummaryWriter(str(folder))
 

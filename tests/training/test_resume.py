@@ -1,5 +1,6 @@
 """Stopping and resuming, states on disk, a loss that is no number, and that training trains."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -306,6 +307,14 @@ def test_gradient_norms_are_root_mean_squares_of_each_layers(
     assert len(each) == STEPS
     for name, norm in row.gradient_norms.items():
         assert norm == pytest.approx((sum(one[name] for one in each) / STEPS) ** 0.5, rel=1e-3)
+
+
+def test_a_tensorboard_that_does_not_fit_ends_no_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert logbook._open_events(tmp_path / "events") is None
+    assert "TensorBoard cannot be imported, so it gets no curves" in capsys.readouterr().out
 
 
 def test_the_log_says_what_a_person_watches(
