@@ -1,6 +1,7 @@
 """Torchvision's AlexNet by torchvision's recipe, trained on the records of this project.
 
-    python -m benchmarks.torchvision_recipe --epochs 36 [--precision bfloat16] [--seconds N] [--out FILE.json]
+    python -m benchmarks.torchvision_recipe --epochs 36 [--width 1] [--precision bfloat16] [--seconds N]
+        [--out FILE.json]
 
 This is what most people would use today instead of the recipe of 2012. It trains the network of
 `torchvision.models.alexnet` (Krizhevsky 2014) as torchvision's references/classification does with
@@ -12,6 +13,8 @@ The pictures differ in three ways. Boxes are cut from the 256×256 records, not 
 They are resized in float32, and not rounded to bytes. Boxes above 224 pixels are only interpolated, where
 torchvision averages too (antialias). The records are also what is validated on. At the end, the errors of
 the centre patch and of the paper's ten patches are printed.
+
+A state is saved after each epoch. The same command resumes from the last.
 """
 
 import functools
@@ -31,9 +34,9 @@ from torch.nn import functional
 
 from alexnet.core.draws import generator
 from alexnet.core.errors import DivergedError, UserError, shown_plainly
-from alexnet.core.files import write_json
+from alexnet.core.files import fingerprint, write_json
 from alexnet.core.machine import Machine, read_machine
-from alexnet.core.places import INDEX, MACHINE, RECORDS
+from alexnet.core.places import INDEX, MACHINE, RECORDS, STATE
 from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.evaluation.evaluate import PICTURES_AT_ONCE
 from alexnet.feed.loader import open_loader
@@ -44,7 +47,8 @@ from alexnet.model.patches import CENTRE, TEN, centre_patch, ten_patches
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.device import choose_device, chosen_mode, memory_format, prepared
 from alexnet.store.index import read_classes
-from alexnet.store.records import open_records
+from alexnet.store.records import open_records, store_fingerprint
+from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import git_commit, versions
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -57,6 +61,9 @@ AREA, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 # Of ImageNet's channels, red, green and blue, as shares of 255 (presets.py).
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PRECISIONS = get_args(Train.model_fields["precision"].annotation)
+STATES = STATE / "torchvision-recipe"
+
+Row = dict[str, float]
 
 
 def rate_of(epoch: int, epochs: int) -> float:
@@ -119,14 +126,28 @@ def _places(first: Tensor, size: Tensor, along: Tensor) -> Tensor:
 
 
 class Training:
-    """The network, its optimiser and the records."""
+    """The network, its optimiser and the records.
+
+    Args:
+        width: multiplies the number of kernels and neurons of every layer but the last.
+        epochs: of the whole training, on which the learning rates depend.
+    """
 
     def __init__(
-        self, machine: Machine, device: torch.device, records: Path, classes: int, seed: int, precision: str
+        self,
+        machine: Machine,
+        device: torch.device,
+        records: Path,
+        *,
+        classes: int,
+        seed: int,
+        precision: str,
+        epochs: int,
+        width: float = 1.0,
     ) -> None:
         torch.manual_seed(seed)
-        self.seed, self.device, self.order = seed, device, memory_format(machine)
-        self.network = torchvisions(1.0, classes).to(device)
+        self.seed, self.epochs, self.device, self.order = seed, epochs, device, memory_format(machine)
+        self.network = torchvisions(width, classes).to(device)
         self.network.to(memory_format=self.order)  # type: ignore[call-overload]
         self.precision, self.mode = Precision(precision, device), chosen_mode(machine, device)
         self.forward = prepared(self.network, self.mode)
@@ -135,8 +156,55 @@ class Training:
         self.pictures = {"train": len(training), "val": len(validation)}
         self.training = open_loader(machine, training, BATCH, device, PICTURE)
         self.validation = open_loader(machine, validation, PICTURES_AT_ONCE[device.type], device, PICTURE)
+        self.asked = {
+            "classes": classes,
+            "seed": seed,
+            "epochs": epochs,
+            "width": width,
+            "precision": precision,
+        }
+        self.states = Checkpoints(STATES / fingerprint(**self.asked, records=store_fingerprint(records)))
 
-    def epoch(self, number: int, rate: float, is_late: Callable[[], bool]) -> dict[str, float] | None:
+    def run(self, is_late: Callable[[], bool], report: Callable[[list[Row]], None]) -> list[Row]:
+        """Train from the last saved state on, to the end or until time is up; return a row for each epoch.
+
+        Args:
+            is_late: asked before every step; True ends the training, which loses the present epoch.
+            report: called with all rows after each epoch.
+        """
+        history = self._resume()
+        while len(history) < self.epochs:
+            number = len(history) + 1
+            row = self.epoch(number, rate_of(number, self.epochs), is_late)
+            if row is None:
+                break
+            history.append(row)
+            self._save(history)
+            report(history)
+        return history
+
+    def _save(self, history: list[Row]) -> None:
+        # torch's dropout draws from these.
+        draws = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            draws["cuda"] = torch.cuda.get_rng_state(self.device)
+        state = {"epoch": len(history) + 1, "consumed": 0, "history": history, "draws": draws}
+        parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        self.states.save({**state, **parts})
+
+    def _resume(self) -> list[Row]:
+        state = self.states.newest(self.epochs)
+        if state is None:
+            return []
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["draws"]["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["draws"]["cuda"], self.device)
+        history: list[Row] = state["history"]
+        return history
+
+    def epoch(self, number: int, rate: float, is_late: Callable[[], bool]) -> Row | None:
         """Train an epoch and validate; return what is known of it, or None where time was up."""
         total, start = self.pictures["train"], time.monotonic()
         for group in self.optimiser.param_groups:
@@ -206,6 +274,7 @@ class Training:
             "network": "torchvision's" if theirs else "torchvision's, as rebuilt by one_tower",
             "pictures": self.pictures,
             "recipe": {"batch": BATCH, "rate": RATE, "momentum": MOMENTUM, "weight_decay": DECAY},
+            **self.asked,
             "precision": self.precision.name,
             "mode": self.mode,
             "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
@@ -221,6 +290,7 @@ def main(
     records: Annotated[Path, typer.Option(help="what the preprocess stage wrote")] = RECORDS,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     precision: Annotated[str, typer.Option(help=" or ".join(PRECISIONS))] = "float32",
+    width: Annotated[float, typer.Option(min=0.01, max=4, help="multiplies kernels and neurons")] = 1.0,
     seconds: Annotated[float, typer.Option(min=0, help="after which it stops")] = math.inf,
     out: Annotated[Path | None, typer.Option(help="JSON, written after every epoch")] = None,
 ) -> None:
@@ -229,31 +299,39 @@ def main(
     if precision not in PRECISIONS:
         raise UserError(f"--precision: found {precision}; allowed: {', '.join(PRECISIONS)}")
     device, classes = choose_device(machine), len(read_classes(index))
-    training = Training(machine, device, records, classes, seed, precision)
-    history: list[dict[str, float]] = []
-    found = {"epochs": epochs, "seed": seed, "classes": classes, **training.described(), "history": history}
+    training = Training(
+        machine,
+        device,
+        records,
+        classes=classes,
+        seed=seed,
+        precision=precision,
+        epochs=epochs,
+        width=width,
+    )
+    found = training.described()
 
-    def write() -> None:
-        if out is not None:
-            write_json(out, found)
-
-    write()
-    for number in range(1, epochs + 1):
-        row = training.epoch(number, rate_of(number, epochs), lambda: time.monotonic() > late)
-        if row is None:
-            print(f"stopped in epoch {number} of {epochs} after {seconds:g} s, as asked")
-            return
-        history.append(row)
+    def report(history: list[Row]) -> None:
+        row = history[-1]
         print(
-            f"epoch {number}/{epochs}: loss {row['train_loss']:.3f}, error {row['train_error']:.1%} training,"
-            f" {row['val_top1_error']:.1%} validation; rate {row['learning_rate']:g};"
+            f"epoch {len(history)}/{epochs}: loss {row['train_loss']:.3f}, error {row['train_error']:.1%}"
+            f" training, {row['val_top1_error']:.1%} validation; rate {row['learning_rate']:g};"
             f" {row['pictures_per_second']:.0f} pictures/s",
             flush=True,
         )
-        write()
-    found["rates"] = rates = training.rates()
-    print(", ".join(f"{name} {value:.2%}" for name, value in rates.items()))
-    write()
+        write(history)
+
+    def write(history: list[Row]) -> None:
+        if out is not None:
+            write_json(out, {**found, "history": history})
+
+    history = training.run(lambda: time.monotonic() > late, report)
+    if len(history) < epochs:
+        print(f"stopped in epoch {len(history) + 1} of {epochs} after {seconds:g} s, as asked")
+    else:
+        found["rates"] = rates = training.rates()
+        print(", ".join(f"{name} {value:.2%}" for name, value in rates.items()))
+    write(history)
 
 
 if __name__ == "__main__":

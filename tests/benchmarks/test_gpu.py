@@ -18,9 +18,11 @@ from tiny import section
 from alexnet.core.errors import UserError
 from alexnet.model.network import layers
 from alexnet.model.params import Model
-from benchmarks import gpu
-from benchmarks.gpu_steps import TOY, Bench, flops_of_picture, plan
-from benchmarks.steps import NoFiguresError, Step, measure
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.bench import TOY, Bench
+from benchmarks.gpu.plan import plan
+from benchmarks.gpu.steps import NoFiguresError, Step, measure
+from benchmarks.gpu.training_step import flops_of_picture
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
 ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
@@ -143,7 +145,7 @@ def test_without_a_gpu_one_line_names_the_rehearsal(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
-        gpu.main()
+        main()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: torch")
     assert "--rehearse" in line

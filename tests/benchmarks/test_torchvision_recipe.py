@@ -1,9 +1,13 @@
 """Torchvision's recipe: what is cut of the pictures, the rates, and a whole training of a few pictures."""
 
+import itertools
 import json
+import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +111,9 @@ def test_the_rate_falls_after_each_third(epochs: int, last: tuple[int, ...]) -> 
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> dict[str, Path]:
-    """An index of two classes, and few records of them."""
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """An index of two classes, and few records of them, in the present folder, where states are saved."""
+    monkeypatch.chdir(tmp_path)
     write_two_colours(tmp_path / "records", train=8, val=5)
     classes = pd.DataFrame({"wnid": ["n1", "n2"], "words": ["red", "blue"]})
     write_index(tmp_path / "index", Index(pd.DataFrame({"name": []}), classes))
@@ -161,6 +166,26 @@ def test_when_time_is_up_it_says_so_and_leaves_what_there_is(
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["history"] == []
     assert "rates" not in found
+
+
+def test_a_training_that_was_stopped_goes_on_after_its_last_epoch_to_the_same_numbers(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision_recipe, "BATCH", 3)
+    small: dict[str, Any] = {**folders, "epochs": 3, "width": 0.05}
+    main(**small, out=tmp_path / "whole.json")
+    shutil.rmtree(tmp_path / ".state")
+    for seconds, done in ((1.9, 1), (0, 1), (math.inf, 3)):
+        clock = itertools.count(0, 0.25)
+        monkeypatch.setattr("benchmarks.torchvision_recipe.time.monotonic", partial(next, clock))
+        main(**small, seconds=seconds, out=tmp_path / "resumed.json")
+        found = json.loads((tmp_path / "resumed.json").read_text())
+        assert len(found["history"]) == done
+    whole = json.loads((tmp_path / "whole.json").read_text())
+    assert found["rates"] == whole["rates"]
+    for row, again in zip(whole["history"], found["history"], strict=True):
+        for name in ("train_loss", "train_error", "val_top1_error", "learning_rate"):
+            assert row[name] == again[name]
 
 
 def test_an_unknown_precision_is_refused(

@@ -1,15 +1,4 @@
-"""What can be measured on a GPU, in one command that may be cut off and called again.
-
-    python -m benchmarks.gpu [--only TEXT] [--photographs FOLDER] [--tiny-imagenet FOLDER]
-    python -m benchmarks.gpu --rehearse
-
-Exactness, the training step, the loop, two processes, whole trainings, and what the full recipe would take:
-see `benchmarks/gpu_steps.py`. Figures are kept in benchmarks/results/DEVICE.json, where DEVICE is the name of
-the GPU. Neither DALI nor DVC is needed; what needs DALI says so where it is missing.
-
-The rehearsal takes the same steps at toy size on the CPU, so that no mistake waits for the GPU. Its figures
-mean nothing.
-"""
+"""The command of `benchmarks.gpu`."""
 
 import os
 import re
@@ -45,8 +34,9 @@ def main(
     import torch
 
     # Not above: every process that is started imports this module first.
-    from benchmarks.gpu_steps import Bench, Scale, plan
-    from benchmarks.steps import measure
+    from benchmarks.gpu.bench import Bench, Scale
+    from benchmarks.gpu.plan import plan
+    from benchmarks.gpu.steps import measure
 
     if not torch.cuda.is_available():
         raise UserError(
@@ -64,9 +54,10 @@ def main(
 
 def _rehearse(work: Path, results: Path, only: str) -> None:
     from alexnet.sample.files import generate
-    from benchmarks.gpu_steps import TOY, Bench, plan
+    from benchmarks.gpu.bench import TOY, Bench
+    from benchmarks.gpu.plan import plan
+    from benchmarks.gpu.steps import measure
     from benchmarks.preprocess import SAMPLE
-    from benchmarks.steps import measure
 
     sample, file = work / "sample", (results / "rehearsal.json").resolve()
     generate(sample, SAMPLE.model_copy(update={"train_per_class": 4}), "none")

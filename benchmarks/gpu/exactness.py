@@ -1,0 +1,130 @@
+"""Whether a GPU computes what the CPU does, and the same again."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
+from alexnet.feed.loader import open_loader
+from alexnet.feed.order import training_epoch
+from alexnet.feed.params import Augment
+from alexnet.model.dropout import Dropout, picture_keys
+from alexnet.model.input import whole_pictures
+from alexnet.parallel.device import choose_device, memory_format
+from alexnet.store.records import open_records
+from alexnet.training.precision import Precision
+from benchmarks.gpu.bench import CPU, RECIPES, Bench
+from benchmarks.gpu.steps import Figures
+from benchmarks.gpu.stores import generated, recipe_of, refuse_without_dali, trainer_on
+from benchmarks.scale import CLASSES
+from benchmarks.train_step import (
+    PROFILE,
+    our_network,
+)
+
+# What is compared: named tensors in float64 on the CPU.
+Result = Callable[[Bench, Path, torch.device, torch.dtype], dict[str, Tensor]]
+
+
+def exactness(bench: Bench, recipe: Path, result: Result) -> Figures:
+    """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
+    device, expected = choose_device(Machine()), result(bench, recipe, CPU, torch.float64)
+    figures, both = {}, ((device, torch.float64), (device, torch.float32))
+    for where, dtype in dict.fromkeys([*both, (CPU, torch.float32)]):
+        name = f"{where.type} {str(dtype).removeprefix('torch.')}"
+        figures[name] = largest_difference(result(bench, recipe, where, dtype), expected)
+    return figures
+
+
+def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Return ‖found − expected‖ / ‖expected‖ of the tensor where it is largest."""
+    return max(float((found[name] - each).norm() / each.norm()) for name, each in expected.items())
+
+
+def gradients(bench: Bench, recipe: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the logits and all gradients of one batch."""
+    count, draw = bench.scale.few, torch.Generator().manual_seed(1)
+    network = our_network(bench.scale.width, recipe).train()
+    network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
+    network.to(device, dtype).lay_out(memory_format(Machine()))
+    batch = whole_pictures(torch.randint(0, 256, (count, 224, 224, 3), generator=draw, dtype=torch.uint8))
+    top, left = torch.randint(0, 33, (2, count), generator=draw)
+    labels = torch.randint(0, CLASSES, (count,), generator=draw)
+    batch = batch._replace(top=top, left=left, mirrored=top > left, labels=labels).to(device)
+    shift = (5 * torch.randn(count, 3, generator=draw)).to(device)
+    keys = picture_keys(1, 0, 0, count, device)
+    logits = Precision("float32", device).run(network, batch, keys, shift)
+    functional.cross_entropy(logits, batch.labels).backward()
+    found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
+    return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
+
+
+def exact_masks(bench: Bench) -> Figures:
+    """Count the bits by which the device's dropout masks differ from the CPU's."""
+    device, differing, compared = choose_device(Machine()), 0, 0
+    for dropout in our_network(bench.scale.width).dropouts.values():
+        assert isinstance(dropout, Dropout)
+        for step in range(20):
+            masks = []
+            for where in (device, CPU):
+                masks.append(dropout.to(where).mask(picture_keys(1, step, 0, bench.scale.batch, where)).cpu())
+            differing += int((masks[0] != masks[1]).sum())
+            compared += masks[0].numel()
+    return {"bits": compared, "that differ": differing}
+
+
+def moved(
+    bench: Bench,
+    recipe: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    stops: tuple[int, ...] | None = None,
+) -> dict[str, Tensor]:
+    """Return how far some updates move each parameter; the training is stopped and resumed after `stops`."""
+    sources = recipe_of(bench, recipe, f"train.batch_size={bench.scale.few}")
+    place, store = Machine(loader="torch", compile=False, progress="none"), generated(bench, "jpeg")
+    start: dict[str, Tensor] = {}
+    with tempfile.TemporaryDirectory(dir=bench.work) as name:
+        for updates in stops or (bench.scale.updates,):
+            stop = partial(next, iter([*[False] * (updates - 1), True]))
+            trainer = trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
+            now = dict(trainer.network.named_parameters())
+            start = start or {name: each.detach().cpu().clone() for name, each in now.items()}
+            with suppress(KeyboardInterrupt):
+                trainer.run()
+    return {name: each.detach().cpu().double() - start[name].double() for name, each in now.items()}
+
+
+def exact_resuming(bench: Bench) -> Figures:
+    """Say whether a training gives the same bits again, and when it was stopped and resumed between."""
+    figures, updates = {}, bench.scale.updates
+    for kind in (", deterministic", ""):
+        device = choose_device(Machine(deterministic=bool(kind)))
+        train = partial(moved, bench, RECIPES["paper"], device, torch.float32)
+        once = train()
+        figures[f"again{kind}"] = largest_difference(train(), once)
+        figures[f"resumed{kind}"] = largest_difference(train((updates // 2, updates - updates // 2)), once)
+    return figures
+
+
+def exact_pixels(bench: Bench) -> Figures:
+    """Compare the patches of DALI, decoded on the device, with those of libjpeg, in grey levels."""
+    refuse_without_dali()
+    device, store = choose_device(Machine()), generated(bench, "jpeg")
+    records = open_records(store / "records", "train")
+    epoch = training_epoch(1, 1, len(records), read(PROFILE, Augment), "shuffled")
+    pixels = []
+    for loader in ("dali", "torch"):
+        machine = Machine(loader=loader)
+        batches = open_loader(machine, records, bench.scale.batch, device).batches(epoch)
+        pixels.append(torch.cat([batch.pixels.cpu() for batch in islice(batches, 8)]).short())
+    apart = (pixels[0] - pixels[1]).abs()
+    return {"mean": float(apart.float().mean()), "largest": int(apart.max()), "bytes": apart.numel()}

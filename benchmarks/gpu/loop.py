@@ -1,0 +1,87 @@
+"""The train stage's loop with its loader, and a step of two processes."""
+
+import importlib.util
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from alexnet.core.machine import Machine
+from alexnet.parallel.device import choose_device, prepared
+from alexnet.parallel.launch import on_devices
+from alexnet.training.measures import EpochRow
+from benchmarks.devices import measure as measure_mesh
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.steps import Figures, NoFiguresError
+from benchmarks.gpu.stores import generated, recipe_of, refuse_without_dali, trainer_on
+from benchmarks.train_step import (
+    PROFILE,
+)
+
+
+@contextmanager
+def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
+    """Note the time and how busy the GPU is, in per cent, several times a second."""
+    noted: list[tuple[float, int]] = []
+    ended = threading.Event()
+
+    def note() -> None:
+        while not ended.wait(0.05):
+            noted.append((time.monotonic(), torch.cuda.utilization(device)))
+
+    thread = threading.Thread(target=note, daemon=True)
+    if device.type == "cuda" and importlib.util.find_spec("pynvml"):
+        thread.start()
+    yield noted
+    ended.set()
+
+
+def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
+    """Time the train stage's loop for three epochs after a first one, and a validation."""
+    if machine.loader == "dali":
+        refuse_without_dali()
+    device, store = choose_device(machine), generated(bench, encoding)
+    batch = f"train.batch_size={bench.scale.batch}"
+    sources = recipe_of(bench, PROFILE, "train.epochs=4", "train.precision=bfloat16", batch)
+    begun: list[float] = []
+    torch.compiler.reset()
+
+    def begin(history: list[EpochRow]) -> None:
+        begun.append(time.monotonic())
+
+    with tempfile.TemporaryDirectory(dir=bench.work) as state, busy(device) as noted:
+        trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
+        if device.type == "cpu":
+            # As the train stage does on a GPU.
+            trainer.forward = prepared(trainer.network, "compiled", bench.scale.backend)
+        rows = trainer.run()[1:]
+        start = time.monotonic()
+        trainer.validate()
+        validating = time.monotonic() - start
+    seconds = max(sum(row.seconds for row in rows), 1e-9)
+    figures = {
+        "pictures/s": sum(row.pictures for row in rows) / seconds,
+        "waiting": sum(row.data_wait_seconds for row in rows) / seconds,
+        "validation, pictures/s": trainer.setting.validation_pictures / validating,
+    }
+    during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
+    return {**figures, "GPU busy, %": sum(during) / len(during)} if during else figures
+
+
+def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
+    """Time a step of one process and of two with a column each."""
+    if backend == "nccl" and torch.cuda.device_count() < 2:
+        raise NoFiguresError("NCCL needs two GPUs")
+    figures, result, scale = {}, bench.work / "seconds", bench.scale
+    for count in (1, 2):
+        work = partial(measure_mesh, width=scale.width, batch=scale.batch, steps=scale.steps, result=result)
+        on_devices(work, Machine(devices=count, backend=backend), columns=2)
+        figures[f"{count}, pictures/s"] = scale.batch / json.loads(result.read_text())
+    return figures

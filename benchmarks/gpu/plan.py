@@ -1,0 +1,93 @@
+"""What is measured on a GPU, most telling first."""
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
+from alexnet.training.params import Train
+from benchmarks.gpu.bench import RECIPES, Bench
+from benchmarks.gpu.exactness import exact_masks, exact_pixels, exact_resuming, exactness, gradients, moved
+from benchmarks.gpu.loop import loop, two_processes
+from benchmarks.gpu.steps import Figures, NoFiguresError, Step, read_results
+from benchmarks.gpu.stores import recipe_of
+from benchmarks.gpu.training_step import contestants, kernels, parts, peak, training_step
+from benchmarks.gpu.trainings import torchvisions_training, whole_training
+from benchmarks.scale import TRAIN, VAL
+from benchmarks.train_step import (
+    PROFILE,
+)
+
+
+def plan(bench: Bench) -> list[Step]:
+    """Return the steps in their order."""
+    steps: list[Step] = []
+
+    def add(name: str, limit: float, work: Callable[..., Figures], *arguments: Any) -> None:
+        steps.append(Step(name, limit, partial(work, bench, *arguments), again=work is reckon))
+
+    def add_steps(batch: int) -> None:
+        for precision in bench.scale.precisions:
+            for name, contestant in contestants(precision, bench.scale.backend).items():
+                add(f"step: {precision}, {batch}, {name}", 120, training_step, contestant, batch)
+
+    for name, recipe in RECIPES.items():
+        add(f"exact: gradients, {name}", 120, exactness, recipe, gradients)
+    add("exact: dropout masks", 60, exact_masks)
+    add("step: peak", 60, peak)
+    first, *others = bench.scale.batches
+    add_steps(first)
+    add("step: parts", 240, parts)
+    add("step: kernels", 120, kernels)
+    for name, recipe in RECIPES.items():
+        add(f"exact: updates, {name}", 240, exactness, recipe, moved)
+    add("exact: resuming", 180, exact_resuming)
+    add("exact: DALI's pixels", 60, exact_pixels)
+    for encoding in ("raw", "jpeg"):
+        add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
+    recorded = Machine(loader="torch", compile="cuda-graphs", progress="none")
+    add("loop: raw, threads, CUDA graphs", 180, loop, "raw", recorded)
+    for load in bench.scale.loads:
+        place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
+        add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
+    for backend in ("gloo", "nccl"):
+        add(f"two processes: {backend}", 120, two_processes, backend)
+    folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]
+    tiny_yaml = recipe_of(bench, PROFILE.with_name("tiny-imagenet.yaml"))
+    add("training: photographs", 400, whole_training, "photographs", bench.photographs, 300, folder_yaml)
+    add("training: Tiny ImageNet", 560, whole_training, "tiny-imagenet", bench.tiny_imagenet, 450, tiny_yaml)
+    add("training: Tiny ImageNet, torchvision's recipe", 560, torchvisions_training, 450, tiny_yaml)
+    for batch in others:
+        add_steps(batch)
+    add("reckoned: ImageNet", 30, reckon)
+    return steps
+
+
+def reckon(bench: Bench) -> Figures:
+    """Reckon the full recipe from the loops, and set the best steps beside torchvision's and the peak."""
+    found = {name: entry.get("figures", {}) for name, entry in read_results(bench.results)["steps"].items()}
+    rates = {name: figures["pictures/s"] for name, figures in found.items() if "pictures/s" in figures}
+    epochs, figures = read(PROFILE, Train).epochs, {}
+    for name in rates:
+        if name.startswith("loop: "):
+            seconds = TRAIN / rates[name] + VAL / found[name]["validation, pictures/s"]
+            figures[f"hours, {name.removeprefix('loop: ')}"] = epochs * seconds / 3600
+    if not figures:
+        raise NoFiguresError("no loop was measured")
+    if bench.price is not None:
+        figures["least cost"] = bench.price * min(figures.values())
+    figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
+
+    def best(precision: str, whose: str) -> float:
+        wanted = re.compile(rf"step: {precision}, \d+, {whose}")
+        return max((rate for name, rate in rates.items() if wanted.match(name)), default=math.nan)
+
+    for precision in bench.scale.precisions:
+        ours, measured = best(precision, "ours"), found.get("step: peak", {})
+        figures[f"{precision}, step / torchvision's"] = ours / best(precision, "torchvision's, compiled")
+        flops = ours * measured.get("GFLOP of a picture", math.nan) / 1000
+        figures[f"{precision}, step / peak"] = flops / measured.get(f"{precision}, TFLOP/s", math.nan)
+    return {name: each for name, each in figures.items() if not math.isnan(each)}

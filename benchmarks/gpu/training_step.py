@@ -1,0 +1,124 @@
+"""The training step, its parts, and the peak of the device."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.profiler import profile
+
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
+from alexnet.model.network import Layer
+from alexnet.parallel.device import choose_device
+from alexnet.training.optimiser import printed_optimiser
+from alexnet.training.params import Train
+from alexnet.training.precision import Precision
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.steps import Figures
+from benchmarks.train_step import (
+    PROFILE,
+    Contestant,
+    our_network,
+    seconds_of,
+    seconds_of_contestant,
+    torchvisions,
+    torchvisions_models,
+    warm_step,
+    with_plain_convolutions,
+    without_dropout,
+    without_norm,
+)
+
+# Kernels of a step.
+LISTED = 20
+
+
+def contestants(precision: str, backend: str) -> dict[str, Contestant]:
+    ours = partial(Contestant, our_network, precision=precision, backend=backend)
+    theirs = partial(Contestant, torchvisions, precision=precision, backend=backend)
+    return {
+        "ours, CUDA graphs": ours(mode="CUDA graphs"),
+        "ours, compiled": ours(mode="compiled"),
+        "torchvision's, compiled": theirs(mode="compiled"),
+        "ours, eager": ours(),
+        "torchvision's, eager": theirs(),
+    }
+
+
+def training_step(bench: Bench, contestant: Contestant, batch: int) -> Figures:
+    """Time one contestant's step, from conv1's input on."""
+    device = choose_device(Machine())
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = seconds_of_contestant(contestant, bench.scale.width, batch, bench.scale.steps, device)
+    figures: Figures = {"pictures/s": batch / seconds, "ms": 1000 * seconds}
+    if device.type == "cuda":
+        figures["GB"] = torch.cuda.max_memory_allocated() / 1e9
+    if contestant.network is torchvisions and torchvisions_models() is None:
+        figures["note"] = "torchvision cannot be imported: its network as rebuilt here"
+    return figures
+
+
+def peak(bench: Bench) -> Figures:
+    """Measure matrix products, and count what a step computes; both in floating-point operations."""
+    device, side, figures = choose_device(Machine()), bench.scale.side, {}
+    for name in ("bfloat16", "tf32", "float32"):
+        Precision(name, device)
+        dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+        matrix = torch.randn(side, side, device=device).to(dtype)
+
+        def product(matrix: Tensor = matrix) -> None:
+            torch.mm(matrix, matrix)
+
+        seconds_of(product, 3, device)
+        figures[f"{name}, TFLOP/s"] = 2 * side**3 / seconds_of(product, bench.scale.steps, device) / 1e12
+    return {**figures, "GFLOP of a picture": flops_of_picture(our_network(bench.scale.width).layers) / 1e9}
+
+
+def flops_of_picture(layers: list[Layer]) -> int:
+    """Return the multiplications and additions of a step in convolutions and full layers, for a picture.
+
+    torch's own counter has twice as many for the weights of layers that see one column.
+    """
+    forward = {layer.name: layer.fan_in * layer.outputs * layer.size**2 for layer in layers}
+    # Backward has two products for each, but conv1 passes no gradient on.
+    return 2 * (3 * sum(forward.values()) - forward["conv1"])
+
+
+def parts(bench: Bench) -> Figures:
+    """Time a step with plain convolutions, without norms or dropout, and the update, in milliseconds."""
+    device, scale, figures = choose_device(Machine()), bench.scale, {}
+    batch, network = scale.batches[0], our_network(scale.width).to(device)
+    optimiser = printed_optimiser(network, read(PROFILE, Train))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    seconds_of(optimiser.step, 1, device)
+    figures["update"] = 1000 * seconds_of(optimiser.step, scale.steps, device)
+    del network, optimiser
+    networks = {
+        "whole": our_network,
+        "convolutions as torch's": with_plain_convolutions,
+        "without norms": without_norm,
+        "without dropout": without_dropout,
+    }
+    for mode in ("eager", "compiled"):
+        for name, built in networks.items():
+            contestant = Contestant(built, precision="bfloat16", mode=mode, backend=scale.backend)
+            seconds = seconds_of_contestant(contestant, scale.width, batch, scale.steps, device)
+            figures[f"{name}, {mode}"] = 1000 * seconds
+    return figures
+
+
+def kernels(bench: Bench) -> Figures:
+    """Return the milliseconds of a compiled step that the longest kernels take, by their names."""
+    device, scale = choose_device(Machine()), bench.scale
+    contestant = Contestant(our_network, precision="bfloat16", mode="compiled", backend=scale.backend)
+    step = warm_step(contestant, scale.width, scale.batches[0], device)
+    with profile(acc_events=True) as profiled:
+        seconds_of(step, scale.steps, device)
+    spent: dict[str, float] = {}
+    for event in profiled.key_averages():
+        time_of_it = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+        spent[event.key[:70]] = time_of_it / scale.steps / 1000
+    longest = sorted(spent, key=spent.__getitem__, reverse=True)[:LISTED]
+    return {"all": sum(spent.values()), **{name: spent[name] for name in longest}}

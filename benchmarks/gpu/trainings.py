@@ -1,0 +1,102 @@
+"""Whole trainings on real pictures."""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from alexnet.core.machine import Machine
+from alexnet.core.params import read
+from alexnet.evaluation.evaluate import evaluate_network
+from alexnet.evaluation.params import Evaluate
+from alexnet.ingest.params import Data
+from alexnet.ingest.selection import index_pictures
+from alexnet.model.weights import save_network
+from alexnet.parallel.device import choose_device
+from alexnet.parallel.mesh import Mesh
+from alexnet.store.index import read_classes
+from alexnet.training.params import Train
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.steps import Figures, NoFiguresError
+from benchmarks.gpu.stores import store_of, stored, trainer_on
+from benchmarks.torchvision_recipe import Training
+
+
+def whole_training(
+    bench: Bench, name: str, pictures: Path | None, seconds: float, sources: list[str]
+) -> Figures:
+    """Prepare, train for at most so many `seconds` in this call, and evaluate, by the given parameters."""
+    if pictures is None:
+        raise NoFiguresError(f"no pictures: name their folder with --{name}")
+    epochs = [] if bench.epochs is None else [f"train.epochs={bench.epochs}"]
+    sources = [*sources, "data.layout=auto", *epochs]
+    place = Machine(data_root=str(pictures), workers=bench.scale.workers)
+    index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
+    folder = stored(store_of(bench, pictures), place, sources, index)
+    device, late = choose_device(place), time.monotonic() + seconds
+    torch.compiler.reset()
+
+    def is_late() -> bool:
+        return time.monotonic() > late
+
+    trainer = trainer_on(folder, device, sources, place, folder / name, stop_asked=is_late)
+    try:
+        history = trainer.run()
+    except KeyboardInterrupt:
+        raise NoFiguresError(f"stopped in epoch {trainer.epoch} after {seconds:g} s; to be resumed") from None
+    classes, weights = read_classes(folder / "index"), folder / "weights.safetensors"
+    trainer.network.cpu().lay_out(torch.contiguous_format)
+    save_network(weights, trainer.network, list(zip(classes["wnid"], classes["words"], strict=True)))
+    evaluate_network(
+        Mesh(),
+        device,
+        settings=read(sources, Evaluate),
+        machine=place,
+        index=folder / "index",
+        records=folder / "records",
+        skipped=folder / "skipped.csv",
+        weights=weights,
+        predictions=folder / "predictions",
+        metrics=folder / "metrics.json",
+    )
+    rates = json.loads((folder / "metrics.json").read_text())
+    return {
+        "top-1 error": rates["top1_error"],
+        "top-5 error": rates["top5_error"],
+        "epochs": len(history),
+        "training, s": sum(row.seconds for row in history),
+        "pictures/s": history[-1].pictures_per_second,
+    }
+
+
+def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> Figures:
+    """Train torchvision's network by its recipe, likewise, on the records of the training before."""
+    store = store_of(bench, bench.tiny_imagenet) if bench.tiny_imagenet else None
+    if store is None or not (store / "records").exists():
+        raise NoFiguresError("no records: the training by our recipe makes them")
+    place, train = Machine(workers=bench.scale.workers), read(sources, Train)
+    classes, epochs = len(read_classes(store / "index")), bench.epochs or train.epochs
+    torch.compiler.reset()
+    training = Training(
+        place,
+        choose_device(place),
+        store / "records",
+        classes=classes,
+        seed=train.seed,
+        precision=train.precision,
+        epochs=epochs,
+    )
+    late = time.monotonic() + seconds
+    rows = training.run(lambda: time.monotonic() > late, lambda rows: None)
+    if len(rows) < epochs:
+        raise NoFiguresError(f"stopped in epoch {len(rows) + 1} after {seconds:g} s; to be resumed")
+    rates = training.rates()
+    return {
+        "top-1 error": rates["top1_error"],
+        "top-5 error": rates["top5_error"],
+        "epochs": epochs,
+        "training, s": sum(row["seconds"] for row in rows),
+        "pictures/s": max(row["pictures_per_second"] for row in rows),
+    }
