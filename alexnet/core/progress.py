@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tqdm import tqdm
 
@@ -37,9 +37,9 @@ class Progress:
         self._note = ""
         self._bar = None
         if self._style == "bar":
-            self._bar = tqdm(
-                total=total, initial=done, desc=label, unit=" pictures", file=sys.stderr, leave=False
-            )
+            # No smoothing: after the pause of a validation, the last seconds would tell a wrong time left.
+            look: dict[str, Any] = {"file": sys.stderr, "unit": " pictures", "leave": False, "smoothing": 0}
+            self._bar = tqdm(total=total, initial=done, desc=label, **look)
             BARS.append(self._bar)
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class Progress:
         if self._style != "none" and exception[0] is None:
             self._line(finished=True)
 
-    def call(self, label: str) -> None:
+    def relabel(self, label: str) -> None:
         """Change the label."""
         self._label = label
         if self._bar is not None:

@@ -111,13 +111,13 @@ class Trainer:
         # Over all epochs, so that the time left is that of the training.
         with Progress("train", epochs * pictures, self.style, done) as progress:
             while self.epoch <= epochs:
-                progress.call(f"epoch {self.epoch}/{epochs}")
+                progress.relabel(f"epoch {self.epoch}/{epochs}")
                 self.train_epoch(progress)
                 self._finish_epoch()
                 if self.mesh.any(setting.finish_asked())[0]:
                     self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
                     break
-            progress.call("train")
+            progress.relabel("train")
         return self.history
 
     def train_epoch(self, progress: Progress) -> None:

@@ -18,15 +18,15 @@ def test_lines_tell_rate_and_time_left(
     clock = [100.0]
     monkeypatch.setattr("alexnet.core.progress.time.monotonic", lambda: clock[0])
     with Progress("train", 1000, "auto") as shown:
-        shown.call("epoch 1/2")
+        shown.relabel("epoch 1/2")
         clock[0] += 20
         shown.advance(400, "loss 1.5")
         clock[0] += 1
         shown.advance(100)
-        shown.call("epoch 2/2")
+        shown.relabel("epoch 2/2")
         clock[0] += 29
         shown.advance(500)
-        shown.call("train")
+        shown.relabel("train")
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1/2: 400/1000 pictures, 20 pictures/s, 30 s left, loss 1.5",
         "epoch 2/2: 1000/1000 pictures, 20 pictures/s, 0 s left",
@@ -41,7 +41,7 @@ from alexnet.core.terminal import say
 
 with Progress("train", 3, "auto") as shown:
     for epoch in (1, 2, 3):
-        shown.call(f"epoch {epoch}/3")
+        shown.relabel(f"epoch {epoch}/3")
         time.sleep(0.3)
         shown.advance(1, "loss 1.5")
         say(f"epoch {epoch} is done")
