@@ -125,7 +125,7 @@ def read_facts(files: ResultFiles) -> Facts:
     data = read_json(files.data, Counts)
     _refuse_other_content(files.history, files.run, run.history)
     _refuse_other_content(files.skipped, files.data, data.skipped_sha256)
-    photographs = Photographs(files.records)
+    photographs = Photographs(files.records, read(files.params, Report).photographs)
     _refuse_other_pictures(files, found, photographs)
     _refuse_another_recipe(files, recipes.ours)
     return Facts(

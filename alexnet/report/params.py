@@ -13,6 +13,8 @@ class Report(Section):
     Attributes:
         title: the heading of the page.
         ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6.1).
+        photographs: whether pictures of the data are shown; without them, a page may be passed on where the
+            pictures may not.
         kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.
         figure_dpi: pixels per inch of the other figures; 160 is sharp enough and keeps the page below 1 MB.
     """
@@ -21,5 +23,6 @@ class Report(Section):
 
     title: str = Field(min_length=1)
     ensemble: list[str]
+    photographs: bool
     kernel_pixels: int = Field(ge=1, le=64)
     figure_dpi: int = Field(ge=50, le=600)

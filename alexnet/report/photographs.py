@@ -9,6 +9,7 @@ from PIL import Image
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
+from alexnet.report.markup import warning
 from alexnet.store.records import Records, decoded, open_records
 from alexnet.store.verified import refuse_damaged_shards
 
@@ -20,10 +21,14 @@ QUALITY = 75
 
 
 class Photographs:
-    """Pixels of records by split and number; what cannot be read is named in `missing`."""
+    """Pixels of records by split and number; what cannot be read is named in `missing`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        shown: whether there are to be any (`report.photographs`).
+    """
+
+    def __init__(self, folder: Path, shown: bool) -> None:
+        self.folder, self.shown = folder, shown
         self.missing: list[str] = []
         self._open: dict[str, Records | None] = {}
 
@@ -41,8 +46,8 @@ class Photographs:
         return self._open[split]
 
     def pixels(self, split: str, record: int) -> Photograph | None:
-        """Return a record's pixels, uint8 (256, 256, 3), None if they cannot be read."""
-        records = self.records(split)
+        """Return a record's pixels, uint8 (256, 256, 3), None if they cannot be read or none are shown."""
+        records = self.records(split) if self.shown else None
         if records is None:
             return None
         if record >= len(records):
@@ -53,6 +58,13 @@ class Photographs:
         except (OSError, ValueError):
             self._note(f"{records.names[record]} of {split}")
             return None
+
+    @property
+    def absence(self) -> str:
+        """What the page says where no picture is shown."""
+        if not self.shown:
+            return "No pictures are shown (`report.photographs: false`)."
+        return warning(f"None of these pictures could be read from {self.folder}.")
 
     def _note(self, what: str) -> None:
         if what not in self.missing:

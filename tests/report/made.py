@@ -28,7 +28,9 @@ from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORM_COLUMN, NORMS, Run
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
-SETTINGS = Report(title="AlexNet on made numbers", ensemble=[], kernel_pixels=2, figure_dpi=60)
+SETTINGS = Report(
+    title="AlexNet on made numbers", ensemble=[], photographs=True, kernel_pixels=2, figure_dpi=60
+)
 EPOCHS = 4
 CLASSES = 10
 # Of the pictures evaluated: 72 wrong, 12 of them beyond the fifth.

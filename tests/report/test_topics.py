@@ -250,6 +250,20 @@ def test_no_picture_at_all_makes_a_page_that_says_so(tmp_path: Path) -> None:
     assert not [figure for figure in figures(parts) if "guess" in figure.name]
 
 
+def test_a_page_that_may_be_passed_on_shows_no_picture_of_the_data(tmp_path: Path) -> None:
+    files = write_results(tmp_path)
+    text = files.params.read_text()
+    assert "  photographs: true " in text
+    shown = figures(all_parts(read_facts(files), SETTINGS))
+    files.params.write_text(text.replace("  photographs: true ", "  photographs: false "))
+    parts = all_parts(read_facts(files), SETTINGS)
+    gone = {figure.name for figure in shown} - {figure.name for figure in figures(parts)}
+    assert {name.rpartition("-")[0] for name in gone} == {"guesses", "mistake", "neighbours", "patches"}
+    assert words(parts).count("No pictures are shown (`report.photographs: false`).") == 3
+    assert "could be read" not in words(parts)
+    assert "could not be read" not in words(provenance.topic(read_facts(files), SETTINGS))
+
+
 def test_neighbours_are_named_with_their_distances(facts: Facts) -> None:
     first, second = figures(neighbours.topic(facts, SETTINGS))
     assert first.caption.startswith("class 7. Nearest: 1 × class 5, 1 × class 4")

@@ -11,7 +11,6 @@ from PIL import Image
 from alexnet.core.draws import generator
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
-from alexnet.report.markup import warning
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.params import Report
 from alexnet.report.photographs import Photograph, webp
@@ -54,7 +53,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         elif not len(worst):
             parts.append("The likeliest label was never wrong, so there are no worst mistakes.")
     if not shown:
-        parts.append(warning(f"None of these pictures could be read from {facts.photographs.folder}."))
+        parts.append(facts.photographs.absence)
     return parts
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet.report.facts import Facts
-from alexnet.report.markup import table, warning
+from alexnet.report.markup import table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.params import Report
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
@@ -31,7 +31,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
             across=2,
         )
         if figures
-        else warning("None of these pictures could be read."),
+        else facts.photographs.absence,
         _agreement(facts),
         codes_table(facts),
     ]

@@ -9,7 +9,7 @@ from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import training_epoch
 from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
-from alexnet.report.markup import fold, table, warning
+from alexnet.report.markup import fold, table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
 from alexnet.report.params import Report
@@ -37,7 +37,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
             " as printed is only a few grey levels.",
         )
         if patches
-        else warning("None of the training pictures could be read."),
+        else facts.photographs.absence,
         "The colour noise of training shifts a picture along these three directions. The authors' values,"
         " shipped with their cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
         components_table(facts),
