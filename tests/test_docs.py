@@ -93,7 +93,10 @@ def _parse_module(arguments: list[str]) -> None:
     """Take the options of a module's ``main`` after ``-m``; those before are of the program."""
     name, *options = arguments[arguments.index("-m") + 1 :]
     shown = typer.Typer()
-    shown.command()(importlib.import_module(name).main)
+    module = importlib.import_module(name)
+    # A package's command is in a module of its own.
+    module = importlib.import_module(f"{name}.__main__") if hasattr(module, "__path__") else module
+    shown.command()(module.main)
     _parse_typer(shown, options)
 
 
