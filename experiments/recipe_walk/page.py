@@ -7,8 +7,10 @@ Runs that are not finished are left out.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import pandas as pd
+import typer
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.files import read_csv
@@ -26,7 +28,11 @@ from experiments.shared import pages
 from experiments.shared.outcomes import read_history
 from experiments.shared.plans import RUNS, Values, differing
 
-NAME, TITLE = "recipe_walk", "Which of the published settings trains?"
+NAME = "recipe_walk"
+TITLES = {
+    NAME: "Which of the published settings trains?",
+    "recipe_walk_full_width": "Do the published recipes train at full width?",
+}
 ACROSS = 4
 
 
@@ -85,23 +91,30 @@ def table_of_runs(runs: Runs) -> pd.DataFrame:
 
 
 def as_page(
-    walk: Walk, rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame, chance: float, pictures: int
+    walk: Walk,
+    rows: Mapping[str, Values],
+    runs: Runs,
+    signals: pd.DataFrame,
+    chance: float,
+    pictures: int,
+    name: str = NAME,
 ) -> tuple[str, list[Part]]:
     """Return what was found in short, and the page's parts.
 
     Args:
         signals: what `signal` measured, by row.
         pictures: how many were trained on.
+        name: of the page.
     """
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
     at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
     found = (
-        "From the paper's recipe to the authors' own, one setting at a time."
+        "The paper's recipe, the authors' own, and settings between and beyond them."
         f" Of {sum(map(bool, runs.values()))} rows,"
         f" still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
     )
     return found, [
-        f"From `{walk.start}` to `{walk.goal.profile}`, one setting at a time, and on."
+        f"From `{walk.start}` to `{walk.goal.profile}`; each row says what it changes."
         f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
         f" {pages.count(len(walk.seeds), 'seed')} a row: {done} of {len(rows) * len(walk.seeds)} runs are"
         " finished.",
@@ -117,12 +130,12 @@ def as_page(
             " centre patch after the last epoch.",
         ),
         pages.figure(
-            NAME,
+            name,
             lambda theme: draw(runs, chance, epochs, theme),
             f"Training loss of every row over {epochs} epochs; dotted: chance at {chance:.3f} nats.",
             "Training loss of every row, a line per seed; dotted: chance.",
         ),
-        *pages.how_it_was_made(NAME, NAME, pages.settings("What all rows have alike", walk.alike)),
+        *pages.how_it_was_made(NAME, name, pages.settings("What all rows have alike", walk.alike)),
     ]
 
 
@@ -182,15 +195,17 @@ def draw(runs: Runs, chance: float, epochs: int, theme: Theme) -> bytes:
     return png.getvalue()
 
 
-def main() -> None:
+def main(
+    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
+) -> None:
     """Write the page with the results of the finished runs."""
     walk, rows = plan()
     labels = open_records(RECORDS, "train").labels
     chance = loss_at_chance(labels)
     runs = read_runs(walk, rows, chance)
     signals = read_csv(OUT, index_col="row") if OUT.exists() else pd.DataFrame()
-    found, parts = as_page(walk, rows, runs, signals, chance, len(labels))
-    pages.write(NAME, TITLE, found, parts, table_of_runs(runs))
+    found, parts = as_page(walk, rows, runs, signals, chance, len(labels), name)
+    pages.write(name, TITLES.get(name, TITLES[NAME]), found, parts, table_of_runs(runs))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,15 @@ def test_a_walk_that_is_wrong_is_refused_before_it_begins(tmp_path: Path, change
     assert "\n" not in str(caught.value)
 
 
+def test_the_recipes_at_full_width_are_those_of_the_profiles() -> None:
+    walk, rows = plan(PARAMS.with_name("full_width.yaml"))
+    full = {key: rows["paper"][key] for key in walk.alike}
+    assert rows["paper"] == {**planned([walk.start]), **full}
+    assert rows["source-2012"] == {**planned([walk.goal.profile]), **full}
+    assert {row["model.width"] for row in rows.values()} == {1.0}
+    assert {row["train.batch_size"] for row in rows.values()} == {128, 32}
+
+
 def walk_with(
     histories: dict[str, list[list[float]]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Walk, dict[str, Values], page.Runs]:
