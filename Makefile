@@ -7,13 +7,15 @@ PYTHON ?= python3
 
 PAGES := python -m sphinx -E -W --keep-going -q docs docs/_build
 
-.PHONY: help repro test lint format docs bench gpu compare clean
+.PHONY: help install repro test lint format docs bench gpu compare clean
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	@$(NO_GIT)
 	@touch $(VENV)/started
 	dvc repro
 	@[ reports/report.html -nt $(VENV)/started ] || python -m stages.report --summary-only
+
+install: $(VENV)/installed  ## install everything into .venv; the other targets do this too
 
 test: $(VENV)/installed  ## run all tests, on the CPU; they need no data
 	python -m pytest

@@ -1,9 +1,13 @@
-"""Training with a column on each of two processes, beside both in one.
+"""A training step on two devices, beside other ways to take it.
 
     python -m benchmarks.devices [--width 1.0] [--batch 64]
 
+First, a column on each of two processes, beside both columns in one. Then, half of the batch on each of two
+processes: the train stage sums each tensor of gradients as soon as backward has made it. Beside it are the
+buckets of torch's DistributedDataParallel, and a step without any sums.
+
 On this machine's GPUs where there are two, on its cores otherwise: one process with all of them, two with
-half of them each. Both take the same step of the train stage, from conv1's input on, in turns.
+half of them each. All take the same step of the train stage, from conv1's input on, in turns.
 """
 
 import json
@@ -11,17 +15,25 @@ import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from alexnet.core.errors import shown_plainly
 from alexnet.core.machine import Machine
+from alexnet.model.network import AlexNet
 from alexnet.parallel.columns import exchanges, keep_column
+from alexnet.parallel.device import memory_format
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from benchmarks.train_step import CLASSES, our_network, printed_step, random_pictures, seconds_of
+
+OURS = "a tensor at a time, as the train stage"
+# In megabytes; 25 is torch's default.
+BUCKETS = {"buckets of 4 MB": 4.0, "buckets of 25 MB": 25.0}
 
 
 def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: int, result: Path) -> None:
@@ -29,6 +41,40 @@ def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: i
     network = our_network(width)
     keep_column(network, mesh)
     step = printed_step(network.to(device), random_pictures(batch, device))
+    step()
+    mesh.wait_for_all()
+    seconds = seconds_of(step, steps, device)
+    if mesh.leads:
+        result.write_text(json.dumps(seconds))
+
+
+class _FromInputs(nn.Module):
+    """A network whose forward pass begins at conv1's input: DistributedDataParallel calls no other method."""
+
+    def __init__(self, network: AlexNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+        return self.network.from_inputs(inputs, keys)
+
+
+def measure_sums(
+    mesh: Mesh, device: torch.device, way: str, width: float, batch: int, steps: int, result: Path
+) -> None:
+    """Write the seconds of a step of this mesh's replicas, which share the batch, to `result`."""
+    network = our_network(width).to(device)
+    network.lay_out(memory_format(Machine()))
+    pictures = random_pictures(batch // mesh.replicas, device)
+    if way in BUCKETS:
+        forward = DistributedDataParallel(
+            _FromInputs(network), bucket_cap_mb=BUCKETS[way], gradient_as_bucket_view=True
+        )
+        step = printed_step(network, pictures, forward=forward)
+    elif way == OURS:
+        step = printed_step(network, pictures, before_update=mesh.add_gradients(network.parameters()))
+    else:
+        step = printed_step(network, pictures)
     step()
     mesh.wait_for_all()
     seconds = seconds_of(step, steps, device)
@@ -45,12 +91,16 @@ def main(
 ) -> None:
     """Compare a training step of one process and of two."""
     turns: dict[int, list[float]] = {1: [], 2: []}
+    ways: dict[str, list[float]] = {way: [] for way in (OURS, *BUCKETS, "no sums")}
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "seconds"
-        work = partial(measure, width=width, batch=batch, steps=steps, result=result)
+        size: dict[str, Any] = {"width": width, "batch": batch, "steps": steps, "result": result}
         for _ in range(rounds):
             for devices, found in turns.items():
-                on_devices(work, Machine(devices=devices), columns=2)
+                on_devices(partial(measure, **size), Machine(devices=devices), columns=2)
+                found.append(json.loads(result.read_text()))
+            for way, found in ways.items():
+                on_devices(partial(measure_sums, way=way, **size), Machine(devices=2), columns=1)
                 found.append(json.loads(result.read_text()))
     gpus = torch.cuda.device_count() >= 2
     print(
@@ -58,17 +108,25 @@ def main(
         f" batches of {batch}, float32, eager"
     )
     for devices, found in turns.items():
-        rates = [batch / seconds for seconds in found]
-        ratios = [one / seconds for one, seconds in zip(turns[1], found, strict=True)]
-        print(
-            f"{devices} process{'es' if devices > 1 else ''}: {statistics.median(rates):.1f} pictures/s"
-            f" ({min(rates):.1f} to {max(rates):.1f});"
-            f" {statistics.median(ratios):.2f} times one ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        name = f"{devices} process{'es' if devices > 1 else ''}"
+        print(f"{name}: {_compared(batch, found, turns[1])} times one")
     settings = our_network(width).model
     told = exchanges(settings, CLASSES)[1:]
     moved = batch * sum(exchange.forward + exchange.backward for exchange in told)
     print(f"each process sends {moved / 1e6:.1f} MB a step")
+    print("two processes with half of the batch each:")
+    for way, found in ways.items():
+        print(f"{way}: {_compared(batch, found, ways[OURS])} times the first")
+
+
+def _compared(batch: int, found: list[float], first: list[float]) -> str:
+    """Return the rate, and the speed relative to `first` in the same rounds, both with their ranges."""
+    rates = [batch / seconds for seconds in found]
+    ratios = [one / seconds for one, seconds in zip(first, found, strict=True)]
+    return (
+        f"{statistics.median(rates):.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f});"
+        f" {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
 
 
 if __name__ == "__main__":

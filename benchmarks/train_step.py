@@ -182,11 +182,22 @@ def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
     return one_tower(width, classes) if models is None else models.alexnet(num_classes=classes)
 
 
-def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | None = None) -> Step:
-    """Return one update of the train stage, from conv1's input on; float32 and eager by default."""
+def printed_step(
+    network: AlexNet,
+    pictures: Pictures,
+    contestant: Contestant | None = None,
+    *,
+    forward: Callable[..., Tensor] | None = None,
+    before_update: Callable[[], None] = lambda: None,
+) -> Step:
+    """Return one update of the train stage, from conv1's input on; float32 and eager by default.
+
+    Args:
+        forward: computes the logits, with the signature of `AlexNet.from_inputs`, which is the default.
+    """
     contestant = contestant or Contestant(our_network)
     precision = Precision(contestant.precision, pictures.device)
-    forward = prepared(network.from_inputs, contestant.mode, contestant.backend)
+    forward = prepared(forward or network.from_inputs, contestant.mode, contestant.backend)
     settings = read(PROFILE, Train)
     optimiser = printed_optimiser(network, settings)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
@@ -199,6 +210,7 @@ def printed_step(network: AlexNet, pictures: Pictures, contestant: Contestant | 
         optimiser.zero_grad()
         loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
         loss.backward()
+        before_update()
         optimiser.step()
 
     return step
