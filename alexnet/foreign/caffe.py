@@ -22,6 +22,9 @@ PATCH = 227
 # Channel means (blue, green, red) of ilsvrc_2012_mean.npy, which comes with Caffe.
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
+# bvlc_alexnet has 244 MB.
+MAX_BYTES = 1_000_000_000
+
 Arrays = dict[str, NDArray[np.float32]]
 
 
@@ -38,6 +41,8 @@ def read_npz(path: Path) -> Arrays:
         raise UserError(f"{path}: no such file")
     try:
         with np.load(path, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
             arrays = {name: np.asarray(file[name], np.float32) for name in file.files}
     except Exception as error:
         # The readers of zip files and of arrays raise nearly anything.

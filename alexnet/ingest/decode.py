@@ -1,6 +1,6 @@
 """The pixels of one raw picture: decoded to RGB.
 
-The EXIF rotation is ignored, as it was in 2012.
+The EXIF rotation is ignored; how the authors treated it is not known.
 """
 
 import functools

@@ -20,6 +20,8 @@ from alexnet.ingest.raw_files import UnreachableError, identity, is_remote, open
 MAX_BYTES = 400_000_000
 # A gzip stream is kept unpacked up to this compressed size (CIFAR-10's has 170 MB); a larger one is read on.
 KEPT_STREAM_BYTES = 200_000_000
+# Unpacked, such a stream may have this size.
+MAX_STREAM_BYTES = 2_000_000_000
 # Seconds before a file that cannot be read is tried again, as networks recover.
 PAUSES = (1.0, 4.0, 15.0)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -168,7 +170,10 @@ def _forget_open_files() -> None:
 def _unpacked(path: Path, size: int, changed: int) -> bytes:
     # Once per worker: a gzip stream cannot be entered in its middle.
     with gzip.open(path) as file:
-        return file.read()
+        content = file.read(MAX_STREAM_BYTES + 1)
+    if len(content) > MAX_STREAM_BYTES:
+        raise UserError(f"{path}: unpacks to more than {MAX_STREAM_BYTES:,} bytes. Unpack it, or divide it.")
+    return content
 
 
 @functools.lru_cache(1)

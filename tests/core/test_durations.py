@@ -51,3 +51,11 @@ def test_a_folder_of_another_user_is_named(
     monkeypatch.setattr(Path, "glob", forbidden)
     assert read_durations(tmp_path) == {}
     assert capsys.readouterr().out == f"{tmp_path}: cannot be read, so no time is shown (Permission denied)\n"
+
+
+def test_a_time_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "durations").write_text("no folder")
+    told: list[str] = []
+    recorded(told.append, "train", tmp_path / "durations")("done")
+    assert told == ["done"]
+    assert (tmp_path / "durations").read_text() == "no folder"

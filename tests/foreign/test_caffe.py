@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predict import classify
+from alexnet.foreign import caffe
 from alexnet.foreign.caffe import model_of, network_of, read_classes, read_npz
 from alexnet.model.network import layers
 from alexnet.model.weights import load_network
@@ -193,6 +194,15 @@ def test_arrays_that_do_not_fit_are_named(spoil: Any, message: str) -> None:
     with pytest.raises(UserError, match=rf"bvlc\.npz: {message}") as caught:
         network_of(arrays, Path("bvlc.npz"))
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_would_fill_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caffe, "MAX_BYTES", 1000)
+    np.savez_compressed(tmp_path / "large.npz", conv1_0=np.zeros(1000, np.float32))
+    with pytest.raises(UserError, match=r"large\.npz: .*unpacks to more than 1,000 bytes"):
+        read_npz(tmp_path / "large.npz")
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from alexnet.core.machine import Machine
 from alexnet.ingest import selection
 from alexnet.ingest.decode import read_picture
 from alexnet.ingest.params import Data
+from alexnet.ingest.sources import trees
 from alexnet.ingest.sources.archives import scan_tar, scan_zip
 from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012
@@ -618,6 +619,15 @@ def test_zips_cut_anywhere(tmp_path: Path, build: Build, method: int) -> None:
 @pytest.mark.parametrize("name", ["../x.JPEG", "/x.JPEG", "a/../../x.JPEG"])
 def test_a_zip_with_a_member_outside(tmp_path: Path, build: Build, name: str) -> None:
     refused(build, pack(tmp_path / "raw", kaggle_files() | {name: b"x"}), name, "outside")
+
+
+def test_a_table_in_a_zip_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MAX_TEXT_BYTES", 1000)
+    table = {"LOC_val_solution.csv": b"," * 1001}
+    root = pack(tmp_path / "raw", kaggle_files() | table, zipfile.ZIP_DEFLATED)
+    refused(build, root, "LOC_val_solution.csv unpacks to more than 1,000 bytes")
 
 
 def test_zips_that_are_not_read(tmp_path: Path, build: Build) -> None:

@@ -16,6 +16,7 @@ import pytest
 from archives import Build, builder, refused, tar, unpack
 from PIL import Image
 
+from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.ingest import stored
 from alexnet.ingest.decode import read_picture
@@ -229,6 +230,12 @@ def test_huggingface_tars(
     index = build(root)
     check_every_label(root, index, {"train": 10, "val": 4, "test": 1})
     assert index.layout == "huggingface-tars"
+    if not streamed:
+        monkeypatch.setattr(stored, "MAX_STREAM_BYTES", 1000)
+        stored._unpacked.cache_clear()
+        row: Any = next(index.pictures.itertuples())
+        with pytest.raises(UserError, match=r"\.tar\.gz: unpacks to more than 1,000 bytes"):
+            stored.read_bytes(root, row)
     (root / "val_images.tar.gz").write_bytes(gzip.compress(tar([("x.JPEG", b"x")])))
     refused(build, root, "val_images.tar.gz: found x.JPEG, without a class")
 

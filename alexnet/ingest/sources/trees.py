@@ -13,6 +13,8 @@ from alexnet.ingest.sources.archives import AGAIN, scan_zip
 from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates
 from alexnet.ingest.sources.pictures import HEAD, NOT_UTF8, SUFFIXES, is_junk, is_utf8, why_left_out
 
+# A list of all of ImageNet's pictures has 60 MB.
+MAX_TEXT_BYTES = 300_000_000
 FOUND = ["folder", "name", "path", "packing", "offset", "size", "reason"]
 
 
@@ -119,6 +121,8 @@ class Zip:
             return None
         try:
             with zipfile.ZipFile(self.where) as packed:
+                if packed.getinfo(name).file_size > MAX_TEXT_BYTES:
+                    raise UserError(f"{self.where}: {name} unpacks to more than {MAX_TEXT_BYTES:,} bytes")
                 content = packed.read(name)
         except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise UserError(f"{self.where}: {name} cannot be read ({error}). {AGAIN}") from None
