@@ -29,7 +29,7 @@ from alexnet.parallel.columns import exchanges, keep_column
 from alexnet.parallel.device import memory_format
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
-from benchmarks.train_step import CLASSES, our_network, printed_step, random_pictures, seconds_of
+from benchmarks.train_step import CLASSES, Step, our_network, printed_step, random_pictures, seconds_of
 
 OURS = "a tensor at a time, as the train stage"
 # In megabytes; 25 is torch's default.
@@ -41,11 +41,7 @@ def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: i
     network = our_network(width)
     keep_column(network, mesh)
     step = printed_step(network.to(device), random_pictures(batch, device))
-    step()
-    mesh.wait_for_all()
-    seconds = seconds_of(step, steps, device)
-    if mesh.leads:
-        result.write_text(json.dumps(seconds))
+    _write_seconds(mesh, step, steps, device, result)
 
 
 class _FromInputs(nn.Module):
@@ -75,11 +71,7 @@ def measure_sums(
         step = printed_step(network, pictures, before_update=mesh.add_gradients(network.parameters()))
     else:
         step = printed_step(network, pictures)
-    step()
-    mesh.wait_for_all()
-    seconds = seconds_of(step, steps, device)
-    if mesh.leads:
-        result.write_text(json.dumps(seconds))
+    _write_seconds(mesh, step, steps, device, result)
 
 
 @shown_plainly
@@ -117,6 +109,15 @@ def main(
     print("two processes with half of the batch each:")
     for way, found in ways.items():
         print(f"{way}: {_compared(batch, found, ways[OURS])} times the first")
+
+
+def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, result: Path) -> None:
+    """Take a first step, which is slower, and then `steps` together with the other processes."""
+    step()
+    mesh.wait_for_all()
+    seconds = seconds_of(step, steps, device)
+    if mesh.leads:
+        result.write_text(json.dumps(seconds))
 
 
 def _compared(batch: int, found: list[float], first: list[float]) -> str:

@@ -17,9 +17,7 @@ from benchmarks.gpu.stores import recipe_of
 from benchmarks.gpu.training_step import contestants, kernels, parts, peak, training_step
 from benchmarks.gpu.trainings import torchvisions_training, whole_training
 from benchmarks.scale import TRAIN, VAL
-from benchmarks.train_step import (
-    PROFILE,
-)
+from benchmarks.train_step import PROFILE
 
 
 def plan(bench: Bench) -> list[Step]:
