@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -33,24 +36,28 @@ class Project:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which the copy's own code is imported, and `python` is this one."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "COLUMNS": "200", **self.environment}
+
     def run(
         self, *command: str, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder; with `check` a failure shows its output."""
-        # The copy's own code must be imported, and `python` be this one.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = {
-            **os.environ,
-            "PATH": path,
-            "DVC_NO_ANALYTICS": "1",
-            "COLUMNS": "200",
-            **self.environment,
-        }
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout
+            command, cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=timeout
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command in the folder, in silence unless the `options` of `Popen` say otherwise."""
+        silence = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.variables, text=True, **{**silence, **options}
+        )
 
     def repro(self, *arguments: str, check: bool = True) -> str:
         """Run `dvc repro` and return all that it printed."""
@@ -72,6 +79,17 @@ class Project:
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", message)
+
+
+def wait_until(
+    condition: Callable[[], object], running: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
+    """Wait for `condition`, which comes before `running` ends."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert running is None or running.poll() is None, "it ended before that; give it more to do"
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.001)
 
 
 def stages_run(output: str) -> list[str]:
@@ -138,3 +156,11 @@ def copied(project: Project, folder: Path) -> Project:
     """Copy a project with its results into an empty folder."""
     shutil.copytree(project.folder, folder, symlinks=True, dirs_exist_ok=True)
     return Project(folder)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that indexes a folder; for tests/ingest, where `archives` lies."""
+    from archives import builder
+
+    return builder(tmp_path / "state")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from conftest import Project, make_project
+from conftest import Project, make_project, wait_until
 from ruamel.yaml import YAML
 
 # What each stage makes that is equal, byte for byte, whenever it is made. Its other files hold times.
@@ -106,13 +106,7 @@ def kill(project: Project, draw: random.Random, seconds: dict[str, float]) -> tu
             seconds[name] = time.monotonic() - start
         _forget(copy, name)
         command = ["dvc", "repro", "-f", "-s", name] if who == "dvc" else list(stage(name))
-        running = psutil.Popen(
-            command,
-            cwd=copy.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        running = copy.start(*command, start_new_session=True)
         moment = time.monotonic() + draw.uniform(0, seconds[name])
         family = _watched(running, moment)
         _kill(running, who, number)
@@ -138,19 +132,19 @@ def _forget(project: Project, name: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _watched(running: psutil.Popen, moment: float) -> list[psutil.Process]:
+def _watched(running: subprocess.Popen[str], moment: float) -> list[psutil.Process]:
     """Return the processes that `running` has started until `moment`."""
     family: set[psutil.Process] = set()
     while time.monotonic() < moment and running.poll() is None:
         with contextlib.suppress(psutil.Error):
-            family |= set(running.children(recursive=True))
+            family |= set(psutil.Process(running.pid).children(recursive=True))
         time.sleep(0.01)
     return list(family)
 
 
-def _kill(running: psutil.Popen, who: str, number: signal.Signals) -> None:
+def _kill(running: subprocess.Popen[str], who: str, number: signal.Signals) -> None:
     with contextlib.suppress(psutil.Error, IndexError):
-        target = running.children()[-1] if who == "worker" else running
+        target = psutil.Process(running.pid).children()[-1] if who == "worker" else running
         target.send_signal(number)
 
 
@@ -160,9 +154,8 @@ def _kill(running: psutil.Popen, who: str, number: signal.Signals) -> None:
 def half_prepared(project: Project) -> None:
     """Leave a preparing stage that was killed in the middle."""
     _forget(project, "preprocess")
-    running = subprocess.Popen(stage("preprocess"), cwd=project.folder, stderr=subprocess.DEVNULL)
-    while running.poll() is None and len(list(project.folder.glob(".state/preprocess/*/*.parquet"))) < 3:
-        time.sleep(0.002)
+    running, state = project.start(*stage("preprocess")), project.folder / ".state/preprocess"
+    wait_until(lambda: running.poll() is not None or len(list(state.glob("*/*.parquet"))) >= 3)
     running.kill()
     running.wait()
 

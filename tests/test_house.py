@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from imports import imports_of
 
 LONGEST = 60
 # What each folder of alexnet/ may import beside itself.
@@ -33,29 +34,7 @@ MODULES = {
 
 @cache
 def imports(module: str) -> set[str]:
-    """Return the modules that `module` imports at run time, anywhere in it."""
-    found = set()
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    nodes = list(ast.walk(tree))
-    # What only a type checker sees is no import.
-    unseen = {
-        inner
-        for node in nodes
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    for node in nodes:
-        if node in unseen:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{module}: a relative import"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole in MODULES else node.module)
-    return found
+    return {*imports_of(MODULES[module], everywhere=True)}
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.core.params import Section, read
 from alexnet.feed.order import Epoch
@@ -142,6 +144,21 @@ def jpeg(picture: Image.Image) -> bytes:
 
 
 @contextlib.contextmanager
+def told(match: str = "") -> Iterator[pytest.ExceptionInfo[UserError]]:
+    """Expect an error for people that says this, in one line."""
+    with pytest.raises(UserError, match=match) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one bit of the byte at `place` of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Have the system refuse to let a file grow beyond `size` bytes, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -174,13 +191,14 @@ def trainer_of(
     mesh: Mesh,
     device: torch.device,
     folder: Path,
-    state: str,
+    state: str | Path,
     stop_asked: Callable[[], bool] = lambda: False,
+    **others: Any,
 ) -> Trainer:
-    """Return a trainer of `case` whose state lies in `folder` / `state`."""
+    """Return a trainer of `case` whose state lies in `folder` / `state`; `others` are of its setting."""
     rates = {"learning_rate": 0.01, "bias_learning_rate": 0.01}
     settings = section(Train, case.profile, **{"epochs": 2, "batch_size": CASE_BATCH, **rates, **case.train})
-    network = AlexNet(section(Model, case.profile, width=0.05, **{**HE, **case.model}), case.classes)
+    network = AlexNet(section(Model, case.profile, **{"width": 0.05, **HE, **case.model}), case.classes)
     initialise(network, settings.seed)
     network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
     keep_column(network, mesh)
@@ -190,8 +208,8 @@ def trainer_of(
     return Trainer(
         Setting(
             network=network,
-            training=open_replica_loader(place, training, CASE_BATCH, device, mesh),
-            validation=open_replica_loader(place, validation, CASE_BATCH, device, mesh),
+            training=open_replica_loader(place, training, settings.batch_size, device, mesh),
+            validation=open_replica_loader(place, validation, settings.batch_size, device, mesh),
             labels=training.labels,
             validation_pictures=len(validation),
             statistics=STATISTICS,
@@ -202,5 +220,6 @@ def trainer_of(
             mesh=mesh,
             seconds_between_questions=0,
             stop_asked=stop_asked,
+            **others,
         )
     )

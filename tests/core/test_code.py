@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
-from tiny import ROOT
 
 from alexnet.core import code
 from alexnet.core.code import sha256_of_code
@@ -51,14 +49,3 @@ def test_without_the_pipeline_all_of_the_package_counts(root: Path) -> None:
     before = sha256_of_code("train")
     (root / "alexnet/report/b.py").write_text("x = 2\n")
     assert sha256_of_code("train") != before
-
-
-def test_every_stage_declares_code_that_exists() -> None:
-    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-    for name, stage in stages.items():
-        declared = [dep for dep in stage["deps"] if dep.partition("/")[0] in code.CODE]
-        assert f"stages/{name}.py" in declared
-        assert stage["cmd"] == f"exec python -m stages.{name}"
-        for dep in declared:
-            assert (ROOT / dep).exists(), dep
-        assert len(sha256_of_code(name)) == 64

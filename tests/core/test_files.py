@@ -80,7 +80,7 @@ def test_no_damage_to_a_table_is_overlooked(tmp_path: Path) -> None:
     table = pd.DataFrame({"label": np.arange(300) % 7, "name": [f"picture {n}" for n in range(300)]})
     write_table(path, table)
     whole, draws, refused = path.read_bytes(), np.random.default_rng(0), 0
-    for _ in range(300):
+    for _ in range(75):
         content = bytearray(whole)
         content[int(draws.integers(len(whole)))] ^= 1 << int(draws.integers(8))
         path.write_bytes(content)
@@ -90,7 +90,7 @@ def test_no_damage_to_a_table_is_overlooked(tmp_path: Path) -> None:
             refused += 1
             continue
         assert found.columns.tolist() != ["label", "name"] or found.equals(table)
-    assert refused > 200
+    assert refused > 50
 
 
 def test_a_folder_that_its_holder_removes_is_made_again_by_the_next(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ TAKEN_AWAY = {
     *("model.mean", "model.activation", "augment.colour_noise", "augment.crop", "augment.mirror"),
     *("train.weight_decay", "train.bias_weight_decay"),
 }
-ROWS = load_yaml(ROOT / PARAMS)["ablations"]["rows"]
 
 
 def test_each_row_takes_one_thing_from_the_recipe() -> None:
@@ -43,45 +42,6 @@ def test_each_row_takes_one_thing_from_the_recipe() -> None:
     assert {key for row in changed.values() for key in row} == TAKEN_AWAY
     # Two keys at most go together: of weights and biases, of crops and mirrors.
     assert max(map(len, changed.values())) == 2
-
-
-def row(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    return {"rows": {**ROWS, name: {"without": name, "values": values}}}
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            row("thin", {"model.width": 0.1}),
-            r"thin\.values: model\.width: found 0\.1 with model\.columns: 2, where conv1 has 9\.6 kernels",
-        ),
-        (
-            {"alike": {"model.width": 0.0625}},
-            r"column\.values: model\.width: found 0\.0625 with model\.columns: 1, where conv1 has 3 ker",
-        ),
-        (
-            row("tanh", {"model.activation": "relu"}),
-            r"tanh\.values: found model\.activation: relu; allowed: what",
-        ),
-        (
-            row(FULL, {"model.activation": "tanh"}),
-            r"full\.values: found model\.activation: tanh; allowed: what",
-        ),
-        (row("tanh", {"model.activation": "tan"}), r"tanh\.values: model\.activation: found tan; allow"),
-        (row("tanh", {"model.activaton": "tanh"}), r"tanh\.values: model\.activaton: unknown key"),
-        ({"alike": {"train.epoch": 2}}, r"ablations\.alike: train\.epoch: unknown key"),
-        ({"run": [FULL, "no-norm"]}, "run: found no-norm; allowed: full, one-column"),
-        ({"run": [FULL, "tanh", "tanh"]}, "run: found tanh twice"),
-        ({"run": ["no-conv3", "tanh"]}, "run: full is missing"),
-    ],
-)
-def test_a_row_that_is_wrong_is_refused_by_name_before_training(
-    tmp_path: Path, changes: Any, message: str
-) -> None:
-    with pytest.raises(UserError, match=message) as caught:
-        plan(params_with(tmp_path, "ablations", **changes), RECIPE)
-    assert "\n" not in str(caught.value)
 
 
 def planned_with(folder: Path, **changes: Any) -> tuple[Ablations, dict[str, Values]]:

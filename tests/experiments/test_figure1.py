@@ -43,21 +43,6 @@ def settings_of(**changes: Any) -> Figure1:
     return validate(content, Figure1, PARAMS, "figure1")
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"sweep__more_steps": -1}, r"figure1\.sweep\.more_steps: found -1"),
-        ({"sweep__seed": 2}, r"sweep\.seed: found 2; allowed: none of seeds"),
-        ({"norm__size": 4}, r"norm\.size: found 4; allowed: an odd number"),
-        ({"norm__crop": 40}, r"norm\.crop: found 40; allowed: 4 to side, 32"),
-        ({"activations": ["gelu"]}, r"activations\.0: found gelu; allowed: relu \| tanh \| abs_tanh"),
-    ],
-)
-def test_settings_that_are_wrong_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        settings_of(**changes)
-
-
 def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
     picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     assert (shrink(picture, 32) == picture).all()

@@ -15,7 +15,7 @@ import pytest
 import torch
 from nvidia.dali import backend
 from PIL import Image
-from tiny import CPU, coarse_pictures, jpeg, write_shards
+from tiny import CPU, coarse_pictures, jpeg, section, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -47,20 +47,8 @@ def decoded(records: Records, record: int) -> npt.NDArray[np.uint8]:
         return np.asarray(picture)
 
 
-def augment(**changes: Any) -> Augment:
-    keys = {
-        "crop": "random",
-        "mirror": True,
-        "pictures_per_crop": 1,
-        "colour_noise": "paper",
-        "colour_noise_std": 0.1,
-        "colour_noise_last_epoch": None,
-    }
-    return Augment.model_validate(keys | changes)
-
-
 def plan(epoch: int = 1, **changes: Any) -> Epoch:
-    return training_epoch(SEED, epoch, PICTURES, augment(**changes))
+    return training_epoch(SEED, epoch, PICTURES, section(Augment, **changes))
 
 
 def opened(
@@ -103,7 +91,7 @@ def expected(made: Records) -> dict[str, npt.NDArray[Any]]:
         "top": epoch.top[epoch.order],
         "left": epoch.left[epoch.order],
         "mirrored": epoch.mirrored[epoch.order],
-        "labels": made.labels[epoch.order],
+        "labels": np.array(LABELS)[epoch.order],
         "records": epoch.order,
         "noise": epoch.noise[epoch.order],
     }
@@ -115,16 +103,11 @@ KINDS = pytest.mark.parametrize("kind", ["torch", "dali"])
 
 
 @KINDS
-@pytest.mark.parametrize("batch_size", [1, 7, 10, 30, 64])
-def test_patches_are_as_planned_in_batches_of_any_size(
-    made: Records, expected: dict[str, npt.NDArray[Any]], kind: str, batch_size: int
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (7, 1), (10, 1), (30, 1), (64, 1), (8, 2)])
+def test_patches_are_as_planned_in_batches_of_any_size_by_any_number_of_threads(
+    made: Records, expected: dict[str, npt.NDArray[Any]], kind: str, batch_size: int, workers: int
 ) -> None:
-    assert same(joined(opened(kind, made, batch_size).batches(plan())), expected)
-
-
-@KINDS
-def test_more_threads_change_nothing(made: Records, expected: dict[str, npt.NDArray[Any]], kind: str) -> None:
-    assert same(joined(opened(kind, made, workers=2).batches(plan())), expected)
+    assert same(joined(opened(kind, made, batch_size, workers=workers).batches(plan())), expected)
 
 
 @KINDS
@@ -268,13 +251,6 @@ def test_processes_share_the_threads(made: Records, workers: int, processes: int
 
 
 @KINDS
-def test_each_record_has_its_own_label(made: Records, kind: str) -> None:
-    found = joined(opened(kind, made, 7).batches(plan()))
-    names = made.names[found["records"]]
-    assert found["labels"].tolist() == [LABELS[int(name.removeprefix("train-"))] for name in names]
-
-
-@KINDS
 def test_the_extreme_cuts(made: Records, kind: str) -> None:
     epoch = plan()
     corners = [(0, 0), (0, 32), (32, 0), (32, 32), (1, 31), (31, 1), (15, 17)]
@@ -323,7 +299,7 @@ def test_a_store_of_another_version_is_told(made: Records, tmp_path: Path) -> No
 
 
 def test_epochs_show_every_record_once_in_unrelated_orders() -> None:
-    orders = [training_epoch(SEED, number, 2000, augment()).order for number in (1, 2, 50)]
+    orders = [training_epoch(SEED, number, 2000, section(Augment)).order for number in (1, 2, 50)]
     assert all(sorted(order) == list(range(2000)) for order in orders)
     # Places are ranks already.
     places = [*map(np.argsort, orders), np.arange(2000)]
@@ -332,7 +308,7 @@ def test_epochs_show_every_record_once_in_unrelated_orders() -> None:
 
 def test_draws_are_a_function_of_seed_and_epoch() -> None:
     def fields(seed: int, epoch: int) -> list[npt.NDArray[Any]]:
-        return list(training_epoch(seed, epoch, 500, augment()).__dict__.values())
+        return list(training_epoch(seed, epoch, 500, section(Augment)).__dict__.values())
 
     usual = fields(1, 1)
     assert all(np.array_equal(one, other) for one, other in zip(usual, fields(1, 1), strict=True))
@@ -341,7 +317,7 @@ def test_draws_are_a_function_of_seed_and_epoch() -> None:
 
 
 def test_offsets_and_mirrors_are_uniform_and_unrelated() -> None:
-    epoch = training_epoch(SEED, 1, 33_000, augment())
+    epoch = training_epoch(SEED, 1, 33_000, section(Augment))
     for offsets in (epoch.top, epoch.left):
         counts = np.bincount(offsets, minlength=33)
         assert len(counts) == 33, "0 to 32"
@@ -356,11 +332,11 @@ def test_offsets_and_mirrors_are_uniform_and_unrelated() -> None:
 
 
 def test_switched_off_draws_leave_the_others_alone() -> None:
-    usual = training_epoch(SEED, 1, 500, augment())
-    centre = training_epoch(SEED, 1, 500, augment(crop="centre"))
+    usual = training_epoch(SEED, 1, 500, section(Augment))
+    centre = training_epoch(SEED, 1, 500, section(Augment, crop="centre"))
     assert set(centre.top) == set(centre.left) == {16}
     np.testing.assert_array_equal(centre.mirrored, usual.mirrored)
-    straight = training_epoch(SEED, 1, 500, augment(mirror=False))
+    straight = training_epoch(SEED, 1, 500, section(Augment, mirror=False))
     assert not straight.mirrored.any()
     np.testing.assert_array_equal(straight.top, usual.top)
     for changed in (centre, straight):
@@ -369,8 +345,8 @@ def test_switched_off_draws_leave_the_others_alone() -> None:
 
 
 def test_pictures_that_follow_each_other_may_share_a_patch() -> None:
-    usual = training_epoch(SEED, 2, 500, augment())
-    shared = training_epoch(SEED, 2, 500, augment(pictures_per_crop=32))
+    usual = training_epoch(SEED, 2, 500, section(Augment))
+    shared = training_epoch(SEED, 2, 500, section(Augment, pictures_per_crop=32))
     np.testing.assert_array_equal(shared.order, usual.order)
     np.testing.assert_array_equal(shared.noise, usual.noise)
     for place, record in enumerate(shared.order):
@@ -381,11 +357,11 @@ def test_pictures_that_follow_each_other_may_share_a_patch() -> None:
 
 
 def test_a_fixed_order_is_that_of_the_records_in_every_epoch() -> None:
-    first, second = (training_epoch(SEED, number, 500, augment(), "fixed") for number in (1, 2))
+    first, second = (training_epoch(SEED, number, 500, section(Augment), "fixed") for number in (1, 2))
     np.testing.assert_array_equal(first.order, np.arange(500))
     np.testing.assert_array_equal(second.order, first.order)
     assert (first.top != second.top).any()
-    np.testing.assert_array_equal(first.top, training_epoch(SEED, 1, 500, augment()).top)
+    np.testing.assert_array_equal(first.top, training_epoch(SEED, 1, 500, section(Augment)).top)
 
 
 class Noted:

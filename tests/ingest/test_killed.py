@@ -1,15 +1,11 @@
 """The preprocess stage, under the real dvc or alone, killed with SIGKILL while it is at work."""
 
 import hashlib
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import Project, make_project
+from conftest import Project, make_project, wait_until
 
 DVC = ("dvc", "repro", "-f", "-s", "preprocess")
 STAGE = (sys.executable, "-m", "stages.preprocess")
@@ -41,21 +37,10 @@ def test_a_killed_preprocessing_goes_on_to_the_same_store(
 ) -> None:
     project, expected = prepared
     project.set("shuffle", shuffle, "machine.yaml")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    running = subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(project.folder)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     state = project.folder / ".state/preprocess"
-    deadline = time.monotonic() + 120
-    while not list(state.glob(finished)) and running.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    assert running.poll() is None, "it ended before anything was seen"
-    os.kill(running.pid, signal.SIGKILL)
+    running = project.start(*command)
+    wait_until(lambda: list(state.glob(finished)), running)
+    running.kill()
     running.wait(60)
     assert list(state.glob(finished))
     # At once: a stage that dvc left behind is either gone or waited for, never joined.

@@ -7,15 +7,14 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from archives import unpack
+from archives import SETTINGS, builder, official_files, store, unpack
 from PIL import Image
 from tiny import largest_file
 
@@ -25,53 +24,31 @@ from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.ingest import prepare, scatter, shards, stored
 from alexnet.ingest.decode import decode, read_picture
-from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.resize import to_square
-from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.verify import find_problems
-from alexnet.sample.files import generate
-from alexnet.sample.params import Sample
 from alexnet.store.counts import SplitCounts
 from alexnet.store.index import Index
 from alexnet.store.records import SHARDS, TABLE, decoded, encode, open_records, store_fingerprint
 from alexnet.store.statistics import SUMS, Sums, measure_statistics
 
-SAMPLE = Sample(seed=8, classes=3, first_class=0, train_per_class=12, val_per_class=4)
-SETTINGS = Preprocess(
-    encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=8, seed=1, max_bad_fraction=0.0
-)
-DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.0, seed=1)
 SHUFFLES = pytest.mark.parametrize("shuffle", ["seek", "scatter"])
-Pool = Callable[[], AbstractContextManager[Executor]]
 Make = Callable[..., prepare.Outcome]
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sample") / "raw"
-    generate(root, SAMPLE, "none")
-    return root
+    return official_files(root, train_per_class=12, val_per_class=4)
 
 
 @pytest.fixture(scope="module")
 def index(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return select_pictures(raw, DATA, tmp_path_factory.mktemp("state"))
+    return builder(tmp_path_factory.mktemp("state"))(raw)
 
 
-def threads(count: int = 1) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count)
-
-
-def prepared(
-    folder: Path, root: Path, index: Index, pool: Pool = threads, shuffle: Any = "seek", **changes: Any
-) -> prepare.Outcome:
+def prepared(folder: Path, root: Path, index: Index, **options: Any) -> prepare.Outcome:
     """Write the store into ``folder / "records"``, with its state beside it."""
-    timeout = changes.pop("timeout", 2)
-    options = {"data_root": str(root), "shuffle": shuffle, "workers": 1, "timeout_seconds": timeout}
-    machine = Machine.model_validate({"progress": "none", **options})
-    settings = SETTINGS.model_copy(update=changes)
-    with pool() as workers:
-        return prepare.prepare(index, settings, machine, folder / "records", folder / "state", workers)
+    return store(root, index, folder / "records", folder / "state", **{"shard_pictures": 8} | options)
 
 
 @pytest.fixture
@@ -128,7 +105,7 @@ def test_any_workers_write_the_same_bytes_either_way(
     if run_pictures:
         monkeypatch.setattr(scatter, "RUN_PICTURES", run_pictures)
         monkeypatch.setattr(scatter, "BUCKET_PICTURES", 16)
-    pool = (lambda: executor(Machine(workers=2))) if workers == "processes" else (lambda: threads(3))
+    pool = executor(Machine(workers=2)) if workers == "processes" else ThreadPoolExecutor(3)
     make(pool=pool, shuffle="scatter" if run_pictures else "seek")
     assert hashes(tmp_path / "records") == hashes(records)
 
@@ -172,28 +149,12 @@ def test_raw_records_are_the_squares_and_sums_are_theirs(
     np.testing.assert_array_equal(sums.pixels, squares.sum(0))
     pixels = squares.reshape(-1, 3)
     np.testing.assert_array_equal(sums.products, pixels.T @ pixels)
-    with threads() as pool:
+    with ThreadPoolExecutor(1) as pool:
         by_sums = measure_statistics(folder, pool, "none")
         (folder / SUMS).unlink()
         by_reading = measure_statistics(folder, pool, "none")
     for one, other in zip(by_sums.__dict__.values(), by_reading.__dict__.values(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_sums_before_jpeg_are_near_those_of_the_records(records: Path, tmp_path: Path) -> None:
-    shutil.copytree(records, tmp_path / "copy")
-    with threads() as pool:
-        before = measure_statistics(tmp_path / "copy", pool, "none")
-        (tmp_path / "copy" / SUMS).unlink()
-        after = measure_statistics(tmp_path / "copy", pool, "none")
-    assert np.abs(before.channel_means - after.channel_means).max() < 0.3
-    assert np.abs(before.mean_image - after.mean_image).mean() < 1.5
-
-
-def test_the_store_is_the_same_wherever_the_raw_files_lie(raw: Path, records: Path, tmp_path: Path) -> None:
-    shutil.copytree(raw, tmp_path / "moved")
-    prepared(tmp_path, tmp_path / "moved", select_pictures(tmp_path / "moved", DATA, tmp_path / "scans"))
-    assert hashes(tmp_path / "records") == hashes(records)
 
 
 def test_every_picture_is_stored_once_with_its_label(raw: Path, index: Index, records: Path) -> None:
@@ -300,7 +261,7 @@ def folders(tmp_path: Path) -> Path:
 
 
 def indexed(root: Path) -> Index:
-    return select_pictures(root, DATA, root.parent / "scans")
+    return builder(root.parent / "scans")(root)
 
 
 def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_path: Path) -> None:
@@ -505,24 +466,6 @@ def test_a_shard_that_is_damaged_before_it_is_delivered_is_made_again(
     assert hashes(tmp_path / "records") == hashes(records)
 
 
-def test_a_stop_in_the_middle_of_a_shard_leaves_nothing_that_counts(
-    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = 0
-
-    def failing(*arguments: Any) -> bytes:
-        nonlocal calls
-        calls += 1
-        return encode(*arguments) if calls != 13 else stopped()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards, "encode", failing)
-        with pytest.raises(KeyboardInterrupt):
-            make()
-    make()
-    assert hashes(tmp_path / "records") == hashes(records)
-
-
 @pytest.mark.parametrize("other", ["code", "settings"])
 def test_other_code_or_settings_do_not_take_over_finished_shards(
     make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
@@ -632,11 +575,10 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
 
 
 def test_a_target_that_cannot_be_written(raw: Path, index: Index, tmp_path: Path) -> None:
-    machine = Machine(data_root=str(raw), progress="none", workers=1)
     # Not even root writes there.
     for records, state in ((tmp_path / "x", Path("/proc/x")), (Path("/proc/x"), tmp_path / "state")):
-        with threads() as pool, pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
-            prepare.prepare(index, SETTINGS, machine, records, state, pool)
+        with pytest.raises(UserError, match=r"/proc/x.*cannot be written"):
+            store(raw, index, records, state)
 
 
 def test_two_at_once_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

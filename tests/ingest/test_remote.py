@@ -11,42 +11,14 @@ from typing import Any
 
 import fsspec
 import pytest
-from archives import Build, builder, refused, tar, unpack
+from archives import Build, in_parts, official_files, refused, store, tar, unpack
 from test_shards_of_others import NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
-from alexnet.core.machine import Machine
 from alexnet.core.processes import local_pool
 from alexnet.ingest import stored
-from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import prepare
 from alexnet.ingest.raw_files import UnreachableError, root_of
-from alexnet.sample.files import generate
-from alexnet.sample.params import Sample
-
-DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.25, seed=1)
-JPEG = Preprocess(
-    encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=4, seed=1, max_bad_fraction=0
-)
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    return builder(tmp_path / "state", DATA)
-
-
-def official(root: Path) -> None:
-    generate(root, Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2), "none")
-
-
-def official_in_parts(root: Path) -> None:
-    official(root)
-    whole = root / "ILSVRC2012_img_train.tar"
-    content = whole.read_bytes()
-    for number, start in enumerate(range(0, len(content), 70_001), 1):
-        (root / f"{whole.name}.{number:03d}").write_bytes(content[start : start + 70_001])
-    whole.unlink()
 
 
 def tables(root: Path) -> None:
@@ -71,9 +43,9 @@ def shards(root: Path, packed: bool) -> None:
         unpack(root, {f"x-{split}-0.tar" + packed * ".gz": content})
 
 
-LAYOUTS: dict[str, Callable[[Path], None]] = {
-    "ilsvrc-2012": official,
-    "ilsvrc-2012 in parts": official_in_parts,
+LAYOUTS: dict[str, Callable[[Path], object]] = {
+    "ilsvrc-2012": official_files,
+    "ilsvrc-2012 in parts": in_parts,
     "parquet": tables,
     "class-tars": class_tars,
     "webdataset": partial(shards, packed=False),
@@ -100,13 +72,11 @@ def test_records_of_a_url_are_those_of_the_folder(
     tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = tmp_path / "raw"
-    official(here)
+    official_files(here)
     made = {}
     for name, data_root in (("folder", str(here)), ("url", f"file://{here}")):
         index = build(root_of(data_root))
-        machine = Machine(data_root=data_root, progress="none", workers=2)
-        with local_pool(2) as pool:
-            prepare(index, JPEG, machine, tmp_path / name, tmp_path / "s", pool)
+        store(data_root, index, tmp_path / name, tmp_path / "s", local_pool(2))
         made[name] = {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.tar")}
     assert made["url"] == made["folder"]
     assert "read through once over the network" in capsys.readouterr().out
@@ -163,7 +133,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    official(tmp_path / "raw")
+    official_files(tmp_path / "raw")
     with Server(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path / "raw"))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -2,8 +2,6 @@
 
 import io
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -283,27 +281,6 @@ def test_cut_files_are_refused(form: str, options: dict[str, Any], tenth: int) -
         decode(content[: len(content) * tenth // 10])
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_changed_bytes_give_a_picture_or_a_reason(form: str) -> None:
-    content = stored(Image.fromarray(drawn(30, 40)), form)
-    rng = np.random.default_rng(1)
-    refused = 0
-    for _ in range(150):
-        changed = bytearray(content)
-        # Headers lie in front, and there the odd errors of decoders come from.
-        for _ in range(rng.integers(1, 6)):
-            end = min(len(changed), rng.choice([40, 200, len(changed)]))
-            changed[rng.integers(0, end)] = rng.integers(256)
-        try:
-            picture = decode(bytes(changed))
-        except BadPictureError:
-            refused += 1
-            continue
-        assert picture.dtype == np.uint8
-        assert picture.shape[2:] == (3,)
-    assert 0 < refused < 150
-
-
 def claiming_png(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -352,31 +329,6 @@ def test_formats_that_are_not_listed_are_not_opened(monkeypatch: pytest.MonkeyPa
         decode(content.getvalue())
 
 
-# --- memory ---------------------------------------------------------------------------------------
-
-MANY = """
-import resource
-import numpy as np
-from alexnet.ingest.resize import to_square
-from alexnet.ingest.shards import expect_many_pictures
-from alexnet.store.records import encode
-expect_many_pictures()
-picture = np.zeros((375, 500, 3), np.uint8)
-def faults():
-    encode(to_square(picture.copy()), 95, "4:2:0")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    before = faults()
-print(faults() - before)
-"""
-
-
-def test_a_pictures_memory_serves_the_next() -> None:
-    # Each page that is handed back and asked for again is a fault: 724 a picture of this size.
-    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 100
-
-
 # --- JPEG -----------------------------------------------------------------------------------------
 
 
@@ -384,19 +336,14 @@ def test_a_pictures_memory_serves_the_next() -> None:
 def test_encoding_is_baseline_jpeg_of_the_asked_chroma(chroma: str, sampling: int) -> None:
     from PIL import JpegImagePlugin
 
-    content = encode(smooth(PICTURE, PICTURE), 95, chroma)
+    picture = smooth(PICTURE, PICTURE)
+    content = encode(picture, 95, chroma)
     opened = Image.open(io.BytesIO(content))
     assert isinstance(opened, JpegImagePlugin.JpegImageFile)
     assert (opened.mode, opened.size) == ("RGB", (PICTURE, PICTURE))
     assert JpegImagePlugin.get_sampling(opened) == sampling
     assert b"\xff\xc0" in content
     assert "progressive" not in opened.info
-    assert encode(smooth(PICTURE, PICTURE), 95, chroma) == content
-
-
-@pytest.mark.parametrize("chroma", ["4:4:4", "4:2:0"])
-def test_jpeg_costs_little_on_a_smooth_picture(chroma: str) -> None:
-    picture = smooth(PICTURE, PICTURE)
-    cost = {quality: difference(decode(encode(picture, quality, chroma)), picture) for quality in (95, 30)}
-    assert cost[95] < 4
-    assert cost[95] < cost[30]
+    assert encode(picture, 95, chroma) == content
+    assert difference(decode(content), picture) < 4
+    assert len(encode(picture, 30, chroma)) < len(content)

@@ -1,68 +1,32 @@
 """Hugging Face's parquet files and tars, WebDataset's shards, and tars in parts: every label."""
 
 import gzip
-import hashlib
-import io
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import archives
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archives import Build, builder, refused, tar, unpack
-from PIL import Image
+from archives import Build, in_parts, official_files, refused, store, tar, unpack
 
 from alexnet.core.errors import UserError
-from alexnet.core.machine import Machine
 from alexnet.ingest import stored
-from alexnet.ingest.decode import read_picture
-from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import prepare
-from alexnet.sample.files import generate
-from alexnet.sample.params import Sample
-from alexnet.store.index import UNKNOWN, Index
 
 # The label of a class is its place here, which is not that of its name in sorted order.
 WNIDS = ["n00000003", "n00000001", "n00000004", "n00000002"]
 WORDS = ["tea", "car, auto", "dog", "cat"]
-DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.2, seed=1)
 TRAIN, VAL = [0, 1, 2, 3, 2, 1, 0, 3, 3, 2], [3, 1, 0, 2]
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    return builder(tmp_path / "state", DATA)
-
-
-def colour(wnid: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    return np.frombuffer(hashlib.sha256(wnid.encode()).digest()[:3], np.uint8)
+NUMBERS = ["00000", "00001", "00002", "00003"]
+SHOWN = {name: wnid for names in (WNIDS, WORDS, NUMBERS) for name, wnid in zip(names, WNIDS, strict=True)}
+check_every_label = partial(archives.check_every_label, shown=SHOWN)
 
 
 def picture(label: int, number: int = 0) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(np.tile(colour(WNIDS[label]), (7 + number, 9, 1))).save(content, "PNG")
-    return content.getvalue()
-
-
-def check_every_label(root: Path, index: Index, splits: dict[str, int]) -> None:
-    assert index.pictures["split"].value_counts().to_dict() == splits
-    wnids = index.classes["wnid"].tolist()
-    assert wnids == sorted(wnids)
-    assert not index.pictures.duplicated(["split", "name"]).any()
-    row: Any
-    for row in index.pictures.sample(frac=1, random_state=1).itertuples():
-        shown = read_picture(root, row)[0, 0]
-        if row.label != UNKNOWN:
-            np.testing.assert_array_equal(shown, colour(WNIDS[WORDS_OR_WNIDS[wnids[row.label]]]))
-
-
-WORDS_OR_WNIDS = {name: label for names in (WNIDS, WORDS) for label, name in enumerate(names)} | {
-    f"{label:05d}": label for label in range(4)
-}
+    return archives.picture(WNIDS[label], 9 + number)
 
 
 # --- parquet --------------------------------------------------------------------------------------
@@ -99,9 +63,9 @@ def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: st
     root = tmp_path / "raw"
     parquet(root / place.format("train"), TRAIN, imagenet_names(TRAIN), NAMED)
     parquet(root / place.format("validation"), VAL, imagenet_names(VAL), NAMED)
-    parquet(root / place.format("test"), [-1, -1], [None, None], NAMED)
+    parquet(root / place.format("test"), [-1], ["ILSVRC2012_test_1.JPEG"], NAMED)
     index = build(root)
-    check_every_label(root, index, {"train": 10, "val": 4, "test": 2})
+    check_every_label(root, index, {"train": 10, "val": 4, "test": 1})
     assert index.layout == "parquet"
     assert index.classes["wnid"].tolist() == sorted(WNIDS)
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
@@ -120,8 +84,7 @@ def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: 
         (root / names).write_text(f"raise SystemExit('not to be run')\nCLASSES = Ordered({{\n{pairs}}})\n")
     index = build(root)
     check_every_label(root, index, {"train": 10, "val": 4})
-    expected = ["00000", "00001", "00002", "00003"] if names == "nothing" else sorted(WORDS)
-    assert index.classes["wnid"].tolist() == expected
+    assert index.classes["wnid"].tolist() == (NUMBERS if names == "nothing" else sorted(WORDS))
 
 
 def test_damaged_and_strange_parquet(tmp_path: Path, build: Build) -> None:
@@ -181,16 +144,8 @@ def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> No
 
 
 def test_a_store_of_ours_is_a_source(tmp_path: Path, build: Build) -> None:
-    generate(
-        tmp_path / "raw", Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2), "none"
-    )
-    before = build(tmp_path / "raw")
-    settings = Preprocess(
-        encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=5, seed=1, max_bad_fraction=0
-    )
-    machine = Machine(data_root=str(tmp_path / "raw"), progress="none", workers=1)
-    with ThreadPoolExecutor(1) as pool:
-        prepare(before, settings, machine, tmp_path / "records", tmp_path / "s", pool)
+    before = build(official_files(tmp_path / "raw"))
+    store(tmp_path / "raw", before, tmp_path / "records", tmp_path / "s")
     after = build(tmp_path / "records")
     assert after.layout == "webdataset"
     counts = [index.pictures.groupby(["split", "label"]).size().tolist() for index in (before, after)]
@@ -241,18 +196,7 @@ def test_huggingface_tars(
 
 
 def test_official_tars_in_parts(tmp_path: Path, build: Build) -> None:
-    settings = Sample(seed=1, classes=3, first_class=0, train_per_class=4, val_per_class=2)
-    generate(tmp_path / "whole", settings, "none")
-    expected = build(tmp_path / "whole")
-    root = tmp_path / "parts"
-    root.mkdir()
-    for path in (tmp_path / "whole").iterdir():
-        content, size = path.read_bytes(), 70_001
-        if path.suffix != ".tar":
-            (root / path.name).write_bytes(content)
-            continue
-        for number, start in enumerate(range(0, len(content), size), 1):
-            (root / f"{path.name}.{number:03d}").write_bytes(content[start : start + size])
+    expected, root = build(official_files(tmp_path / "whole")), in_parts(tmp_path / "parts")
     found = build(root)
     assert found.pictures.equals(expected.pictures)
     for row in found.pictures.itertuples():
@@ -281,15 +225,10 @@ def test_four_layouts_give_the_same_records(tmp_path: Path, build: Build) -> Non
         plain = tar([(str(name), data) for name, _, data in pairs])
         file = "train_images_0.tar.gz" if split == "train" else "val_images.tar.gz"
         unpack(roots["huggingface"], {file: gzip.compress(plain)})
-    settings = Preprocess(
-        encoding="jpeg", jpeg_quality=95, chroma="4:2:0", shard_pictures=4, seed=1, max_bad_fraction=0
-    )
     made = {}
     for name, root in roots.items():
         index = build(root)
-        machine = Machine(data_root=str(root), progress="none", workers=1)
-        with ThreadPoolExecutor(1) as pool:
-            prepare(index, settings, machine, tmp_path / "out" / name, tmp_path / "s", pool)
+        store(root, index, tmp_path / "out" / name, tmp_path / "s")
         made[name] = {path.name: path.read_bytes() for path in (tmp_path / "out" / name).glob("*.tar")}
         assert index.classes["wnid"].tolist() == sorted(WNIDS)
     assert len(made["folders"]) == 4

@@ -3,14 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import Build, builder, pack, refused, tar, unpack, untar
+from archives import Build, official_files, pack, refused, store, tar, unpack, untar
 from conftest import ROOT
 
 from alexnet.core.machine import Machine
@@ -18,8 +17,6 @@ from alexnet.core.params import read
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
-from alexnet.ingest.params import Data, Preprocess
-from alexnet.ingest.prepare import prepare
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.ingest.stored import read_bytes
 from alexnet.ingest.verify import find_problems
@@ -27,14 +24,10 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.model.weights import save_network
 from alexnet.parallel.mesh import Mesh
-from alexnet.sample.files import generate
-from alexnet.sample.params import Sample
 from alexnet.store.counts import SplitCounts
 from alexnet.store.index import UNKNOWN, Index, write_index
 from alexnet.store.records import open_records
 
-SAMPLE = Sample(seed=3, classes=3, first_class=0, train_per_class=3, val_per_class=2)
-DATA = Data(layout="auto", classes="all", per_class="all", held_out=0.34, seed=1)
 TESTS = 7
 
 
@@ -42,17 +35,10 @@ def split_of(index: Index, split: str) -> pd.DataFrame:
     return index.pictures[index.pictures["split"] == split]
 
 
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    return builder(tmp_path / "state", DATA)
-
-
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the official files, without test pictures; not to be written to."""
-    root = tmp_path_factory.mktemp("pictures") / "raw"
-    generate(root, SAMPLE, "none")
-    return root
+    return official_files(tmp_path_factory.mktemp("pictures") / "raw")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +126,7 @@ def test_subsets(official: Path, build: Build) -> None:
     assert one.pictures["split"].value_counts().to_dict() == {"train": 3, "val": 3, "test": 3}
     # They may show any class.
     two = build(official, classes=2)
-    assert two.pictures["split"].value_counts().to_dict() == {"train": 6, "val": 4}
+    assert two.pictures["split"].value_counts().to_dict() == {"train": 8, "val": 4}
 
 
 def test_they_cannot_validate(tmp_path: Path, build: Build, pictures: list[bytes]) -> None:
@@ -159,10 +145,7 @@ def test_predictions_without_rates(
 ) -> None:
     index = build(official)
     write_index(tmp_path / "index", index)
-    small = read(ROOT / "params.yaml", Preprocess).model_copy(update={"shard_pictures": 4})
-    machine = Machine(data_root=str(official), progress="none", loader="torch", workers=1)
-    with ThreadPoolExecutor(1) as pool:
-        outcome = prepare(index, small, machine, tmp_path / "records", tmp_path / "s", pool)
+    outcome = store(official, index, tmp_path / "records", tmp_path / "s")
     assert outcome.counts["test"] == SplitCounts(pictures=TESTS, skipped=0)
     assert set(open_records(tmp_path / "records", "test").labels) == {UNKNOWN}
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
@@ -177,7 +160,7 @@ def test_predictions_without_rates(
         Mesh(),
         torch.device("cpu"),
         settings=Evaluate(split="test", ties="against"),
-        machine=machine,
+        machine=Machine(progress="none", loader="torch", workers=1),
         index=tmp_path / "index",
         records=tmp_path / "records",
         skipped=tmp_path / "skipped.csv",

@@ -1,7 +1,6 @@
 """Dropout as printed, and masks that depend on seed, step, position, layer and neuron alone."""
 
 import hashlib
-import math
 
 import pytest
 import torch
@@ -76,55 +75,6 @@ def test_gradients_pass_where_neurons_stay() -> None:
     Dropout(0.5, "as-printed", 6, NEURONS)(values, keys_of()).sum().backward()
     assert values.grad is not None
     assert torch.equal(values.grad, mask_of(keys_of()).float())
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.75])
-def test_the_dropped_part_is_the_rate(rate: float) -> None:
-    dropped = ~mask_of(keys_of(count=64), rate)
-    deviation = math.sqrt(rate * (1 - rate) / NEURONS)
-    assert abs(float(dropped.double().mean()) - rate) < 5 * deviation / 8
-    # In every picture and for every neuron too, not on the whole alone.
-    by_picture, by_neuron = dropped.double().mean(1), dropped.double().mean(0)
-    assert float((by_picture - rate).abs().max()) < 5 * deviation
-    assert float((by_neuron - rate).abs().max()) < 5.5 * math.sqrt(rate * (1 - rate) / 64)
-
-
-def test_parts_of_a_batch_and_of_a_layer_are_the_whole() -> None:
-    whole = keys_of(count=10)
-    assert torch.equal(torch.cat([keys_of(first=0, count=4), keys_of(first=4, count=6)]), whole)
-    half = NEURONS // 2
-    torch.manual_seed(12345)
-    parts = [mask_of(whole, neurons=half, first=first) for first in (0, half)]
-    assert torch.equal(torch.cat(parts, 1), mask_of(whole))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        mask_of(keys_of(), layer=7),
-        mask_of(keys_of(step=1)),
-        mask_of(keys_of(seed=2)),
-        mask_of(keys_of(first=8)),
-        mask_of(keys_of(), first=NEURONS),
-    ],
-    ids=["layer", "step", "seed", "pictures", "neurons"],
-)
-def test_other_names_give_unrelated_masks(other: Tensor) -> None:
-    signs = 2 * mask_of(keys_of()).double() - 1
-    other_signs = 2 * other.double() - 1
-    assert abs(float((signs * other_signs).mean())) < 5 / math.sqrt(signs.numel())
-    # Nor are they each other's neighbours, shifted by a picture or a neuron.
-    for dimension in (0, 1):
-        shifted = other_signs.roll(1, dimension)
-        assert abs(float((signs * shifted).mean())) < 5 / math.sqrt(signs.numel())
-
-
-def test_pictures_and_neurons_of_one_mask_are_unrelated() -> None:
-    signs = 2 * mask_of(keys_of(count=16)).double() - 1
-    among_pictures = signs @ signs.T / NEURONS - torch.eye(16)
-    assert float(among_pictures.abs().max()) < 5 / math.sqrt(NEURONS)
-    among_neighbours = (signs[:, 1:] * signs[:, :-1]).mean()
-    assert abs(float(among_neighbours)) < 5 / math.sqrt(signs.numel())
 
 
 def test_training_without_keys_is_refused() -> None:

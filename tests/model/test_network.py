@@ -1,7 +1,6 @@
 """The architecture: counts, sizes, who sees whom, the order of operations, initial weights."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import tiny
 import torch
 from tiny import CPU, PAPER, SOURCE, section
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from alexnet.core.errors import UserError
@@ -126,7 +125,7 @@ def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str
     described = by_name(model_of(leave_out=middle))
     assert list(described) == [name for name in PARAMETERS if name != middle]
     last = described["conv4" if middle == "conv5" else "conv5"]
-    assert last.pooled == 6
+    assert (last.pooled, last.then) == (6, by_name(model_of())["conv5"].then)
     assert described["fc6"].inputs == 256 * 36
     assert described["fc6"].parameters == PARAMETERS["fc6"]
 
@@ -183,127 +182,6 @@ def test_every_knob_trains(changes: dict[str, Any]) -> None:
         assert network.conv1.weight.grad.any()
 
 
-FOLLOWED = [
-    (PAPER, {}),
-    (SOURCE, {"conv6": True, "activation": "tanh"}),
-    (SOURCE, {"leave_out": "conv5", "response_norm": {**NORM, "enabled": False}}),
-]
-
-
-@pytest.mark.parametrize(("profile", "changes"), FOLLOWED)
-def test_the_forward_follows_the_description(
-    profile: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network, done = network_of(profile, **changes), list[str]()
-
-    def noting(step: str, function: Any) -> Any:
-        def noted(*arguments: Any, **options: Any) -> Any:
-            done.append(step)
-            return function(*arguments, **options)
-
-        return noted
-
-    for step, place, name in (
-        ("activation", functional, "relu"),
-        ("activation", torch, "tanh"),
-        ("pool", functional, "max_pool2d"),
-    ):
-        monkeypatch.setattr(place, name, noting(step, getattr(place, name)))
-    modules: dict[str, nn.Module] = {"norm": network.norm, "spatial norm": network.spatial_norm}
-    modules |= {layer.name: network.get_submodule(layer.name) for layer in network.layers}
-    for step, module in modules.items():
-        monkeypatch.setattr(module, "forward", noting(step, module.forward))
-    for module in network.dropouts.values():
-        monkeypatch.setattr(module, "forward", noting("dropout", module.forward))
-    network.eval().from_inputs(inputs_of(1))
-    assert done == [step for layer in network.layers for step in (layer.name, *layer.then)]
-    # The description leads: a step less there is a step less here.
-    done.clear()
-    network.layers[-2] = replace(network.layers[-2], then=("activation",))
-    network.from_inputs(inputs_of(1))
-    assert done.count("dropout") == 1
-
-
-@pytest.mark.parametrize("place", [(0, 0), (0, 54), (54, 0), (54, 54), (53, 20)])
-def test_conv1_starts_at_pixel_0_and_ends_over_3_pixels_of_zeros(place: tuple[int, int]) -> None:
-    network, inputs = network_of(), inputs_of(1)
-    found = recorded(network, inputs)["conv1"][0, :, place[0], place[1]]
-    assert recorded(network, inputs)["conv1"].shape[2:] == (55, 55)
-    weight, bias = network.conv1.weight.tolist(), network.conv1.bias
-    assert bias is not None
-    picture = inputs[0].tolist()
-    beyond = set()
-    for kernel, value in enumerate(found.tolist()):
-        expected = bias[kernel].item()
-        for channel in range(3):
-            for down in range(11):
-                for right in range(11):
-                    y, x = 4 * place[0] + down, 4 * place[1] + right
-                    if y < 224 and x < 224:
-                        expected += weight[kernel][channel][down][right] * picture[channel][y][x]
-                    beyond |= {max(y, x) - 223}
-        assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)
-    # How far the kernel reaches past the last pixel: 3 at the last position, not at all before.
-    assert max(beyond) == 3 if 54 in place else max(beyond) <= 0
-
-
-def halves(values: Tensor) -> tuple[Tensor, Tensor]:
-    first, second = values.chunk(2, 1)
-    return first, second
-
-
-@pytest.mark.parametrize("column", [0, 1])
-@pytest.mark.parametrize(
-    ("changed", "apart", "joined"),
-    [
-        ("conv1", ["conv2"], ["conv3", "conv4", "conv5", "fc6"]),
-        ("conv2", [], ["conv3", "fc6"]),
-        ("conv3", ["conv4", "conv5"], ["conv6", "fc6"]),
-        ("conv5", [], ["conv6", "fc6", "fc7"]),
-    ],
-)
-def test_columns_meet_only_where_the_paper_joins_them(
-    changed: str, apart: list[str], joined: list[str], column: int
-) -> None:
-    # The source's recipe has both norms in the way; neither may carry anything across.
-    network = network_of(SOURCE, conv6=True)
-    inputs = inputs_of(1)
-    before = recorded(network, inputs)
-    with torch.no_grad():
-        halves(network.get_parameter(f"{changed}.bias")[None])[column].add_(3.0)
-    after = recorded(network, inputs)
-    for name in apart:
-        own, other = halves(after[name])[column], halves(after[name])[1 - column]
-        assert not torch.equal(own, halves(before[name])[column]), name
-        assert torch.equal(other, halves(before[name])[1 - column]), name
-    for name in joined:
-        for now, then in zip(halves(after[name]), halves(before[name]), strict=True):
-            assert not torch.equal(now, then), name
-
-
-@pytest.mark.parametrize("conv6", [False, True])
-def test_join_is_called_on_what_enters_layers_that_see_both_columns(conv6: bool) -> None:
-    shapes: list[tuple[int, ...]] = []
-
-    def join(values: Tensor) -> Tensor:
-        shapes.append(tuple(values.shape))
-        return values
-
-    network = network_of(conv6=conv6)
-    network.join = join
-    widths = {layer.name: layer.outputs for layer in network.layers}
-    recorded(network, inputs_of(2))
-    before_fc6 = [(2, widths["conv5"], 6, 6)] if conv6 else []
-    flat = widths["conv6" if conv6 else "conv5"] * 36
-    assert shapes == [
-        (2, widths["conv2"], 13, 13),
-        *before_fc6,
-        (2, flat),
-        (2, widths["fc6"]),
-        (2, widths["fc7"]),
-    ]
-
-
 def test_a_norm_over_both_columns_refuses_a_device_for_each() -> None:
     network = network_of(response_norm={**NORM, "across_columns": True})
     keep_column(network, Mesh())
@@ -329,10 +207,13 @@ def literal_spatial(maps: Tensor) -> Tensor:
     return result
 
 
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "abs_tanh": lambda maps: torch.tanh(maps).abs()}
+
+
 def literal_logits(network: AlexNet, inputs: Tensor, source: bool, keys: Tensor | None) -> Tensor:
     """The network spelt out, the columns one after the other where the GPUs don't talk."""
     w = dict(network.named_parameters())
-    relu, pool = functional.relu, lambda maps: functional.max_pool2d(maps, 3, 2)
+    activate, pool = ACTIVATIONS[network.model.activation], lambda maps: functional.max_pool2d(maps, 3, 2)
 
     def own(name: str, columns: tuple[Tensor, ...], padding: int) -> tuple[Tensor, ...]:
         weights, biases = w[f"{name}.weight"].chunk(2), w[f"{name}.bias"].chunk(2)
@@ -346,29 +227,40 @@ def literal_logits(network: AlexNet, inputs: Tensor, source: bool, keys: Tensor 
     columns = functional.conv2d(padded, w["conv1.weight"], w["conv1.bias"], stride=4).chunk(2, 1)
     if source:
         alpha = 1e-4 / 5
-        columns = tuple(relu(pool(literal_norm(maps, alpha))) for maps in columns)
-        columns = tuple(literal_norm(relu(maps), alpha) for maps in own("conv2", columns, 2))
+        columns = tuple(activate(pool(literal_norm(maps, alpha))) for maps in columns)
+        columns = tuple(literal_norm(activate(maps), alpha) for maps in own("conv2", columns, 2))
         columns = tuple(pool(literal_spatial(maps)) for maps in columns)
     else:
         alpha = 1e-4
-        columns = tuple(pool(literal_norm(relu(maps), alpha)) for maps in columns)
-        columns = tuple(pool(literal_norm(relu(maps), alpha)) for maps in own("conv2", columns, 2))
+        columns = tuple(pool(literal_norm(activate(maps), alpha)) for maps in columns)
+        columns = tuple(pool(literal_norm(activate(maps), alpha)) for maps in own("conv2", columns, 2))
     both = functional.conv2d(torch.cat(columns, 1), w["conv3.weight"], w["conv3.bias"], padding=1)
-    columns = tuple(relu(maps) for maps in own("conv4", relu(both).chunk(2, 1), 1))
+    columns = tuple(activate(maps) for maps in own("conv4", activate(both).chunk(2, 1), 1))
     columns = own("conv5", columns, 1)
-    columns = tuple(relu(pool(maps)) if source else pool(relu(maps)) for maps in columns)
+    columns = tuple(activate(pool(maps)) if source else pool(activate(maps)) for maps in columns)
+    if network.model.conv6:
+        both = functional.conv2d(torch.cat(columns, 1), w["conv6.weight"], w["conv6.bias"], padding=1)
+        columns = (activate(both),)
     hidden = torch.cat(columns, 1).flatten(1)
     for name, dropout in network.dropouts.items():
         assert isinstance(dropout, Dropout)
-        hidden = relu(hidden @ w[f"{name}.weight"].T + w[f"{name}.bias"])
+        hidden = activate(hidden @ w[f"{name}.weight"].T + w[f"{name}.bias"])
         hidden = hidden * 0.5 if keys is None else hidden * dropout.mask(keys)
     return hidden @ w["fc8.weight"].T + w["fc8.bias"]
 
 
-@pytest.mark.parametrize("profile", [PAPER, SOURCE])
+@pytest.mark.parametrize(
+    ("profile", "changes"),
+    [
+        (PAPER, {}),
+        (SOURCE, {}),
+        (PAPER, {"activation": "tanh"}),
+        (SOURCE, {"activation": "abs_tanh", "conv6": True}),
+    ],
+)
 @pytest.mark.parametrize("training", [False, True])
-def test_each_recipes_order_of_operations(profile: Path, training: bool) -> None:
-    network = network_of(profile).train(training)
+def test_each_recipes_order_of_operations(profile: Path, changes: dict[str, Any], training: bool) -> None:
+    network = network_of(profile, **changes).train(training)
     # As large as grey levels, where both norms matter.
     inputs = inputs_of(2, 60.0)
     keys = picture_keys(1, 0, 0, 2, CPU) if training else None

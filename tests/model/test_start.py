@@ -97,10 +97,8 @@ def test_a_tensor_that_does_not_fit_is_named(saved: tuple[Path, AlexNet], spoil:
     tensors = safetensors.torch.load_file(path)
     spoil(tensors)
     safetensors.torch.save_file(tensors, path)
-    with pytest.raises(UserError, match=message) as caught:
+    with tiny.told(rf"first\.safetensors.*{message}"):
         start_from(path, network_of(2), WNIDS)
-    assert "first.safetensors" in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 something else"])
@@ -114,8 +112,6 @@ def test_what_is_no_such_file_is_named(tmp_path: Path, content: bytes | None) ->
 
 def test_damaged_weights_are_not_started_from(saved: tuple[Path, AlexNet]) -> None:
     path, _ = saved
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    tiny.flip(path, -1)
     with pytest.raises(UserError, match="damaged"):
         start_from(path, network_of(2), WNIDS)

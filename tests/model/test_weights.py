@@ -85,13 +85,17 @@ def test_equal_networks_give_equal_bytes_and_others_do_not(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
 
-def rewritten(change: Callable[[dict[str, Tensor]], Any]) -> Callable[[Path], None]:
-    """Return what changes the tensors of a file, and drops its checksum, as earlier versions had none."""
+def rewritten(change: Callable[[dict[str, Tensor]], Any], **model: Any) -> Callable[[Path], None]:
+    """Return what changes a file's tensors and its network's settings, and drops its checksum.
+
+    Earlier versions had none.
+    """
 
     def rewrite(path: Path) -> None:
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["alexnet"])
         del about["sha256"]
+        about["model"] |= model
         tensors = safetensors.torch.load(path.read_bytes())
         change(tensors)
         safetensors.torch.save_file(tensors, path, {"alexnet": json.dumps(about)})
@@ -103,20 +107,6 @@ def about(text: str | None) -> Callable[[Path], None]:
     """Return what writes a tensor and `text` as if it were the network's description."""
     metadata = None if text is None else {"alexnet": text}
     return lambda path: safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path, metadata)
-
-
-def of_columns(columns: int) -> Callable[[Path], None]:
-    """Return what changes the number of columns in a file's description."""
-
-    def rewrite(path: Path) -> None:
-        with safetensors.safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["alexnet"])
-        about["model"]["columns"] = columns
-        del about["sha256"]
-        tensors = safetensors.torch.load(path.read_bytes())
-        safetensors.torch.save_file(tensors, path, {"alexnet": json.dumps(about)})
-
-    return rewrite
 
 
 SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -139,7 +129,7 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "metadata that is null": (about("null"), "not a network"),
     "metadata that is a list": (about("[1]"), "not a network"),
     "classes that are none": (about('{"model": {"patch": 224}, "classes": 3}'), "not a network"),
-    "impossible settings": (of_columns(3), "columns"),
+    "impossible settings": (rewritten(lambda tensors: None, columns=3), "columns"),
     "absent": (Path.unlink, "no such file; train one"),
 }
 
@@ -149,9 +139,8 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path, name: str) -> None:
     path, (spoil, message) = tmp_path / "network.safetensors", SPOILT[name]
     save_network(path, network_of(), CLASSES)
     spoil(path)
-    with pytest.raises(UserError, match=rf"network\.safetensors: .*{message}") as caught:
+    with tiny.told(rf"network\.safetensors: .*{message}"):
         load_network(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -168,7 +157,7 @@ def test_no_damage_is_overlooked(tmp_path: Path) -> None:
     whole, draws = path.read_bytes(), np.random.default_rng(0)
     length = 8 + int.from_bytes(whole[:8], "little")
     # The header is small, so half of the flips are drawn there.
-    places = [*draws.integers(0, length, 60), *draws.integers(length, len(whole), 60)]
+    places = [*draws.integers(0, length, 15), *draws.integers(length, len(whole), 15)]
     refused = 0
     for place in places:
         content = bytearray(whole)
@@ -182,7 +171,7 @@ def test_no_damage_is_overlooked(tmp_path: Path) -> None:
         assert classes == CLASSES
         for name, values in network.state_dict().items():
             torch.testing.assert_close(found.state_dict()[name], values, rtol=0, atol=0)
-    assert refused > 100
+    assert refused > 25
 
 
 def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:

@@ -236,21 +236,15 @@ def test_two_processes_count_the_same_errors_as_one(ready: Project) -> None:
     assert counted[0] == counted[1]
 
 
-def torchrun(folder: Path, node: int, processes: int) -> subprocess.Popen[str]:
+def torchrun(project: Project, node: int, processes: int) -> subprocess.Popen[str]:
     """Start one of two agents on this machine, with `processes` training processes each."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--nproc-per-node={processes}"]
     command += [f"--node-rank={node}", "--master-addr=127.0.0.1", "--master-port=29617"]
-    return subprocess.Popen(
-        [*command, "-m", "stages.train"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return project.start(*command, "-m", "stages.train", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def test_two_machines_train_under_torchrun(untrained: Project) -> None:
-    agents = [torchrun(untrained.folder, rank, 2) for rank in (0, 1)]
+    agents = [torchrun(untrained, rank, 2) for rank in (0, 1)]
     for agent in agents:
         output, _ = agent.communicate(timeout=200)
         assert agent.returncode == 0, output
@@ -260,10 +254,10 @@ def test_two_machines_train_under_torchrun(untrained: Project) -> None:
 
 
 def test_machines_with_other_parameters_are_refused_by_one_line(untrained: Project, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    untrained.run("cp", "-r", str(untrained.folder), str(other))
-    Project(other).set("train.learning_rate", 0.5)
-    agents = [torchrun(folder, rank, 1) for rank, folder in enumerate((untrained.folder, other))]
+    other = Project(tmp_path / "other")
+    untrained.run("cp", "-r", str(untrained.folder), str(other.folder))
+    other.set("train.learning_rate", 0.5)
+    agents = [torchrun(project, rank, 1) for rank, project in enumerate((untrained, other))]
     outputs = [agent.communicate(timeout=200)[0] for agent in agents]
     assert all(agent.returncode != 0 for agent in agents)
     assert sum(output.count("error: process") for output in outputs) == 1
@@ -273,13 +267,8 @@ def test_machines_with_other_parameters_are_refused_by_one_line(untrained: Proje
 def test_ctrl_c_stops_both_devices_in_good_order(untrained: Project) -> None:
     untrained.set("devices", 2, "machine.yaml")
     untrained.set("train.epochs", 10_000)
-    running = subprocess.Popen(
-        TRAIN,
-        cwd=untrained.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+    running = untrained.start(
+        *TRAIN, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
     assert running.stdout is not None
     for line in running.stdout:

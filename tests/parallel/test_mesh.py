@@ -54,12 +54,6 @@ def test_a_yes_is_kept_until_all_are_asked(monkeypatch: pytest.MonkeyPatch, step
     assert [number for number, stop in enumerate(found) if stop] == [10 + delay]
 
 
-def test_the_leader_decides_how_long_none_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Pair(rank=1)
-    Clock(monkeypatch, 0.001).answers(Questions(other, 1.0, MOST), 1)
-    assert other.exchanges == [(0, 0, 0)]
-
-
 def test_one_process_asks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Clock(monkeypatch, 0.001).answers(Questions(Mesh(), 1.0, MOST), 60, asked_at=10)
     assert [number for number, stop in enumerate(found) if stop] == [10]

@@ -40,6 +40,7 @@ def test_what_a_stage_imports_lies_within_what_it_declares(
     declared = {dep: _files_below(reproduced.folder, dep) for dep in _paths(STAGES[name]["deps"])}
     # The packages themselves, on the way to their folders, change no number.
     assert used - set().union(*declared.values()) <= {"alexnet/__init__.py", "stages/__init__.py"}
+    assert STAGES[name]["cmd"] == f"exec python -m stages.{name}"
     for dep, files in declared.items():
         if f"{dep}/".startswith(CODE):
             assert files & used, f"{dep}: declared, and nothing of it is used"

@@ -1,17 +1,12 @@
 """SIGKILL at any moment: training goes on from the last state and ends with the very same weights."""
 
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import Project, wait_until
 
 STAGE = [sys.executable, "-m", "stages.train"]
 REPRO = ["dvc", "repro", "train"]
@@ -31,42 +26,27 @@ def undisturbed(project: Project) -> Project:
     return project
 
 
-def start(project: Project, command: list[str]) -> subprocess.Popen[bytes]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    quiet = subprocess.DEVNULL
-    environment = {**os.environ, "PATH": path}
-    return subprocess.Popen(command, cwd=project.folder, env=environment, stdout=quiet, stderr=quiet)
-
-
 def states(project: Project) -> set[str]:
     return {path.name for path in (project.folder / ".state/train").glob("*/epoch-*.pt")}
-
-
-def wait_for(condition: Callable[[], bool], running: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert running.poll() is None, "it ended before it was killed; give it more epochs"
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def kill_at_random(project: Project, command: list[str], draw: random.Random) -> None:
     """Kill `command` at a random moment after it has gone on for a while."""
     before = states(project)
-    running = start(project, command)
-    wait_for(lambda: bool(states(project) - before), running)
+    running = project.start(*command)
+    wait_until(lambda: states(project) - before, running)
     time.sleep(draw.uniform(0, 0.3))
-    running.send_signal(signal.SIGKILL)
+    running.kill()
     running.wait()
 
 
 def kill_while_writing(project: Project) -> None:
     before = states(project)
-    running = start(project, STAGE)
+    running = project.start(*STAGE)
     writing = project.folder / ".state/train"
-    wait_for(lambda: bool(states(project) - before), running)
-    wait_for(lambda: any(writing.glob("*/*.partial")), running)
-    running.send_signal(signal.SIGKILL)
+    wait_until(lambda: states(project) - before, running)
+    wait_until(lambda: any(writing.glob("*/*.partial")), running)
+    running.kill()
     running.wait()
 
 
@@ -95,8 +75,8 @@ def test_kills_end_with_the_same_weights(undisturbed: Project) -> None:
 def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> None:
     project = undisturbed
     project.run("rm", "-rf", ".state/train", "models")
-    running = start(project, REPRO)
-    wait_for(lambda: bool(states(project)), running)
+    running = project.start(*REPRO)
+    wait_until(lambda: states(project), running)
     (project.folder / ".state/finish").touch()
     assert running.wait(120) == 0
     history = (project.folder / "reports/training/history.csv").read_text().splitlines()

@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Project, copied, make_project, stages_run
+from conftest import ROOT, Project, copied, make_project, stages_run, wait_until
 from PIL import Image
 
 from alexnet.evaluation.predictions import load_predictions, save_predictions
@@ -184,21 +183,13 @@ def test_killed_dvc_leaves_no_stage_behind(shell: str, reproduced: Project, tmp_
     project = copied(reproduced, tmp_path)
     project.set("train.epochs", 10_000)
     project.run("rm", "-rf", ".state")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     # DVC runs commands by $SHELL; dash, unlike bash, stays in memory as the stage's parent.
-    environment = {**os.environ, "PATH": path, "SHELL": shell}
-    dvc = subprocess.Popen(
-        ["dvc", "repro"],
-        cwd=project.folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    dvc = replace(project, environment={"SHELL": shell}).start("dvc", "repro")
     states = project.folder / ".state" / "train"
-    _wait_until(lambda: any(states.glob("*/epoch-*.pt")), 120)
+    wait_until(lambda: any(states.glob("*/epoch-*.pt")))
     dvc.kill()
     dvc.wait()
-    _wait_until(lambda: not _stage_processes(project.folder), 60)
+    wait_until(lambda: not _stage_processes(project.folder), seconds=60)
 
 
 def _stage_processes(folder: Path) -> list[str]:
@@ -213,13 +204,6 @@ def _stage_processes(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
-
-
-def _wait_until(condition, seconds: float) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_training_on_from_a_file_says_what_it_took(project: Project) -> None:

@@ -30,6 +30,8 @@ def test_the_second_hour(reproduced: Project, tmp_path: Path) -> None:
     assert rows.keys() == {"seed-1", "seed-2", "seed-3"}
     assert all(cells(row)[1] == "Success" for row in rows.values())
     header = cells(next(line for line in compared.splitlines() if line.startswith("| Experiment")))
+    # Columns that are equal everywhere, and what nobody compares by, are left out.
+    assert not {"images", "train.batch_size", "models"} & {*header}
     assert [cells(rows[name])[header.index("train.seed")] for name in sorted(rows)] == ["2", "3", "4"]
     assert len({cells(row)[header.index("loss")] for row in rows.values()}) == 3
 

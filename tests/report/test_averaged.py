@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made import IMAGES, SETTINGS, WRONG, made_predictions, write_results
 from reference import literally_wrong
+from tiny import told
 
 from alexnet.core.errors import UserError
 from alexnet.evaluation.ensemble import Ensemble, count_ensemble
@@ -56,27 +57,15 @@ def test_a_member_that_does_not_fit_is_refused_by_name(own: Predictions, tmp_pat
     half = {key: getattr(other, key)[::2] for key in ("ten", "one", "labels", "names")}
     for name, (member, message) in {
         "half": (replace(other, **half), "own and half are of other pictures"),
-        "classes": (
-            replace(other, classes=tuple((f"x{wnid}", words) for wnid, words in other.classes)),
-            "own and classes are of other classes",
-        ),
-        "test": (replace(other, split="test"), "own and test are of other split"),
-        "relabelled": (
-            replace(other, labels=np.roll(other.labels, 1)),
-            "own and relabelled are of other labels",
-        ),
         "twin": (own, "report.ensemble: own and twin hold the same predictions"),
         "own": (own, "report.ensemble: own is named twice"),
         "absent": (None, "report.ensemble: absent/about.json: no such file"),
     }.items():
         if member is not None:
             save_predictions(tmp_path / name, member)
-        with pytest.raises(UserError) as caught:
+        with told(r"report\.ensemble") as caught:
             count_ensemble(tmp_path / "own", [str(tmp_path / name)], share_ties=False)
-        said = str(caught.value).replace(f"{tmp_path}/", "")
-        assert message in said
-        assert "report.ensemble" in said
-        assert "\n" not in said
+        assert message in str(caught.value).replace(f"{tmp_path}/", "")
 
 
 def test_a_split_without_labels_has_no_ensemble(own: Predictions, tmp_path: Path) -> None:

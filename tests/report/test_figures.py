@@ -89,20 +89,7 @@ def test_colour_specificity_by_hand() -> None:
     found = colour_specificity(kernel)
     assert found[:4] == pytest.approx([0, 1, 2 / 3, 2 / 5])
     assert np.isnan(found[4])
-
-
-def test_colour_specificity_is_the_energy_orthogonal_to_grey() -> None:
-    weights = np.random.default_rng(2).standard_normal((50, 3, 11, 11)).astype(np.float32)
-    grey = np.full(3, 3**-0.5)
-    expected = []
-    for kernel in weights.astype(np.float64):
-        places = kernel.reshape(3, -1)
-        along = np.outer(grey, grey @ places)
-        expected.append(((places - along) ** 2).sum() / (places**2).sum())
-    assert colour_specificity(weights) == pytest.approx(expected)
-    # Weights drawn alike lie near two thirds.
-    assert abs(np.mean(expected) - 2 / 3) < 0.02
-    assert specificity([np.array([np.nan, np.nan]), np.array([0.5])], 60, LIGHT)[:4] == b"\x89PNG"
+    assert specificity([found[4:], found[:1]], 60, LIGHT)[:4] == b"\x89PNG"
 
 
 def test_confused_classes_stand_together() -> None:
@@ -115,17 +102,9 @@ def test_confused_classes_stand_together() -> None:
     assert int((np.diff(groups[order]) != 0).sum()) == 9
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 30, 200])
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_the_confusion_matrix_is_drawn_at_any_size(classes: int, theme: Theme) -> None:
-    matrix = np.random.default_rng(4).integers(0, 2, (classes, classes))
-    matrix[0] = 0  # a class that never occurs
-    names = [f"class {number}" for number in range(classes)]
-    assert pixels(confusion_matrix(matrix, names, 50, theme)).any()
-
-
 def test_a_mistake_among_many_classes_can_be_seen() -> None:
     right = np.diag(np.full(500, 10))
+    right[9, 9] = 0  # a class that never occurs
     wrong = right.copy()
     wrong[3, 400], wrong[3, 3] = 5, 5
     names = [f"class {number}" for number in range(500)]

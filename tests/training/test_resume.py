@@ -8,25 +8,22 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import tiny
 import torch
 from dvclive import Live
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import CPU, ROOT, STATISTICS, section, write_two_colours
+from tiny import CPU, ROOT, Case, section, write_two_colours
 
 from alexnet.core.errors import DivergedError, UserError
 from alexnet.feed.order import in_storage_order
-from alexnet.feed.params import Augment
-from alexnet.feed.threads import ThreadLoader
 from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
-from alexnet.model.params import Model
-from alexnet.store.records import Records, open_records
+from alexnet.parallel.mesh import Mesh
 from alexnet.training import log as logbook
-from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
-from alexnet.training.trainer import Setting, Trainer
+from alexnet.training.trainer import Trainer
 
 PARAMS = ROOT / "params.yaml"
 PICTURES, BATCH = 12, 5
@@ -65,32 +62,9 @@ def trainer_of(
     report_epoch: Callable[[list[EpochRow]], None] = lambda history: None,
     **changes: Any,
 ) -> Trainer:
-    train = train_of(**changes)
-    network = AlexNet(section(Model, PARAMS, width=0.03), 2)
-    initialise(network, train.seed)
-    network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
-    training, validation = open_records(store, "train"), open_records(store, "val")
-
-    def loader(records: Records) -> ThreadLoader:
-        return ThreadLoader(records, train.batch_size, CPU, 1)
-
-    return Trainer(
-        Setting(
-            network=network,
-            training=loader(training),
-            validation=loader(validation),
-            labels=training.labels,
-            validation_pictures=len(validation),
-            statistics=STATISTICS,
-            train=train,
-            augment=section(Augment, PARAMS),
-            checkpoints=Checkpoints(folder),
-            checkpoint_minutes=checkpoint_minutes,
-            progress="none",
-            stop_asked=stop_asked,
-            report_epoch=report_epoch,
-        )
-    )
+    case = Case(PARAMS, {"width": 0.03}, train_of(**changes).model_dump(), torch.float32, 2)
+    others = {"checkpoint_minutes": checkpoint_minutes, "report_epoch": report_epoch}
+    return tiny.trainer_of(case, Mesh(), CPU, store, folder, stop_asked, **others)
 
 
 def finished(trainer: Trainer) -> Trainer:
@@ -336,7 +310,7 @@ def test_the_log_says_what_a_person_watches(
         assert torch.equal(values, before[name]), "rates of 0 learn nothing"
     said = capsys.readouterr().out
     assert "epoch 1/3: loss 0.6" in said
-    for text in ("% training", "% validation", "rate 0, biases 0", "pictures/s", "s waiting for data"):
+    for text in ("error 50", "(validation 50", "rate 0,", "pictures/s (waited "):
         assert text in said
     # Without lines of progress, the norms are shown where something is wrong.
     assert "epoch 2/3: gradient norms" not in said

@@ -1,12 +1,15 @@
-"""Learning rates: the plateau of the paper, the steps of layer file 145, own rates, and stopping."""
+"""Learning rates: the plateau of the paper, the steps of layer file 145, own rates, stopping; and chance."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny import PAPER, SOURCE, section
 
+from alexnet.training.chance import is_at_chance, is_below_chance, loss_at_chance
 from alexnet.training.params import Train
 from alexnet.training.schedule import Schedule
 
@@ -133,3 +136,23 @@ def test_a_restored_schedule_goes_on_as_if_never_stopped(stop: int) -> None:
     assert after.state() == undisturbed.state()
     assert after.rates(10, NAMES) == undisturbed.rates(10, NAMES)
     assert undisturbed.dropped == 2
+
+
+def test_entropy_of_equal_classes_is_the_logarithm_of_their_number() -> None:
+    assert loss_at_chance(np.repeat(np.arange(20), 7)) == pytest.approx(math.log(20), rel=1e-12)
+
+
+def test_entropy_of_unequal_classes_counts_none_that_is_absent() -> None:
+    expected = -(0.5 * math.log(0.5) + 0.375 * math.log(0.375) + 0.125 * math.log(0.125))
+    assert loss_at_chance(np.array([0, 0, 0, 0, 2, 2, 2, 5])) == pytest.approx(expected, rel=1e-12)
+
+
+def test_flat_is_within_2_per_cent_and_below_is_under() -> None:
+    assert [is_at_chance(loss, 3.0) for loss in (2.93, 2.95, 3.0, 3.05, 3.07)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert [is_below_chance(loss, 3.0) for loss in (2.93, 2.95, 3.2)] == [True, False, False]

@@ -1,11 +1,38 @@
-"""Confusions and class errors, counted picture by picture."""
+"""What is counted from predictions: reliability, exact intervals, confusions and class errors."""
 
 import numpy as np
 import pytest
 from reference import literally_wrong
+from scipy.stats import binomtest
 
+from alexnet.evaluation.calibration import reliability
 from alexnet.evaluation.confusion import Confused, confusion, most_confused, per_class
+from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Predictions
+
+
+def test_bins_by_hand() -> None:
+    confidence = np.array([0.05, 0.2, 0.21, 0.4, 1.0, 1.0])
+    right = np.array([False, True, False, True, True, False])
+    found = reliability(confidence, right, bins=5)
+    # (0, 0.2], (0.2, 0.4], nothing, nothing, (0.8, 1]
+    assert found.pictures.tolist() == [2, 2, 0, 0, 2]
+    assert found.confidence[[0, 1, 4]].tolist() == pytest.approx([0.125, 0.305, 1.0])
+    assert found.accuracy[[0, 1, 4]].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert np.isnan(found.accuracy[2:4]).all()
+    assert found.error == pytest.approx((2 * 0.375 + 2 * 0.195 + 2 * 0.5) / 6)
+
+
+@pytest.mark.parametrize(("wrong", "images"), [(0, 50), (72, 200), (50, 50), (1, 1)])
+def test_interval_is_scipys_exact_one(wrong: int, images: int) -> None:
+    expected = binomtest(wrong, images).proportion_ci(0.95, method="exact")
+    assert exact_interval(wrong / images, images) == pytest.approx(tuple(expected))
+
+
+def test_shared_ties_move_the_interval_smoothly() -> None:
+    bounds = [exact_interval(wrong / 50, 50) for wrong in (10, 10.5, 11)]
+    assert bounds[0][0] < bounds[1][0] < bounds[2][0]
+    assert bounds[0][1] < bounds[1][1] < bounds[2][1]
 
 
 def test_counts_and_pairs_by_hand() -> None:
