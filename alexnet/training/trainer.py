@@ -252,12 +252,11 @@ class Trainer:
         chance = loss_at_chance(self.setting.labels)
         self._say(
             f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
-            " frequencies and nothing of the pictures. Likely causes: (1) a train.batch_size below the"
-            " printed 128 at the printed rate, which silences the ReLUs for good (gradient norms are 0"
-            " except in fc8): lower train.learning_rate; (2) model.initial_weights: paper, which takes"
-            " longer than source-2012;"
-            " (3) the published weights with a model.width below 1 or an input_divisor above 1, which let"
-            " the signal fade: take initial_weights: he with initial_biases: zero."
+            " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
+            " a model.width below 1 or an input_divisor above 1, which let the signal fade: take he, with"
+            " initial_biases: zero; (2) a train.learning_rate too high for the batch or the width, which"
+            " silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
+            " (3) initial_weights: paper, which takes longer than source-2012: wait."
         )
 
     def _say(self, text: str) -> None:
