@@ -213,9 +213,8 @@ class Trainer:
         self.epoch, self.consumed, self.sums = self.epoch + 1, 0, Sums()
         self._say(
             f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
-            f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
-            f" {row.learning_rate:g}, biases {row.bias_learning_rate:g};"
-            f" {row.pictures_per_second:.0f} pictures/s, {row.data_wait_seconds:.1f} s waiting for data"
+            f" {row.train_error:.1%} (validation {row.val_top1_error:.1%}), rate {row.learning_rate:g},"
+            f" {row.pictures_per_second:.0f} pictures/s (waited {row.data_wait_seconds:.1f} s)"
         )
         at_chance = self._is_at_chance(row)
         if at_chance or self.style == "lines":
