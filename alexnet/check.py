@@ -36,16 +36,13 @@ def check(params: Path, machine_file: Path) -> None:
         UserError: a key is unknown, missing, mistyped or out of range, in one line.
     """
     check_keys(load_yaml(params), [section.key for section in SECTIONS], params)
-    sections = {section.key: read(params, section) for section in SECTIONS}
-    place = read_machine(machine_file)
-    sample = sections["sample"]
-    assert isinstance(sample, Sample)
-    model = sections["model"]
-    assert isinstance(model, Model)
-    root_of(place.data_root)
-    if place.devices != "auto":
-        refuse_unless_shareable(place.devices, model.columns, f"{machine_file}: devices")
-    if sample.classes == 0 and place.data_root == str(SAMPLE):
+    for section in SECTIONS:
+        read(params, section)
+    sample, model, machine = read(params, Sample), read(params, Model), read_machine(machine_file)
+    root_of(machine.data_root)
+    if machine.devices != "auto":
+        refuse_unless_shareable(machine.devices, model.columns, f"{machine_file}: devices")
+    if sample.classes == 0 and machine.data_root == str(SAMPLE):
         raise UserError(
             f"{machine_file}: data_root: not set, and {params} makes no sample (sample.classes: 0)."
             " Name the folder that holds the raw files."

@@ -56,7 +56,7 @@ def take_turn(width: float, batch: int, steps: int) -> None:
     if device.type != "cpu":
         raise UserError("this benchmark is about threads of the CPU; hide the GPU (CUDA_VISIBLE_DEVICES=)")
     network = our_network(width)
-    network.lay_out(memory_format(machine))
+    network.set_memory_format(memory_format(machine))
     pictures = random_pictures(batch, torch.device("cpu"))
     step = printed_step(network, pictures)
     seconds_of(step, 1, device)

@@ -60,7 +60,7 @@ def measure_sums(
 ) -> None:
     """Write the seconds of a step of this mesh's replicas, which share the batch, to `result`."""
     network = our_network(width).to(device)
-    network.lay_out(memory_format(Machine()))
+    network.set_memory_format(memory_format(Machine()))
     pictures = random_pictures(batch // mesh.replicas, device)
     if way in BUCKETS:
         forward = DistributedDataParallel(

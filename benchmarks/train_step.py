@@ -275,7 +275,7 @@ def warm_step(contestant: Contestant, width: float, batch: int, device: torch.de
         order = memory_format(Machine())
         pictures = Pictures(pictures.inputs.contiguous(memory_format=order), pictures.labels)
         if isinstance(network, AlexNet):
-            network.lay_out(order)
+            network.set_memory_format(order)
         else:
             network.to(memory_format=order)  # type: ignore[call-overload]
     if isinstance(network, AlexNet):

@@ -23,11 +23,11 @@ def main(
     metrics: Path = REPORTS / "metrics.json",
 ) -> None:
     """Evaluate the weights after the last epoch, not those with the lowest validation error."""
-    place = read_machine(machine)
+    here = read_machine(machine)
     work = partial(
         evaluate_network,
         settings=read(params, Evaluate),
-        machine=place,
+        machine=here,
         index=index,
         records=records,
         skipped=skipped,
@@ -36,7 +36,7 @@ def main(
         metrics=metrics,
     )
     # Each device holds the whole network here, so any number of devices can share the pictures.
-    on_devices(work, place, columns=1)
+    on_devices(work, here, columns=1)
 
 
 if __name__ == "__main__":

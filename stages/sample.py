@@ -11,9 +11,9 @@ from alexnet.sample.params import Sample
 
 
 def main(params: Params = PARAMS, machine: MachineFile = MACHINE, out: Path = SAMPLE) -> None:
-    """Write the sample, or an empty folder's note when `sample.classes` is 0."""
-    place = read_machine(machine)
-    generate(root=out, settings=read(params, Sample), style=place.progress, workers=place.worker_count)
+    """Write the sample; if `sample.classes` is 0, only a README.txt that says so."""
+    here = read_machine(machine)
+    generate(root=out, settings=read(params, Sample), style=here.progress, workers=here.worker_count)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ def main(
     logs: Path = REPORTS / "training",
 ) -> None:
     """Train, and write weights, curves and a description of the run."""
-    model, place = read(params, Model), read_machine(machine)
+    model, here = read(params, Model), read_machine(machine)
     work = partial(
         train_network,
         model=model,
         augment=read(params, Augment),
         train=read(params, Train),
-        machine=place,
+        machine=here,
         index=index,
         records=records,
         statistics=statistics,
@@ -38,7 +38,7 @@ def main(
         logs=logs,
         anew=is_forced(),
     )
-    on_devices(work, place, model.columns)
+    on_devices(work, here, model.columns)
 
 
 if __name__ == "__main__":

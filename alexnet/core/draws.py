@@ -1,6 +1,6 @@
 """Random numbers keyed by their meaning, never by process, worker, batch or device.
 
-Every draw of the project names a seed, a purpose and its counters (an epoch, a step). The same
+Every draw in `alexnet/` names a seed, a purpose and its counters (an epoch, a step). The same
 names give the same numbers in any order of asking, so restarts, ranks and loaders cannot change
 an experiment. NumPy's Philox (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3")
 serves everything drawn on the host.

@@ -24,7 +24,7 @@ def prepare_environment() -> None:
         else:
             getpass.getuser()
     except (OSError, KeyError) as error:
-        # It cannot be made, or the user has no name, of which torch makes the folder's.
+        # The folder cannot be made; or the user has no name, from which torch makes the default folder's.
         own = os.path.join(tempfile.gettempdir(), f"torchinductor_{os.getuid()}")
         if place:
             say(f"{_COMPILED}: {place} cannot be made ({error}); used is {own}", sys.stderr)

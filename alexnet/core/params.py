@@ -99,7 +99,10 @@ def flattened(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
 def _overlay(source: str) -> dict[str, Any]:
     key, equals, value = source.partition("=")
     if equals:
-        return {key: YAML(typ="safe", pure=True).load(value)}
+        try:
+            return {key: YAML(typ="safe", pure=True).load(value)}
+        except YAMLError:
+            raise UserError(f"--params {source}: what follows = is not valid YAML") from None
     name, colon, place = source.rpartition(":")
     if not colon:
         raise UserError(

@@ -117,8 +117,8 @@ def local_pool(workers: int) -> Iterator[Executor]:
             yield pool
         except BrokenExecutor:
             raise UserError(
-                "a worker process was ended from outside, often for lack of memory. What is finished is kept:"
-                " run again, with fewer workers (machine.yaml) if it happens again."
+                "a worker process was ended from outside, often for lack of memory. Run again, with fewer"
+                " workers (machine.yaml) if it happens again."
             ) from None
         except BaseException:
             # The rest of their work is not needed, and the pool may wait without end for a worker to

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from alexnet.core.places import STATE
 
-# What follows when nobody reads the output any more.
+# Where a stage's output goes once nothing reads its stdout any more.
 OUTPUT = STATE / "output.log"
 # The bars that are drawn at the moment; they make way for what is said.
 BARS: list["tqdm[Any]"] = []

@@ -63,7 +63,7 @@ def evaluate_network(
         machine, pictures, at_once, device, side=PICTURE, processes_here=mesh.on_this_machine
     )
     mine = own_records(len(pictures), at_once, mesh.rank, mesh.size)
-    network.to(device).lay_out(memory_format(machine))
+    network.to(device).set_memory_format(memory_format(machine))
     style = machine.progress if mesh.leads else "none"
     parts = mesh.to_leader(predict(network, loader, mine, len(pictures), style))
     if parts is None:
@@ -126,6 +126,6 @@ def _some(classes: Classes) -> str:
 def ilsvrc_ids(classes: pd.DataFrame) -> tuple[int, ...]:
     """Return each class' ID on the challenge's server; none where no devkit gives them.
 
-    They are in no order that could be guessed, so that a rank in their place would be a wrong answer.
+    The server numbers the classes in an order of its own, so a label cannot stand in for its ID.
     """
     return tuple(int(number) for number in classes.get("ilsvrc_id", []))

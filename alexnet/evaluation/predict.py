@@ -16,7 +16,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.progress import Progress, Style
 from alexnet.evaluation.predictions import Part
 from alexnet.feed.loader import Loader
-from alexnet.feed.order import in_storage_order
+from alexnet.feed.order import Share, in_storage_order
 from alexnet.model.input import Batch, whole_pictures
 from alexnet.model.network import AlexNet
 from alexnet.model.patches import CENTRE, TEN, ten_patches
@@ -27,9 +27,8 @@ def own_records(pictures: int, batch_size: int, rank: int, ranks: int) -> NDArra
 
     All ranks together have each of the `pictures` once; one of them may have none.
     """
-    batches = -(-pictures // batch_size)
-    first, end = (batches * number // ranks * batch_size for number in (rank, rank + 1))
-    return np.arange(first, min(end, pictures))
+    first, end = Share(rank, rank + 1, ranks).bounds(-(-pictures // batch_size))
+    return np.arange(first * batch_size, min(end * batch_size, pictures))
 
 
 @torch.no_grad()

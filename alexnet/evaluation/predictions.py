@@ -181,10 +181,10 @@ def merge_parts(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float6
     records = np.concatenate([part.records for part in parts])
     if not np.array_equal(np.sort(records), np.arange(pictures)):
         raise ValueError(f"the parts do not hold each of {pictures} pictures once")
-    place = np.argsort(records)
     ten, one = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ten", "one"))
-    if np.array_equal(place, records):
+    if np.array_equal(records, np.arange(pictures)):
         return ten, one
+    place = np.argsort(records)
     return ten[place], one[place]
 
 
@@ -249,7 +249,7 @@ def what_differs(one: Predictions, other: Predictions) -> str | None:
 
 
 def average_predictions(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
-    """Return the mean of several networks' predictions (paper, section 6.1: "averaging").
+    """Return the mean of several networks' predictions (paper, section 6: "averaging").
 
     Args:
         names: what errors call them; their numbers, from 1, unless given.
@@ -262,8 +262,8 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
     for name, other in zip(known[1:], others, strict=True):
         if what := what_differs(first, other):
             raise UserError(
-                f"predictions {known[0]} and {name} are of other {what}; averaged can be"
-                " what several networks say of the same pictures"
+                f"predictions {known[0]} and {name} differ in their {what}; only predictions of the same"
+                " pictures and classes can be averaged"
             )
     ten, one = (
         sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
@@ -275,8 +275,8 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
 def server_lines(predictions: Predictions) -> Iterator[str]:
     """Yield the lines that the ILSVRC server takes: five IDs per picture, best first, by the picture's name.
 
-    Where IDs are not known the WNIDs stand in their place. A picture that could not be read has a line as
-    well, or all after it would be taken for their neighbours: what the network guesses on the average.
+    Where IDs are not known the WNIDs stand in their place. A skipped picture gets a line too, or all later
+    lines would shift: the classes that are most likely on average.
     """
     guesses, _ = predictions.guesses()
     usual = np.argsort(-predictions.ten.mean(0), kind="stable")[: guesses.shape[1]]

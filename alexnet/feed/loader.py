@@ -31,8 +31,8 @@ class Loader(Protocol):
 def chosen_loader(kind: str, encoding: str) -> str:
     """Return ``dali`` or ``torch``: what `machine.loader` means for records of this `encoding`.
 
-    ``auto`` is DALI where it is installed: on a GPU it decodes there; on a CPU the plain threads are as
-    fast (python -m benchmarks.load). Raw records need no decoder.
+    ``auto`` is DALI where it is installed: on a GPU it decodes there; on a CPU the plain threads are
+    somewhat faster (python -m benchmarks.load). Raw records need no decoder.
     """
     if encoding == "raw":
         return "torch"

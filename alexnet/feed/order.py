@@ -1,6 +1,7 @@
 """The order of the pictures, and the crop, mirroring and noise of each.
 
-They depend on the seed, the epoch and the picture alone; with `pictures_per_crop` above 1 also on the order.
+They depend on the seed, the epoch, the picture's number and the number of pictures; with `pictures_per_crop`
+above 1 also on the order.
 All draws of an epoch are made at once, one row per picture, so that no batch size, process, loader or
 restart can change them.
 """
@@ -23,9 +24,9 @@ CENTRE = (PICTURE - PATCH) // 2
 
 
 class Share(NamedTuple):
-    """The part of every batch that one process handles: parts `first` to `last` − 1 of `of`.
+    """The part of a batch, or of other things, that one process handles: parts `first` to `last` − 1 of `of`.
 
-    The parts of a batch are as even as possible. Where a batch is smaller than `of`, some are empty.
+    The parts are as even as possible. If there are fewer things than parts, some parts are empty.
     """
 
     first: int
@@ -33,7 +34,7 @@ class Share(NamedTuple):
     of: int
 
     def bounds(self, count: int) -> tuple[int, int]:
-        """Return where the share of a batch of `count` pictures begins and ends."""
+        """Return where the share of `count` things begins and ends."""
         return count * self.first // self.of, count * self.last // self.of
 
 
@@ -73,7 +74,7 @@ def training_epoch(
 
     A random patch of the 33 × 33 possible ones and, half the time, its mirror (paper, section 4.1). With
     `augment.pictures_per_crop` above 1, pictures that follow each other have those of the first of them, as
-    in cuda-convnet2.
+    in the 2012 source (convdata.py).
 
     Args:
         order: ``fixed`` is the order of the records, which were shuffled once.

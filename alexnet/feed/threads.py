@@ -26,9 +26,8 @@ AT_ONCE = 8
 class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 
-    It uses threads because torch's `DataLoader` forks its worker processes by default, and a fork of a
-    process in which DALI or OpenMP has threads can hang. The arguments are those of
-    `alexnet.feed.loader.open_loader`.
+    Threads suffice, since decoding releases Python's lock, and no batch is copied between processes. The
+    arguments are those of `alexnet.feed.loader.open_loader`.
     """
 
     def __init__(

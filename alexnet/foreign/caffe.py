@@ -1,7 +1,7 @@
 """Caffe's bvlc_alexnet, whose weights are widely kept, as a network of this project.
 
-It is not the paper's: it sees 227×227 BGR pixels, its response norm has k = 1 and windows that reach
-over both groups' maps, its dropout is the inverted one. All of that is in the `model` section that it gets.
+It is not the paper's: it sees 227×227 BGR pixels; its response norm has k = 1, α divided by n, and windows
+that reach over both groups' maps; its dropout is inverted. All of that is in its `model` section.
 """
 
 from pathlib import Path

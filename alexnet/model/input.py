@@ -72,7 +72,7 @@ class InputRule(nn.Module):
     def __init__(self, mean: str, divisor: float, side: int = PATCH) -> None:
         super().__init__()
         self.mean, self.divisor, self.side = mean, divisor, side
-        self.order = torch.contiguous_format
+        self.memory_format = torch.contiguous_format
         self.register_buffer("mean_image", torch.zeros(3, PICTURE, PICTURE))
 
     def forward(self, batch: Batch, shift: Tensor | None = None, noise_divisor: float = 1.0) -> Tensor:
@@ -86,7 +86,7 @@ class InputRule(nn.Module):
         pixels = batch.pixels.permute(0, 3, 1, 2)
         # One array for all steps: with a fresh one for each, a CPU spends most of the time on new memory.
         values = torch.empty(
-            pixels.shape, dtype=self.mean_image.dtype, device=pixels.device, memory_format=self.order
+            pixels.shape, dtype=self.mean_image.dtype, device=pixels.device, memory_format=self.memory_format
         )
         if shift is not None:
             shift = shift.to(values.dtype)[:, :, None, None]

@@ -118,14 +118,16 @@ def _convolutions(model: Model) -> list[_Convolution]:
     after_conv5: Steps = ("activation", "pool")
     if model.conv5_order == "pool-activation":
         after_conv5 = ("pool", "activation")
-    # Where conv5 is left out, what follows it follows conv4.
-    after_conv4: Steps = after_conv5 if model.leave_out == "conv5" else ("activation",)
+    padding5 = 0 if small_pools else 1
+    # Where conv5 is left out, conv4 takes its place before the pool.
+    conv4_is_last = model.leave_out == "conv5"
+    after_conv4: Steps = after_conv5 if conv4_is_last else ("activation",)
     rows: list[_Convolution] = [
         ("conv1", 11, 4, 0, "image", after_conv1),
         ("conv2", 5, 1, 1 if small_pools else 2, "own column", after_conv2),
         ("conv3", 3, 1, 1, "both columns", ("activation",)),
-        ("conv4", 3, 1, 1, "own column", after_conv4),
-        ("conv5", 3, 1, 0 if small_pools else 1, "own column", after_conv5),
+        ("conv4", 3, 1, padding5 if conv4_is_last else 1, "own column", after_conv4),
+        ("conv5", 3, 1, padding5, "own column", after_conv5),
         ("conv6", 3, 1, 1, "both columns", ("activation",)),
     ]
     absent = {model.leave_out} if model.conv6 else {model.leave_out, "conv6"}
@@ -206,7 +208,7 @@ class AlexNet(nn.Module):
 
         Args:
             batch: patches as bytes, or what `input` made of them, as `from_inputs` takes it.
-            keys: int64 (batch,) from `picture_keys`; needed in training when dropout is on.
+            keys: int64 (batch,) from `picture_keys`; needed in training.
             shift, noise_divisor: the colour shift, as `InputRule.forward` takes it.
         """
         inputs = batch if isinstance(batch, Tensor) else self.input(batch, shift, noise_divisor)
@@ -217,7 +219,7 @@ class AlexNet(nn.Module):
         return self._through(self.layers, inputs, keys)
 
     def features(self, batch: Batch) -> Tensor:
-        """Return fc7's activations after dropout, (batch, 4096 · width): the paper's section 6."""
+        """Return fc7's activations after dropout, (batch, 4096 · width): the paper's section 6.1."""
         return self._through(self.layers[:-1], self.input(batch), None)
 
     def _through(self, some: list[Layer], values: Tensor, keys: Tensor | None) -> Tensor:
@@ -245,12 +247,10 @@ class AlexNet(nn.Module):
         normalised: Tensor = norm(values)
         return normalised
 
-    def lay_out(self, order: torch.memory_format) -> None:
+    def set_memory_format(self, memory_format: torch.memory_format) -> None:
         """Keep the maps in this order in memory; it changes speed, and results by rounding alone."""
-        self.input.order = order
-        for parameter in self.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=order)
+        self.input.memory_format = memory_format
+        self.to(memory_format=memory_format)  # type: ignore[call-overload]
 
     def layer_parameters(self) -> Iterator[tuple[Layer, nn.Parameter, nn.Parameter]]:
         """Yield each layer with its weight and its bias."""

@@ -1,7 +1,7 @@
 """Response normalisation: across maps (paper, section 3.3) and inside a map (2012 source).
 
-Both compute b = a / (k + α·Σ a²)^β over a window clipped at the border, as `normalised` writes it down. On a
-CPU, unless `torch.compile` is at work, `norm_cpu` does the same faster.
+Both compute b = a / (k + α·Σ a²)^β over a window clipped at the border, as `_Normalise` has it. On a CPU,
+unless `torch.compile` is at work, `norm_cpu` does the same faster.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.model.norm_cpu import AcrossMaps, InsideMap, arithmetic_of, in_blocks, inverse_power
-
-WindowSum = Callable[[Tensor], Tensor]
-
-
-def normalised(
-    a: Tensor, window_sum: WindowSum, k: float, alpha: float, beta: float
-) -> tuple[Tensor, Tensor]:
-    """Return b = a / (k + α·Σ a²)^β, and the scale k + α·Σ a²."""
-    scale = k + alpha * window_sum(a * a)
-    return a * inverse_power(scale, beta), scale
 
 
 def sum_across_maps(values: Tensor, size: int) -> Tensor:
@@ -130,9 +120,9 @@ class _Normalise(torch.autograd.Function):
         alpha: float,
         beta: float,
     ) -> Tensor:
-        result, scale = normalised(
-            given.to(arithmetic_of(given)), lambda squares: window_sum(squares, size), k, alpha, beta
-        )
+        a = given.to(arithmetic_of(given))
+        scale = k + alpha * window_sum(a * a, size)
+        result = a * inverse_power(scale, beta)
         ctx.save_for_backward(given, scale)
         ctx.window_sum, ctx.size, ctx.alpha, ctx.beta = window_sum, size, alpha, beta
         return result.to(given.dtype)

@@ -118,7 +118,7 @@ class _NormaliseInBlocks(torch.autograd.Function):
 
 @functools.lru_cache(maxsize=16)
 def _band(count: int, size: int, dtype: torch.dtype) -> Tensor:
-    """Return the (count, count) matrix with ones where two places lie within one window's half."""
+    """Return the (count, count) matrix with a one where i and j are at most size // 2 apart."""
     places = torch.arange(count)
     return ((places[:, None] - places[None, :]).abs() <= size // 2).to(dtype)
 

@@ -126,9 +126,9 @@ class Start:
 def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
     """Replace the weights of `network`, whose classes are `wnids`, by those in `path`, layer by layer.
 
-    Fine-tuning needs two differences (source files 146 and 146-2012-2011), where a layer stays as it was
-    drawn: fc8 of other classes, and a conv6 that only one of the two networks has. The mean image stays
-    that of the pictures to be trained on.
+    Two layers may differ, and then keep their random weights (source files 146 and 146-2012-2011): fc8 if the
+    classes differ, and conv6 if only one of the networks has it. The mean image stays that of the pictures
+    to be trained on.
 
     Raises:
         UserError: the file is missing, no such file or damaged, or a tensor is missing, of another shape

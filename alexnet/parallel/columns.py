@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from alexnet.core.errors import UserError
 from alexnet.core.sizes import PATCH
+from alexnet.model.convolution import Convolution
 from alexnet.model.dropout import Dropout
 from alexnet.model.network import AlexNet, Layer, layers
 from alexnet.model.norm import CrossMapNorm
@@ -21,11 +22,6 @@ from alexnet.parallel.mesh import Mesh
 
 # Of a float32 number.
 VALUE_BYTES = 4
-
-
-def column_bounds(count: int, column: int, columns: int) -> tuple[int, int]:
-    """Return which of a layer's `count` kernels a column holds; of an odd count the second holds more."""
-    return count * column // columns, count * (column + 1) // columns
 
 
 @torch.no_grad()
@@ -49,18 +45,18 @@ def keep_column(network: AlexNet, mesh: Mesh) -> None:
         network.norm = CrossMapNorm(1, norm.size, norm.k, norm.alpha, norm.beta)
     for dropout in network.dropouts.values():
         assert isinstance(dropout, Dropout)
-        first, last = column_bounds(len(dropout.places), mesh.column, mesh.columns)
+        first, last = mesh.column_share.bounds(len(dropout.places))
         dropout.places = dropout.places[first:last].clone()
     network.join = _Join(mesh)
 
 
 def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
     whole = network.get_submodule(layer.name)
-    first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+    first, last = mesh.column_share.bounds(layer.outputs)
     half: nn.Module
     if isinstance(whole, nn.Conv2d):
         inputs = layer.fan_in // layer.kernel**2
-        half = nn.Conv2d(inputs, last - first, layer.kernel, layer.stride, layer.padding)
+        half = Convolution(inputs, last - first, layer.kernel, layer.stride, layer.padding)
     elif layer.name == "fc8":
         half = _WholeLogits(layer, mesh)
     else:
@@ -79,7 +75,7 @@ class Exchange(NamedTuple):
 
 
 def exchanges(model: Model, classes: int) -> list[Exchange]:
-    """Return all that the two columns exchange in float32, each part once, so that less is not possible."""
+    """Return all that the two columns exchange, in float32."""
     found = [Exchange("half of the pictures, as bytes", PATCH**2 * 3 // 2, 0)]
     places = 1
     for layer in layers(model, classes):
@@ -107,7 +103,7 @@ class _WholeLogits(nn.Linear):
     """fc8's rows of one column; the forward gives all classes' logits."""
 
     def __init__(self, layer: Layer, mesh: Mesh) -> None:
-        first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+        first, last = mesh.column_share.bounds(layer.outputs)
         super().__init__(layer.inputs, last - first)
         self.classes, self.mesh = layer.outputs, mesh
 
@@ -140,7 +136,7 @@ class _JoinedLogits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
-        ctx.bounds = column_bounds(classes, mesh.column, mesh.columns)
+        ctx.bounds = mesh.column_share.bounds(classes)
         theirs = mesh.swap(mine, (len(mine), classes - mine.shape[1]))
         return mesh.in_order(mine, theirs)
 
@@ -158,7 +154,7 @@ def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[s
         if layer is None:
             parts[name] = value
         else:
-            first, last = column_bounds(layer.outputs, mesh.column, mesh.columns)
+            first, last = mesh.column_share.bounds(layer.outputs)
             parts[name] = value[first:last]
     return parts
 

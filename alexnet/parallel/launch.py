@@ -37,7 +37,7 @@ FAILED, INTERRUPTED = 1, 130
 TORCHRUN = "env://"
 # Seconds that processes have to end by themselves once one has failed.
 GRACE = 10.0
-KEPT = "The last good state is kept; the same command resumes from it."
+RETRY = "Run the same command again; a training resumes from its last saved state."
 
 Work = Callable[[Mesh, torch.device], None]
 
@@ -134,11 +134,11 @@ def _judge(codes: list[int], late: list[int], error: UserError | None, machine: 
     for rank, code in enumerate(codes):
         if code < 0 and rank not in late:
             name = signal.Signals(-code).name
-            raise UserError(f"process {rank} of {len(codes)} was ended by {name} (out of memory?). {KEPT}")
+            raise UserError(f"process {rank} of {len(codes)} was ended by {name} (out of memory?). {RETRY}")
     if late and isinstance(error, LostError):
         raise UserError(
             f"process {', '.join(map(str, late))} of {len(codes)} did not answer for"
-            f" {machine.timeout_seconds:g} s (timeout_seconds of machine.yaml). {KEPT}"
+            f" {machine.timeout_seconds:g} s (timeout_seconds of machine.yaml). {RETRY}"
         )
     if error:
         raise error
@@ -192,7 +192,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
             raise SystemExit(FAILED) from None
         if isinstance(error, LostError):
             whose = f"process {member.rank} of {member.count}"
-            raise LostError(f"{whose} lost another one ({error}). {KEPT}") from None
+            raise LostError(f"{whose} lost another one ({error}). {RETRY}") from None
         raise
 
 

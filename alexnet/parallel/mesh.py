@@ -73,6 +73,11 @@ class Mesh:
         return self.rank == 0
 
     @property
+    def column_share(self) -> Share:
+        """The part of each layer's kernels that this process holds; of an odd number, column 2 has more."""
+        return Share(self.column, self.column + 1, self.columns)
+
+    @property
     def own_share(self) -> Share:
         """The part of every batch that this process decodes."""
         return Share(self.rank, self.rank + 1, self.size)
@@ -189,8 +194,8 @@ class Mesh:
             for name, value in found.items():
                 if value != everyones[0][name]:
                     raise UserError(
-                        f"process {rank} has other {name} than process 0 ({value}, {everyones[0][name]});"
-                        " all must start from the same commit, params.yaml and records"
+                        f"processes 0 and {rank} differ in {name.replace('_', ' ')} ({everyones[0][name]},"
+                        f" {value}); all must start from the same commit, params.yaml and records"
                     )
 
 

@@ -34,7 +34,7 @@ TABLE_1 = (
     Table1Row("CNN, one patch", 39.0, 18.3),
 )
 
-# An asterisk marks networks pre-trained on the ImageNet 2011 Fall release (Section 6.1).
+# An asterisk marks networks pre-trained on the ImageNet 2011 Fall release (Section 6).
 TABLE_2 = (
     Table2Row("SIFT + FVs", None, None, 26.2, by_others=True),
     Table2Row("1 CNN", 40.7, 18.2, None),

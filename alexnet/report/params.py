@@ -12,7 +12,7 @@ class Report(Section):
 
     Attributes:
         title: the heading of the page.
-        ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6.1).
+        ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6).
         photographs: whether pictures of the data are shown; without them, a page may be passed on where the
             pictures may not.
         kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.

@@ -1,1 +1,1 @@
-"""The nearest training pictures, exactly and by short binary codes (paper, section 6)."""
+"""The nearest training pictures, exactly and by short binary codes (paper, section 6.1)."""

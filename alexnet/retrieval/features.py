@@ -1,4 +1,4 @@
-"""fc7's activations of pictures (paper, section 6)."""
+"""fc7's activations of pictures (paper, section 6.1)."""
 
 from dataclasses import replace
 

@@ -8,7 +8,7 @@ from alexnet.core.params import Section
 
 
 class Retrieve(Section):
-    """The ``retrieve`` section (paper, section 6.1 and the last paragraph of its section on results).
+    """The ``retrieve`` section (paper, section 6.1, with its last paragraph).
 
     Attributes:
         code_bits: bits of a picture's code.

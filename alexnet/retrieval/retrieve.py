@@ -56,7 +56,7 @@ def retrieve_pictures(
     refuse_damaged_shards(records)
     network, classes = load_network(weights)
     device = choose_device(machine)
-    network.to(device).lay_out(memory_format(machine))
+    network.to(device).set_memory_format(memory_format(machine))
     training, asked = open_records(records, "train"), open_records(records, evaluate.split)
     shape = (len(training), network.fc7.out_features)
     _refuse_small_disk(library, *shape)

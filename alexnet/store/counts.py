@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from alexnet.core.files import read_csv
-from alexnet.core.reading import Count, Positive, Written
+from alexnet.core.reading import Count, Positive, Written, read_rows
 
 
 class SplitCounts(Written):
@@ -36,5 +35,10 @@ class Skipped(Written):
 
 
 def read_skipped(path: Path) -> pd.DataFrame:
-    """Return the rows of ``skipped.csv``, all texts."""
-    return read_csv(path, dtype=str, keep_default_na=False)
+    """Return the rows of ``skipped.csv``.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    columns = list(Skipped.model_fields)
+    return pd.DataFrame([row.model_dump() for row in read_rows(path, Skipped, columns)], columns=columns)

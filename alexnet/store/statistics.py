@@ -1,4 +1,7 @@
-"""Mean image and principal components of the RGB values over the training records.
+"""Mean image and principal components of the RGB values of the training pictures.
+
+The pictures are as they were before their encoding to JPEG, whose sums preprocess left; or as they are
+decoded, if the records come without sums.
 
 Sums are whole numbers and so exact; the result depends on no order and no number of workers.
 """

@@ -17,7 +17,8 @@ class EpochRow:
 
     The training figures are averages over the epoch, with augmentation and dropout on; the validation
     figures are of the centre patch, after the epoch. The gradient norm of a layer is that of its weights
-    and biases together, the root mean square over the updates of the epoch.
+    and biases together, the root mean square over the updates of the epoch. The seconds are those of the
+    updates, with loading; validation is not in them.
     """
 
     epoch: int

@@ -11,7 +11,8 @@ class Schedule:
 
     ``plateau``: ÷ `factor` once the validation error has not improved by more than
     `min_improvement` for `patience` epochs, at most `drops` times. ``steps``: ÷ `factor` from the
-    start of each of `drop_epochs` on. Changes of conv1 and of fc8 are absolute rates under either.
+    start of each of `drop_epochs` on. ``constant``: no drops. Whatever the kind, `conv1` and `fc8` set the
+    rates of those layers' weights outright.
     """
 
     def __init__(self, settings: Train) -> None:

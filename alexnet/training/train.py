@@ -123,7 +123,7 @@ def setting_of(
 ) -> Setting:
     """Return what a training on open records works with, its network on `device` with its first weights."""
     network = _first_network(model, train, classes, measured, mesh)
-    network.to(device).lay_out(memory_format(machine))
+    network.to(device).set_memory_format(memory_format(machine))
     return Setting(
         network=network,
         training=open_replica_loader(machine, training, train.batch_size, device, mesh),

@@ -213,9 +213,8 @@ class Trainer:
         self.epoch, self.consumed, self.sums = self.epoch + 1, 0, Sums()
         self._say(
             f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
-            f" {row.train_error:.1%} training, {row.val_top1_error:.1%} validation; rate"
-            f" {row.learning_rate:g}, biases {row.bias_learning_rate:g};"
-            f" {row.pictures_per_second:.0f} pictures/s, {row.data_wait_seconds:.1f} s waiting for data"
+            f" {row.train_error:.1%} (validation {row.val_top1_error:.1%}), rate {row.learning_rate:g},"
+            f" {row.pictures_per_second:.0f} pictures/s (waited {row.data_wait_seconds:.1f} s)"
         )
         at_chance = self._is_at_chance(row)
         if at_chance or self.style == "lines":
@@ -252,12 +251,11 @@ class Trainer:
         chance = loss_at_chance(self.setting.labels)
         self._say(
             f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
-            " frequencies and nothing of the pictures. Likely causes: (1) a train.batch_size below the"
-            " printed 128 at the printed rate, which silences the ReLUs for good (gradient norms are 0"
-            " except in fc8): lower train.learning_rate; (2) model.initial_weights: paper, which takes"
-            " longer than source-2012;"
-            " (3) the published weights with a model.width below 1 or an input_divisor above 1, which let"
-            " the signal fade: take initial_weights: he with initial_biases: zero."
+            " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
+            " a model.width below 1 or an input_divisor above 1, which let the signal fade: take he, with"
+            " initial_biases: zero; (2) a train.learning_rate too high for the batch or the width, which"
+            " silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
+            " (3) initial_weights: paper, which takes longer than source-2012: wait."
         )
 
     def _say(self, text: str) -> None:

@@ -54,7 +54,7 @@ def gradients(bench: Bench, recipe: Path, device: torch.device, dtype: torch.dty
     count, draw = bench.scale.few, torch.Generator().manual_seed(1)
     network = our_network(bench.scale.width, recipe).train()
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
-    network.to(device, dtype).lay_out(memory_format(Machine()))
+    network.to(device, dtype).set_memory_format(memory_format(Machine()))
     batch = whole_pictures(torch.randint(0, 256, (count, 224, 224, 3), generator=draw, dtype=torch.uint8))
     top, left = torch.randint(0, 33, (2, count), generator=draw)
     labels = torch.randint(0, CLASSES, (count,), generator=draw)

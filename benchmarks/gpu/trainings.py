@@ -47,7 +47,7 @@ def whole_training(
     except KeyboardInterrupt:
         raise NoFiguresError(f"stopped in epoch {trainer.epoch} after {seconds:g} s; to be resumed") from None
     classes, weights = read_classes(folder / "index"), folder / "weights.safetensors"
-    trainer.network.cpu().lay_out(torch.contiguous_format)
+    trainer.network.cpu().set_memory_format(torch.contiguous_format)
     save_network(weights, trainer.network, list(zip(classes["wnid"], classes["words"], strict=True)))
     evaluate_network(
         Mesh(),

@@ -118,8 +118,8 @@ def as_page(
         table_of(
             rows[["taken away", *rows.columns[7:14]]],
             "Means over seeds; added: percentage points, in brackets the 95% interval over seeds",
-            note="Training error: of the last epoch's patches, while learning, with dropout on. By seed:"
-            " top-1 with ten patches, in the order of the seeds.",
+            note="Training error: of the last epoch's patches, while learning, with the row's dropout. By"
+            " seed: top-1 with ten patches, in the order of the seeds.",
         ),
         "## What the paper says",
         table_of(
@@ -182,7 +182,7 @@ def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.D
         lines.append(
             {
                 "taken away": row.without,
-                "paper": _paper(row.claim.top1),
+                "paper": f"{row.claim.exactly} {_paper(row.claim.top1)}".strip(),
                 "error": percent(means[TOP1][name]),
                 "added": points(found.mean) if found else NOTHING,
                 "over seeds": pages.interval(found.over_seeds if found else None),

@@ -1,7 +1,7 @@
 """The rows of the table, checked before anything trains: python -m experiments.ablations.rows"""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,9 +16,10 @@ FULL = "full"
 
 
 class Claim(Strict):
-    """What the paper says of leaving something out: error added, in percent, and in words."""
+    """What the paper says of leaving something out: error added, in percent, how exactly, and in words."""
 
     words: str = ""
+    exactly: Literal["", "about", "over"] = ""
     top1: float | None = None
     top5: float | None = None
 

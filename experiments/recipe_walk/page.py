@@ -33,6 +33,8 @@ TITLES = {
     NAME: "Which of the published settings trains?",
     "recipe_walk_full_width": "Do the published recipes train at full width?",
 }
+# The plan of a page, where it is not params.yaml.
+PLANS = {"recipe_walk_full_width": "full_width.yaml"}
 ACROSS = 4
 
 
@@ -109,8 +111,7 @@ def as_page(
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
     at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
     found = (
-        "The paper's recipe, the authors' own, and settings between and beyond them."
-        f" Of {sum(map(bool, runs.values()))} rows,"
+        f"Of {sum(map(bool, runs.values()))} rows,"
         f" still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
     )
     return found, [
@@ -135,7 +136,12 @@ def as_page(
             f"Training loss of every row over {epochs} epochs; dotted: chance at {chance:.3f} nats.",
             "Training loss of every row, a line per seed; dotted: chance.",
         ),
-        *pages.how_it_was_made(NAME, name, pages.settings("What all rows have alike", walk.alike)),
+        *pages.how_it_was_made(
+            NAME,
+            name,
+            pages.settings("What all rows have alike", walk.alike),
+            plan=PLANS.get(name, "params.yaml"),
+        ),
     ]
 
 

@@ -35,11 +35,11 @@ def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) ->
     return drawn(name, draw, alt, caption, least=400)
 
 
-def how_it_was_made(experiment: str, page: str, *folds: str) -> list[str]:
-    """Return the last section of a page; its table of runs is named as the page."""
+def how_it_was_made(experiment: str, page: str, *folds: str, plan: str = "params.yaml") -> list[str]:
+    """Return the last section of a page; its table of runs is named as the page, its plan is in `plan`."""
     return [
         f"## How it was made\n\n`python -m experiments.run {experiment}`; what is planned"
-        f" is in `experiments/{experiment}/params.yaml`, the figures of each run in `{page}.csv`.",
+        f" is in `experiments/{experiment}/{plan}`, the figures of each run in `{page}.csv`.",
         *folds,
     ]
 

@@ -71,6 +71,7 @@ def test_a_group_can_be_replaced_whole() -> None:
             "model.width=wide",
             r"params\.yaml \+ model\.width=wide: model\.width: found wide; allowed: a number",
         ),
+        ("model.width=[", r"--params model\.width=\[: what follows = is not valid YAML"),
     ],
 )
 def test_an_overlay_that_does_not_fit_is_named(runs: str, overlay: str, message: str) -> None:

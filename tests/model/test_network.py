@@ -120,9 +120,10 @@ def test_pools_that_do_not_overlap_keep_the_later_sizes() -> None:
     assert {name: layer.parameters for name, layer in described.items()} == PARAMETERS
 
 
+@pytest.mark.parametrize("pooling", ["3/2", "2/2"])
 @pytest.mark.parametrize("middle", ["conv3", "conv4", "conv5"])
-def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str) -> None:
-    described = by_name(model_of(leave_out=middle))
+def test_a_layer_left_out_is_gone_and_the_map_entering_fc6_is_6_by_6(middle: str, pooling: str) -> None:
+    described = by_name(model_of(leave_out=middle, pooling=pooling))
     assert list(described) == [name for name in PARAMETERS if name != middle]
     last = described["conv4" if middle == "conv5" else "conv5"]
     assert (last.pooled, last.then) == (6, by_name(model_of())["conv5"].then)

@@ -26,6 +26,7 @@ from tiny import (
 from torch import Tensor
 
 from alexnet.core.machine import Machine
+from alexnet.model.convolution import Convolution
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.columns import exchanges, keep_column, part_of, whole_of
@@ -160,6 +161,8 @@ def test_a_column_is_half_a_network() -> None:
     for name, value in whole.items():
         assert torch.equal(torch.cat([half[name] for half in halves]), value)
     assert [len(half["fc8.weight"]) for half in halves] == [3, 4]
+    keep_column(network, Mesh(1, columns=2))
+    assert isinstance(network.conv1, Convolution), "a GPU computes a plain one with a stride slowly"
 
 
 @dataclass(frozen=True)

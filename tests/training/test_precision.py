@@ -81,7 +81,7 @@ def test_gpus_may_use_tf32_only_when_told(name: str) -> None:
 @RECIPES
 def test_the_order_in_memory_changes_rounding_alone(profile: Path) -> None:
     plain, changed = network_of(profile).double(), network_of(profile).double()
-    changed.lay_out(torch.channels_last)
+    changed.set_memory_format(torch.channels_last)
     assert changed.conv2.weight.is_contiguous(memory_format=torch.channels_last)
     inputs = changed.input(random_patches(PICTURES))
     assert inputs.is_contiguous(memory_format=torch.channels_last)

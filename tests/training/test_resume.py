@@ -318,7 +318,7 @@ def test_the_log_says_what_a_person_watches(
     # Nothing moves, so that the loss stays at ln 2; twice could be chance.
     (warning,) = [line for line in said.splitlines() if line.startswith("warning:")]
     assert "still 0.69, that of a network which knows the class frequencies" in warning
-    assert "train.batch_size" in warning
+    assert "train.learning_rate too high" in warning
     history = pd.read_csv(tmp_path / "logs" / "history.csv")
     assert {"conv1_learning_rate", "data_wait_seconds", "gradient_norm_conv1", "gradient_norm_fc8"} <= {
         *history.columns

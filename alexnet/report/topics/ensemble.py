@@ -1,4 +1,4 @@
-"""Several networks averaged (Section 6.1 of the paper)."""
+"""Several networks averaged (Section 6 of the paper)."""
 
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Rates
@@ -22,7 +22,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         "## Several networks",
         f"Averaging the predictions of {len(members)} networks, this run's and those that `report.ensemble`"
         f" names, {'lowers' if gain >= 0 else 'raises'} this run's top-1 error by {abs(gain):.1f} points. In"
-        f" the paper (Section 6.1) five networks instead of one lower the top-1 error from {one.top1_val}% to"
+        f" the paper (Section 6) five networks instead of one lower the top-1 error from {one.top1_val}% to"
         f" {several.top1_val}% and the top-5 error from {one.top5_val}% to {several.top5_val}%. The rates are"
         " counted from stored predictions; no network was run.",
         table(

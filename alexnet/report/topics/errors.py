@@ -198,7 +198,7 @@ def differences(facts: Facts) -> str:
         ("Networks averaged", "one, five or seven, as the rows say", networks),
         ("Weights evaluated", "not said", "those after the last epoch"),
         ("Devices", paper.DEVICES, run.devices),
-        ("Training time", paper.TRAINING_TIME, duration(run.seconds)),
+        ("Training time, without validation", paper.TRAINING_TIME, duration(run.seconds)),
     )
     return table(("", "The paper", "This run"), rows, "What the numbers rest on", numeric=False)
 

@@ -53,7 +53,7 @@ def training_table(facts: Facts) -> str:
         ("Devices", run.devices),
         ("Precision", run.precision),
         ("Loader", run.loader),
-        ("Training time", f"{duration(run.seconds)} for {facts.epochs} epochs"),
+        ("Training time, without validation", f"{duration(run.seconds)} for {facts.epochs} epochs"),
         ("Speed", f"{rate:,.0f} pictures/s (median of the epochs)"),
         ("Waiting for data", f"{percent(waiting)} of the epochs' time"),
         ("Parameters", f"{run.parameter_count:,}"),
