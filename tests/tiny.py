@@ -144,7 +144,7 @@ def jpeg(picture: Image.Image) -> bytes:
 
 
 @contextlib.contextmanager
-def told(match: str = "") -> Iterator[pytest.ExceptionInfo[UserError]]:
+def told(match: str | None = None) -> Iterator[pytest.ExceptionInfo[UserError]]:
     """Expect an error for people that says this, in one line."""
     with pytest.raises(UserError, match=match) as caught:
         yield caught

@@ -197,5 +197,5 @@ def test_predictions_of_other_pictures_are_not_averaged() -> None:
         ({"labels": (one.labels + 1) % 8}, "labels"),
         ({"classes": one.classes[::-1]}, "classes"),
     ):
-        with pytest.raises(UserError, match=f"1 and 2 are of other {what}"):
+        with pytest.raises(UserError, match=f"1 and 2 differ in their {what}"):
             average_predictions([one, replace(one, **change)])

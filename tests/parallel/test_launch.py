@@ -100,7 +100,7 @@ def test_one_device_needs_no_other_process(tmp_path: Path) -> None:
     ("work", "found"),
     [
         (fail_on_one, "^this process found a fault$"),
-        (be_given_other_things, r"^process 1 has other parameters than process 0 \(that, this\)"),
+        (be_given_other_things, r"^processes 0 and 1 differ in parameters \(this, that\)"),
     ],
 )
 def test_a_users_mistake_is_told_once(work: Work, found: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +261,7 @@ def test_machines_with_other_parameters_are_refused_by_one_line(untrained: Proje
     outputs = [agent.communicate(timeout=200)[0] for agent in agents]
     assert all(agent.returncode != 0 for agent in agents)
     assert sum(output.count("error: process") for output in outputs) == 1
-    assert "has other parameters" in "".join(outputs)
+    assert "differ in parameters" in "".join(outputs)
 
 
 def test_ctrl_c_stops_both_devices_in_good_order(untrained: Project) -> None:

@@ -56,7 +56,7 @@ def test_a_member_that_does_not_fit_is_refused_by_name(own: Predictions, tmp_pat
     other = another(own, 1)
     half = {key: getattr(other, key)[::2] for key in ("ten", "one", "labels", "names")}
     for name, (member, message) in {
-        "half": (replace(other, **half), "own and half are of other pictures"),
+        "half": (replace(other, **half), "own and half differ in their pictures"),
         "twin": (own, "report.ensemble: own and twin hold the same predictions"),
         "own": (own, "report.ensemble: own is named twice"),
         "absent": (None, "report.ensemble: absent/about.json: no such file"),
