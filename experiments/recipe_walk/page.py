@@ -36,6 +36,8 @@ TITLES = {
 # The plan of a page, where it is not params.yaml.
 PLANS = {"recipe_walk_full_width": "full_width.yaml"}
 ACROSS = 4
+# The most settings that the table lists for a row.
+LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def as_page(
         *pages.how_it_was_made(
             NAME,
             name,
+            *_long_lists(rows),
             pages.settings("What all rows have alike", walk.alike),
             plan=PLANS.get(name, "params.yaml"),
         ),
@@ -150,13 +153,14 @@ def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame)
     lines: list[dict[str, str]] = []
     for name, own in runs.items():
         before = row_before(name, rows) if lines else None
-        changes = pages.listed(differing(rows[name], rows[before])) if before else "as printed"
+        changed = differing(rows[name], rows[before]) if before else {}
+        changes = pages.listed(changed) if len(changed) <= LISTED else f"{len(changed)} settings, see below"
         full, here = signals.loc[name, ["signal_at_width_1", "signal"]] if name in signals.index else ("", "")
         lines.append(
             {
                 "row": name,
                 "after": before or "",
-                "changes": changes,
+                "changes": changes if before else "as printed",
                 "signal at width 1": full if full == "" else f"{full:.2g}",
                 "here": here if here == "" else f"{here:.2g}",
                 "chance left in epoch, by seed": "; ".join(map(str, own.values())) or "not finished",
@@ -166,6 +170,16 @@ def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame)
             }
         )
     return pd.DataFrame(lines)
+
+
+def _long_lists(rows: Mapping[str, Values]) -> list[str]:
+    """Return the changes of those rows for which they are too many for the table."""
+    changes = {name: differing(rows[name], rows[row_before(name, rows)]) for name in list(rows)[1:]}
+    return [
+        pages.settings(f"What {name} changes", changed)
+        for name, changed in changes.items()
+        if len(changed) > LISTED
+    ]
 
 
 def _compared(own: Mapping[int, Run], before: Mapping[int, Run]) -> str:
