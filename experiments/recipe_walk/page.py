@@ -29,12 +29,11 @@ from experiments.shared.outcomes import read_history
 from experiments.shared.plans import RUNS, Values, differing
 
 NAME = "recipe_walk"
-TITLES = {
-    NAME: "Which of the published settings trains?",
-    "recipe_walk_full_width": "Do the published recipes train at full width?",
+# The title of each page, and its plan.
+PAGES = {
+    NAME: ("Which of the published settings trains?", "params.yaml"),
+    "recipe_walk_full_width": ("Do the published recipes train at full width?", "full_width.yaml"),
 }
-# The plan of a page, where it is not params.yaml.
-PLANS = {"recipe_walk_full_width": "full_width.yaml"}
 ACROSS = 4
 # The most settings that the table lists for a row.
 LISTED = 3
@@ -112,10 +111,10 @@ def as_page(
     """
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
     at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
-    found = (
-        f"Of {sum(map(bool, runs.values()))} rows,"
-        f" still at chance after {epochs} epochs with every seed: {', '.join(at_chance) or 'none'}."
-    )
+    left = sum(one.end is not None for own in runs.values() for one in own.values())
+    found = f"{left} of {done} runs learn more than the class frequencies within {epochs} epochs."
+    if at_chance:
+        found += f" With no seed: {', '.join(at_chance)}."
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`; each row says what it changes."
         f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
@@ -143,7 +142,7 @@ def as_page(
             name,
             *_long_lists(rows),
             pages.settings("What all rows have alike", walk.alike),
-            plan=PLANS.get(name, "params.yaml"),
+            plan=PAGES.get(name, PAGES[NAME])[1],
         ),
     ]
 
@@ -225,7 +224,7 @@ def main(
     runs = read_runs(walk, rows, chance)
     signals = read_csv(OUT, index_col="row") if OUT.exists() else pd.DataFrame()
     found, parts = as_page(walk, rows, runs, signals, chance, len(labels), name)
-    pages.write(name, TITLES.get(name, TITLES[NAME]), found, parts, table_of_runs(runs))
+    pages.write(name, PAGES.get(name, PAGES[NAME])[0], found, parts, table_of_runs(runs))
 
 
 if __name__ == "__main__":
