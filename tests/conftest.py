@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 # Two test processes share two cores: more threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Triton reads it when it is imported: without a GPU its kernels are interpreted.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).parent.parent
 COPIED = (

@@ -1,10 +1,14 @@
 """Convolutions in a form that GPUs compute fast."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+# Channels are filled up to a multiple of this; cuDNN computes 64 faster than 48.
+FULL = 32
 
 
 class Convolution(nn.Conv2d):
@@ -32,7 +36,7 @@ class Convolution(nn.Conv2d):
         weights, biases = self.weight.chunk(self.groups), self.bias.chunk(self.groups)
         padding = (int(self.padding[0]), int(self.padding[1]))
         maps = [
-            functional.conv2d(part, weight, bias, self.stride, padding)
+            _Dense.apply(functional.conv2d(_Dense.apply(part), weight, bias, self.stride, padding))
             for part, weight, bias in zip(input.chunk(self.groups, 1), weights, biases, strict=True)
         ]
         return torch.cat(maps, 1)
@@ -45,10 +49,23 @@ class Convolution(nn.Conv2d):
         return maps[:, :, :height, :width]
 
 
+class _Dense(torch.autograd.Function):
+    """Copies values, and their gradient, out of a larger tensor; cuDNN would do it at each use."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous(memory_format=torch.channels_last)
+
+
 def _squares(values: Tensor, side: int) -> Tensor:
     """Return (n, maps, height, width) as (n, maps · side², height / side, width / side), rounded up."""
     count, maps, height, width = values.shape
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     whole = functional.pad(values, (0, columns * side - width, 0, rows * side - height))
     squares = whole.view(count, maps, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
-    return squares.reshape(count, rows, columns, maps * side * side).permute(0, 3, 1, 2)
+    channels = squares.reshape(count, rows, columns, maps * side * side)
+    return functional.pad(channels, (0, -channels.shape[3] % FULL)).permute(0, 3, 1, 2)

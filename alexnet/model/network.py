@@ -18,6 +18,7 @@ from alexnet.model.dropout import Dropout
 from alexnet.model.input import Batch, InputRule
 from alexnet.model.norm import CrossMapNorm, SpatialNorm
 from alexnet.model.params import Model
+from alexnet.model.pool import max_pool
 
 # Kernels (or neurons) at width 1, both columns together (paper, section 3.5).
 KERNELS = {
@@ -242,7 +243,7 @@ class AlexNet(nn.Module):
         if step == "activation":
             return _activate(values, self.model.activation)
         if step == "pool":
-            return functional.max_pool2d(values, _pool_size(self.model), 2, ceil_mode=True)
+            return max_pool(values, _pool_size(self.model))
         norm = self.norm if step == "norm" else self.spatial_norm
         normalised: Tensor = norm(values)
         return normalised

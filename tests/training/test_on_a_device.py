@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from alexnet.core.progress import Progress
+from alexnet.model.kernels import HAS_TRITON
 from alexnet.parallel.mesh import Mesh
 from alexnet.training.trainer import Trainer
 
@@ -23,7 +24,7 @@ META, SILENT = torch.device("meta"), Progress("train", 1, "none")
 # Three batches of 5, 5 and 1.
 PICTURES, VALIDATION, BATCHES = 11, 11, 3
 # The operators of one eager training step. Raise them only with a reason.
-CEILINGS = {PAPER: 231, SOURCE: 259}
+CEILINGS = {PAPER: 219, SOURCE: 246}
 # Pixels, corners (top and left), mirrors, labels and colour shifts.
 COPIES = 6
 RECIPES = pytest.mark.parametrize("profile", [PAPER, SOURCE], ids=lambda path: path.stem)
@@ -104,6 +105,7 @@ def test_validation_reads_once_a_pass(profile: Path, store: Path, readings: list
     assert readings == [3]
 
 
+@pytest.mark.skipif(not HAS_TRITON, reason="without Triton there are more operators")
 @RECIPES
 def test_a_step_launches_no_more_than_it_did(
     profile: Path, store: Path, readings: list[int], capsys: pytest.CaptureFixture[str]
