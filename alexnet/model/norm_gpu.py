@@ -16,7 +16,7 @@ from torch import Tensor
 # Maps of a column; the band matrix of more would be too large for a multiprocessor.
 LARGEST = 128
 # Numbers that a program works on, and its warps.
-AT_ONCE, WARPS = 2048, 4
+AT_ONCE, WARPS = 4096, 4
 # Triton's interpreter, which needs no GPU, cannot multiply bfloat16.
 FACTORS = tl.float32 if os.environ.get("TRITON_INTERPRET") == "1" else tl.bfloat16
 
@@ -46,9 +46,9 @@ def _inverse_power(scale, BETA: tl.constexpr):
 @triton.jit
 def _own_part(places, channels, maps, PLACES: tl.constexpr, MAPS: tl.constexpr):
     """Return where the numbers of this program are, (places, maps) of one column, and which of them exist."""
-    place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
+    place = tl.program_id(0) * PLACES + tl.arange(0, PLACES)
     number = tl.arange(0, MAPS)
-    offsets = place.to(tl.int64)[:, None] * channels + (tl.program_id(0) * maps + number)[None, :]
+    offsets = place.to(tl.int64)[:, None] * channels + (tl.program_id(1) * maps + number)[None, :]
     return offsets, (place < places)[:, None] & (number < maps)[None, :]
 
 
@@ -109,7 +109,8 @@ def _launch(kernel: Any, columns: int, constants: tuple[int | float, ...], *give
     width = max(16, triton.next_power_of_2(maps))
     at_once, parts = AT_ONCE // width, 2 if result.dtype == torch.bfloat16 else 3
     with torch.cuda.device_of(result):
-        kernel[columns, triton.cdiv(places, at_once)](
+        # A GPU allows 65,535 programs along the second axis, and far more along the first.
+        kernel[triton.cdiv(places, at_once), columns](
             *(*given, result, places, channels, maps),
             *(*constants, at_once, width, parts, FACTORS),
             num_warps=WARPS,
