@@ -102,11 +102,8 @@ class DaliLoader:
         pixels = torch.empty(output.shape(), dtype=torch.uint8, device=self.device)
         if self.device.type == "cuda":
             feed_ndarray(output, pixels, cuda_stream=torch.cuda.current_stream(self.device))
-        elif self.side != PATCH:
-            pixels.numpy()[:] = np.asarray(output)
         else:
-            for patch, flag, place in zip(np.asarray(output), mirrored, pixels.numpy(), strict=True):
-                put(patch, flag, place)
+            put(list(np.asarray(output)), mirrored & (self.side == PATCH), pixels.numpy())
         return pixels
 
 

@@ -20,7 +20,7 @@ from alexnet.store.records import Records, decoded
 # Batches that are being made at a time, the next one included.
 PREFETCHED = 3
 # Pictures that a thread takes at a time.
-AT_ONCE = 8
+AT_ONCE = 16
 
 
 class ThreadLoader:
@@ -65,13 +65,13 @@ class ThreadLoader:
         return pixels, [pool.submit(self._fill, epoch, chosen, pixels.numpy(), first) for first in places]
 
     def _fill(self, epoch: Epoch, chosen: NDArray[np.int64], pixels: NDArray[np.uint8], first: int) -> None:
-        for place, record in enumerate(chosen[first : first + AT_ONCE], first):
-            picture = decoded(self.records, record)
-            if self.side == PATCH:
-                top, left = epoch.top[record], epoch.left[record]
-                put(picture[top : top + PATCH, left : left + PATCH], epoch.mirrored[record], pixels[place])
-            else:
-                pixels[place] = picture
+        records, side = chosen[first : first + AT_ONCE], self.side
+        pictures = [decoded(self.records, record) for record in records]
+        if side == PATCH:
+            corners = zip(pictures, epoch.top[records].tolist(), epoch.left[records].tolist(), strict=True)
+            pictures = [picture[top : top + side, left : left + side] for picture, top, left in corners]
+        mirrored = epoch.mirrored[records] & (side == PATCH)
+        put(pictures, mirrored, pixels[first : first + len(records)])
 
     def _finish(
         self, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
@@ -112,13 +112,13 @@ def sent(values: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def put(patch: NDArray[np.uint8], mirrored: np.bool_, place: NDArray[np.uint8]) -> None:
-    """Copy `patch` to `place`, mirrored or not."""
-    if mirrored:
+def put(pictures: list[NDArray[np.uint8]], mirrored: NDArray[np.bool_], places: NDArray[np.uint8]) -> None:
+    """Copy `pictures` to `places` (pictures, side, side, 3), and mirror those that are to be `mirrored`."""
+    # All in one call: after each, a thread waits for Python's lock, and so does the training.
+    cv2.vconcat(pictures, places.reshape(-1, *places.shape[2:]))
+    for number in mirrored.nonzero()[0]:
         # Five times as fast as NumPy's copy of a reversed view.
-        cv2.flip(patch, 1, place)
-    else:
-        place[:] = patch
+        cv2.flip(places[number], 1, places[number])
 
 
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
