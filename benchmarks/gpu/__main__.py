@@ -19,6 +19,7 @@ RESULTS = Path("benchmarks/results")
 def main(
     rehearse: Annotated[bool, typer.Option("--rehearse", help="all steps at toy size on the CPU")] = False,
     only: Annotated[str, typer.Option(help="take only the steps whose names contain this")] = "",
+    again: Annotated[bool, typer.Option("--again", help="measure what has figures, too")] = False,
     photographs: Annotated[Path | None, typer.Option(help="raw files, trained on as by folder.yaml")] = None,
     tiny_imagenet: Annotated[Path | None, typer.Option(help="the raw files of Tiny ImageNet")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="of trainings; default: the recipes'")] = None,
@@ -49,7 +50,7 @@ def main(
     file = ((results or RESULTS) / f"{name}.json").resolve()
     pictures = [folder and folder.resolve() for folder in (photographs, tiny_imagenet)]
     bench = Bench(Scale(), work, file, pictures[0], pictures[1], epochs, price)
-    measure(partial(plan, bench), work, file, about, only)
+    measure(partial(plan, bench), work, file, about, only, again)
 
 
 def _rehearse(work: Path, results: Path, only: str) -> None:

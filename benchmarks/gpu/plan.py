@@ -85,7 +85,7 @@ def reckon(bench: Bench) -> Figures:
 
     for precision in bench.scale.precisions:
         ours, measured = best(precision, "ours"), found.get("step: peak", {})
-        figures[f"{precision}, step / torchvision's"] = ours / best(precision, "torchvision's, compiled")
+        figures[f"{precision}, step / torchvision's"] = ours / best(precision, "torchvision's")
         flops = ours * measured.get("GFLOP of a picture", math.nan) / 1000
         figures[f"{precision}, step / peak"] = flops / measured.get(f"{precision}, TFLOP/s", math.nan)
     return {name: each for name, each in figures.items() if not math.isnan(each)}

@@ -56,7 +56,9 @@ class Step:
 Plan = Callable[[], list[Step]]
 
 
-def measure(plan: Plan, folder: Path, results: Path, about: Figures, only: str = "") -> None:
+def measure(
+    plan: Plan, folder: Path, results: Path, about: Figures, only: str = "", again: bool = False
+) -> None:
     """Take the steps that have no figures yet; print the table of all results at the end.
 
     Args:
@@ -64,6 +66,7 @@ def measure(plan: Plan, folder: Path, results: Path, about: Figures, only: str =
         results: the file to continue.
         about: what all figures of that file have in common, such as the device.
         only: leave out the steps whose names do not contain this.
+        again: take the steps that have figures, too.
 
     Raises:
         UserError: the results so far are about something else.
@@ -77,7 +80,7 @@ def measure(plan: Plan, folder: Path, results: Path, about: Figures, only: str =
         for step in plan():
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
-            if only not in step.name or (done and not step.again):
+            if only not in step.name or (done and not step.again and not again):
                 continue
             start = time.monotonic()
             entry = worker.take(step)
@@ -89,11 +92,10 @@ def measure(plan: Plan, folder: Path, results: Path, about: Figures, only: str =
             print(f"{step.name}: {shown(entry)} ({entry['seconds']} s)", flush=True)
     finally:
         worker.end()
-    print(
-        f"\n{', '.join(f'{name} {value}' for name, value in about.items())}\n\n| step | figures |\n|---|---|"
-    )
+    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    print("\n| step | figures | commit |\n|---|---|---|")
     for name, entry in found["steps"].items():
-        print(f"| {name} | {shown(entry)} |")
+        print(f"| {name} | {shown(entry)} | {entry['commit']} |")
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def contestants(precision: str, backend: str) -> dict[str, Contestant]:
     return {
         "ours, CUDA graphs": ours(mode="CUDA graphs"),
         "ours, compiled": ours(mode="compiled"),
+        "torchvision's, CUDA graphs": theirs(mode="CUDA graphs"),
         "torchvision's, compiled": theirs(mode="compiled"),
         "ours, eager": ours(),
         "torchvision's, eager": theirs(),
