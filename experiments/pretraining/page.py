@@ -140,11 +140,12 @@ def tuning_table(arms: Arms, target: float) -> str:
                 told = f"diverged in epoch {len(tried.errors) + 1}", NOTHING
             ours += [len(rows)] if tried.rate == found.chosen.rate else []
             rows.append((WORDS[arm], f"{tried.rate:g}", *told))
+    at_the_edge = f"At the edge of the sweep, so that a wider one might find better: {' and '.join(edges)}."
     return table(
         ("arm", "rate", f"epochs to {target:.0%}", "error at the end"),
         rows,
         "The sweep; chosen rates stand out",
-        f"At the edge of the sweep, so that a wider one might find better: {' and '.join(edges) or 'none'}.",
+        at_the_edge if edges else "Neither of them is at the edge of the sweep.",
         ours=ours,
     )
 

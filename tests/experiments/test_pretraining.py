@@ -200,9 +200,9 @@ def test_a_rate_that_diverges_is_ranked_last_and_told(
 ) -> None:
     run_sweep(monkeypatch, tmp_path, highest=0.015)
     chosen = read_chosen("scratch", plan, tmp_path)
-    assert [one.rate for one in chosen.tried] == [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08]
+    assert [one.rate for one in chosen.tried] == [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32]
     assert (chosen.rate, chosen.values) == (0.01, plan.at_rate("scratch", 0.01))
-    assert [one.errors for one in chosen.tried][2:] == [[0.9, 0.79, 0.69], [0.9], [], []]
+    assert [one.errors for one in chosen.tried][2:] == [[0.9, 0.79, 0.69], [0.9], [], [], [], []]
     table = page.tuning_table({"scratch": page.Arm(chosen, {})}, 0.3)
     for text in ("| not within 3 |", "| diverged in epoch 2 |", "| diverged in epoch 1 |"):
         assert text in table.replace("**", "")
@@ -211,7 +211,7 @@ def test_a_rate_that_diverges_is_ranked_last_and_told(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (DivergedError, r"params\.yaml: pretraining\.rates: found 0\.0025, .*, 0\.08, and with each"),
+        (DivergedError, r"params\.yaml: pretraining\.rates: found 0\.0025, .*, 0\.32, and with each"),
         (UserError, "^the loss is nan"),
     ],
 )
