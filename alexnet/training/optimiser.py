@@ -36,15 +36,19 @@ class PrintedSGD(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # Groups with the same numbers are updated together: a GPU waits for each operation to be started.
+        alike: dict[tuple[float, float, float], list[Tensor]] = {}
         for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if group["lr"] == 0 or not parameters:
+            numbers = group["lr"], group["momentum"], group["weight_decay"]
+            alike.setdefault(numbers, []).extend(each for each in group["params"] if each.grad is not None)
+        for (rate, momentum, decay), parameters in alike.items():
+            if rate == 0 or not parameters:
                 continue
             velocities = [self.velocity_of(parameter) for parameter in parameters]
-            gradients = [parameter.grad for parameter in parameters]
-            torch._foreach_mul_(velocities, group["momentum"])
-            torch._foreach_add_(velocities, parameters, alpha=-group["weight_decay"] * group["lr"])
-            torch._foreach_add_(velocities, gradients, alpha=-group["lr"])
+            gradients = [each.grad for each in parameters if each.grad is not None]
+            torch._foreach_mul_(velocities, momentum)
+            torch._foreach_add_(velocities, parameters, alpha=-decay * rate)
+            torch._foreach_add_(velocities, gradients, alpha=-rate)
             torch._foreach_add_(parameters, velocities)
         return loss
 
