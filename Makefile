@@ -18,6 +18,8 @@ repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and 
 install: $(VENV)/installed  ## install everything into .venv; the other targets do this too
 
 test: $(VENV)/installed  ## run all tests, on the CPU; they need no data
+	@python -c 'import triton' 2>/dev/null || \
+	  python -m pip install --quiet --constraint constraints.txt --editable '.[dev,kernels]'
 	python -m pytest
 
 lint: $(VENV)/installed  ## check style, format, types and the HTML pages of docs/

@@ -20,7 +20,7 @@ from alexnet.store.records import Records, decoded
 # Batches that are being made at a time, the next one included.
 PREFETCHED = 3
 # Pictures that a thread takes at a time.
-AT_ONCE = 16
+AT_ONCE = 8
 
 
 class ThreadLoader:
@@ -114,10 +114,12 @@ def sent(values: NDArray[Any], device: torch.device) -> Tensor:
 
 def put(pictures: list[NDArray[np.uint8]], mirrored: NDArray[np.bool_], places: NDArray[np.uint8]) -> None:
     """Copy `pictures` to `places` (pictures, side, side, 3), and mirror those that are to be `mirrored`."""
-    # All in one call: after each, a thread waits for Python's lock, and so does the training.
-    cv2.vconcat(pictures, places.reshape(-1, *places.shape[2:]))
+    # One call for all: after each, a thread waits for Python's lock, and so does the training.
+    rows = places.reshape(-1, *places.shape[2:])
+    if cv2.vconcat(pictures, rows).shape != rows.shape:
+        raise ValueError(f"pictures of {[each.shape for each in pictures]} for places of {places.shape}")
     for number in mirrored.nonzero()[0]:
-        # Five times as fast as NumPy's copy of a reversed view.
+        # Far faster than NumPy's copy of a reversed view.
         cv2.flip(places[number], 1, places[number])
 
 

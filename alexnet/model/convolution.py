@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Channels are filled up to a multiple of this; cuDNN computes 64 faster than 48.
-FULL = 32
+# cuDNN computes 64 channels faster than 48.
+CHANNELS_MULTIPLE = 32
 
 
 class Convolution(nn.Conv2d):
@@ -22,7 +22,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the maps (batch, kernels, height, width) of `input` (batch, maps, height, width)."""
-        if input.device.type == "cpu":
+        if _on_cpu(input):
             return super().forward(input)
         if self.groups > 1:
             return self.column_by_column(input)
@@ -36,7 +36,7 @@ class Convolution(nn.Conv2d):
         weights, biases = self.weight.chunk(self.groups), self.bias.chunk(self.groups)
         padding = (int(self.padding[0]), int(self.padding[1]))
         maps = [
-            _Dense.apply(functional.conv2d(_Dense.apply(part), weight, bias, self.stride, padding))
+            _DenseGradient.apply(functional.conv2d(_dense(part), weight, bias, self.stride, padding))
             for part, weight, bias in zip(input.chunk(self.groups, 1), weights, biases, strict=True)
         ]
         return torch.cat(maps, 1)
@@ -49,23 +49,35 @@ class Convolution(nn.Conv2d):
         return maps[:, :, :height, :width]
 
 
-class _Dense(torch.autograd.Function):
-    """Copies values, and their gradient, out of a larger tensor; cuDNN would do it at each use."""
+def _on_cpu(values: Tensor) -> bool:
+    return values.device.type == "cpu"
+
+
+def _dense(part: Tensor) -> Tensor:
+    """Copy a part out of a larger tensor; else cuDNN would do so at each use."""
+    return part.contiguous(memory_format=torch.channels_last)
+
+
+class _DenseGradient(torch.autograd.Function):
+    """Does so to the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.contiguous(memory_format=torch.channels_last)
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return maps.view_as(maps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0].contiguous(memory_format=torch.channels_last)
+        return _dense(gradients[0])
 
 
 def _squares(values: Tensor, side: int) -> Tensor:
-    """Return (n, maps, height, width) as (n, maps · side², height / side, width / side), rounded up."""
+    """Return (n, maps, height, width) as (n, maps · side², height / side, width / side), rounded up.
+
+    The channels are filled up with zeros to a multiple of `CHANNELS_MULTIPLE`.
+    """
     count, maps, height, width = values.shape
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     whole = functional.pad(values, (0, columns * side - width, 0, rows * side - height))
     squares = whole.view(count, maps, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
     channels = squares.reshape(count, rows, columns, maps * side * side)
-    return functional.pad(channels, (0, -channels.shape[3] % FULL)).permute(0, 3, 1, 2)
+    return functional.pad(channels, (0, -channels.shape[3] % CHANNELS_MULTIPLE)).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
 """Response normalisation: across maps (paper, section 3.3) and inside a map (2012 source).
 
 Both compute b = a / (k + α·Σ a²)^β over a window clipped at the border, as `_Normalise` has it. On a CPU,
-unless `torch.compile` is at work, `norm_cpu` does the same faster, and on a GPU `norm_gpu` does the first.
+unless `torch.compile` is at work, `norm_cpu` does the same faster. On a GPU, `norm_gpu` computes the first.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.model.kernels import HAS_TRITON, have_kernels
+from alexnet.model.kernels import LARGEST, have_kernels
 from alexnet.model.norm_cpu import AcrossMaps, InsideMap, arithmetic_of, in_blocks, inverse_power
-
-if HAS_TRITON:
-    from alexnet.model.norm_gpu import LARGEST, norm_across_maps
 
 
 def sum_across_maps(values: Tensor, size: int) -> Tensor:
@@ -74,7 +71,10 @@ class CrossMapNorm(nn.Module):
             return in_blocks(maps, AcrossMaps(self.columns, self.size), *constants)
         if have_kernels(maps) and maps.shape[1] // self.columns <= LARGEST:
             dense = maps.contiguous(memory_format=torch.channels_last)
-            return norm_across_maps(dense, self.columns, self.size, *constants)
+            normalised: Tensor = torch.ops.alexnet.norm_across_maps(
+                dense, self.columns, self.size, *constants
+            )
+            return normalised
         columns = maps.unflatten(1, (self.columns, -1))
         whole: Tensor = _Normalise.apply(columns, sum_across_maps, self.size, *constants)
         return whole.flatten(1, 2)

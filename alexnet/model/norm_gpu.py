@@ -5,7 +5,6 @@ memory several times; compiled, they compute every term anew for each window tha
 the window sums are a product with a band matrix.
 """
 
-import os
 from typing import Any
 
 import torch
@@ -13,12 +12,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Maps of a column; the band matrix of more would be too large for a multiprocessor.
-LARGEST = 128
 # Numbers that a program works on, and its warps.
 AT_ONCE, WARPS = 4096, 4
 # Triton's interpreter, which needs no GPU, cannot multiply bfloat16.
-FACTORS = tl.float32 if os.environ.get("TRITON_INTERPRET") == "1" else tl.bfloat16
+FACTORS = tl.float32 if triton.knobs.runtime.interpret else tl.bfloat16
 
 
 @triton.jit
@@ -26,8 +23,8 @@ def _window_sums(values, SIZE: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.const
     apart = tl.arange(0, MAPS)[:, None] - tl.arange(0, MAPS)[None, :]
     band = ((apart <= SIZE // 2) & (apart >= -(SIZE // 2))).to(FACTORS)
     sums = tl.zeros(values.shape, tl.float32)
-    # Tensor cores multiply bfloat16, and a float32 is the sum of three of them. Of two is enough where the
-    # inputs are bfloat16: the square of one has 16 bits.
+    # Tensor cores multiply bfloat16, so a float32 is split into three. For bfloat16 inputs two suffice: the
+    # square of one has 16 bits.
     for _ in tl.static_range(PARTS):
         part = values.to(tl.bfloat16)
         sums += tl.dot(part.to(FACTORS), band)
@@ -103,6 +100,7 @@ def _differentiate(
 
 
 def _launch(kernel: Any, columns: int, constants: tuple[int | float, ...], *given: Tensor) -> Tensor:
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in given)
     result = torch.empty_like(given[0])
     channels = result.shape[1]
     maps, places = channels // columns, result.numel() // channels
@@ -120,11 +118,13 @@ def _launch(kernel: Any, columns: int, constants: tuple[int | float, ...], *give
 
 @torch.library.custom_op("alexnet::norm_across_maps", mutates_args=())
 def norm_across_maps(maps: Tensor, columns: int, size: int, k: float, alpha: float, beta: float) -> Tensor:
-    """Return what `CrossMapNorm` returns.
+    """Return what `CrossMapNorm` returns; it can be differentiated once.
+
+    A number beyond 10^19, whose square no float32 holds, spoils all of its column at its place.
 
     Args:
         maps: float32 or bfloat16 (batch, columns · N, height, width), dense and channels_last in memory; N is
-            not above `LARGEST`.
+            not above `kernels.LARGEST`.
     """
     return _launch(_normalise, columns, (size, k, alpha, beta), maps)
 

@@ -4,10 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet.model.kernels import HAS_TRITON, have_kernels
-
-if HAS_TRITON:
-    from alexnet.model import pool_gpu
+from alexnet.model.kernels import have_kernels
 
 
 def max_pool(maps: Tensor, side: int) -> Tensor:
@@ -16,6 +13,7 @@ def max_pool(maps: Tensor, side: int) -> Tensor:
     Windows may overhang at the right and the bottom.
     """
     if have_kernels(maps):
-        maxima, _ = pool_gpu.max_pool(maps.contiguous(memory_format=torch.channels_last), side)
+        dense = maps.contiguous(memory_format=torch.channels_last)
+        maxima: Tensor = torch.ops.alexnet.max_pool(dense, side)[0]
         return maxima
     return functional.max_pool2d(maps, side, 2, ceil_mode=True)

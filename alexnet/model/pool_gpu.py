@@ -1,7 +1,6 @@
-"""Maximum pooling made fast for GPUs: the same maxima as torch's, which spends most of the time on gradients.
+"""The same maxima as torch's, with a faster gradient, for maps that lie side by side in memory.
 
-The kernels of Triton work on maps that lie side by side in memory. What a window's maximum is passes on in a
-byte: the number of its place in the window.
+A byte for each window keeps which place had the maximum.
 """
 
 from collections.abc import Iterable
@@ -93,6 +92,7 @@ def _pass_back(
 
 def _launch(kernel: Any, over: Tensor, side: int, sides: list[int], *tensors: Tensor) -> None:
     """Run `kernel`, with a program for every few places of `over`."""
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in tensors)
     channels = over.shape[1]
     maps, places = min(MAPS_AT_ONCE, triton.next_power_of_2(channels)), over.numel() // channels
     at_once = AT_ONCE // maps
@@ -114,10 +114,11 @@ def _empty(like: Tensor, sides: Iterable[int], dtype: torch.dtype) -> Tensor:
 def max_pool(maps: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Return the maxima of windows of `side` × `side`, two apart, and which place of its window each is from.
 
-    Windows may overhang at the right and the bottom.
+    Windows may overhang at the right and the bottom. It can be differentiated once.
 
     Args:
         maps: (batch, channels, height, width), dense and channels_last in memory.
+        side: 2 or 3.
 
     Returns:
         The maxima (batch, channels, rows, columns), and of the same shape, uint8, the places in their

@@ -11,6 +11,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import keep_freed_memory
 from alexnet.core.terminal import say
+from alexnet.model.kernels import find_kernels
 
 # Operator by operator, by `torch.compile`, or by it with the steps recorded as CUDA graphs.
 Mode = Literal["eager", "compiled", "CUDA graphs"]
@@ -52,6 +53,7 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Torch warns of operations that have no deterministic form.
         torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
+        find_kernels(device)
         return device
     torch.set_num_threads(max(1, machine.worker_count // of))
     keep_freed_memory(LARGEST_OF_A_STEP)

@@ -80,7 +80,7 @@ def measure(
         for step in plan():
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
-            if only not in step.name or (done and not step.again and not again):
+            if only not in step.name or (done and not (step.again or again)):
                 continue
             start = time.monotonic()
             entry = worker.take(step)

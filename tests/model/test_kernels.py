@@ -1,18 +1,29 @@
 """The kernels for GPUs against torch and the norm's formula: on a GPU, or in Triton's interpreter."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from tiny import PAPER, SOURCE
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from alexnet.model.kernels import HAS_TRITON, have_kernels
+from alexnet.core.params import read
+from alexnet.model import convolution, kernels
+from alexnet.model.initial import initialise
+from alexnet.model.kernels import LARGEST, find_kernels, have_kernels
+from alexnet.model.network import AlexNet
 from alexnet.model.norm import CrossMapNorm
+from alexnet.model.params import Model
 from alexnet.model.pool import max_pool as pooled_by
 
-if not HAS_TRITON:
-    pytest.skip("Triton is not installed", allow_module_level=True)
+pytest.importorskip("triton")
 
-from alexnet.model.norm_gpu import LARGEST, norm_across_maps
+from alexnet.model import norm_gpu
+from alexnet.model.norm_gpu import norm_across_maps
 from alexnet.model.pool_gpu import max_pool
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -96,22 +107,60 @@ def test_torch_can_compile_and_differentiate_the_kernels() -> None:
     torch.library.opcheck(max_pool, (maps, 3))
 
 
-def test_a_device_is_given_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
+@pytest.mark.parametrize("works", [True, False])
+def test_a_device_is_given_the_kernels_that_work_there(
+    works: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*given: object) -> Tensor:
+        raise RuntimeError("no compiler\nis found")
 
-    def norm(maps: Tensor, *others: object) -> Tensor:
-        taken.append("norm")
-        return maps
+    monkeypatch.setattr(kernels, "_are_there", False)
+    if not works:
+        monkeypatch.setattr(norm_gpu, "norm_across_maps", broken)
+    assert find_kernels(DEVICE) == works
+    said = capsys.readouterr()
+    assert ("Triton's kernels do not work here (no compiler is found)" in said.out + said.err) != works
+    # On a device without values, so that what is computed there needs no GPU.
+    norm, maps = CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), torch.zeros(1, 8, 5, 5, device="meta")
+    with Called() as called:
+        pooled_by(norm(maps), 3)
+    names = {"alexnet::norm_across_maps", "alexnet::max_pool"}
+    assert called.names & names == (names if works else set())
+    for other in (maps.double(), torch.zeros_like(maps, device="cpu")):
+        assert not have_kernels(other)
 
-    def pool(maps: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        taken.append("pool")
-        return maps, maps
 
-    monkeypatch.setattr("alexnet.model.norm.norm_across_maps", norm)
-    monkeypatch.setattr("alexnet.model.pool_gpu.max_pool", pool)
-    for device in ("cpu", "meta"):
-        maps = torch.zeros(1, 8, 5, 5, device=device)
-        CrossMapNorm(2, 5, 2.0, 1e-4, 0.75)(maps)
-        pooled_by(maps, 3)
-    assert taken == ["norm", "pool"]
-    assert not have_kernels(torch.zeros(1, device="meta", dtype=torch.float64))
+@pytest.mark.parametrize("recipe", [PAPER, SOURCE], ids=lambda path: path.stem)
+def test_the_network_as_a_gpu_computes_it_has_the_same_gradients(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ["model.width=0.05", "model.initial_weights=he", "model.dropout.rate=0"]
+    network = AlexNet(read([str(recipe), *changes], Model), 10)
+    initialise(network, 1)
+    network.eval().to(DEVICE).set_memory_format(torch.channels_last)
+    pictures = drawn(2, 3, 224, 224, dtype=torch.float32)
+
+    def gradients(forward: Callable[[Tensor], Tensor]) -> Tensor:
+        network.zero_grad()
+        forward(pictures).square().sum().backward()
+        return torch.cat([each.grad.flatten() for each in network.parameters() if each.grad is not None])
+
+    expected = gradients(network.from_inputs)
+    for module in ("norm", "pool"):
+        monkeypatch.setattr(f"alexnet.model.{module}.have_kernels", lambda maps: True)
+    monkeypatch.setattr(convolution, "_on_cpu", lambda values: False)
+    compiled = torch.compile(network.from_inputs, backend="aot_eager", fullgraph=True)
+    for forward in (network.from_inputs, compiled):
+        assert difference(gradients(forward), expected) < 1e-5
+
+
+class Called(TorchDispatchMode):
+    """The names of the operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.name())
+        return func(*args, **(kwargs or {}))
