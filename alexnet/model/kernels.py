@@ -18,9 +18,9 @@ def find_kernels(device: torch.device) -> bool:
     """
     global _are_there
     _are_there = False
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
-        return False
     try:
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+            return False
         from alexnet.model.norm_gpu import norm_across_maps
         from alexnet.model.pool_gpu import max_pool
 
