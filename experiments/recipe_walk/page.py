@@ -111,15 +111,16 @@ def as_page(
     """
     epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
     at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
+    missing = [f"{name}-{seed}" for name in rows for seed in walk.seeds if seed not in runs.get(name, {})]
     left = sum(one.end is not None for own in runs.values() for one in own.values())
     found = f"{left} of {done} runs learn more than the class frequencies within {epochs} epochs."
     if at_chance:
-        found += f" With no seed: {', '.join(at_chance)}."
+        found += f" None of the runs of {', '.join(at_chance)} does."
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`; each row says what it changes."
         f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
         f" {pages.count(len(walk.seeds), 'seed')} a row: {done} of {len(rows) * len(walk.seeds)} runs are"
-        " finished.",
+        f" finished{' (not ' + ', '.join(missing) + ')' if missing else ''}.",
         "A network that knows how frequent each class is, and nothing else, has a loss of"
         f" {chance:.3f}: it is at chance. A run leaves chance in the first epoch whose mean training loss is"
         f" {TOLERANCE:.0%} below. The signal is how far fc8's outputs differ between pictures before training"
