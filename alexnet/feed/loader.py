@@ -17,6 +17,10 @@ from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
+# Threads for raw records, of which one cuts tens of thousands of patches per second. More of them would only
+# compete with the training for Python's lock.
+FOR_RAW = 4
+
 
 class Loader(Protocol):
     """What training and evaluation ask of a loader."""
@@ -63,6 +67,8 @@ def open_loader(
         processes_here: how many processes share this machine's threads.
     """
     threads = max(1, machine.worker_count // processes_here)
+    if records.encoding == "raw":
+        threads = min(threads, FOR_RAW)
     if chosen_loader(machine.loader, records.encoding) == "dali":
         from alexnet.feed.dali import DaliLoader
 

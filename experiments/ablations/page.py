@@ -5,8 +5,10 @@ Runs that are not finished are left out, so that the page shows at any time what
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import pandas as pd
+import typer
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import read
@@ -25,7 +27,14 @@ from experiments.shared.outcomes import KINDS, Outcome, read_outcomes
 from experiments.shared.paired import Difference, Verdict, difference, surviving
 from experiments.shared.plans import RUNS, Values, differing, planned
 
-NAME, TITLE = "ablations", "What each part of the recipe is worth"
+NAME = "ablations"
+TITLE = "What each part of the recipe is worth"
+# The title of each page, and its plan.
+PAGES = {
+    NAME: (TITLE, "params.yaml"),
+    "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs", "tiny_imagenet.yaml"),
+    "ablations_rates": ("Learning rates without dropout", "rates.yaml"),
+}
 TOP1, TOP5, ONE_PATCH, _ = KINDS
 SENTENCES: dict[Verdict, str] = {
     "more": "Larger than noise: taking away {} adds errors.",
@@ -75,7 +84,12 @@ def verdicts_of(settings: Ablations, added: Added) -> dict[str, Verdict]:
 
 
 def as_page(
-    settings: Ablations, outcomes: Mapping[str, Outcome], full: Values, chance: float, pictures: int
+    settings: Ablations,
+    outcomes: Mapping[str, Outcome],
+    full: Values,
+    chance: float,
+    pictures: int,
+    name: str = NAME,
 ) -> tuple[str, list[Part]]:
     """Return what was found in short, and the page's parts.
 
@@ -83,6 +97,7 @@ def as_page(
         full: the full recipe's parameters, with dotted keys.
         chance: the loss, in nats, of guessing by class frequency.
         pictures: how many were trained on.
+        name: of the page.
 
     Raises:
         UserError: no run is finished.
@@ -109,11 +124,25 @@ def as_page(
             " rows. The paper's are ImageNet's, at full width and length.",
         ),
         pages.figure(
-            NAME,
+            name,
             lambda theme: draw(settings, added, theme),
             f"Top-1 error added in percentage points: {', '.join(rows['taken away'] + ' ' + rows['added'])}.",
             "Top-1 error added, in percentage points.",
         ),
+        *_more_of(rows),
+        *pages.how_it_was_made(
+            NAME,
+            name,
+            pages.settings("What all rows have alike, instead of params.yaml", settings.alike),
+            pages.settings("The full recipe", full),
+            plan=PAGES.get(name, PAGES[NAME])[1],
+        ),
+    ]
+
+
+def _more_of(rows: pd.DataFrame) -> list[Part]:
+    """Return the tables that few readers need."""
+    return [
         "## Top-5, one patch, and the training itself",
         table_of(
             rows[["taken away", *rows.columns[7:14]]],
@@ -124,12 +153,6 @@ def as_page(
         "## What the paper says",
         table_of(
             rows[["taken away", "paper's words", "keys"]], "The paper's words, and the keys", numeric=False
-        ),
-        *pages.how_it_was_made(
-            NAME,
-            NAME,
-            pages.settings("What all rows have alike, instead of params.yaml", settings.alike),
-            pages.settings("The full recipe", full),
         ),
     ]
 
@@ -238,14 +261,16 @@ def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
     return png.getvalue()
 
 
-def main() -> None:
+def main(
+    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
+) -> None:
     """Write the page with the results of the finished runs."""
     settings, wanted = plan()
     outcomes = read_outcomes(wanted, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)
     labels = open_records(RECORDS, "train").labels
     full = wanted[f"{FULL}-{settings.seeds[0]}"]
-    found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels))
-    pages.write(NAME, TITLE, found, parts, table_of_runs(settings, outcomes))
+    found, parts = as_page(settings, outcomes, full, loss_at_chance(labels), len(labels), name)
+    pages.write(name, PAGES.get(name, PAGES[NAME])[0], found, parts, table_of_runs(settings, outcomes))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from alexnet.report.page import page_as_markdown
 from experiments.ablations import page
 from experiments.ablations.rows import FULL, PARAMS, Ablations, plan
 from experiments.shared.outcomes import read_outcomes
-from experiments.shared.plans import Values, differing
+from experiments.shared.plans import Values, differing, planned
 
 # Section 3.2 to 3.5, 4.1, 4.2 and 7, and what the rest of the recipe names.
 TAKEN_AWAY = {
@@ -42,6 +42,24 @@ def test_each_row_takes_one_thing_from_the_recipe() -> None:
     assert {key for row in changed.values() for key in row} == TAKEN_AWAY
     # Two keys at most go together: of weights and biases, of crops and mirrors.
     assert max(map(len, changed.values())) == 2
+
+
+def test_the_plans_for_photographs_have_the_same_rows_and_one_beginning() -> None:
+    recipe = str(ROOT / "profiles/tiny-imagenet.yaml")
+    default, _ = plan(ROOT / PARAMS, RECIPE)
+    table, runs = plan(ROOT / PARAMS.with_name("tiny_imagenet.yaml"), recipe)
+    # All but the rate that the sweep chose.
+    for name, row in table.rows.items():
+        assert row.without == default.rows[name].without
+        assert row.claim == default.rows[name].claim
+        assert default.rows[name].values.items() <= row.values.items()
+    rates, tried = plan(ROOT / PARAMS.with_name("rates.yaml"), recipe)
+    assert rates.alike == table.alike
+    assert not {*rates.seeds} & {*table.seeds}
+    assert differing(runs["full-1"], tried["full-0"]) == {"train.seed": 1}
+    printed = planned([str(ROOT / page.PRINTED_RECIPE)])
+    changed = {"train.epochs", "train.precision", "train.schedule.kind", "train.schedule.drop_epochs"}
+    assert {*differing(runs["full-1"], printed)} - {"train.seed"} == changed
 
 
 def planned_with(folder: Path, **changes: Any) -> tuple[Ablations, dict[str, Values]]:
