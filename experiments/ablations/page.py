@@ -33,7 +33,6 @@ TITLE = "What each part of the recipe is worth"
 PAGES = {
     NAME: (TITLE, "params.yaml"),
     "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs", "tiny_imagenet.yaml"),
-    "ablations_rates": ("Learning rates without dropout", "rates.yaml"),
 }
 TOP1, TOP5, ONE_PATCH, _ = KINDS
 SENTENCES: dict[Verdict, str] = {
