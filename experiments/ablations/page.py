@@ -151,7 +151,7 @@ def _more_of(rows: pd.DataFrame) -> list[Part]:
         ),
         "## What the paper says",
         table_of(
-            rows[["taken away", "paper's words", "keys"]], "The paper's words, and the keys", numeric=False
+            rows[["taken away", "in the paper", "keys"]], "The paper's words, and the keys", numeric=False
         ),
     ]
 
@@ -166,11 +166,15 @@ def _departures(full: Values) -> str:
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
     """Say which differences are larger than noise."""
     names = {name: settings.rows[name].without for name in settings.run}
-    verdicts = {names[row]: verdict for row, verdict in verdicts_of(settings, added).items()}
+    verdicts = verdicts_of(settings, added)
     notes = [
         sentence.format(enumerated(those))
         for verdict, sentence in SENTENCES.items()
-        if (those := [name for name, own in verdicts.items() if own == verdict])
+        if (
+            those := [
+                _sized(names[row], added[row, TOP1], own) for row, own in verdicts.items() if own == verdict
+            ]
+        )
     ]
     if not verdicts:
         notes.append("No row can be compared with the full recipe yet: no seed of both is finished.")
@@ -186,6 +190,8 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             " Student's test over the seeds is significant with Holm's correction for"
             f" {pages.count(judged, 'row')}."
         )
+    if left_out := [row.without for name, row in settings.rows.items() if name not in settings.run]:
+        notes.append(f"Not run here: {enumerated(left_out)}.")
     at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
     )
@@ -193,6 +199,11 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
         told = [f"{names[row]} ({pages.count(number, 'run')})" for row, number in at_chance.items()]
         notes.append(f"At chance, the loss of guessing by class frequency, at the end: {enumerated(told)}.")
     return notes
+
+
+def _sized(name: str, found: Difference, verdict: Verdict) -> str:
+    """Name what was taken away, and by how much the error grew where that is clear."""
+    return f"{name} ({points(found.mean)} points)" if CLEAR.get(verdict) == "yes" else name
 
 
 def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.DataFrame:
@@ -217,7 +228,7 @@ def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.D
                 "one patch added": _added(added.get((name, ONE_PATCH))),
                 "training error": percent(means["train_error"][name]),
                 "by seed": ", ".join(map(percent, runs[runs["row"] == name][TOP1])),
-                "paper's words": row.claim.words,
+                "in the paper": row.claim.words,
                 "keys": pages.listed(row.values),
             }
         )
