@@ -125,9 +125,8 @@ def put(pictures: list[NDArray[np.uint8]], mirrored: NDArray[np.bool_], places: 
 
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
     """Return the batch of the `chosen` records, whose pixels a loader has made."""
-    device = pixels.device
-    top, left, mirrored, labels = (
-        sent(values[chosen], device) for values in (epoch.top, epoch.left, epoch.mirrored, records.labels)
-    )
+    known = epoch.top, epoch.left, epoch.mirrored, records.labels
+    # One copy for all: to start it takes longer than the copy itself.
+    top, left, mirrored, labels = sent(np.stack([values[chosen] for values in known]), pixels.device)
     noise = torch.from_numpy(epoch.noise[chosen])
-    return Batch(pixels, top, left, mirrored, labels, torch.from_numpy(chosen), noise)
+    return Batch(pixels, top, left, mirrored.bool(), labels, torch.from_numpy(chosen), noise)

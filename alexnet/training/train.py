@@ -134,7 +134,7 @@ def setting_of(
         train=train,
         augment=augment,
         checkpoints=checkpoints,
-        mode=chosen_mode(machine, device),
+        mode=chosen_mode(machine, device, alone=mesh.size == 1),
         checkpoint_minutes=machine.checkpoint_minutes,
         progress=machine.progress,
         mesh=mesh,

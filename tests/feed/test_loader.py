@@ -5,6 +5,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tiny import CPU, coarse_pictures, jpeg, section, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
-from alexnet.feed.loader import Loader, open_loader
+from alexnet.feed.loader import FOR_RAW, Loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.threads import ThreadLoader, one_ahead
@@ -248,6 +249,12 @@ def test_processes_share_the_threads(made: Records, workers: int, processes: int
     loader = open_loader(machine, made, 8, CPU, processes_here=processes)
     assert isinstance(loader, ThreadLoader)
     assert loader.threads == threads
+
+
+def test_raw_records_take_few_threads(made: Records) -> None:
+    raw = replace(made, encoding="raw")
+    assert open_loader(Machine(workers=16), raw, 8, CPU).threads == FOR_RAW  # type: ignore[attr-defined]
+    assert open_loader(Machine(workers=2), raw, 8, CPU).threads == 2  # type: ignore[attr-defined]
 
 
 @KINDS

@@ -103,6 +103,19 @@ def test_compiling_is_for_gpus_unless_told(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == ""
 
 
+def test_a_gpu_replays_recorded_steps_where_no_other_process_has_a_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("alexnet.parallel.device._compiling_works", lambda device: True)
+    gpu, recorded = torch.device("cuda"), Machine(compile="cuda-graphs")
+    assert chosen_mode(Machine(), gpu, alone=True) == "CUDA graphs"
+    assert chosen_mode(Machine(), gpu) == "compiled"
+    assert chosen_mode(Machine(compile=True), gpu, alone=True) == "compiled"
+    assert chosen_mode(Machine(compile=False), gpu, alone=True) == "eager"
+    assert chosen_mode(recorded, gpu) == "CUDA graphs"
+    assert chosen_mode(recorded, CPU, alone=True) == "compiled"
+
+
 def test_without_a_compiler_training_goes_on_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
