@@ -17,7 +17,7 @@ from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import Epoch, Share, batches, in_storage_order
-from alexnet.feed.threads import PREFETCHED, batch_of, one_ahead, put
+from alexnet.feed.threads import PREFETCHED, batch_of, mirror, one_ahead, put
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
@@ -103,7 +103,9 @@ class DaliLoader:
         if self.device.type == "cuda":
             feed_ndarray(output, pixels, cuda_stream=torch.cuda.current_stream(self.device))
         else:
-            put(list(np.asarray(output)), mirrored & (self.side == PATCH), pixels.numpy())
+            put(list(np.asarray(output)), pixels.numpy())
+            if self.side == PATCH:
+                mirror(pixels.numpy(), mirrored)
         return pixels
 
 

@@ -70,15 +70,21 @@ class ThreadLoader:
         if side == PATCH:
             corners = zip(pictures, epoch.top[records].tolist(), epoch.left[records].tolist(), strict=True)
             pictures = [picture[top : top + side, left : left + side] for picture, top, left in corners]
-        mirrored = epoch.mirrored[records] & (side == PATCH)
-        put(pictures, mirrored, pixels[first : first + len(records)])
+        places = pixels[first : first + len(records)]
+        put(pictures, places)
+        if self.device.type == "cpu" and side == PATCH:
+            mirror(places, epoch.mirrored[records])
 
     def _finish(
         self, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
     ) -> Batch:
         for part in parts:
             part.result()
-        return batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
+        batch = batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
+        if self.device.type == "cpu" or self.side != PATCH:
+            return batch
+        # On the device, since each call for a picture holds up the training.
+        return batch._replace(pixels=mirrored_copy(batch.pixels, batch.mirrored))
 
 
 def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
@@ -112,15 +118,24 @@ def sent(values: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def put(pictures: list[NDArray[np.uint8]], mirrored: NDArray[np.bool_], places: NDArray[np.uint8]) -> None:
-    """Copy `pictures` to `places` (pictures, side, side, 3), and mirror those that are to be `mirrored`."""
+def put(pictures: list[NDArray[np.uint8]], places: NDArray[np.uint8]) -> None:
+    """Copy `pictures` to `places` (pictures, side, side, 3)."""
     # One call for all: after each, a thread waits for Python's lock, and so does the training.
     rows = places.reshape(-1, *places.shape[2:])
     if cv2.vconcat(pictures, rows).shape != rows.shape:
         raise ValueError(f"pictures of {[each.shape for each in pictures]} for places of {places.shape}")
+
+
+def mirror(pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_]) -> None:
+    """Mirror those of `pictures` (pictures, side, side, 3) that are to be `mirrored`, left to right."""
     for number in mirrored.nonzero()[0]:
         # Far faster than NumPy's copy of a reversed view.
-        cv2.flip(places[number], 1, places[number])
+        cv2.flip(pictures[number], 1, pictures[number])
+
+
+def mirrored_copy(pictures: Tensor, mirrored: Tensor) -> Tensor:
+    """Return `pictures` (pictures, side, side, 3) as `mirror` leaves them, in two operations."""
+    return torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
 
 
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:

@@ -23,7 +23,7 @@ from alexnet.core.machine import Machine
 from alexnet.feed.loader import FOR_RAW, Loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
-from alexnet.feed.threads import ThreadLoader, one_ahead
+from alexnet.feed.threads import ThreadLoader, mirror, mirrored_copy, one_ahead
 from alexnet.model.input import Batch
 from alexnet.store.records import Records, open_records, write_tables
 
@@ -255,6 +255,14 @@ def test_raw_records_take_few_threads(made: Records) -> None:
     raw = replace(made, encoding="raw")
     assert open_loader(Machine(workers=16), raw, 8, CPU).threads == FOR_RAW  # type: ignore[attr-defined]
     assert open_loader(Machine(workers=2), raw, 8, CPU).threads == 2  # type: ignore[attr-defined]
+
+
+def test_a_device_mirrors_as_the_host_does() -> None:
+    pictures = np.random.default_rng(1).integers(0, 256, (5, 7, 7, 3), np.uint8)
+    mirrored = np.array([True, False, False, True, True])
+    found = mirrored_copy(torch.from_numpy(pictures.copy()), torch.from_numpy(mirrored)).numpy()
+    mirror(pictures, mirrored)
+    assert np.array_equal(found, pictures)
 
 
 @KINDS
