@@ -60,21 +60,20 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     return torch.device("cpu")
 
 
-def chosen_mode(machine: Machine, device: torch.device, alone: bool = False) -> Mode:
+def chosen_mode(machine: Machine, device: torch.device, recording: bool = False) -> Mode:
     """Return how to run a network in training: as `machine` says, by default compiled on a GPU.
 
     On the CPU compiling takes half a minute, and there is little left to gain. Where compiling does not
     work, the network is run operator by operator.
 
     Args:
-        alone: whether no other process has a part in the steps; then they are recorded as CUDA graphs by
-            default. What processes exchange has not been recorded on any machine yet.
+        recording: whether the steps are recorded as CUDA graphs by default.
     """
     on_gpu = device.type == "cuda"
     if not (on_gpu if machine.compile == "auto" else machine.compile) or not _compiling_works(device):
         return "eager"
-    recorded = machine.compile == "cuda-graphs" or (machine.compile == "auto" and alone)
-    return "CUDA graphs" if recorded and on_gpu else "compiled"
+    recording = machine.compile == "cuda-graphs" or (machine.compile == "auto" and recording)
+    return "CUDA graphs" if recording and on_gpu else "compiled"
 
 
 def prepared(forward: Callable[..., Tensor], mode: Mode, backend: str = "inductor") -> Callable[..., Tensor]:

@@ -124,6 +124,8 @@ def setting_of(
     """Return what a training on open records works with, its network on `device` with its first weights."""
     network = _first_network(model, train, classes, measured, mesh)
     network.to(device).set_memory_format(memory_format(machine))
+    # Beside DALI, and with what several processes exchange, CUDA graphs have not been tried.
+    recording = mesh.size == 1 and chosen_loader(machine.loader, training.encoding) == "torch"
     return Setting(
         network=network,
         training=open_replica_loader(machine, training, train.batch_size, device, mesh),
@@ -134,7 +136,7 @@ def setting_of(
         train=train,
         augment=augment,
         checkpoints=checkpoints,
-        mode=chosen_mode(machine, device, alone=mesh.size == 1),
+        mode=chosen_mode(machine, device, recording),
         checkpoint_minutes=machine.checkpoint_minutes,
         progress=machine.progress,
         mesh=mesh,

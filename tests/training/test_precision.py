@@ -103,17 +103,17 @@ def test_compiling_is_for_gpus_unless_told(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == ""
 
 
-def test_a_gpu_replays_recorded_steps_where_no_other_process_has_a_part(
+def test_a_gpu_replays_recorded_steps_where_that_is_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("alexnet.parallel.device._compiling_works", lambda device: True)
     gpu, recorded = torch.device("cuda"), Machine(compile="cuda-graphs")
-    assert chosen_mode(Machine(), gpu, alone=True) == "CUDA graphs"
+    assert chosen_mode(Machine(), gpu, recording=True) == "CUDA graphs"
     assert chosen_mode(Machine(), gpu) == "compiled"
-    assert chosen_mode(Machine(compile=True), gpu, alone=True) == "compiled"
-    assert chosen_mode(Machine(compile=False), gpu, alone=True) == "eager"
+    assert chosen_mode(Machine(compile=True), gpu, recording=True) == "compiled"
+    assert chosen_mode(Machine(compile=False), gpu, recording=True) == "eager"
     assert chosen_mode(recorded, gpu) == "CUDA graphs"
-    assert chosen_mode(recorded, CPU, alone=True) == "compiled"
+    assert chosen_mode(recorded, CPU, recording=True) == "compiled"
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(
