@@ -17,8 +17,8 @@ from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
-# Threads for raw records, of which one cuts tens of thousands of patches per second. More of them would only
-# compete with the training for Python's lock.
+# The most threads for raw records, which are only cut. More would compete with the training for Python's
+# lock.
 FOR_RAW = 4
 
 

@@ -83,7 +83,7 @@ class ThreadLoader:
         batch = batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
         if self.device.type == "cpu" or self.side != PATCH:
             return batch
-        # On the device, since each call for a picture holds up the training.
+        # Mirrored on the device: one call for each picture here would hold up the training.
         return batch._replace(pixels=mirrored_copy(batch.pixels, batch.mirrored))
 
 
@@ -141,7 +141,7 @@ def mirrored_copy(pictures: Tensor, mirrored: Tensor) -> Tensor:
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
     """Return the batch of the `chosen` records, whose pixels a loader has made."""
     known = epoch.top, epoch.left, epoch.mirrored, records.labels
-    # One copy for all: to start it takes longer than the copy itself.
+    # One copy for all: starting a copy takes longer than the copy itself.
     top, left, mirrored, labels = sent(np.stack([values[chosen] for values in known]), pixels.device)
     noise = torch.from_numpy(epoch.noise[chosen])
     return Batch(pixels, top, left, mirrored.bool(), labels, torch.from_numpy(chosen), noise)

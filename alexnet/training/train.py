@@ -124,7 +124,7 @@ def setting_of(
     """Return what a training on open records works with, its network on `device` with its first weights."""
     network = _first_network(model, train, classes, measured, mesh)
     network.to(device).set_memory_format(memory_format(machine))
-    # Beside DALI, and with what several processes exchange, CUDA graphs have not been tried.
+    # CUDA graphs have not been tried with DALI or with several processes.
     recording = mesh.size == 1 and chosen_loader(machine.loader, training.encoding) == "torch"
     return Setting(
         network=network,

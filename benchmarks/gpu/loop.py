@@ -70,8 +70,6 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
         "pictures/s": sum(row.pictures for row in rows) / seconds,
         "waiting": sum(row.data_wait_seconds for row in rows) / seconds,
         "validation, pictures/s": trainer.setting.validation_pictures / validating,
-        # The same with every loader and mode, but for rounding.
-        "loss": rows[-1].train_loss,
     }
     during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
     return {**figures, "GPU busy, %": sum(during) / len(during)} if during else figures

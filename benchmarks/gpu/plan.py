@@ -46,8 +46,8 @@ def plan(bench: Bench) -> list[Step]:
     add("exact: DALI's pixels", 60, exact_pixels)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
-    started = Machine(loader="torch", compile=True, progress="none")
-    add("loop: raw, threads, without CUDA graphs", 180, loop, "raw", started)
+    without_graphs = Machine(loader="torch", compile=True, progress="none")
+    add("loop: raw, threads, without CUDA graphs", 180, loop, "raw", without_graphs)
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)

@@ -32,17 +32,23 @@ TITLE = "What each part of the recipe is worth"
 # The title of each page, and its plan.
 PAGES = {
     NAME: (TITLE, "params.yaml"),
-    "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs", "tiny_imagenet.yaml"),
+    "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs of Tiny ImageNet", "tiny_imagenet.yaml"),
 }
 TOP1, TOP5, ONE_PATCH, _ = KINDS
 SENTENCES: dict[Verdict, str] = {
-    "more": "Larger than noise: taking away {} adds errors.",
-    "fewer": "Larger than noise, the other way: without {} there are fewer errors.",
+    "more": "Larger than noise, each by itself: the error rises without {}.",
+    "fewer": "Larger than noise, each by itself: the error falls without {}.",
     "unclear": "Not told from noise by this number of seeds and pictures: {}.",
     "one seed": "Of a single seed, so there is no verdict: {}.",
     "no spread": "The same difference with every seed, so there is no interval and no verdict: {}.",
 }
 CLEAR: dict[Verdict, str] = {"more": "yes", "fewer": "yes", "unclear": "no"}
+NOTE = (
+    "The intervals cover 95%. Over seeds, they are Student's t of the paired differences, and hold for other"
+    " seeds and the same pictures. Over pictures, they are a paired bootstrap of the mean over seeds, and"
+    " hold for other pictures and the same networks. A row is clear if 0 is in neither, and it survives"
+    " Holm's correction over the rows. The paper's figures are from its training on ImageNet."
+)
 PRINTED_RECIPE = "profiles/imagenet-2012-paper.yaml"
 # What the page says anyway, and the seed.
 SAID = ("train.seed", "train.epochs", "model.width")
@@ -96,7 +102,7 @@ def as_page(
         full: the full recipe's parameters, with dotted keys.
         chance: the loss, in nats, of guessing by class frequency.
         pictures: how many were trained on.
-        name: of the page.
+        name: the name of the page.
 
     Raises:
         UserError: no run is finished.
@@ -117,10 +123,7 @@ def as_page(
         table_of(
             rows[["taken away", "paper", "error", "added", "over seeds", "over pictures", "clear"]],
             "Top-1 error with ten patches; added: percentage points more than the full recipe",
-            note="95% intervals. Over seeds: Student's t of the paired differences, for other seeds and these"
-            " pictures. Over pictures: paired bootstrap of the mean over seeds, for other pictures and these"
-            " networks. Clear: 0 is in neither, and the row survives Holm's correction over the"
-            " rows. The paper's are ImageNet's, at full width and length.",
+            note=NOTE,
         ),
         pages.figure(
             name,
@@ -132,7 +135,7 @@ def as_page(
         *pages.how_it_was_made(
             NAME,
             name,
-            pages.settings("What all rows have alike, instead of params.yaml", settings.alike),
+            pages.settings("Common to all rows, instead of the values in params.yaml", settings.alike),
             pages.settings("The full recipe", full),
             plan=PAGES.get(name, PAGES[NAME])[1],
         ),
@@ -140,7 +143,7 @@ def as_page(
 
 
 def _more_of(rows: pd.DataFrame) -> list[Part]:
-    """Return the tables that few readers need."""
+    """Return the detailed tables."""
     return [
         "## Top-5, one patch, and the training itself",
         table_of(
@@ -160,7 +163,7 @@ def _departures(full: Values) -> str:
     """Name the keys in which the full recipe departs from the printed one."""
     printed = planned([PRINTED_RECIPE])
     keys = [key for key in differing(full, printed) if key not in SAID]
-    return f"It departs from the printed recipe in {enumerated(keys)} too." if keys else ""
+    return f"Besides, the full recipe departs from the printed one in {enumerated(keys)}." if keys else ""
 
 
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
@@ -182,7 +185,8 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
     if not math.isnan(full[TOP1]):
         notes.append(
             f"The full recipe ends with {percent(full['train_error'])} errors on the patches it learns from,"
-            f" with dropout on, and {percent(full[TOP1])} on the evaluated pictures."
+            f" with dropout on. On the evaluated pictures, it has {percent(full[ONE_PATCH])} with one patch"
+            f" and {percent(full[TOP1])} with ten."
         )
     if judged := sum(verdict in ("more", "fewer", "unclear") for verdict in verdicts.values()):
         notes.append(
@@ -191,7 +195,7 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             f" {pages.count(judged, 'row')}."
         )
     if left_out := [row.without for name, row in settings.rows.items() if name not in settings.run]:
-        notes.append(f"Not run here: {enumerated(left_out)}.")
+        notes.append(f"Not run here, without: {'; '.join(left_out)}.")
     at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
     )

@@ -37,8 +37,9 @@ def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) ->
 
 def how_it_was_made(experiment: str, page: str, *folds: str, plan: str = "params.yaml") -> list[str]:
     """Return the last section of a page; its table of runs is named as the page, its plan is in `plan`."""
+    where = "" if page == experiment else ", with what `experiments/README.md` says of this page"
     return [
-        f"## How it was made\n\n`python -m experiments.run {experiment}`; what is planned"
+        f"## How it was made\n\n`python -m experiments.run {experiment}`{where}; what is planned"
         f" is in `experiments/{experiment}/{plan}`, the figures of each run in `{page}.csv`.",
         *folds,
     ]

@@ -73,14 +73,17 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
         write_run(tmp_path / name, planned[name], wrong_by(wrong), train_loss=losses, train_error=[0.9, 0.5])
     text = page_of(tmp_path, table, planned)
     assert "13 of 15 runs are finished" in text
-    assert "Not run here: local response normalisation, colour noise, " in text
-    assert "Larger than noise: taking away the second column (+20.3 points) adds errors." in text
+    assert "Not run here, without: local response normalisation; colour noise; " in text
+    assert (
+        "Larger than noise, each by itself: the error rises without the second column (+20.3 points)." in text
+    )
     assert "Not told from noise by this number of seeds and pictures: overlapping pooling." in text
-    assert "ends with 50.0% errors on the patches it learns from, with dropout on, and 11.0% on the" in text
+    assert "ends with 50.0% errors on the patches it learns from, with dropout on. On the" in text
+    assert "it has 11.0% with one patch and 11.0% with ten." in text
     assert "The same difference with every seed, so there is no interval and no verdict: conv3, and" in text
     assert "significant with Holm's correction for 2 rows" in text
-    assert "It departs from the printed recipe in " in text
-    departures = text.partition("It departs from")[2].partition("too.")[0].replace("\\", "")
+    assert "Besides, the full recipe departs from the printed one in " in text
+    departures = text.partition("recipe departs from")[2].partition(".\n")[0].replace("\\", "")
     assert "model.initial_weights" in departures
     assert "model.columns" not in departures
     assert "Of a single seed, so there is no verdict: ReLU" in text
