@@ -70,10 +70,11 @@ def chosen_mode(machine: Machine, device: torch.device, recording: bool = False)
         recording: whether the steps are recorded as CUDA graphs by default.
     """
     on_gpu = device.type == "cuda"
-    if not (on_gpu if machine.compile == "auto" else machine.compile) or not _compiling_works(device):
+    if not (on_gpu if machine.compile == "auto" else machine.compile):
         return "eager"
     recording = machine.compile == "cuda-graphs" or (machine.compile == "auto" and recording)
-    return "CUDA graphs" if recording and on_gpu else "compiled"
+    modes: list[Mode] = ["CUDA graphs", "compiled"] if recording and on_gpu else ["compiled"]
+    return next((mode for mode in modes if _works(mode, device)), "eager")
 
 
 def prepared(forward: Callable[..., Tensor], mode: Mode, backend: str = "inductor") -> Callable[..., Tensor]:
@@ -89,16 +90,18 @@ def memory_format(machine: Machine) -> torch.memory_format:
     return torch.contiguous_format if machine.memory_format == "contiguous" else torch.channels_last
 
 
-def _compiling_works(device: torch.device) -> bool:
+def _works(mode: Mode, device: torch.device) -> bool:
     # Compilers, headers and drivers can be missing in many ways, and torch finds out at the first
-    # forward or, worse, at the first backward pass: a small one of each shows it.
+    # forward or, worse, at the first backward pass: small ones show it. CUDA graphs record the second.
     try:
         values = torch.ones(8, device=device, requires_grad=True)
-        torch.compile(lambda given: (given.sin() * given).sum())(values).backward()
+        forward = prepared(lambda given: (given.sin() * given).sum(), mode)
+        for _ in range(3 if mode == "CUDA graphs" else 1):
+            values.grad = None
+            forward(values).backward()
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        say(
-            f"torch.compile does not work here ({reason}): training continues without it, more slowly",
-        )
+        what = "torch.compile does" if mode == "compiled" else f"{mode} do"
+        say(f"{what} not work here ({reason}), so training is slower")
         return False
     return True
