@@ -195,7 +195,7 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             f" {pages.count(judged, 'row')}."
         )
     if left_out := [row.without for name, row in settings.rows.items() if name not in settings.run]:
-        notes.append(f"Not run here, without: {'; '.join(left_out)}.")
+        notes.append(f"Rows that were not run take away: {'; '.join(left_out)}.")
     at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
     )

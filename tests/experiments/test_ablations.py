@@ -73,7 +73,7 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
         write_run(tmp_path / name, planned[name], wrong_by(wrong), train_loss=losses, train_error=[0.9, 0.5])
     text = page_of(tmp_path, table, planned)
     assert "13 of 15 runs are finished" in text
-    assert "Not run here, without: local response normalisation; colour noise; " in text
+    assert "Rows that were not run take away: local response normalisation; colour noise; " in text
     assert (
         "Larger than noise, each by itself: the error rises without the second column (+20.3 points)." in text
     )
