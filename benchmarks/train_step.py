@@ -200,6 +200,8 @@ def printed_step(
     forward = prepared(forward or network.from_inputs, contestant.mode, contestant.backend)
     settings = read(PROFILE, Train)
     optimiser = printed_optimiser(network, settings)
+    if contestant.mode != "eager":
+        optimiser.compile(contestant.backend)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
     count = len(pictures.labels)
     network.train()
@@ -220,7 +222,8 @@ def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -
     """Return the same with a network and an optimiser of torch alone."""
     precision = Precision(contestant.precision, pictures.device)
     forward = prepared(network, contestant.mode, contestant.backend)
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005)
+    fused = pictures.device.type == "cuda"
+    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005, fused=fused)
     network.train()
 
     def step() -> None:

@@ -108,7 +108,7 @@ def local_pool(workers: int) -> Iterator[Executor]:
     # Forked processes would inherit the locks of OpenCV's threads.
     context = multiprocessing.get_context("spawn")
     with locks_can_be_made():
-        made = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+        made = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
     done = threading.Event()
     with made as pool:
         watcher = threading.Thread(target=_end_when_stuck, args=(pool, done), daemon=True)
@@ -185,7 +185,8 @@ def executor(machine: Machine) -> Iterator[Executor]:
             ) from None
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Have this process leave Ctrl-C to its parent, and end when its parent dies."""
     # Ctrl-C reaches all processes of the terminal; the parent alone reacts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_abruptly_with_parent()

@@ -13,6 +13,7 @@ import torch
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import WHOLE, Epoch, Share
+from alexnet.feed.process import ProcessLoader
 from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
@@ -73,4 +74,6 @@ def open_loader(
         from alexnet.feed.dali import DaliLoader
 
         return DaliLoader(records, batch_size, device, threads, side, share, machine.hardware_decoder_load)
+    if device.type == "cuda":
+        return ProcessLoader(records, batch_size, device, threads, side, share)
     return ThreadLoader(records, batch_size, device, threads, side, share)

@@ -1,7 +1,7 @@
 """The loader that uses plain threads, and the functions with which both loaders make a batch."""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -43,26 +43,28 @@ class ThreadLoader:
         self.threads, self.share = threads, share
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        return one_ahead(self._made(epoch, first), self.device)
+        """Yield as `alexnet.feed.loader.Loader.batches`."""
+        for chosen, pixels in self.filled(epoch, first, self._empty):
+            yield batch_of(self.records, epoch, chosen, pixels.to(self.device))
 
-    def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
+    def filled(
+        self, epoch: Epoch, first: int, place: Callable[[int], Tensor]
+    ) -> Generator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield the records of each batch, and their pixels in what `place(pictures)` has returned for it."""
         under_way: deque[tuple[NDArray[np.int64], Tensor, list[Future[None]]]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
             for chosen in batches(epoch, first, self.batch_size, self.share):
-                under_way.append((chosen, *self._begin(pool, epoch, chosen)))
+                pixels = place(len(chosen))
+                parts = range(0, len(chosen), AT_ONCE)
+                begun = [pool.submit(self._fill, epoch, chosen, pixels.numpy(), part) for part in parts]
+                under_way.append((chosen, pixels, begun))
                 if len(under_way) == PREFETCHED:
-                    yield self._finish(epoch, *under_way.popleft())
+                    yield _done(*under_way.popleft())
             while under_way:
-                yield self._finish(epoch, *under_way.popleft())
+                yield _done(*under_way.popleft())
 
-    def _begin(
-        self, pool: ThreadPoolExecutor, epoch: Epoch, chosen: NDArray[np.int64]
-    ) -> tuple[Tensor, list[Future[None]]]:
-        shape = (len(chosen), self.side, self.side, 3)
-        # From pinned memory a GPU fetches by itself.
-        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        places = range(0, len(chosen), AT_ONCE)
-        return pixels, [pool.submit(self._fill, epoch, chosen, pixels.numpy(), first) for first in places]
+    def _empty(self, pictures: int) -> Tensor:
+        return torch.empty((pictures, self.side, self.side, 3), dtype=torch.uint8)
 
     def _fill(self, epoch: Epoch, chosen: NDArray[np.int64], pixels: NDArray[np.uint8], first: int) -> None:
         records, side = chosen[first : first + AT_ONCE], self.side
@@ -72,19 +74,16 @@ class ThreadLoader:
             pictures = [picture[top : top + side, left : left + side] for picture, top, left in corners]
         places = pixels[first : first + len(records)]
         put(pictures, places)
-        if self.device.type == "cpu" and side == PATCH:
+        if side == PATCH:
             mirror(places, epoch.mirrored[records])
 
-    def _finish(
-        self, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
-    ) -> Batch:
-        for part in parts:
-            part.result()
-        batch = batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
-        if self.device.type == "cpu" or self.side != PATCH:
-            return batch
-        # Mirrored on the device: one call for each picture here would hold up the training.
-        return batch._replace(pixels=mirrored_copy(batch.pixels, batch.mirrored))
+
+def _done(
+    chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
+) -> tuple[NDArray[np.int64], Tensor]:
+    for part in parts:
+        part.result()
+    return chosen, pixels
 
 
 def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
@@ -131,11 +130,6 @@ def mirror(pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_]) -> None:
     for number in mirrored.nonzero()[0]:
         # Far faster than NumPy's copy of a reversed view.
         cv2.flip(pictures[number], 1, pictures[number])
-
-
-def mirrored_copy(pictures: Tensor, mirrored: Tensor) -> Tensor:
-    """Return `pictures` (pictures, side, side, 3) as `mirror` leaves them, in two operations."""
-    return torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
 
 
 def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:

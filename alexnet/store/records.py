@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -109,6 +109,11 @@ class Records:
     _shard: NDArray[np.int64]
     _offset: NDArray[np.int64]
     _size: NDArray[np.int64]
+    _opened: tuple[Path, str] | None = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Another process maps the shards by itself.
+        return super().__reduce__() if self._opened is None else (open_records, self._opened)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -178,6 +183,7 @@ def open_records(folder: Path, split: str) -> Records:
         _shard=rows["shard"].map(place).to_numpy(np.int64),
         _offset=rows["offset"].to_numpy(np.int64),
         _size=rows["size"].to_numpy(np.int64),
+        _opened=(folder, split),
     )
 
 

@@ -28,6 +28,13 @@ class PrintedSGD(torch.optim.Optimizer):
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._update = update
+        # Where updates are compiled, each rate as a number on the device.
+        self._rates: dict[float, Tensor] | None = None
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compile updates: a GPU then reads and writes each number once, and differs by rounding."""
+        self._update, self._rates = torch.compile(update, backend=backend, dynamic=False), {}
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -46,11 +53,17 @@ class PrintedSGD(torch.optim.Optimizer):
                 continue
             velocities = [self.velocity_of(parameter) for parameter in parameters]
             gradients = [each.grad for each in parameters if each.grad is not None]
-            torch._foreach_mul_(velocities, momentum)
-            torch._foreach_add_(velocities, parameters, alpha=-decay * rate)
-            torch._foreach_add_(velocities, gradients, alpha=-rate)
-            torch._foreach_add_(parameters, velocities)
+            given = self._as_given(rate, parameters[0].device)
+            self._update(parameters, gradients, velocities, given, momentum, decay)
         return loss
+
+    def _as_given(self, rate: float, device: torch.device) -> float | Tensor:
+        """Return `rate` as `update` is to be given it: as a tensor, a new rate is not compiled anew."""
+        if self._rates is None:
+            return rate
+        if rate not in self._rates:
+            self._rates[rate] = torch.tensor(rate, dtype=torch.float64, device=device)
+        return self._rates[rate]
 
     def velocity_of(self, parameter: Tensor) -> Tensor:
         """Return the velocity of a parameter, zero before its first update."""
@@ -73,6 +86,25 @@ class PrintedSGD(torch.optim.Optimizer):
         """Give every group the rate that its first parameter has in `rates`, by name."""
         for group in self.param_groups:
             group["lr"] = rates[group["param_names"][0]]
+
+
+def update(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    velocities: list[Tensor],
+    rate: float | Tensor,
+    momentum: float,
+    decay: float,
+) -> None:
+    """Update `velocities` and `parameters` in place, as printed."""
+    torch._foreach_mul_(velocities, momentum)
+    if isinstance(rate, Tensor):
+        torch._foreach_sub_(velocities, torch._foreach_mul(parameters, decay * rate))
+        torch._foreach_sub_(velocities, torch._foreach_mul(gradients, rate))
+    else:
+        torch._foreach_add_(velocities, parameters, alpha=-decay * rate)
+        torch._foreach_add_(velocities, gradients, alpha=-rate)
+    torch._foreach_add_(parameters, velocities)
 
 
 def printed_optimiser(network: nn.Module, settings: Train) -> PrintedSGD:

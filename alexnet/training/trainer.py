@@ -90,6 +90,8 @@ class Trainer:
         self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
+        if setting.mode != "eager":
+            self.optimiser.compile()
         self.schedule = Schedule(setting.train)
         self.epoch, self.consumed, self.step = 1, 0, 0
         self.sums = Sums()

@@ -95,6 +95,9 @@ def parts(bench: Bench) -> Figures:
         parameter.grad = torch.zeros_like(parameter)
     seconds_of(optimiser.step, 1, device)
     figures["update"] = 1000 * seconds_of(optimiser.step, scale.steps, device)
+    optimiser.compile(scale.backend)
+    seconds_of(optimiser.step, 1, device)
+    figures["update, compiled"] = 1000 * seconds_of(optimiser.step, scale.steps, device)
     del network, optimiser
     networks = {
         "whole": our_network,

@@ -1,6 +1,7 @@
 """Order, cuts and mirrors, and two loaders that give the same batches however they are asked."""
 
 import io
+import multiprocessing
 import os
 import resource
 from collections.abc import Iterator
@@ -23,23 +24,26 @@ from alexnet.core.machine import Machine
 from alexnet.feed.loader import FOR_RAW, Loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
-from alexnet.feed.threads import ThreadLoader, mirror, mirrored_copy, one_ahead
+from alexnet.feed.process import PLACES, ProcessLoader
+from alexnet.feed.threads import ThreadLoader, one_ahead
 from alexnet.model.input import Batch
 from alexnet.store.records import Records, open_records, write_tables
 
 SEED = 4
 PICTURES = 30
+STARTED: dict[Any, ProcessLoader] = {}
 LABELS = [n * n % 3 for n in range(PICTURES)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Records:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
     """Records in four shards, whose names and labels are known."""
     folder = tmp_path_factory.mktemp("store")
     contents = [jpeg(Image.fromarray(each)) for each in coarse_pictures(PICTURES, 64)]
     rows = write_shards(folder, "train", contents, LABELS, per_shard=8)
     write_tables(folder, pd.concat(rows, ignore_index=True))
-    return open_records(folder, "train")
+    yield open_records(folder, "train")
+    STARTED.clear()
 
 
 def decoded(records: Records, record: int) -> npt.NDArray[np.uint8]:
@@ -61,8 +65,18 @@ def opened(
     device: torch.device = CPU,
     **machine: Any,
 ) -> Loader:
+    if kind == "process":
+        return in_a_process(records, batch_size, side, share, machine.get("workers", 1))
     place = Machine(loader=kind, **{"workers": 1, **machine})
     return open_loader(place, records, batch_size, device, side, share)
+
+
+def in_a_process(records: Records, batch_size: int, side: int, share: Share, threads: int) -> ProcessLoader:
+    """Return one for all tests that ask for the same: each needs seconds to start."""
+    key = id(records), batch_size, side, share, threads
+    if key not in STARTED:
+        STARTED[key] = ProcessLoader(records, batch_size, CPU, threads, side, share)
+    return STARTED[key]
 
 
 def joined(batches: Iterator[Batch]) -> dict[str, npt.NDArray[Any]]:
@@ -98,9 +112,10 @@ def expected(made: Records) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-# --- both loaders ---------------------------------------------------------------------------------
+# --- all loaders ---------------------------------------------------------------------------------
 
 KINDS = pytest.mark.parametrize("kind", ["torch", "dali"])
+ALL_KINDS = pytest.mark.parametrize("kind", ["torch", "dali", "process"])
 
 
 @KINDS
@@ -111,7 +126,7 @@ def test_patches_are_as_planned_in_batches_of_any_size_by_any_number_of_threads(
     assert same(joined(opened(kind, made, batch_size, workers=workers).batches(plan())), expected)
 
 
-@KINDS
+@ALL_KINDS
 @pytest.mark.parametrize("batch_size", [4, 13])
 def test_whole_pictures_in_storage_order(made: Records, kind: str, batch_size: int) -> None:
     loader = opened(kind, made, batch_size, side=256)
@@ -127,7 +142,7 @@ def test_whole_pictures_in_storage_order(made: Records, kind: str, batch_size: i
     np.testing.assert_array_equal(shuffled["pixels"], pictures[plan().order])
 
 
-@KINDS
+@ALL_KINDS
 def test_batches_are_documented_tensors(made: Records, kind: str) -> None:
     batches = list(opened(kind, made, 8).batches(plan()))
     assert [len(batch.records) for batch in batches] == [8, 8, 8, 6], "the last may be smaller"
@@ -142,7 +157,7 @@ def test_batches_are_documented_tensors(made: Records, kind: str) -> None:
         }
 
 
-@KINDS
+@ALL_KINDS
 @pytest.mark.parametrize("first", [0, 1, 8, 13, 29, 30])
 def test_an_epoch_goes_on_from_any_picture(
     made: Records, expected: dict[str, npt.NDArray[Any]], kind: str, first: int
@@ -154,7 +169,7 @@ def test_an_epoch_goes_on_from_any_picture(
         assert same(joined(iter(batches)), rest)
 
 
-@KINDS
+@ALL_KINDS
 @pytest.mark.parametrize("taken", [1, 2, 4])
 def test_stopping_early_leaves_nothing_to_the_next_epoch(made: Records, kind: str, taken: int) -> None:
     loader = opened(kind, made, 8)
@@ -187,7 +202,7 @@ def test_shares_together_are_the_whole_batches(made: Records, kind: str, of: int
         assert same(joined(iter([batch])), joined(iter(pieces)))
 
 
-@KINDS
+@ALL_KINDS
 def test_one_loader_serves_epoch_after_epoch(made: Records, kind: str) -> None:
     loader = opened(kind, made, 7)
     for number in (1, 2, 3, 1):
@@ -257,12 +272,54 @@ def test_raw_records_take_few_threads(made: Records) -> None:
     assert open_loader(Machine(workers=2), raw, 8, CPU).threads == 2  # type: ignore[attr-defined]
 
 
-def test_a_device_mirrors_as_the_host_does() -> None:
-    pictures = np.random.default_rng(1).integers(0, 256, (5, 7, 7, 3), np.uint8)
-    mirrored = np.array([True, False, False, True, True])
-    found = mirrored_copy(torch.from_numpy(pictures.copy()), torch.from_numpy(mirrored)).numpy()
-    mirror(pictures, mirrored)
-    assert np.array_equal(found, pictures)
+def test_a_process_of_its_own_takes_its_share(made: Records) -> None:
+    share = Share(1, 3, 3)
+    found = joined(opened("process", made, share=share, workers=2).batches(plan(), 13))
+    assert same(found, joined(opened("torch", made, share=share).batches(plan(), 13)))
+
+
+def test_a_process_of_its_own_has_more_batches_than_places(made: Records) -> None:
+    loader = opened("process", made, 1)
+    for first in (0, PICTURES - PLACES, PICTURES - 1, PICTURES):
+        found, expected = (list(each.batches(plan(), first)) for each in (loader, opened("torch", made, 1)))
+        assert len(found) == len(expected) == PICTURES - first
+        assert all(same(joined(iter([a])), joined(iter([b]))) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_fails_in_the_other_process_fails_here(tmp_path: Path) -> None:
+    contents = [b"no JPEG"] * 3
+    write_tables(tmp_path, write_shards(tmp_path, "train", contents, [0] * 3)[0])
+    records = open_records(tmp_path, "train")
+    loader = ProcessLoader(records, 2, CPU, 1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="JPEG"):
+            list(loader.batches(in_storage_order(3)))
+
+
+def test_a_process_that_was_killed_is_told(made: Records) -> None:
+    before = set(multiprocessing.active_children())
+    loader = ProcessLoader(made, 8, CPU, 1)
+    (process,) = set(multiprocessing.active_children()) - before
+    batches = loader.batches(plan())
+    next(batches)
+    process.kill()
+    process.join()
+    with pytest.raises(UserError, match=r"the process that loads the pictures was ended.*fewer workers"):
+        list(batches)
+    with pytest.raises(UserError, match="the process that loads the pictures"):
+        next(loader.batches(plan()))
+
+
+def test_the_process_ends_with_its_loader(made: Records) -> None:
+    # The first process also starts what Python keeps for all.
+    opened("process", made)
+    before, files = set(multiprocessing.active_children()), len(os.listdir("/proc/self/fd"))
+    loader = ProcessLoader(made, 8, CPU, 1)
+    (process,) = set(multiprocessing.active_children()) - before
+    next(loader.batches(plan()))
+    del loader
+    assert process not in multiprocessing.active_children()
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 @KINDS

@@ -10,6 +10,7 @@ from documents import example
 from numpy.typing import NDArray
 from tiny import SOURCE, network_of, section
 from torch import nn
+from torch._dynamo.utils import counters
 
 from alexnet.training.optimiser import PrintedSGD, printed_optimiser
 from alexnet.training.params import Train
@@ -52,10 +53,13 @@ def alike(rate: float, **others: float) -> Rates:
 FALLING = [alike(0.01 if step < CHANGE else 0.001) for step in range(STEPS)]
 
 
-def run(settings: Train, rates: list[Rates]) -> tuple[Arrays, Arrays]:
-    """Return weights and velocities after a step with each of the `rates`."""
+def run(settings: Train, rates: list[Rates], backend: str | None = None) -> tuple[Arrays, Arrays]:
+    """Return weights and velocities after a step with each of the `rates`, compiled if with a `backend`."""
     network = start()
     optimiser = printed_optimiser(network, settings)
+    if backend:
+        torch.compiler.reset()
+        optimiser.compile(backend)
     for step, now in enumerate(rates):
         apply(network, gradients_of(step))
         optimiser.set_rates(now)
@@ -92,7 +96,7 @@ NO_CONV1 = alike(0.01, conv1_weight=0.0, conv1_bias=0.0)
 NO_BIASES = {name: 0.0 if name.endswith("bias") else 0.01 for name in START}
 
 
-@pytest.mark.parametrize(
+RULES = pytest.mark.parametrize(
     ("settings", "rates"),
     [
         (section(Train), FALLING),
@@ -106,9 +110,24 @@ NO_BIASES = {name: 0.0 if name.endswith("bias") else 0.01 for name in START}
     ],
     ids=["printed", "decay", "source", "no conv1", "no biases"],
 )
+
+
+@RULES
 def test_the_printed_rule(settings: Train, rates: list[Rates]) -> None:
     for found, expected in zip(run(settings, rates), literal(settings, rates), strict=True):
         assert_close(found, expected)
+
+
+@RULES
+def test_the_printed_rule_compiled(settings: Train, rates: list[Rates]) -> None:
+    for found, expected in zip(run(settings, rates, "aot_eager"), literal(settings, rates), strict=True):
+        assert_close(found, expected)
+
+
+def test_a_new_rate_is_not_compiled_anew() -> None:
+    counters.clear()
+    run(section(Train), [alike(rate) for rate in (0.01, 0.01, 0.001, 1e-4, 1e-5)], "aot_eager")
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 def test_rate_0_stops_decay_and_coasting() -> None:

@@ -1,0 +1,196 @@
+"""The plain threads in a process of their own, beside which a GPU is not kept waiting.
+
+In the process that trains, the threads and the training would wait for each other at Python's lock.
+"""
+
+import math
+import multiprocessing
+import os
+import weakref
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alexnet.core.errors import UserError
+from alexnet.core.processes import start_worker
+from alexnet.core.sizes import PATCH
+from alexnet.feed.order import WHOLE, Epoch, Share, batches
+from alexnet.feed.threads import PREFETCHED, ThreadLoader, batch_of, one_ahead
+from alexnet.model.input import Batch
+from alexnet.store.records import Records
+
+CPU = torch.device("cpu")
+# Batches that there is memory for: those that the device is fetching, and those that are being made.
+FETCHING = 2
+PLACES = FETCHING + PREFETCHED
+# Seconds that the other process has to end by itself.
+GRACE = 5.0
+
+
+class ProcessLoader:
+    """A `ThreadLoader` in another process, whose pixels arrive in memory that both processes share.
+
+    A GPU fetches them from there by itself. The arguments are those of `alexnet.feed.loader.open_loader`.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        side: int = PATCH,
+        share: Share = WHOLE,
+    ) -> None:
+        self.records, self.batch_size, self.device, self.share = records, batch_size, device, share
+        self._passes = 0
+        # Not of /dev/shm, which is small in containers.
+        memory = os.memfd_create("pictures")
+        largest_share = math.ceil(batch_size * (share.last - share.first) / share.of)
+        shape = (PLACES, largest_share, side, side, 3)
+        os.truncate(memory, math.prod(shape))
+        path = f"/proc/{os.getpid()}/fd/{memory}"
+        self._places = _mapped(path, shape)
+        is_pinned = device.type == "cuda" and _pin(self._places)
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        loader = ThreadLoader(records, batch_size, CPU, threads, side, share)
+        process = context.Process(target=_serve, args=(theirs, loader, path, shape), daemon=True)
+        process.start()
+        theirs.close()
+        weakref.finalize(self, _end, process, self._pipe, memory, self._places, is_pinned)
+
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        """Yield as `Loader.batches`, but one call's batches at a time.
+
+        Raises:
+            UserError: the other process was ended from outside.
+        """
+        return one_ahead(self._made(epoch, first), self.device)
+
+    def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
+        self._passes += 1
+        own, fetching = self._passes, deque[torch.cuda.Event | None]()
+        self._tell((own, epoch, first))
+        try:
+            for number, chosen in enumerate(batches(epoch, first, self.batch_size, self.share)):
+                if len(fetching) == FETCHING:
+                    _wait_for(fetching.popleft())
+                    self._tell(own)
+                self._hear(own)
+                pixels, event = self._fetched(self._places[number % PLACES, : len(chosen)])
+                fetching.append(event)
+                yield batch_of(self.records, epoch, chosen, pixels)
+        finally:
+            # Then the next call's batches may take the same memory.
+            for event in fetching:
+                _wait_for(event)
+
+    def _fetched(self, pixels: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        """Return `pixels` on the device, and on a GPU an event after which their memory is free."""
+        copied = torch.empty(pixels.shape, dtype=pixels.dtype, device=self.device)
+        copied.copy_(pixels, non_blocking=True)
+        on_gpu = self.device.type == "cuda"
+        return copied, torch.cuda.current_stream(self.device).record_event() if on_gpu else None
+
+    def _tell(self, message: Any) -> None:
+        """Send which pass to begin, or the number of one of which a place is free again."""
+        try:
+            self._pipe.send(message)
+        except OSError:
+            raise _ended() from None
+
+    def _hear(self, own: int) -> None:
+        """Wait for a batch of this pass; those of a pass that was left early are passed over."""
+        try:
+            while (message := self._pipe.recv()) != own:
+                if isinstance(message, Exception):
+                    raise message
+        except (EOFError, ConnectionError):
+            raise _ended() from None
+
+
+def _ended() -> UserError:
+    return UserError(
+        "the process that loads the pictures was ended from outside, often for lack of memory. Run again,"
+        " with fewer workers (machine.yaml) if it happens again."
+    )
+
+
+def _wait_for(event: torch.cuda.Event | None) -> None:
+    if event is not None:
+        event.synchronize()
+
+
+def _mapped(path: str, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_file(path, shared=True, size=math.prod(shape), dtype=torch.uint8).view(shape)
+
+
+def _pin(places: Tensor) -> bool:
+    return int(torch.cuda.cudart().cudaHostRegister(places.data_ptr(), places.nbytes, 0)) == 0
+
+
+def _end(process: SpawnProcess, pipe: Connection, memory: int, places: Tensor, is_pinned: bool) -> None:
+    if is_pinned:
+        torch.cuda.cudart().cudaHostUnregister(places.data_ptr())
+    # One that waits for a message ends by itself.
+    pipe.close()
+    os.close(memory)
+    process.join(GRACE)
+    process.kill()
+    process.join()
+    process.close()
+
+
+class _AnotherPassError(Exception):
+    """This pass was left early: `message` begins another."""
+
+    def __init__(self, message: tuple[int, Epoch, int]) -> None:
+        super().__init__()
+        self.message = message
+
+
+def _serve(pipe: Connection, loader: ThreadLoader, path: str, shape: tuple[int, ...]) -> None:
+    """Make batches, pass after pass, until the pipe is closed."""
+    start_worker()
+    places = _mapped(path, shape)
+    with suppress(EOFError, ConnectionError):
+        message = pipe.recv()
+        while True:
+            message = _make_pass(pipe, loader, places, *message)
+
+
+def _make_pass(
+    pipe: Connection, loader: ThreadLoader, places: Tensor, own: int, epoch: Epoch, first: int
+) -> tuple[int, Epoch, int]:
+    """Make the batches of a pass; return the message that begins the next one."""
+    begun, freed = 0, 0
+
+    def place(pictures: int) -> Tensor:
+        nonlocal begun, freed
+        while begun - freed == PLACES:
+            message = pipe.recv()
+            if isinstance(message, tuple):
+                raise _AnotherPassError(message)
+            freed += message == own
+        begun += 1
+        return places[(begun - 1) % PLACES, :pictures]
+
+    try:
+        for _ in loader.filled(epoch, first, place):
+            pipe.send(own)
+    except _AnotherPassError as another:
+        return another.message
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        pipe.send(error)
+    while not isinstance(message := pipe.recv(), tuple):
+        pass
+    return message
