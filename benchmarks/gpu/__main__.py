@@ -18,7 +18,9 @@ RESULTS = Path("benchmarks/results")
 @shown_plainly
 def main(
     rehearse: Annotated[bool, typer.Option("--rehearse", help="all steps at toy size on the CPU")] = False,
-    only: Annotated[str, typer.Option(help="take only the steps whose names contain this")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="take only the steps whose names contain this, or another such")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure what has figures, too")] = False,
     photographs: Annotated[Path | None, typer.Option(help="raw files, trained on as by folder.yaml")] = None,
     tiny_imagenet: Annotated[Path | None, typer.Option(help="the raw files of Tiny ImageNet")] = None,
@@ -30,7 +32,7 @@ def main(
     if rehearse:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         with tempfile.TemporaryDirectory() as name:
-            _rehearse(Path(name), results or Path(name), only)
+            _rehearse(Path(name), results or Path(name), tuple(only or ()))
         return
     import torch
 
@@ -50,10 +52,10 @@ def main(
     file = ((results or RESULTS) / f"{name}.json").resolve()
     pictures = [folder and folder.resolve() for folder in (photographs, tiny_imagenet)]
     bench = Bench(Scale(), work, file, pictures[0], pictures[1], epochs, price)
-    measure(partial(plan, bench), work, file, about, only, again)
+    measure(partial(plan, bench), work, file, about, tuple(only or ()), again)
 
 
-def _rehearse(work: Path, results: Path, only: str) -> None:
+def _rehearse(work: Path, results: Path, only: tuple[str, ...]) -> None:
     from alexnet.sample.files import generate
     from benchmarks.gpu.bench import TOY, Bench
     from benchmarks.gpu.plan import plan

@@ -8,6 +8,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -57,7 +58,12 @@ Plan = Callable[[], list[Step]]
 
 
 def measure(
-    plan: Plan, folder: Path, results: Path, about: Figures, only: str = "", again: bool = False
+    plan: Plan,
+    folder: Path,
+    results: Path,
+    about: Figures,
+    only: tuple[str, ...] = (),
+    again: bool = False,
 ) -> None:
     """Take the steps that have no figures yet; print the table of all results at the end.
 
@@ -65,7 +71,7 @@ def measure(
         folder: where the steps run.
         results: the file to continue.
         about: what all figures of that file have in common, such as the device.
-        only: leave out the steps whose names do not contain this.
+        only: leave out the steps whose names contain none of these; without any, take all.
         again: take the steps that have figures, too.
 
     Raises:
@@ -80,12 +86,13 @@ def measure(
         for step in plan():
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
-            if only not in step.name or (done and not (step.again or again)):
+            wanted = not only or any(text in step.name for text in only)
+            if not wanted or (done and not (step.again or again)):
                 continue
             start = time.monotonic()
             entry = worker.take(step)
             entry |= {"seconds": round(time.monotonic() - start, 1), "commit": git_commit()}
-            command = " ".join(["python -m benchmarks.gpu", *sys.argv[1:]])
+            command = shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]])
             entry |= {"versions": versions(), "command": command}
             found["steps"][step.name] = entry
             write_json(results, found)

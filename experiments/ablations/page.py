@@ -33,6 +33,10 @@ TITLE = "What each part of the recipe is worth"
 PAGES = {
     NAME: (TITLE, "params.yaml"),
     "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs of Tiny ImageNet", "tiny_imagenet.yaml"),
+    "ablations_tiny_imagenet_layers": (
+        f"{TITLE}: normalisation, pooling and layers, on 25,000 photographs of Tiny ImageNet",
+        "tiny_imagenet_layers.yaml",
+    ),
 }
 TOP1, TOP5, ONE_PATCH, _ = KINDS
 SENTENCES: dict[Verdict, str] = {

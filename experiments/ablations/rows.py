@@ -1,5 +1,6 @@
 """The rows of the table, checked before anything trains: python -m experiments.ablations.rows"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from alexnet.core.stage import run
 from experiments.shared.keys import EACH_ONCE, Seeds
 from experiments.shared.plans import RECIPE, Values, of_seeds, planned, write_checked
 
-PARAMS = Path("experiments/ablations/params.yaml")
+PARAMS, ROWS = Path("experiments/ablations/params.yaml"), Path("experiments/ablations/rows.yaml")
 FULL = "full"
 
 
@@ -32,25 +33,41 @@ class Row(Strict):
     claim: Claim = Claim()
 
 
-class Ablations(Section):
-    """The rows by name, which of them run, and what they have alike."""
-
+class _Plan(Section):
     key: ClassVar[str] = "ablations"
 
     seeds: Seeds
     alike: Values
     run: Annotated[list[str], Field(min_length=2), EACH_ONCE]
+
+
+class _Rows(Section):
+    key: ClassVar[str] = "ablations"
+
     rows: dict[str, Row]
 
 
-def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ablations, dict[str, Values]]:
-    """Return the table in `params`, and what each run, ROW-SEED, is planned with.
+@dataclass(frozen=True)
+class Ablations:
+    """The rows by name, which of them run, and what they have alike."""
+
+    seeds: list[int]
+    alike: Values
+    run: list[str]
+    rows: dict[str, Row]
+
+
+def plan(
+    params: Path = PARAMS, recipe: str = RECIPE, rows: Path = ROWS
+) -> tuple[Ablations, dict[str, Values]]:
+    """Return the table of which `params` has the plan, and what each run, ROW-SEED, is planned with.
 
     Raises:
         UserError: a row is unknown, contradicts itself or changes nothing, or a key of it is unknown or out
             of range.
     """
-    table = read(params, Ablations)
+    chosen = read(params, _Plan)
+    table = Ablations(chosen.seeds, chosen.alike, chosen.run, read(rows, _Rows).rows)
     for name in table.run:
         if name not in table.rows:
             raise UserError(f"{params}: ablations.run: found {name}; allowed: {', '.join(table.rows)}")
@@ -60,15 +77,15 @@ def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ablations, dict[s
         )
     alike = [recipe, f"{params}:ablations.alike"]
     full = planned(alike)
-    rows = {name: planned([*alike, f"{params}:ablations.rows.{name}.values"]) for name in table.rows}
+    values = {name: planned([*alike, f"{rows}:ablations.rows.{name}.values"]) for name in table.rows}
     for name in table.run:
-        if (rows[name] == full) != (name == FULL):
+        if (values[name] == full) != (name == FULL):
             found = ", ".join(f"{key}: {value}" for key, value in table.rows[name].values.items())
             raise UserError(
-                f"{params}: ablations.rows.{name}.values: found {found}; allowed: what differs from the full"
+                f"{rows}: ablations.rows.{name}.values: found {found}; allowed: what differs from the full"
                 f" recipe, and nothing for {FULL}. Change the row, or take it out of ablations.run."
             )
-    return table, of_seeds({name: rows[name] for name in table.run}, table.seeds)
+    return table, of_seeds({name: values[name] for name in table.run}, table.seeds)
 
 
 def main() -> None:

@@ -21,6 +21,10 @@ def params_with(folder: Path, experiment: str, **changes: Any) -> Path:
     """Write an experiment's parameters with some keys of its section changed."""
     content = load_yaml(ROOT / f"experiments/{experiment}/params.yaml")
     section = content["walk" if experiment == "recipe_walk" else experiment]
+    if experiment == "ablations":
+        rows = load_yaml(ROOT / "experiments/ablations/rows.yaml")
+        rows["ablations"]["rows"] |= changes.pop("rows", {})
+        write_json(folder / "rows.yaml", rows)
     section |= changes
     write_json(folder / "params.yaml", content)
     return folder / "params.yaml"

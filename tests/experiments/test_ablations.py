@@ -13,7 +13,7 @@ from alexnet.core.params import load_yaml
 from alexnet.report.canvas import LIGHT
 from alexnet.report.page import page_as_markdown
 from experiments.ablations import page
-from experiments.ablations.rows import FULL, PARAMS, Ablations, plan
+from experiments.ablations.rows import FULL, PARAMS, ROWS, Ablations, plan
 from experiments.shared.outcomes import read_outcomes
 from experiments.shared.plans import Values, differing, planned
 
@@ -32,7 +32,7 @@ TAKEN_AWAY = {
 
 
 def test_each_row_takes_one_thing_from_the_recipe() -> None:
-    table, runs = plan(ROOT / PARAMS, RECIPE)
+    table, runs = plan(ROOT / PARAMS, RECIPE, ROOT / ROWS)
     assert table.run == [*table.rows]
     assert list(runs)[:2] == ["full-1", "one-column-1"]
     assert runs["tanh-3"]["train.seed"] == 3
@@ -44,18 +44,17 @@ def test_each_row_takes_one_thing_from_the_recipe() -> None:
     assert max(map(len, changed.values())) == 2
 
 
-def test_the_plan_for_photographs_has_the_same_rows_and_the_printed_recipe() -> None:
+@pytest.mark.parametrize("name", ["tiny_imagenet.yaml", "tiny_imagenet_layers.yaml"])
+def test_the_plans_for_photographs_have_the_printed_recipe(name: str) -> None:
     recipe = str(ROOT / "profiles/tiny-imagenet.yaml")
-    default, _ = plan(ROOT / PARAMS, RECIPE)
-    table, runs = plan(ROOT / PARAMS.with_name("tiny_imagenet.yaml"), recipe)
-    assert table.rows == default.rows
+    _, runs = plan(ROOT / PARAMS.with_name(name), recipe, ROOT / ROWS)
     printed = planned([str(ROOT / page.PRINTED_RECIPE)])
     changed = {"train.epochs", "train.precision", "train.schedule.kind", "train.schedule.drop_epochs"}
     assert {*differing(runs["full-1"], printed)} - {"train.seed"} == changed
 
 
 def planned_with(folder: Path, **changes: Any) -> tuple[Ablations, dict[str, Values]]:
-    return plan(params_with(folder, "ablations", **changes), RECIPE)
+    return plan(params_with(folder, "ablations", **changes), RECIPE, folder / "rows.yaml")
 
 
 def page_of(folder: Path, table: Ablations, planned: dict[str, Values]) -> str:

@@ -151,8 +151,9 @@ def test_ablations_two_at_a_time_and_one_row_again(project: Project) -> None:
     found = table(project, "ablations")
     assert (found["row"].tolist(), found["epochs"].tolist()) == (["full", "tanh"], [2, 2])
     # A row that changes is trained again, alone; a row that does not run concerns no training.
-    change(project, "ablations", rows__tanh__values={"model.activation": "abs_tanh"})
-    change(project, "ablations", **{"rows__no-conv3__values": {"model.leave_out": "conv4"}})
+    rows = "experiments/ablations/rows.yaml"
+    project.set("ablations.rows.tanh.values", {"model.activation": "abs_tanh"}, rows)
+    project.set("ablations.rows.no-conv3.values", {"model.leave_out": "conv4"}, rows)
     again = started(project, "ablations")
     assert own_stages(again) == ["check", "evaluate@1-tanh", "page", "train@1-tanh"]
     assert "ablations.md: will be replaced" in again

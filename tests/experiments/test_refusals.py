@@ -18,7 +18,7 @@ from experiments.pretraining.arms import Plan
 from experiments.recipe_walk import walk
 
 PLANS: dict[str, Callable[[Path], object]] = {
-    "ablations": lambda path: rows.plan(path, RECIPE),
+    "ablations": lambda path: rows.plan(path, RECIPE, path.with_name("rows.yaml")),
     "ensemble": lambda path: members.plan(path, RECIPE),
     "recipe_walk": walk.plan,
     "pretraining": lambda path: Plan(path, RECIPE),
@@ -26,13 +26,12 @@ PLANS: dict[str, Callable[[Path], object]] = {
 }
 
 
-ROWS = load_yaml(ROOT / rows.PARAMS)["ablations"]["rows"]
 WALK = load_yaml(ROOT / walk.PARAMS)["walk"]["rows"]
 FIGURE1 = load_yaml(ROOT / settings.PARAMS)["figure1"]
 
 
 def ablation(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    return {"rows": {**ROWS, name: {"without": name, "values": values}}}
+    return {"rows": {name: {"without": name, "values": values}}}
 
 
 REFUSED: dict[str, list[tuple[dict[str, Any], str]]] = {
