@@ -130,7 +130,7 @@ def test_a_step_that_fails_ends_no_other_and_what_is_done_is_not_done_again(
         }
         assert "| fails | none: RuntimeError: this is wrong |" in capfd.readouterr().out
     assert [(tmp_path / name).read_text() for name in ("memory", "sound")] == [".", "."]
-    measure(partial(troubled, tmp_path), tmp_path, results, ABOUT, "is sound", again=True)
+    measure(partial(troubled, tmp_path), tmp_path, results, ABOUT, ("is sound",), again=True)
     assert [(tmp_path / name).read_text() for name in ("memory", "sound")] == [".", ".."]
 
 
