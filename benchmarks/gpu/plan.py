@@ -47,7 +47,7 @@ def plan(bench: Bench) -> list[Step]:
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     without_graphs = Machine(loader="torch", compile=True, progress="none")
-    add("loop: raw, threads, without CUDA graphs", 180, loop, "raw", without_graphs)
+    add("loop: raw, without CUDA graphs", 180, loop, "raw", without_graphs)
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
