@@ -18,8 +18,7 @@ from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
-# The most threads for raw records, which are only cut. More would compete with the training for Python's
-# lock.
+# The most threads for raw records, which are only cut. More would wait for each other at Python's lock.
 FOR_RAW = 4
 
 
@@ -62,7 +61,8 @@ def open_loader(
     Args:
         machine: which loader, how many threads, and how much of the decoding a GPU's JPEG engine gets.
         batch_size: pictures of a whole batch, all shares together.
-        device: where the pixels are wanted; DALI decodes on it when it is a GPU.
+        device: where the pixels are wanted. When it is a GPU, DALI decodes on it, and plain threads have a
+            process of their own.
         side: 224 for patches, 256 for whole pictures.
         share: the part of every batch to load, where several processes share the work.
         processes_here: how many processes share this machine's threads.

@@ -17,7 +17,7 @@ class Convolution(nn.Conv2d):
     There, a layer with groups becomes one convolution for each group. A layer with a stride, but without
     groups and padding, becomes a convolution without a stride: the pixels of each stride × stride square
     are its channels ("space to depth"). Results differ by rounding. On an H200, cuDNN was slower with groups,
-    and with three channels; python -m benchmarks.gpu --only parts compares.
+    and with three channels; python -m benchmarks.gpu --steps parts compares.
     """
 
     def forward(self, input: Tensor) -> Tensor:

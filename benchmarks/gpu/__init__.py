@@ -1,6 +1,6 @@
 """What can be measured on a GPU, in one command that may be cut off and called again.
 
-    python -m benchmarks.gpu [--only TEXT] [--again] [--photographs FOLDER] [--tiny-imagenet FOLDER]
+    python -m benchmarks.gpu [--steps TEXT] [--again] [--photographs FOLDER] [--tiny-imagenet FOLDER]
     python -m benchmarks.gpu --rehearse
 
 Exactness, the training step, the loop, two processes, whole trainings, and what the full recipe would take:

@@ -18,7 +18,8 @@ RESULTS = Path("benchmarks/results")
 @shown_plainly
 def main(
     rehearse: Annotated[bool, typer.Option("--rehearse", help="all steps at toy size on the CPU")] = False,
-    only: Annotated[
+    # Not called --only: torch's compiler takes what follows that for a name, and writes it into its code.
+    steps: Annotated[
         list[str] | None, typer.Option(help="take only the steps whose names contain this, or another such")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure what has figures, too")] = False,
@@ -32,7 +33,7 @@ def main(
     if rehearse:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         with tempfile.TemporaryDirectory() as name:
-            _rehearse(Path(name), results or Path(name), tuple(only or ()))
+            _rehearse(Path(name), results or Path(name), tuple(steps or ()))
         return
     import torch
 
@@ -52,7 +53,7 @@ def main(
     file = ((results or RESULTS) / f"{name}.json").resolve()
     pictures = [folder and folder.resolve() for folder in (photographs, tiny_imagenet)]
     bench = Bench(Scale(), work, file, pictures[0], pictures[1], epochs, price)
-    measure(partial(plan, bench), work, file, about, tuple(only or ()), again)
+    measure(partial(plan, bench), work, file, about, tuple(steps or ()), again)
 
 
 def _rehearse(work: Path, results: Path, only: tuple[str, ...]) -> None:
