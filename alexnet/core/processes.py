@@ -185,6 +185,22 @@ def executor(machine: Machine) -> Iterator[Executor]:
             ) from None
 
 
+@contextlib.contextmanager
+def signals_are_for_the_parent() -> Iterator[None]:
+    """Have processes that are started here ignore Ctrl-C and SIGTERM, which may reach a whole group.
+
+    They are to end with their parent or by its word. A thread beside the main one cannot change that.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    heard = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def start_worker() -> None:
     """Have this process leave Ctrl-C to its parent, and end when its parent dies."""
     # Ctrl-C reaches all processes of the terminal; the parent alone reacts.

@@ -6,20 +6,22 @@ In the process that trains, the threads and the training would wait for each oth
 import math
 import multiprocessing
 import os
-import weakref
+import traceback
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.core.processes import start_worker
+from alexnet.core.processes import signals_are_for_the_parent, start_worker
 from alexnet.core.sizes import PATCH
+from alexnet.core.terminal import say
 from alexnet.feed.order import WHOLE, Epoch, Share, batches
 from alexnet.feed.threads import PREFETCHED, ThreadLoader, batch_of, one_ahead
 from alexnet.model.input import Batch
@@ -62,9 +64,12 @@ class ProcessLoader:
         self._pipe, theirs = context.Pipe()
         loader = ThreadLoader(records, batch_size, CPU, threads, side, share)
         process = context.Process(target=_serve, args=(theirs, loader, path, shape), daemon=True)
-        process.start()
+        with signals_are_for_the_parent():
+            process.start()
         theirs.close()
-        weakref.finalize(self, _end, process, self._pipe, memory, self._places, is_pinned)
+        parts = process, self._pipe, memory, self._places, is_pinned
+        # At exit, before multiprocessing waits for the process.
+        Finalize(self, _end, parts, exitpriority=0)
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `Loader.batches`, but one call's batches at a time.
@@ -107,13 +112,16 @@ class ProcessLoader:
             raise _ended() from None
 
     def _hear(self, own: int) -> None:
-        """Wait for a batch of this pass; those of a pass that was left early are passed over."""
+        """Wait for a batch of this pass; what came of a pass that was left early is passed over."""
         try:
-            while (message := self._pipe.recv()) != own:
-                if isinstance(message, Exception):
-                    raise message
-        except (EOFError, ConnectionError):
+            while True:
+                number, error = self._pipe.recv()
+                if number == own:
+                    break
+        except (EOFError, OSError):
             raise _ended() from None
+        if error is not None:
+            raise error
 
 
 def _ended() -> UserError:
@@ -133,7 +141,13 @@ def _mapped(path: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _pin(places: Tensor) -> bool:
-    return int(torch.cuda.cudart().cudaHostRegister(places.data_ptr(), places.nbytes, 0)) == 0
+    error = int(torch.cuda.cudart().cudaHostRegister(places.data_ptr(), places.nbytes, 0))
+    if error:
+        say(f"the memory of the pictures cannot be pinned (CUDA error {error}), so loading is slower")
+        # CUDA keeps the error, and would raise it in whatever comes next.
+        with suppress(RuntimeError):
+            torch.ones(1, device="cuda")
+    return error == 0
 
 
 def _end(process: SpawnProcess, pipe: Connection, memory: int, places: Tensor, is_pinned: bool) -> None:
@@ -141,11 +155,12 @@ def _end(process: SpawnProcess, pipe: Connection, memory: int, places: Tensor, i
         torch.cuda.cudart().cudaHostUnregister(places.data_ptr())
     # One that waits for a message ends by itself.
     pipe.close()
-    os.close(memory)
     process.join(GRACE)
     process.kill()
     process.join()
     process.close()
+    # Not before: a process that is still starting looks for it.
+    os.close(memory)
 
 
 class _AnotherPassError(Exception):
@@ -160,7 +175,7 @@ def _serve(pipe: Connection, loader: ThreadLoader, path: str, shape: tuple[int, 
     """Make batches, pass after pass, until the pipe is closed."""
     start_worker()
     places = _mapped(path, shape)
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):
         message = pipe.recv()
         while True:
             message = _make_pass(pipe, loader, places, *message)
@@ -184,13 +199,14 @@ def _make_pass(
 
     try:
         for _ in loader.filled(epoch, first, place):
-            pipe.send(own)
+            pipe.send((own, None))
     except _AnotherPassError as another:
         return another.message
-    except (EOFError, ConnectionError):
+    except EOFError:
         raise
     except Exception as error:
-        pipe.send(error)
+        error.add_note(traceback.format_exc())
+        pipe.send((own, error))
     while not isinstance(message := pipe.recv(), tuple):
         pass
     return message

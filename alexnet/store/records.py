@@ -112,7 +112,7 @@ class Records:
     _opened: tuple[Path, str] | None = None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        # Another process maps the shards by itself.
+        # Another process maps the shards by itself. A changed copy is to have `_opened` None.
         return super().__reduce__() if self._opened is None else (open_records, self._opened)
 
     def __len__(self) -> int:
@@ -183,7 +183,7 @@ def open_records(folder: Path, split: str) -> Records:
         _shard=rows["shard"].map(place).to_numpy(np.int64),
         _offset=rows["offset"].to_numpy(np.int64),
         _size=rows["size"].to_numpy(np.int64),
-        _opened=(folder, split),
+        _opened=(folder.absolute(), split),
     )
 
 

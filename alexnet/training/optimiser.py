@@ -28,9 +28,18 @@ class PrintedSGD(torch.optim.Optimizer):
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._run_eagerly()
+
+    def _run_eagerly(self) -> None:
         self._update = update
-        # Where updates are compiled, each rate as a number on the device.
-        self._rates: dict[float, Tensor] | None = None
+        # Where updates are compiled, each rate as a number on a device.
+        self._rates: dict[tuple[float, torch.device], Tensor] | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, whose updates are not compiled; torch calls this for a loaded state, too."""
+        super().__setstate__(state)
+        if "_rates" not in self.__dict__:
+            self._run_eagerly()
 
     def compile(self, backend: str = "inductor") -> None:
         """Compile updates: a GPU then reads and writes each number once, and differs by rounding."""
@@ -61,9 +70,9 @@ class PrintedSGD(torch.optim.Optimizer):
         """Return `rate` as `update` is to be given it: as a tensor, a new rate is not compiled anew."""
         if self._rates is None:
             return rate
-        if rate not in self._rates:
-            self._rates[rate] = torch.tensor(rate, dtype=torch.float64, device=device)
-        return self._rates[rate]
+        if (rate, device) not in self._rates:
+            self._rates[rate, device] = torch.tensor(rate, dtype=torch.float64, device=device)
+        return self._rates[rate, device]
 
     def velocity_of(self, parameter: Tensor) -> Tensor:
         """Return the velocity of a parameter, zero before its first update."""

@@ -34,7 +34,7 @@ PAGES = {
     NAME: (TITLE, "params.yaml"),
     "ablations_tiny_imagenet": (f"{TITLE}: 25,000 photographs of Tiny ImageNet", "tiny_imagenet.yaml"),
     "ablations_tiny_imagenet_layers": (
-        f"{TITLE}: normalisation, pooling and layers, on 25,000 photographs of Tiny ImageNet",
+        f"{TITLE}: more rows on 25,000 photographs of Tiny ImageNet",
         "tiny_imagenet_layers.yaml",
     ),
 }

@@ -4,6 +4,10 @@ import io
 import multiprocessing
 import os
 import resource
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from nvidia.dali import backend
 from PIL import Image
 from tiny import CPU, coarse_pictures, jpeg, section, write_shards
@@ -294,6 +299,72 @@ def test_what_fails_in_the_other_process_fails_here(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="JPEG"):
             list(loader.batches(in_storage_order(3)))
+
+
+def test_what_failed_in_a_pass_that_was_left_does_not_concern_the_next(tmp_path: Path, made: Records) -> None:
+    contents = [made.stored(0).tobytes()] * 4 + [b"no JPEG"]
+    write_tables(tmp_path, write_shards(tmp_path, "train", contents, [0] * 5)[0])
+    loader = ProcessLoader(open_records(tmp_path, "train"), 2, CPU, 1)
+    left = loader.batches(in_storage_order(5))
+    next(left)
+    # Until the third batch has failed.
+    time.sleep(0.5)
+    left.close()  # type: ignore[attr-defined]
+    assert len(list(loader.batches(in_storage_order(4)))) == 2
+    with pytest.raises(ValueError, match="JPEG") as failed:
+        list(loader.batches(in_storage_order(5)))
+    assert "decode_jpeg" in failed.value.__notes__[0], "where it failed in the other process"
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import torch
+from alexnet.core.processes import stop_requests
+from alexnet.feed.order import in_storage_order
+from alexnet.feed.process import ProcessLoader
+from alexnet.store.records import open_records
+
+if __name__ == "__main__":
+    records = open_records(Path(sys.argv[1]), "train")
+    with stop_requests() as stop_asked:
+        loader = ProcessLoader(records, 1, torch.device("cpu"), 1)
+        print("ready", flush=True)
+        while True:
+            for batch in loader.batches(in_storage_order(len(records))):
+                if stop_asked():
+                    print("asked to stop", flush=True)
+                    sys.exit()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.1, 3])
+def test_a_signal_to_all_processes_is_for_the_one_that_trains(
+    made: Records, tmp_path: Path, number: signal.Signals, seconds: float
+) -> None:
+    assert made._opened
+    script = tmp_path / "script.py"
+    script.write_text(SLOW)
+    command = [sys.executable, str(script), str(made._opened[0])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, process_group=0, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(seconds)
+        os.killpg(process.pid, number)
+        assert process.communicate(timeout=30)[0] == "asked to stop\n"
+    assert process.returncode == 0
+
+
+def test_a_loader_that_is_not_needed_ends_without_a_word(
+    made: Records, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loader = ProcessLoader(made, 8, CPU, 1)
+    del loader
+    assert capfd.readouterr().err == ""
 
 
 def test_a_process_that_was_killed_is_told(made: Records) -> None:

@@ -124,6 +124,21 @@ def test_the_printed_rule_compiled(settings: Train, rates: list[Rates]) -> None:
         assert_close(found, expected)
 
 
+def test_a_copy_updates_as_the_original_does() -> None:
+    results = []
+    for copied in (False, True):
+        parameter = nn.Parameter(torch.ones(3))
+        optimiser = PrintedSGD([parameter], 0.1)
+        optimiser.compile("aot_eager")
+        if copied:
+            optimiser = copy.deepcopy(optimiser)
+        (parameter,) = optimiser.param_groups[0]["params"]
+        parameter.grad = torch.arange(3.0)
+        optimiser.step()
+        results.append(parameter.detach())
+    torch.testing.assert_close(*results)
+
+
 def test_a_new_rate_is_not_compiled_anew() -> None:
     counters.clear()
     run(section(Train), [alike(rate) for rate in (0.01, 0.01, 0.001, 1e-4, 1e-5)], "aot_eager")
