@@ -45,7 +45,7 @@ class ThreadLoader:
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `alexnet.feed.loader.Loader.batches`."""
         for chosen, pixels in self.filled(epoch, first, self._empty):
-            yield batch_of(self.records, epoch, chosen, pixels.to(self.device))
+            yield batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
 
     def filled(
         self, epoch: Epoch, first: int, place: Callable[[int], Tensor]
