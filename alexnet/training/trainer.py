@@ -37,6 +37,9 @@ from alexnet.training.schedule import Schedule
 
 # Reading the loss waits for a GPU; once in 25 steps it costs nothing.
 STEPS_BETWEEN_LOOKS = 25
+# No state is written after an epoch if that would take a larger share of the time. On a GPU, an epoch can
+# take a second, and writing its state as long.
+WRITING_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Trainer:
         self.epoch, self.consumed, self.step = 1, 0, 0
         self.sums = Sums()
         self.history: list[EpochRow] = []
+        self._saved, self._writing_seconds = time.monotonic(), 0.0
         self._resume()
 
     def run(self) -> list[EpochRow]:
@@ -116,7 +120,13 @@ class Trainer:
                 progress.relabel(f"epoch {self.epoch}/{epochs}")
                 self.train_epoch(progress)
                 self._finish_epoch()
-                if self.mesh.any(setting.finish_asked())[0]:
+                longest = min(60 * setting.checkpoint_minutes, self._writing_seconds / WRITING_SHARE)
+                finish, due = self.mesh.any(setting.finish_asked(), self._is_due(longest))
+                if finish or due or self.epoch > epochs:
+                    self._save()
+                if self.mesh.leads:
+                    setting.report_epoch(self.history)
+                if finish:
                     self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
                     break
             progress.relabel("train")
@@ -133,7 +143,7 @@ class Trainer:
         plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
         self.optimiser.set_rates(self._rates())
         self.network.train()
-        saved = waiting_since = time.monotonic()
+        waiting_since = time.monotonic()
         meter = Meter(self.device, self.network)
         questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
         for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
@@ -141,14 +151,12 @@ class Trainer:
             count = min(setting.train.batch_size, total - self.consumed)
             meter.add(*self._update(batch, count), count)
             self.consumed += count
-            due = self.mesh.leads and time.monotonic() - saved > 60 * setting.checkpoint_minutes
-            stop, due = questions.ask(setting.stop_asked(), due)
+            stop, due = questions.ask(setting.stop_asked(), self._is_due(60 * setting.checkpoint_minutes))
             if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                 # A look at the sums of the last steps, for which a GPU is waited for.
                 self._refuse_unless_finite(meter.collect(self.sums, self.mesh))
             if stop or due:
                 self._save()
-                saved = time.monotonic()
             if stop:
                 # A launcher may end all processes once one has left, but the state must be written.
                 self.mesh.wait_for_all()
@@ -224,9 +232,6 @@ class Trainer:
             self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
         if at_chance:
             self._warn_at_chance()
-        self._save()
-        if self.mesh.leads:
-            self.setting.report_epoch(self.history)
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float, float]:
@@ -264,9 +269,14 @@ class Trainer:
         if self.mesh.leads:
             say(text)
 
+    def _is_due(self, seconds: float) -> bool:
+        """Say whether the last state is older than this; by the leader's clock."""
+        return self.mesh.leads and time.monotonic() - self._saved > seconds
+
     def _save(self) -> None:
         if self.mesh.replica > 0:
             return
+        start = time.monotonic()
         # Both columns take part in putting tensors together; a state does not depend on the layout.
         weights = whole_of(self.network.state_dict(), self.network, self.mesh)
         velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
@@ -284,6 +294,8 @@ class Trainer:
                 "history": [asdict(row) for row in self.history],
             }
         )
+        self._saved = time.monotonic()
+        self._writing_seconds = self._saved - start
 
     @torch.no_grad()
     def _resume(self) -> None:

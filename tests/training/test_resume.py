@@ -1,6 +1,7 @@
 """Stopping and resuming, states on disk, a loss that is no number, and that training trains."""
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.parallel.mesh import Mesh
 from alexnet.training import log as logbook
+from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
@@ -60,10 +62,15 @@ def trainer_of(
     stop_asked: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = 5.0,
     report_epoch: Callable[[list[EpochRow]], None] = lambda history: None,
+    finish_asked: Callable[[], bool] = lambda: False,
     **changes: Any,
 ) -> Trainer:
     case = Case(PARAMS, {"width": 0.03}, train_of(**changes).model_dump(), torch.float32, 2)
-    others = {"checkpoint_minutes": checkpoint_minutes, "report_epoch": report_epoch}
+    others = {
+        "checkpoint_minutes": checkpoint_minutes,
+        "report_epoch": report_epoch,
+        "finish_asked": finish_asked,
+    }
     return tiny.trainer_of(case, Mesh(), CPU, store, folder, stop_asked, **others)
 
 
@@ -147,6 +154,27 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
     assert_same(finished(again), undisturbed)
 
 
+def test_states_that_take_long_to_write_are_written_less_often(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    save = Checkpoints.save
+
+    def slow(self: Checkpoints, state: dict[str, Any]) -> None:
+        time.sleep(0.5)
+        written.append(state["epoch"])
+        save(self, state)
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    # All six epochs take less than the ten seconds after which another state is worth its writing.
+    finished(trainer_of(store, tmp_path / "all", epochs=6))
+    assert written == [2, 7]
+    written.clear()
+    asked = iter([False, False, True])
+    finished(trainer_of(store, tmp_path / "ended", epochs=6, finish_asked=lambda: next(asked)))
+    assert written == [2, 4]
+
+
 def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(
     store: Path, tmp_path: Path, undisturbed: Trainer
 ) -> None:
@@ -162,8 +190,8 @@ def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(
 def test_fewer_epochs_never_take_a_longer_runs_state(store: Path, tmp_path: Path) -> None:
     fresh = finished(trainer_of(store, tmp_path / "fresh", epochs=1))
     # Beyond the end lie whole epochs, or an epoch's middle, where the end of the first is still kept.
-    finished(trainer_of(store, tmp_path / "longer"))
-    stopped(store, tmp_path / "stopped", STEPS + 1)
+    finished(trainer_of(store, tmp_path / "longer", checkpoint_minutes=ALWAYS))
+    stopped(store, tmp_path / "stopped", STEPS + 1, checkpoint_minutes=ALWAYS)
     for name, begins in (("longer", 1), ("stopped", 2)):
         shorter = trainer_of(store, tmp_path / name, epochs=1)
         assert (shorter.epoch, shorter.consumed) == (begins, 0)
