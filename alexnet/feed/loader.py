@@ -75,5 +75,6 @@ def open_loader(
 
         return DaliLoader(records, batch_size, device, threads, side, share, machine.hardware_decoder_load)
     if device.type == "cuda":
-        return ProcessLoader(records, batch_size, device, threads, side, share)
+        on_cpu = ThreadLoader(records, batch_size, torch.device("cpu"), threads, side, share)
+        return ProcessLoader(on_cpu, device)
     return ThreadLoader(records, batch_size, device, threads, side, share)

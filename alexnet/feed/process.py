@@ -20,14 +20,11 @@ from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.processes import signals_are_for_the_parent, start_worker
-from alexnet.core.sizes import PATCH
 from alexnet.core.terminal import say
-from alexnet.feed.order import WHOLE, Epoch, Share, batches
+from alexnet.feed.order import Epoch, batches
 from alexnet.feed.threads import PREFETCHED, ThreadLoader, batch_of, one_ahead
 from alexnet.model.input import Batch
-from alexnet.store.records import Records
 
-CPU = torch.device("cpu")
 # Batches that there is memory for: those that the device is fetching, and those that are being made.
 FETCHING = 2
 PLACES = FETCHING + PREFETCHED
@@ -38,31 +35,26 @@ GRACE = 5.0
 class ProcessLoader:
     """A `ThreadLoader` in another process, whose pixels arrive in memory that both processes share.
 
-    A GPU fetches them from there by itself. The arguments are those of `alexnet.feed.loader.open_loader`.
+    A GPU fetches them from there by itself.
+
+    Args:
+        loader: which makes the batches, on the CPU.
+        device: where the pixels are wanted.
     """
 
-    def __init__(
-        self,
-        records: Records,
-        batch_size: int,
-        device: torch.device,
-        threads: int,
-        side: int = PATCH,
-        share: Share = WHOLE,
-    ) -> None:
-        self.records, self.batch_size, self.device, self.share = records, batch_size, device, share
-        self._passes = 0
+    def __init__(self, loader: ThreadLoader, device: torch.device) -> None:
+        self.records, self.batch_size, self.share = loader.records, loader.batch_size, loader.share
+        self.device, self._passes = device, 0
         # Not of /dev/shm, which is small in containers.
         memory = os.memfd_create("pictures")
-        largest_share = math.ceil(batch_size * (share.last - share.first) / share.of)
-        shape = (PLACES, largest_share, side, side, 3)
+        largest_share = math.ceil(self.batch_size * (self.share.last - self.share.first) / self.share.of)
+        shape = (PLACES, largest_share, loader.side, loader.side, 3)
         os.truncate(memory, math.prod(shape))
         path = f"/proc/{os.getpid()}/fd/{memory}"
         self._places = _mapped(path, shape)
         is_pinned = device.type == "cuda" and _pin(self._places)
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        loader = ThreadLoader(records, batch_size, CPU, threads, side, share)
         process = context.Process(target=_serve, args=(theirs, loader, path, shape), daemon=True)
         with signals_are_for_the_parent():
             process.start()

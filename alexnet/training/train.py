@@ -124,8 +124,6 @@ def setting_of(
     """Return what a training on open records works with, its network on `device` with its first weights."""
     network = _first_network(model, train, classes, measured, mesh)
     network.to(device).set_memory_format(memory_format(machine))
-    # CUDA graphs have not been tried with DALI or with several processes.
-    recording = mesh.size == 1 and chosen_loader(machine.loader, training.encoding) == "torch"
     return Setting(
         network=network,
         training=open_replica_loader(machine, training, train.batch_size, device, mesh),
@@ -136,7 +134,8 @@ def setting_of(
         train=train,
         augment=augment,
         checkpoints=checkpoints,
-        mode=chosen_mode(machine, device, recording),
+        # CUDA graphs have not been tried with several processes.
+        mode=chosen_mode(machine, device, recording=mesh.size == 1),
         checkpoint_minutes=machine.checkpoint_minutes,
         progress=machine.progress,
         mesh=mesh,

@@ -51,8 +51,6 @@ def plan(bench: Bench) -> list[Step]:
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
-    recorded = Machine(loader="dali", compile="cuda-graphs", progress="none")
-    add("loop: jpeg, DALI, CUDA graphs", 180, loop, "jpeg", recorded)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
     folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]

@@ -80,7 +80,7 @@ def in_a_process(records: Records, batch_size: int, side: int, share: Share, thr
     """Return one for all tests that ask for the same: each needs seconds to start."""
     key = id(records), batch_size, side, share, threads
     if key not in STARTED:
-        STARTED[key] = ProcessLoader(records, batch_size, CPU, threads, side, share)
+        STARTED[key] = ProcessLoader(ThreadLoader(records, batch_size, CPU, threads, side, share), CPU)
     return STARTED[key]
 
 
@@ -295,7 +295,7 @@ def test_what_fails_in_the_other_process_fails_here(tmp_path: Path) -> None:
     contents = [b"no JPEG"] * 3
     write_tables(tmp_path, write_shards(tmp_path, "train", contents, [0] * 3)[0])
     records = open_records(tmp_path, "train")
-    loader = ProcessLoader(records, 2, CPU, 1)
+    loader = ProcessLoader(ThreadLoader(records, 2, CPU, 1), CPU)
     for _ in range(2):
         with pytest.raises(ValueError, match="JPEG"):
             list(loader.batches(in_storage_order(3)))
@@ -304,7 +304,7 @@ def test_what_fails_in_the_other_process_fails_here(tmp_path: Path) -> None:
 def test_what_failed_in_a_pass_that_was_left_does_not_concern_the_next(tmp_path: Path, made: Records) -> None:
     contents = [made.stored(0).tobytes()] * 4 + [b"no JPEG"]
     write_tables(tmp_path, write_shards(tmp_path, "train", contents, [0] * 5)[0])
-    loader = ProcessLoader(open_records(tmp_path, "train"), 2, CPU, 1)
+    loader = ProcessLoader(ThreadLoader(open_records(tmp_path, "train"), 2, CPU, 1), CPU)
     left = loader.batches(in_storage_order(5))
     next(left)
     # Until the third batch has failed.
@@ -323,12 +323,14 @@ import torch
 from alexnet.core.processes import stop_requests
 from alexnet.feed.order import in_storage_order
 from alexnet.feed.process import ProcessLoader
+from alexnet.feed.threads import ThreadLoader
 from alexnet.store.records import open_records
 
 if __name__ == "__main__":
     records = open_records(Path(sys.argv[1]), "train")
     with stop_requests() as stop_asked:
-        loader = ProcessLoader(records, 1, torch.device("cpu"), 1)
+        cpu = torch.device("cpu")
+        loader = ProcessLoader(ThreadLoader(records, 1, cpu, 1), cpu)
         print("ready", flush=True)
         while True:
             for batch in loader.batches(in_storage_order(len(records))):
@@ -362,14 +364,14 @@ def test_a_signal_to_all_processes_is_for_the_one_that_trains(
 def test_a_loader_that_is_not_needed_ends_without_a_word(
     made: Records, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    loader = ProcessLoader(made, 8, CPU, 1)
+    loader = ProcessLoader(ThreadLoader(made, 8, CPU, 1), CPU)
     del loader
     assert capfd.readouterr().err == ""
 
 
 def test_a_process_that_was_killed_is_told(made: Records) -> None:
     before = set(multiprocessing.active_children())
-    loader = ProcessLoader(made, 8, CPU, 1)
+    loader = ProcessLoader(ThreadLoader(made, 8, CPU, 1), CPU)
     (process,) = set(multiprocessing.active_children()) - before
     batches = loader.batches(plan())
     next(batches)
@@ -385,7 +387,7 @@ def test_the_process_ends_with_its_loader(made: Records) -> None:
     # The first process also starts what Python keeps for all.
     opened("process", made)
     before, files = set(multiprocessing.active_children()), len(os.listdir("/proc/self/fd"))
-    loader = ProcessLoader(made, 8, CPU, 1)
+    loader = ProcessLoader(ThreadLoader(made, 8, CPU, 1), CPU)
     (process,) = set(multiprocessing.active_children()) - before
     next(loader.batches(plan()))
     del loader
