@@ -4,6 +4,7 @@ Runs that are not finished are left out, so that the page shows at any time what
 """
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -256,7 +257,9 @@ def _added(found: Difference | None) -> str:
 def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
     """Draw a line per row: the mean with its interval over seeds, each seed, and the paper's number."""
     drawn = {row: found for (row, kind), found in added.items() if kind == TOP1}
-    with one_axes(theme, pages.DPI, 6.4, 0.9 + 0.34 * max(1, len(drawn))) as (axes, png):
+    names = [textwrap.fill(settings.rows[row].without, 36) for row in drawn]
+    lines = sum(2 + name.count("\n") for name in names)
+    with one_axes(theme, pages.DPI, 6.4, 0.9 + 0.17 * max(2, lines)) as (axes, png):
         axes.axvline(0, color=theme.faint, linewidth=1, zorder=0)
         for place, found in enumerate(drawn.values()):
             if found.over_seeds:
@@ -272,7 +275,7 @@ def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
         ):
             across, down = [x for x, _ in dots], [y for _, y in dots]
             axes.plot(across, down, marker, color=colour, markersize=size, label=label)
-        axes.set_yticks(range(len(drawn)), [settings.rows[row].without for row in drawn])
+        axes.set_yticks(range(len(drawn)), names)
         axes.set_ylim(len(drawn) - 0.4, -0.6)
         axes.set_xlabel("top-1 error added, percentage points")
         axes.figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handletextpad=0.4)
