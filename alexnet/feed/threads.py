@@ -1,4 +1,4 @@
-"""The loader that uses plain threads, and the functions with which both loaders make a batch."""
+"""The loader that uses plain threads, and the functions with which all loaders make a batch."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -26,8 +26,9 @@ AT_ONCE = 8
 class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 
-    Threads suffice, since decoding releases Python's lock, and no batch is copied between processes. The
-    arguments are those of `alexnet.feed.loader.open_loader`.
+    On a CPU, threads suffice, since decoding releases Python's lock, and no batch is copied between
+    processes; for a GPU, see `alexnet.feed.process`. The arguments are those of
+    `alexnet.feed.loader.open_loader`.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ from alexnet.training.schedule import Schedule
 
 # Reading the loss waits for a GPU; once in 25 steps it costs nothing.
 STEPS_BETWEEN_LOOKS = 25
-# No state is written after an epoch if that would take a larger share of the time. On a GPU, an epoch can
-# take a second, and writing its state as long.
+# The largest share of the time that writing states after epochs may take, but for the first and the last
+# epoch. On a GPU, an epoch can take a second, and writing its state as long.
 WRITING_SHARE = 0.05
 
 
@@ -59,7 +59,7 @@ class Setting:
         finish_asked: called after each epoch; True makes that epoch the last.
         report_epoch: called with the history after each epoch.
         mode: how the network is run.
-        checkpoint_minutes: how much training a kill may cost.
+        checkpoint_minutes: how much training a kill may cost, beside the validation under way.
     """
 
     network: AlexNet
@@ -122,8 +122,12 @@ class Trainer:
                 self._finish_epoch()
                 longest = min(60 * setting.checkpoint_minutes, self._writing_seconds / WRITING_SHARE)
                 finish, due = self.mesh.any(setting.finish_asked(), self._is_due(longest))
-                if finish or due or self.epoch > epochs:
+                ended = finish or self.epoch > epochs
+                if ended or due:
                     self._save()
+                if ended:
+                    # A launcher may end all processes once one has left, but the state must be written.
+                    self.mesh.wait_for_all()
                 if self.mesh.leads:
                     setting.report_epoch(self.history)
                 if finish:
@@ -270,7 +274,7 @@ class Trainer:
             say(text)
 
     def _is_due(self, seconds: float) -> bool:
-        """Say whether the last state is older than this; by the leader's clock."""
+        """Say, in the leader, whether more than `seconds` have passed since the last state, or the start."""
         return self.mesh.leads and time.monotonic() - self._saved > seconds
 
     def _save(self) -> None:

@@ -51,6 +51,8 @@ def plan(bench: Bench) -> list[Step]:
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
+    without_graphs = Machine(loader="dali", compile=True, progress="none")
+    add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", without_graphs)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
     folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]

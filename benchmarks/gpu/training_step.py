@@ -117,7 +117,7 @@ def kernels(bench: Bench) -> Figures:
     """Return the milliseconds of a compiled step that the longest kernels take, by their names."""
     device, scale = choose_device(Machine()), bench.scale
     contestant = Contestant(our_network, precision="bfloat16", mode="compiled", backend=scale.backend)
-    step = warm_step(contestant, scale.width, scale.batches[0], device)
+    step = warm_step(contestant, scale.width, scale.batch, device)
     with profile(acc_events=True) as profiled:
         seconds_of(step, scale.steps, device)
     spent: dict[str, float] = {}

@@ -52,7 +52,9 @@ NOTE = (
     "The intervals cover 95%. Over seeds, they are Student's t of the paired differences, and hold for other"
     " seeds and the same pictures. Over pictures, they are a paired bootstrap of the mean over seeds, and"
     " hold for other pictures and the same networks. A row is clear if 0 is in neither, and it survives"
-    " Holm's correction over the rows. The paper's figures are from its training on ImageNet."
+    " Holm's correction over the rows. Added is a mean over the seeds that are finished for the row and for"
+    " the full recipe; the error is a mean over all that are finished. The paper's figures are from its"
+    " training on ImageNet."
 )
 PRINTED_RECIPE = "profiles/imagenet-2012-paper.yaml"
 # What the page says anyway, and the seed.
@@ -121,8 +123,8 @@ def as_page(
     return " ".join(sentence for sentence in found if sentence.startswith("Larger")) or found[0], [
         f"{pages.count(pictures, 'training picture')} of {len(evaluated.classes)} classes,"
         f" {full['train.epochs']} epochs at width {full['model.width']:g}, errors on the {len(evaluated):,}"
-        f" pictures of {evaluated.split}; {pages.count(len(settings.seeds), 'seed')} a row. {len(outcomes)}"
-        f" of {planned_runs} runs are finished. {_departures(full)}",
+        f" pictures of {evaluated.split}. With {pages.count(len(settings.seeds), 'seed')} a row,"
+        f" {len(outcomes)} of {planned_runs} runs are finished. {_departures(full)}",
         "\n".join(f"- {sentence}" for sentence in found),
         "## Error added by taking it away",
         table_of(
@@ -168,7 +170,8 @@ def _departures(full: Values) -> str:
     """Name the keys in which the full recipe departs from the printed one."""
     printed = planned([PRINTED_RECIPE])
     keys = [key for key in differing(full, printed) if key not in SAID]
-    return f"Besides, the full recipe departs from the printed one in {enumerated(keys)}." if keys else ""
+    told = "Apart from width and epochs, the full recipe differs from the printed one in"
+    return f"{told} {enumerated(keys)}." if keys else ""
 
 
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
@@ -200,7 +203,7 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             f" {pages.count(judged, 'row')}."
         )
     if left_out := [row.without for name, row in settings.rows.items() if name not in settings.run]:
-        notes.append(f"Rows that were not run take away: {'; '.join(left_out)}.")
+        notes.append(f"Rows that are not in this plan take away: {'; '.join(left_out)}.")
     at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
         sort=False
     )

@@ -72,7 +72,7 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
         write_run(tmp_path / name, planned[name], wrong_by(wrong), train_loss=losses, train_error=[0.9, 0.5])
     text = page_of(tmp_path, table, planned)
     assert "13 of 15 runs are finished" in text
-    assert "Rows that were not run take away: local response normalisation; colour noise; " in text
+    assert "Rows that are not in this plan take away: local response normalisation; colour noise; " in text
     assert (
         "Larger than noise, each by itself: the error rises without the second column (+20.3 points)." in text
     )
@@ -81,7 +81,7 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
     assert "it has 11.0% with one patch and 11.0% with ten." in text
     assert "The same difference with every seed, so there is no interval and no verdict: conv3, and" in text
     assert "significant with Holm's correction for 2 rows" in text
-    assert "Besides, the full recipe departs from the printed one in " in text
+    assert "the full recipe differs from the printed one in " in text
     departures = text.partition("recipe departs from")[2].partition(".\n")[0].replace("\\", "")
     assert "model.initial_weights" in departures
     assert "model.columns" not in departures

@@ -1,7 +1,6 @@
 """Stopping and resuming, states on disk, a loss that is no number, and that training trains."""
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -154,25 +153,35 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
     assert_same(finished(again), undisturbed)
 
 
-def test_states_that_take_long_to_write_are_written_less_often(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seconds_lost", "last", "expected"),
+    [(300.0, 6, [1, 4, 6]), (300.0, 7, [1, 4, 7]), (1.5, 6, [1, 3, 5, 6]), (300.0, 3, [1, 3])],
+)
+def test_after_an_epoch_a_state_is_written_if_its_writing_takes_little_of_the_time(
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_lost: float,
+    last: int,
+    expected: list[int],
 ) -> None:
-    written: list[int] = []
-    save = Checkpoints.save
+    now, written, save = [0.0], list[int](), Checkpoints.save
+    monkeypatch.setattr("alexnet.training.trainer.time.monotonic", lambda: now[0])
+
+    def finish_asked() -> bool:
+        now[0] += 1.0
+        return now[0] > last
 
     def slow(self: Checkpoints, state: dict[str, Any]) -> None:
-        time.sleep(0.5)
-        written.append(state["epoch"])
+        # A twentieth of 2.4 epochs.
+        now[0] += 0.12
+        written.append(state["epoch"] - 1)
         save(self, state)
 
     monkeypatch.setattr(Checkpoints, "save", slow)
-    # All six epochs take less than the ten seconds after which another state is worth its writing.
-    finished(trainer_of(store, tmp_path / "all", epochs=6))
-    assert written == [2, 7]
-    written.clear()
-    asked = iter([False, False, True])
-    finished(trainer_of(store, tmp_path / "ended", epochs=6, finish_asked=lambda: next(asked)))
-    assert written == [2, 4]
+    minutes = seconds_lost / 60
+    finished(trainer_of(store, tmp_path, epochs=7, checkpoint_minutes=minutes, finish_asked=finish_asked))
+    assert written == expected
 
 
 def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(
