@@ -79,10 +79,10 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
     assert "Not told from noise by this number of seeds and pictures: overlapping pooling." in text
     assert "ends with 50.0% errors on the patches it learns from, with dropout on. On the" in text
     assert "it has 11.0% with one patch and 11.0% with ten." in text
-    assert "The same difference with every seed, so there is no interval and no verdict: conv3, and" in text
+    assert "The same difference with every seed, so there is no interval and no verdict: conv3 (and" in text
     assert "significant with Holm's correction for 2 rows" in text
     assert "the full recipe differs from the printed one in " in text
-    departures = text.partition("recipe departs from")[2].partition(".\n")[0].replace("\\", "")
+    departures = text.partition("recipe differs from")[2].partition(".\n")[0].replace("\\", "")
     assert "model.initial_weights" in departures
     assert "model.columns" not in departures
     assert "Of a single seed, so there is no verdict: ReLU" in text
