@@ -57,7 +57,7 @@ def contact_sheet(
     for number, record in enumerate(batch.records.tolist()):
         top = HEADING + number * (PICTURE + HEADING)
         left = GAP
-        for column, picture in enumerate(_row(records, batch, number, statistics, augment, epoch)):
+        for column, picture in enumerate(_row(records, batch, number, statistics, augment, plan, epoch)):
             if number == 0:
                 draw.text((left, 6), COLUMNS[column], "black", font)
             sheet.paste(Image.fromarray(picture), (left, top))
@@ -78,14 +78,20 @@ def write_png(path: Path, sheet: Image.Image) -> None:
 
 
 def _row(
-    records: Records, batch: Batch, number: int, statistics: Statistics, augment: Augment, epoch: int
+    records: Records,
+    batch: Batch,
+    number: int,
+    statistics: Statistics,
+    augment: Augment,
+    plan: Epoch,
+    epoch: int,
 ) -> list[NDArray[np.uint8]]:
     whole = decoded(records, int(batch.records[number]))
     top, left = int(batch.top[number]), int(batch.left[number])
     patch = whole[top : top + PATCH, left : left + PATCH]
     trained = batch.pixels[number].numpy()
     mean = statistics.mean_image.transpose(1, 2, 0)[top : top + PATCH, left : left + PATCH]
-    noise = batch.noise[number : number + 1].numpy()
+    noise = plan.noise[batch.records[number : number + 1].numpy()]
 
     def noisy(pixels: NDArray[np.uint8], around: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
         settings = augment.model_copy(update={"colour_noise": kind})

@@ -17,7 +17,7 @@ from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import Epoch, Share, batches, in_storage_order
-from alexnet.feed.threads import PREFETCHED, batch_of, mirror, one_ahead, put
+from alexnet.feed.threads import PREFETCHED, Known, mirror, one_ahead, put
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
@@ -55,11 +55,12 @@ class DaliLoader:
         return one_ahead(self._made(epoch, first), self.device)
 
     def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
-        self._epoch = epoch
+        self._epoch, shown = epoch, list(batches(epoch, first, self.batch_size, self.share))
+        known = Known(self.records, epoch, shown, self.device)
         # DALI has no empty batches.
-        self._asked = (c for c in batches(epoch, first, self.batch_size, self.share) if len(c))
+        self._asked = (chosen for chosen in shown if len(chosen))
         try:
-            for chosen in batches(epoch, first, self.batch_size, self.share):
+            for chosen in shown:
                 if len(chosen) == 0:
                     pixels = self._no_pixels()
                 else:
@@ -67,7 +68,7 @@ class DaliLoader:
                     assert output is not None, "DALI ended before the epoch did"
                     pixels = self._copied(output, epoch.mirrored[chosen])
                     self._pipeline.release_outputs()
-                yield batch_of(self.records, epoch, chosen, pixels)
+                yield known.batch(chosen, pixels)
         finally:
             # A consumer that stops early must not leave its pictures to the next epoch.
             self._asked = iter(())

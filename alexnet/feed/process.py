@@ -22,7 +22,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.processes import signals_are_for_the_parent, start_worker
 from alexnet.core.terminal import say
 from alexnet.feed.order import Epoch, batches
-from alexnet.feed.threads import PREFETCHED, ThreadLoader, batch_of, one_ahead
+from alexnet.feed.threads import PREFETCHED, Known, ThreadLoader, one_ahead
 from alexnet.model.input import Batch
 
 # Batches that there is memory for: those that the device is fetching, and those that are being made.
@@ -75,15 +75,17 @@ class ProcessLoader:
         self._passes += 1
         own, fetching = self._passes, deque[torch.cuda.Event | None]()
         self._tell((own, epoch, first))
+        shown = list(batches(epoch, first, self.batch_size, self.share))
+        known = Known(self.records, epoch, shown, self.device)
         try:
-            for number, chosen in enumerate(batches(epoch, first, self.batch_size, self.share)):
+            for number, chosen in enumerate(shown):
                 if len(fetching) == FETCHING:
                     _wait_for(fetching.popleft())
                     self._tell(own)
                 self._hear(own)
                 pixels, event = self._fetched(self._places[number % PLACES, : len(chosen)])
                 fetching.append(event)
-                yield batch_of(self.records, epoch, chosen, pixels)
+                yield known.batch(chosen, pixels)
         finally:
             # Then the next call's batches may take the same memory.
             for event in fetching:

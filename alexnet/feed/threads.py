@@ -1,7 +1,7 @@
 """The loader that uses plain threads, and the functions with which all loaders make a batch."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -45,8 +45,9 @@ class ThreadLoader:
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `alexnet.feed.loader.Loader.batches`."""
+        known = Known(self.records, epoch, batches(epoch, first, self.batch_size, self.share), self.device)
         for chosen, pixels in self.filled(epoch, first, self._empty):
-            yield batch_of(self.records, epoch, chosen, pixels.to(self.device, non_blocking=True))
+            yield known.batch(chosen, pixels.to(self.device, non_blocking=True))
 
     def filled(
         self, epoch: Epoch, first: int, place: Callable[[int], Tensor]
@@ -133,10 +134,34 @@ def mirror(pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_]) -> None:
         cv2.flip(pictures[number], 1, pictures[number])
 
 
-def batch_of(records: Records, epoch: Epoch, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
-    """Return the batch of the `chosen` records, whose pixels a loader has made."""
-    known = epoch.top, epoch.left, epoch.mirrored, records.labels
-    # One copy for all: starting a copy takes longer than the copy itself.
-    top, left, mirrored, labels = sent(np.stack([values[chosen] for values in known]), pixels.device)
-    noise = torch.from_numpy(epoch.noise[chosen])
-    return Batch(pixels, top, left, mirrored.bool(), labels, torch.from_numpy(chosen), noise)
+class Known:
+    """What is known of the pictures of a pass, beside their pixels.
+
+    The device gets that of all batches in one copy: starting a copy takes longer than the copy itself.
+
+    Args:
+        shown: the record numbers of each batch.
+    """
+
+    def __init__(
+        self, records: Records, epoch: Epoch, shown: Iterable[NDArray[np.int64]], device: torch.device
+    ) -> None:
+        chosen = np.concatenate([np.empty(0, np.int64), *shown])
+        known = epoch.top, epoch.left, epoch.mirrored, records.labels
+        self._top, self._left, mirrored, self._labels = sent(
+            np.stack([values[chosen] for values in known]), device
+        )
+        self._mirrored, self._first = mirrored.bool(), 0
+
+    def batch(self, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
+        """Return the next batch, that of the `chosen` records, whose pixels a loader has made."""
+        own = slice(self._first, self._first + len(chosen))
+        self._first = own.stop
+        return Batch(
+            pixels,
+            self._top[own],
+            self._left[own],
+            self._mirrored[own],
+            self._labels[own],
+            records=torch.from_numpy(chosen),
+        )

@@ -18,7 +18,6 @@ class Batch(NamedTuple):
         mirrored: bool (batch,).
         labels: int64 (batch,); -1 where the class is not known.
         records: int64 (batch,), numbers of the pictures in the store; always on the CPU.
-        noise: float32 (batch, 3), standard normal numbers of the colour shift; always on the CPU.
     """
 
     pixels: Tensor
@@ -27,7 +26,6 @@ class Batch(NamedTuple):
     mirrored: Tensor
     labels: Tensor
     records: Tensor
-    noise: Tensor
 
     @property
     def on_device(self) -> tuple[Tensor, ...]:
@@ -37,7 +35,7 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all that the network and the loss need on `device`."""
         pixels, top, left, mirrored, labels = (field.to(device) for field in self.on_device)
-        return Batch(pixels, top, left, mirrored, labels, self.records, self.noise)
+        return Batch(pixels, top, left, mirrored, labels, self.records)
 
 
 def whole_pictures(pixels: Tensor) -> Batch:
@@ -52,7 +50,6 @@ def whole_pictures(pixels: Tensor) -> Batch:
         mirrored=torch.zeros(count, dtype=torch.bool, device=device),
         labels=torch.full_like(corner, -1),
         records=torch.arange(count),
-        noise=torch.zeros(count, 3),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from alexnet.core.machine import Machine
 from alexnet.feed.loader import Loader, open_loader
 from alexnet.feed.order import Epoch, batches
-from alexnet.feed.threads import batch_of
+from alexnet.feed.threads import Known
 from alexnet.model.input import Batch
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.records import Records
@@ -24,16 +24,20 @@ def open_replica_loader(
     own = open_loader(
         machine, records, batch_size, device, share=mesh.own_share, processes_here=mesh.on_this_machine
     )
-    return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, mesh)
+    return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, device, mesh)
 
 
 class _ReplicaLoader:
-    def __init__(self, own: Loader, records: Records, batch_size: int, mesh: Mesh) -> None:
-        self.own, self.records, self.batch_size, self.mesh = own, records, batch_size, mesh
+    def __init__(
+        self, own: Loader, records: Records, batch_size: int, device: torch.device, mesh: Mesh
+    ) -> None:
+        self.own, self.records, self.batch_size = own, records, batch_size
+        self.device, self.mesh = device, mesh
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        together = batches(epoch, first, self.batch_size, self.mesh.replica_share)
+        together = list(batches(epoch, first, self.batch_size, self.mesh.replica_share))
+        known = Known(self.records, epoch, together, self.device)
         for own, chosen in zip(self.own.batches(epoch, first), together, strict=True):
             mine = own.pixels
             theirs = self.mesh.swap(mine, (len(chosen) - len(mine), *mine.shape[1:]))
-            yield batch_of(self.records, epoch, chosen, self.mesh.in_order(mine, theirs, 0))
+            yield known.batch(chosen, self.mesh.in_order(mine, theirs, 0))

@@ -40,6 +40,7 @@ STEPS_BETWEEN_LOOKS = 25
 # The largest share of the time that writing states after epochs may take, but for the first and the last
 # epoch. On a GPU, an epoch can take a second, and writing its state as long.
 WRITING_SHARE = 0.05
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class Trainer:
         self.epoch, self.consumed, self.step = 1, 0, 0
         self.sums = Sums()
         self.history: list[EpochRow] = []
+        # What the steps of an epoch, or some of them, need is sent to the device at once.
+        self._shifts: Tensor | None = None
+        self._divisor = 1.0
+        self._sent_keys: Tensor | None = None
         self._saved, self._writing_seconds = time.monotonic(), 0.0
         self._resume()
 
@@ -145,6 +150,10 @@ class Trainer:
         setting, total = self.setting, len(self.setting.labels)
         train = setting.train
         plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
+        shifts, self._divisor = colour_shift(
+            plan.noise[plan.order], setting.statistics, setting.augment, self.epoch
+        )
+        self._shifts = None if shifts is None else sent(shifts, self.device)
         self.optimiser.set_rates(self._rates())
         self.network.train()
         waiting_since = time.monotonic()
@@ -182,16 +191,15 @@ class Trainer:
 
     def _update(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
         """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
-        setting, batch = self.setting, batch.to(self.device)
-        shift, divisor = colour_shift(batch.noise.numpy(), setting.statistics, setting.augment, self.epoch)
-        on_device = None if shift is None else sent(shift, self.device)
+        batch = batch.to(self.device)
         first, last = self.mesh.replica_share.bounds(count)
-        keys = picture_keys(setting.train.seed, self.step, first, last - first, self.device)
+        shift = None if self._shifts is None else self._shifts[self.consumed + first : self.consumed + last]
+        keys = self._keys_of_step()[first:last]
         # Before the forward pass: CUDA graphs write the gradients where the last ones are.
         self.optimiser.zero_grad()
         # A smaller last batch is not worth compiling for.
-        forward = self.forward if count == setting.train.batch_size else self.network
-        logits = self.precision.run(forward, batch, keys, on_device, divisor)
+        forward = self.forward if count == self.setting.train.batch_size else self.network
+        logits = self.precision.run(forward, batch, keys, shift, self._divisor)
         loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
         # The mean over the whole batch, however it is shared among replicas.
         (loss / count).backward()
@@ -201,6 +209,15 @@ class Trainer:
         with torch.no_grad():
             wrong = (logits.argmax(1) != batch.labels).sum()
         return loss.detach(), wrong
+
+    def _keys_of_step(self) -> Tensor:
+        """Return the dropout keys of a whole batch."""
+        train, own = self.setting.train, self.step % STEPS_BETWEEN_LOOKS
+        if own == 0 or self._sent_keys is None:
+            steps = range(self.step - own, self.step - own + STEPS_BETWEEN_LOOKS)
+            keys = [picture_keys(train.seed, step, 0, train.batch_size, CPU) for step in steps]
+            self._sent_keys = sent(torch.stack(keys).numpy(), self.device)
+        return self._sent_keys[own]
 
     def _finish_epoch(self) -> None:
         rates, sums = self._rates(), self.sums

@@ -113,7 +113,6 @@ def expected(made: Records) -> dict[str, npt.NDArray[Any]]:
         "mirrored": epoch.mirrored[epoch.order],
         "labels": np.array(LABELS)[epoch.order],
         "records": epoch.order,
-        "noise": epoch.noise[epoch.order],
     }
 
 
@@ -141,7 +140,6 @@ def test_whole_pictures_in_storage_order(made: Records, kind: str, batch_size: i
     assert found["records"].tolist() == list(range(PICTURES))
     assert set(found["top"]) == set(found["left"]) == {16}
     assert not found["mirrored"].any()
-    assert not found["noise"].any()
     # A plan's cuts and mirrors are for patches; whole pictures stay whole.
     shuffled = joined(loader.batches(plan()))
     np.testing.assert_array_equal(shuffled["pixels"], pictures[plan().order])
@@ -157,7 +155,6 @@ def test_batches_are_documented_tensors(made: Records, kind: str) -> None:
         assert shapes == {
             "pixels": (torch.uint8, count, 224, 224, 3),
             "mirrored": (torch.bool, count),
-            "noise": (torch.float32, count, 3),
             **{name: (torch.int64, count) for name in ("top", "left", "labels", "records")},
         }
 

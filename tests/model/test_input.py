@@ -125,7 +125,7 @@ def test_the_mean_image_travels_with_the_weights() -> None:
 def test_a_batch_on_a_device_leaves_what_only_the_host_needs() -> None:
     batch = whole_pictures(torch.from_numpy(WHOLE))
     meta = batch.to(torch.device("meta"))
-    assert {name for name, field in meta._asdict().items() if field.device == CPU} == {"records", "noise"}
+    assert {name for name, field in meta._asdict().items() if field.device == CPU} == {"records"}
     assert batch.records.tolist() == [0, 1, 2]
     assert batch.labels.tolist() == [-1] * 3
-    assert not torch.cat([batch.top, batch.left, batch.mirrored, batch.noise.flatten()]).any()
+    assert not torch.cat([batch.top, batch.left, batch.mirrored]).any()
