@@ -23,8 +23,8 @@ from alexnet.training.trainer import Trainer
 META, SILENT = torch.device("meta"), Progress("train", 1, "none")
 # Three batches of 5, 5 and 1.
 PICTURES, VALIDATION, BATCHES = 11, 11, 3
-# The operators of one eager training step. Raise them only with a reason.
-CEILINGS = {PAPER: 176, SOURCE: 207}
+# The operators of one eager training step; torch 2.11 has one more than 2.13. Raise them only with a reason.
+CEILINGS = {PAPER: 177, SOURCE: 208}
 # The pixels; all else is sent for many steps at once.
 COPIES = 1
 RECIPES = pytest.mark.parametrize("profile", [PAPER, SOURCE], ids=lambda path: path.stem)
