@@ -132,7 +132,8 @@ class _Normalise(torch.autograd.Function):
         result = a * inverse_power(scale, beta)
         ctx.save_for_backward(given, scale)
         ctx.window_sum, ctx.size, ctx.alpha, ctx.beta = window_sum, size, alpha, beta
-        return result.to(given.dtype)
+        # Where nothing is to be converted, torch 2.11 would compile `to` to a gradient of zero.
+        return result if result.dtype == given.dtype else result.to(given.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

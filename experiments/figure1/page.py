@@ -153,7 +153,8 @@ def as_page(
         f" at the start of epochs {enumerated([*map(str, norm.drop_epochs)]) or 'none'}. They are trained on"
         f" patches of {norm.crop}×{norm.crop} and their mirrors, and tested once, at the end, on nine patches"
         " of each picture without mirrors, as the authors did. The authors trained for about 520 epochs, so"
-        " the difference can be compared, but not the errors. Their two networks also differ in the number of"
+        " the errors cannot be compared with theirs, and the differences are those after"
+        f" {norm.epochs} epochs. Their two networks also differ in the number of"
         " maps of the third layer (64 with normalisation, 32 without) and in the weight decay of the last"
         " one. Therefore the network with normalisation is also trained without it.",
         norm_table(results),

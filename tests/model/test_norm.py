@@ -1,5 +1,7 @@
 """Both response norms against the formula written out, value by value, in double precision."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -143,3 +145,16 @@ def test_half_the_bits_are_lost_in_the_numbers_not_in_the_arithmetic(module: tor
         assert values.dtype == torch.bfloat16
         # Eight bits of each result: what rounding it once costs.
         torch.testing.assert_close(values.double(), exact, rtol=2**-8, atol=1e-3)
+
+
+@pytest.mark.parametrize("module", [CrossMapNorm(2, 5, 2.0, 1e-4, 0.75), SpatialNorm(5, 1.0, 1e-3, 0.75)])
+def test_a_compiled_norm_has_the_same_gradient(module: torch.nn.Module) -> None:
+    # In float32 there is nothing to convert, which torch 2.11 compiled to a gradient of zero.
+    maps = torch.randn(2, 8, 9, 9, requires_grad=True)
+
+    def gradient(forward: Callable[[Tensor], Tensor]) -> Tensor:
+        (found,) = torch.autograd.grad(forward(maps).square().sum(), maps)
+        return found
+
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(gradient(compiled), gradient(module))
