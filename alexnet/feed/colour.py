@@ -18,11 +18,11 @@ def colour_shift(
     divided by 1 + the deviation of α, by 1.1 in the authors' run.
 
     Args:
-        noise: standard normal, float32 (batch, 3); times `colour_noise_std` it is α.
+        noise: standard normal, float32 (pictures, 3); times `colour_noise_std` it is α.
         epoch: from 1; the noise ends after `colour_noise_last_epoch`.
 
     Returns:
-        float32 (batch, 3), or None when there is no noise; the divisor.
+        float32 (pictures, 3), or None when there is no noise; the divisor.
     """
     last = augment.colour_noise_last_epoch
     if augment.colour_noise == "none" or (last is not None and epoch > last):

@@ -1,6 +1,6 @@
 """Batches of pictures in a planned order, loaded by DALI or by plain threads.
 
-Both loaders are given, batch by batch, which records to decode and what to cut; they draw nothing
+All loaders are given, batch by batch, which records to decode and what to cut; they draw nothing
 themselves. They return the same batches, and can begin at any picture of an epoch.
 """
 

@@ -1,5 +1,6 @@
 """The loader that uses plain threads, and the functions with which all loaders make a batch."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,7 +95,7 @@ def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batc
         if device.type != "cuda":
             yield from batches
             return
-        copying, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        copying, computing = _copying_stream(device), torch.cuda.current_stream(device)
 
         def fetched() -> tuple[Batch | None, torch.cuda.Event]:
             with torch.cuda.stream(copying):
@@ -109,6 +110,12 @@ def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batc
                 # Its memory is not to be used again before the work on it has been done.
                 tensor.record_stream(computing)
             yield batch
+
+
+@functools.cache
+def _copying_stream(device: torch.device) -> torch.cuda.Stream:
+    # One for all passes: torch keeps the memory that a stream has freed for that stream.
+    return torch.cuda.Stream(device)
 
 
 def sent(values: NDArray[Any], device: torch.device) -> Tensor:

@@ -37,8 +37,10 @@ from alexnet.training.schedule import Schedule
 
 # Reading the loss waits for a GPU; once in 25 steps it costs nothing.
 STEPS_BETWEEN_LOOKS = 25
-# The largest share of the time that writing states after epochs may take, but for the first and the last
-# epoch. On a GPU, an epoch can take a second, and writing its state as long.
+# The steps whose dropout keys are sent to the device at once.
+STEPS_OF_KEYS = 25
+# A state is due after an epoch when writing the last one took at most this share of the time since then, or
+# after `checkpoint_minutes`. On a GPU, an epoch can take a second, and writing its state as long.
 WRITING_SHARE = 0.05
 CPU = torch.device("cpu")
 
@@ -149,6 +151,8 @@ class Trainer:
         """
         setting, total = self.setting, len(self.setting.labels)
         train = setting.train
+        waiting_since = time.monotonic()
+        meter = Meter(self.device, self.network)
         plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
         shifts, self._divisor = colour_shift(
             plan.noise[plan.order], setting.statistics, setting.augment, self.epoch
@@ -156,8 +160,6 @@ class Trainer:
         self._shifts = None if shifts is None else sent(shifts, self.device)
         self.optimiser.set_rates(self._rates())
         self.network.train()
-        waiting_since = time.monotonic()
-        meter = Meter(self.device, self.network)
         questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
         for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
             self.sums.waited += time.monotonic() - waiting_since
@@ -212,9 +214,9 @@ class Trainer:
 
     def _keys_of_step(self) -> Tensor:
         """Return the dropout keys of a whole batch."""
-        train, own = self.setting.train, self.step % STEPS_BETWEEN_LOOKS
+        train, own = self.setting.train, self.step % STEPS_OF_KEYS
         if own == 0 or self._sent_keys is None:
-            steps = range(self.step - own, self.step - own + STEPS_BETWEEN_LOOKS)
+            steps = range(self.step - own, self.step - own + STEPS_OF_KEYS)
             keys = [picture_keys(train.seed, step, 0, train.batch_size, CPU) for step in steps]
             self._sent_keys = sent(torch.stack(keys).numpy(), self.device)
         return self._sent_keys[own]

@@ -1,4 +1,4 @@
-"""Order, cuts and mirrors, and two loaders that give the same batches however they are asked."""
+"""Order, cuts and mirrors, and loaders that give the same batches however they are asked."""
 
 import io
 import multiprocessing
