@@ -13,10 +13,14 @@ import torch
 from dvclive import Live
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import CPU, ROOT, Case, section, write_two_colours
+from torch import Tensor
 
 from alexnet.core.errors import DivergedError, UserError
-from alexnet.feed.order import in_storage_order
+from alexnet.feed.colour import colour_shift
+from alexnet.feed.order import in_storage_order, training_epoch
+from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
+from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.parallel.mesh import Mesh
 from alexnet.training import log as logbook
@@ -24,7 +28,8 @@ from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
-from alexnet.training.trainer import Trainer
+from alexnet.training.precision import Precision
+from alexnet.training.trainer import STEPS_OF_KEYS, Trainer
 
 PARAMS = ROOT / "params.yaml"
 PICTURES, BATCH = 12, 5
@@ -151,6 +156,32 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
     again = trainer_of(store, tmp_path)
     assert (again.epoch, again.consumed, again.step) == (2, BATCH, 4)
     assert_same(finished(again), undisturbed)
+
+
+def test_an_update_has_the_shifts_of_its_pictures_and_the_keys_of_its_number(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both are sent for many updates at once; 26 is in the second block of keys, and within an epoch.
+    updates, run = list[tuple[Batch, Tensor, Tensor]](), Precision.run
+
+    def noting(self: Precision, forward: Callable[..., Tensor], batch: Batch, *others: Any) -> Tensor:
+        if others:
+            updates.append((batch, others[0], others[1]))
+        return run(self, forward, batch, *others)
+
+    monkeypatch.setattr(Precision, "run", noting)
+    stopped(store, tmp_path, 26, epochs=10)
+    trainer = finished(trainer_of(store, tmp_path, epochs=10))
+    setting, seed = trainer.setting, trainer.setting.train.seed
+    assert len(updates) == 10 * STEPS
+    assert STEPS_OF_KEYS < 26
+    for step, (batch, keys, shift) in enumerate(updates):
+        epoch, records = 1 + step // STEPS, batch.records.numpy()
+        plan = training_epoch(seed, epoch, PICTURES, setting.augment)
+        expected, _ = colour_shift(plan.noise[records], setting.statistics, setting.augment, epoch)
+        assert expected is not None
+        torch.testing.assert_close(shift, torch.from_numpy(expected))
+        assert torch.equal(keys, picture_keys(seed, step, 0, len(records), CPU))
 
 
 @pytest.mark.parametrize(
