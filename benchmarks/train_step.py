@@ -42,7 +42,7 @@ from alexnet.training.schedule import Schedule
 PROFILE = Path(__file__).parent.parent / "profiles" / "imagenet-2012-paper.yaml"
 CLASSES = 1000
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Contestant:
         network: what builds it, of a width.
         as_the_stage: in the order in memory and with the memory kept that the train stage has.
         backend: of `torch.compile`.
+        in_one_graph: recorded on a GPU from its beginning to its end, and not only its passes.
     """
 
     network: Callable[[float], nn.Module]
@@ -60,6 +61,7 @@ class Contestant:
     precision: str = "float32"
     mode: Mode = "eager"
     backend: str = "inductor"
+    in_one_graph: bool = False
 
 
 class LibraryNorm(nn.Module):
@@ -203,11 +205,11 @@ def printed_step(
     if contestant.mode != "eager":
         optimiser.compile(contestant.backend)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
-    count = len(pictures.labels)
+    # The train stage sends those of many steps at once.
+    keys = picture_keys(1, 0, 0, len(pictures.labels), pictures.device)
     network.train()
 
     def step() -> None:
-        keys = picture_keys(1, 0, 0, count, pictures.device)
         # First, since a CUDA graph writes its gradients where the last ones are.
         optimiser.zero_grad()
         loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
@@ -233,6 +235,22 @@ def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -
         optimiser.step()
 
     return step
+
+
+def recorded(step: Step, device: torch.device) -> Step:
+    """Return `step`, which has been taken before, as one CUDA graph; on a CPU, as it is."""
+    if device.type != "cuda":
+        return step
+    graph = torch.cuda.CUDAGraph()
+    # torch asks for some steps on the stream's side before, so that nothing is set up while it records.
+    aside = torch.cuda.Stream(device)
+    aside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(aside):
+        seconds_of(step, 3, device)
+    torch.cuda.current_stream(device).wait_stream(aside)
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def seconds_of(step: Step, steps: int, device: torch.device) -> float:
@@ -287,7 +305,7 @@ def warm_step(contestant: Contestant, width: float, batch: int, device: torch.de
         step = plain_step(network, pictures, contestant)
     # The first step allocates, and lets libraries choose their kernels; CUDA graphs record the second.
     seconds_of(step, 3 if contestant.mode == "CUDA graphs" else 1, device)
-    return step
+    return recorded(step, device) if contestant.in_one_graph else step
 
 
 BASE = "torch's LocalResponseNorm"

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
@@ -15,6 +14,8 @@ from alexnet.model.kernels import find_kernels
 
 # Operator by operator, by `torch.compile`, or by it with the steps recorded as CUDA graphs.
 Mode = Literal["eager", "compiled", "CUDA graphs"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # More than any array of a training step. Keeping them made a step of width 0.5 a quarter to a third faster.
 LARGEST_OF_A_STEP = 2**30
@@ -77,12 +78,12 @@ def chosen_mode(machine: Machine, device: torch.device, recording: bool = False)
     return next((mode for mode in modes if _works(mode, device)), "eager")
 
 
-def prepared(forward: Callable[..., Tensor], mode: Mode, backend: str = "inductor") -> Callable[..., Tensor]:
-    """Return `forward`, compiled if `mode` says so; it is compiled again for each size of a batch."""
+def prepared(function: Callable[P, R], mode: Mode, backend: str = "inductor") -> Callable[P, R]:
+    """Return `function`, compiled if `mode` says so; it is compiled again for each size of a batch."""
     if mode == "eager":
-        return forward
+        return function
     graphs = "reduce-overhead" if mode == "CUDA graphs" else None
-    return torch.compile(forward, mode=graphs, backend=backend, dynamic=False)
+    return torch.compile(function, mode=graphs, backend=backend, dynamic=False)
 
 
 def memory_format(machine: Machine) -> torch.memory_format:

@@ -77,26 +77,23 @@ class Meter:
     def _start(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.squares = torch.zeros(len(self.parameters), dtype=torch.float64, device=self.device)
+        self.norms: list[Tensor] = []
         self.pictures, self.updates, self.since = 0, 0, time.monotonic()
 
     def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
         """Count an update, whose gradients the parameters still have."""
         self.loss += loss
         self.wrong += wrong
-        self.squares += self._squared_gradients()
+        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
+        self.norms += torch._foreach_norm([each for each in gradients if each is not None])
         self.pictures += pictures
         self.updates += 1
-
-    def _squared_gradients(self) -> Tensor:
-        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
-        norms = torch.stack(torch._foreach_norm([each for each in gradients if each is not None]))
-        return norms.double().square().view(-1, 2).sum(1)
 
     def collect(self, sums: Sums, mesh: Mesh) -> float:
         """Move all into `sums`; return their loss."""
         # In one piece, since a GPU is waited for at each reading.
-        found = torch.cat([torch.stack([self.loss, self.wrong.double()]), self.squares]).tolist()
+        squared = torch.stack(self.norms).double().square().view(self.updates, -1, 2).sum((0, 2))
+        found = torch.cat([torch.stack([self.loss, self.wrong.double()]), squared]).tolist()
         loss, wrong = mesh.sum_over_replicas(found[:2])
         sums.loss += loss
         sums.wrong += wrong

@@ -92,7 +92,7 @@ class Trainer:
         self.style = chosen_style(setting.progress if setting.mesh.leads else "none")
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
-        self.forward = prepared(self.network, setting.mode)
+        self.judged = prepared(self.judge, setting.mode)
         self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
@@ -164,7 +164,7 @@ class Trainer:
         for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
             self.sums.waited += time.monotonic() - waiting_since
             count = min(setting.train.batch_size, total - self.consumed)
-            meter.add(*self._update(batch, count), count)
+            meter.add(*self.update(batch, count), count)
             self.consumed += count
             stop, due = questions.ask(setting.stop_asked(), self._is_due(60 * setting.checkpoint_minutes))
             if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
@@ -191,7 +191,7 @@ class Trainer:
     def _rates(self) -> dict[str, float]:
         return self.schedule.rates(self.epoch, self.optimiser.velocity)
 
-    def _update(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
+    def update(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
         """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
         batch = batch.to(self.device)
         first, last = self.mesh.replica_share.bounds(count)
@@ -200,17 +200,26 @@ class Trainer:
         # Before the forward pass: CUDA graphs write the gradients where the last ones are.
         self.optimiser.zero_grad()
         # A smaller last batch is not worth compiling for.
-        forward = self.forward if count == self.setting.train.batch_size else self.network
-        logits = self.precision.run(forward, batch, keys, shift, self._divisor)
-        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
-        # The mean over the whole batch, however it is shared among replicas.
-        (loss / count).backward()
+        judged = self.judged if count == self.setting.train.batch_size else self.judge
+        mean, loss, wrong = judged(batch, keys, shift, self._divisor, count)
+        mean.backward()
         self.wait_for_sums()
         self.optimiser.step()
         self.step += 1
-        with torch.no_grad():
-            wrong = (logits.argmax(1) != batch.labels).sum()
-        return loss.detach(), wrong
+        return loss, wrong
+
+    def judge(
+        self, batch: Batch, keys: Tensor, shift: Tensor | None, divisor: float, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what to descend, and the loss and the errors of this replica's share of a batch of `count`.
+
+        All that a step computes before its backward pass is here, so that it can be compiled together.
+        """
+        logits = self.precision.run(self.network, batch, keys, shift, divisor)
+        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+        wrong = (logits.detach().argmax(1) != batch.labels).sum()
+        # The mean over the whole batch, however it is shared among replicas.
+        return loss / count, loss.detach(), wrong
 
     def _keys_of_step(self) -> Tensor:
         """Return the dropout keys of a whole batch."""

@@ -14,16 +14,16 @@ from typing import Literal
 import torch
 
 from alexnet.core.machine import Machine
+from alexnet.feed.order import training_epoch
 from alexnet.parallel.device import choose_device, prepared
 from alexnet.parallel.launch import on_devices
 from alexnet.training.measures import EpochRow
+from alexnet.training.trainer import Trainer
 from benchmarks.devices import measure as measure_mesh
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.gpu.stores import generated, recipe_of, refuse_without_dali, trainer_on
-from benchmarks.train_step import (
-    PROFILE,
-)
+from benchmarks.train_step import PROFILE, seconds_of
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
 
 
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
-    """Time the train stage's loop for three epochs after a first one, and a validation."""
+    """Time the train stage's loop for three epochs after a first one, a validation, and the loop's parts."""
     if machine.loader == "dali":
         refuse_without_dali()
     device, store = choose_device(machine), generated(bench, encoding)
@@ -60,19 +60,44 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
         trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
-            trainer.forward = prepared(trainer.network, "compiled", bench.scale.backend)
+            trainer.judged = prepared(trainer.judge, "compiled", bench.scale.backend)
         rows = trainer.run()[1:]
         start = time.monotonic()
         trainer.validate()
         validating = time.monotonic() - start
+        loading, starting, updating = alone(trainer, bench.scale.steps)
     seconds = max(sum(row.seconds for row in rows), 1e-9)
     figures = {
         "pictures/s": sum(row.pictures for row in rows) / seconds,
         "waiting": sum(row.data_wait_seconds for row in rows) / seconds,
         "validation, pictures/s": trainer.setting.validation_pictures / validating,
+        "loader alone, pictures/s": loading,
+        "loader's first batch, s": starting,
+        "updates alone, pictures/s": updating,
     }
     during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
     return {**figures, "GPU busy, %": sum(during) / len(during)} if during else figures
+
+
+def alone(trainer: Trainer, updates: int) -> tuple[float, float, float]:
+    """Measure what a loop consists of.
+
+    Returns:
+        The pictures per second of the loader, without updates; the seconds to its first batch; the
+        pictures per second of updates that all get this batch.
+    """
+    setting, count = trainer.setting, trainer.setting.train.batch_size
+    plan = training_epoch(setting.train.seed, 1, len(setting.labels), setting.augment, setting.train.order)
+    began = time.monotonic()
+    batches = iter(setting.training.batches(plan))
+    first, there = next(batches), time.monotonic()
+    others = sum(len(batch.labels) for batch in batches)
+    seconds = max(time.monotonic() - there, 1e-9)
+    trainer.network.train()
+    update = partial(trainer.update, first, count)
+    # Compiled for a batch of this size before, but perhaps not for the memory that it lies in.
+    seconds_of(update, 3, trainer.device)
+    return others / seconds, there - began, count / seconds_of(update, updates, trainer.device)
 
 
 def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
