@@ -5,6 +5,7 @@ import importlib.util
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,14 +114,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_commit() -> str | None:
-    """Return the commit checked out, with ``+`` when tracked code was changed since, or None."""
+def git_commit(code: Sequence[str] = ("alexnet", "stages")) -> str | None:
+    """Return the commit checked out, with ``+`` when the tracked `code` was changed since, or None."""
     try:
         head = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
         ).stdout.strip()
         changed = subprocess.run(
-            ["git", "diff", "--quiet", "HEAD", "--", "alexnet", "stages"], capture_output=True, check=False
+            ["git", "diff", "--quiet", "HEAD", "--", *code], capture_output=True, check=False
         ).returncode
     except (OSError, subprocess.CalledProcessError):
         return None

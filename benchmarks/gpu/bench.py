@@ -52,7 +52,7 @@ class Bench:
     """What every step is given.
 
     Attributes:
-        work: a folder for stores and states.
+        work: a folder for stores and the states of trainings.
         results: the file of the figures so far.
         photographs, tiny_imagenet: folders of raw files to train on.
         epochs: of these trainings; by default those of their recipes.
@@ -66,3 +66,8 @@ class Bench:
     tiny_imagenet: Path | None = None
     epochs: int | None = None
     price: float | None = None
+
+    @property
+    def trials(self) -> Path:
+        """A folder for the states of trainings that are not resumed in another run."""
+        return self.work / "trials"

@@ -1,8 +1,9 @@
 """Whether a GPU computes what the CPU does, and the same again."""
 
+import io
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,30 +19,50 @@ from alexnet.feed.order import training_epoch
 from alexnet.feed.params import Augment
 from alexnet.model.dropout import Dropout, picture_keys
 from alexnet.model.input import whole_pictures
-from alexnet.parallel.device import choose_device, memory_format
+from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
 from alexnet.store.records import open_records
+from alexnet.training.optimiser import printed_optimiser
+from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from benchmarks.gpu.bench import CPU, RECIPES, Bench
 from benchmarks.gpu.steps import Figures
-from benchmarks.gpu.stores import generated, recipe_of, refuse_without_dali, trainer_on
+from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.scale import CLASSES
 from benchmarks.train_step import (
     PROFILE,
     our_network,
 )
 
-# What is compared: named tensors in float64 on the CPU.
-Result = Callable[[Bench, Path, torch.device, torch.dtype], dict[str, Tensor]]
+# What is compared: named tensors in float64 on the CPU, of a network that computes as the name says.
+Result = Callable[[Bench, Path, torch.device, str, Mode], dict[str, Tensor]]
+# How the device computes what is compared: as the CPU does, and as it does in trainings.
+EAGER: tuple[tuple[str, Mode], ...] = (("float64", "eager"), ("float32", "eager"))
+OF_UPDATES: tuple[tuple[str, Mode], ...] = (*EAGER, ("float32", "CUDA graphs"))
+OF_GRADIENTS: tuple[tuple[str, Mode], ...] = (
+    *OF_UPDATES,
+    ("float32", "compiled"),
+    ("bfloat16", "eager"),
+    ("bfloat16", "CUDA graphs"),
+)
 
 
-def exactness(bench: Bench, recipe: Path, result: Result) -> Figures:
+def exactness(bench: Bench, recipe: Path, result: Result, ways: tuple[tuple[str, Mode], ...]) -> Figures:
     """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
-    device, expected = choose_device(Machine()), result(bench, recipe, CPU, torch.float64)
-    figures, both = {}, ((device, torch.float64), (device, torch.float32))
-    for where, dtype in dict.fromkeys([*both, (CPU, torch.float32)]):
-        name = f"{where.type} {str(dtype).removeprefix('torch.')}"
-        figures[name] = largest_difference(result(bench, recipe, where, dtype), expected)
+    device, expected = choose_device(Machine()), result(bench, recipe, CPU, "float64", "eager")
+    figures, on_device = {}, [(device, *way) for way in ways]
+    for where, precision, mode in dict.fromkeys([*on_device, (CPU, "float32", "eager")]):
+        name = f"{where.type} {precision}" + ("" if mode == "eager" else f", {mode}")
+        figures[name] = largest_difference(result(bench, recipe, where, precision, mode), expected)
     return figures
+
+
+def _dtype(precision: str) -> torch.dtype:
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def _rounding(precision: str) -> str:
+    """Return the `train.precision` of a network whose weights have `_dtype`."""
+    return "float32" if precision == "float64" else precision
 
 
 def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
@@ -49,22 +70,37 @@ def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) ->
     return max(float((found[name] - each).norm() / each.norm()) for name, each in expected.items())
 
 
-def gradients(bench: Bench, recipe: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the logits and all gradients of one batch."""
+def gradients(
+    bench: Bench, recipe: Path, device: torch.device, precision: str, mode: Mode
+) -> dict[str, Tensor]:
+    """Return the logits and all gradients of one batch, and how far the update moves each parameter."""
     count, draw = bench.scale.few, torch.Generator().manual_seed(1)
     network = our_network(bench.scale.width, recipe).train()
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
-    network.to(device, dtype).set_memory_format(memory_format(Machine()))
+    network.to(device, _dtype(precision)).set_memory_format(memory_format(Machine()))
     batch = whole_pictures(torch.randint(0, 256, (count, 224, 224, 3), generator=draw, dtype=torch.uint8))
     top, left = torch.randint(0, 33, (2, count), generator=draw)
     labels = torch.randint(0, CLASSES, (count,), generator=draw)
     batch = batch._replace(top=top, left=left, mirrored=top > left, labels=labels).to(device)
     shift = (5 * torch.randn(count, 3, generator=draw)).to(device)
     keys = picture_keys(1, 0, 0, count, device)
-    logits = Precision("float32", device).run(network, batch, keys, shift)
-    functional.cross_entropy(logits, batch.labels).backward()
+    torch.compiler.reset()
+    forward = prepared(network, mode, bench.scale.backend)
+    optimiser = printed_optimiser(network, read(recipe, Train))
+    if mode != "eager":
+        optimiser.compile(bench.scale.backend)
+    rounding = Precision(_rounding(precision), device)
+    # CUDA graphs record the second pass, and replay it from the third on.
+    for _ in range(3 if mode == "CUDA graphs" else 1):
+        optimiser.zero_grad()
+        logits = rounding.run(forward, batch, keys, shift)
+        functional.cross_entropy(logits, batch.labels).backward()
+    before = {name: each.detach().clone() for name, each in network.named_parameters()}
     found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
-    return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
+    found = {"logits": logits, **{name: each.clone() for name, each in found.items()}}
+    optimiser.step()
+    found |= {f"update of {name}": each - before[name] for name, each in network.named_parameters()}
+    return {name: each.detach().cpu().double() for name, each in found.items()}
 
 
 def exact_masks(bench: Bench) -> Figures:
@@ -85,17 +121,25 @@ def moved(
     bench: Bench,
     recipe: Path,
     device: torch.device,
-    dtype: torch.dtype,
+    precision: str,
+    mode: Mode = "eager",
     stops: tuple[int, ...] | None = None,
 ) -> dict[str, Tensor]:
     """Return how far some updates move each parameter; the training is stopped and resumed after `stops`."""
-    sources = recipe_of(bench, recipe, f"train.batch_size={bench.scale.few}")
+    settings = f"train.batch_size={bench.scale.few}", f"train.precision={_rounding(precision)}"
+    sources = recipe_of(bench, recipe, *settings)
     place, store = Machine(loader="torch", compile=False, progress="none"), generated(bench, "jpeg")
     start: dict[str, Tensor] = {}
-    with tempfile.TemporaryDirectory(dir=bench.work) as name:
+    bench.trials.mkdir(parents=True, exist_ok=True)
+    # What a training says when it is stopped is not for whoever measures.
+    with tempfile.TemporaryDirectory(dir=bench.trials) as name, redirect_stdout(io.StringIO()):
         for updates in stops or (bench.scale.updates,):
             stop = partial(next, iter([*[False] * (updates - 1), True]))
-            trainer = trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
+            trainer = trainer_on(
+                store, device, sources, place, Path(name), _dtype(precision), stop_asked=stop
+            )
+            torch.compiler.reset()
+            compile_trainer(trainer, mode, bench.scale.backend)
             now = dict(trainer.network.named_parameters())
             start = start or {name: each.detach().cpu().clone() for name, each in now.items()}
             with suppress(KeyboardInterrupt):
@@ -108,10 +152,12 @@ def exact_resuming(bench: Bench) -> Figures:
     figures, updates = {}, bench.scale.updates
     for kind in (", deterministic", ""):
         device = choose_device(Machine(deterministic=bool(kind)))
-        train = partial(moved, bench, RECIPES["paper"], device, torch.float32)
+        train = partial(moved, bench, RECIPES["paper"], device, "float32")
         once = train()
         figures[f"again{kind}"] = largest_difference(train(), once)
-        figures[f"resumed{kind}"] = largest_difference(train((updates // 2, updates - updates // 2)), once)
+        figures[f"resumed{kind}"] = largest_difference(
+            train(stops=(updates // 2, updates - updates // 2)), once
+        )
     return figures
 
 

@@ -15,15 +15,17 @@ import torch
 
 from alexnet.core.machine import Machine
 from alexnet.feed.order import training_epoch
-from alexnet.parallel.device import choose_device, prepared
+from alexnet.parallel.device import choose_device
 from alexnet.parallel.launch import on_devices
 from alexnet.training.measures import EpochRow
 from alexnet.training.trainer import Trainer
 from benchmarks.devices import measure as measure_mesh
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures, NoFiguresError
-from benchmarks.gpu.stores import generated, recipe_of, refuse_without_dali, trainer_on
+from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.train_step import PROFILE, seconds_of
+
+WITHOUT_NVML = "how busy the GPU is was not measured: needed is pip install nvidia-ml-py"
 
 
 @contextmanager
@@ -36,11 +38,12 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
         while not ended.wait(0.05):
             noted.append((time.monotonic(), torch.cuda.utilization(device)))
 
-    thread = threading.Thread(target=note, daemon=True)
     if device.type == "cuda" and importlib.util.find_spec("pynvml"):
-        thread.start()
-    yield noted
-    ended.set()
+        threading.Thread(target=note, daemon=True).start()
+    try:
+        yield noted
+    finally:
+        ended.set()
 
 
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
@@ -56,11 +59,12 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     def begin(history: list[EpochRow]) -> None:
         begun.append(time.monotonic())
 
-    with tempfile.TemporaryDirectory(dir=bench.work) as state, busy(device) as noted:
+    bench.trials.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=bench.trials) as state, busy(device) as noted:
         trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
-            trainer.judged = prepared(trainer.judge, "compiled", bench.scale.backend)
+            compile_trainer(trainer, "compiled", bench.scale.backend)
         rows = trainer.run()[1:]
         start = time.monotonic()
         trainer.validate()
@@ -76,7 +80,8 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
         "updates alone, pictures/s": updating,
     }
     during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
-    return {**figures, "GPU busy, %": sum(during) / len(during)} if during else figures
+    busy_share = {"GPU busy, %": sum(during) / len(during)} if during else {"note": WITHOUT_NVML}
+    return {**figures, **busy_share}
 
 
 def alone(trainer: Trainer, updates: int) -> tuple[float, float, float]:

@@ -10,7 +10,16 @@ from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.training.params import Train
 from benchmarks.gpu.bench import RECIPES, Bench
-from benchmarks.gpu.exactness import exact_masks, exact_pixels, exact_resuming, exactness, gradients, moved
+from benchmarks.gpu.exactness import (
+    OF_GRADIENTS,
+    OF_UPDATES,
+    exact_masks,
+    exact_pixels,
+    exact_resuming,
+    exactness,
+    gradients,
+    moved,
+)
 from benchmarks.gpu.loop import loop, two_processes
 from benchmarks.gpu.steps import Figures, NoFiguresError, Step, read_results
 from benchmarks.gpu.stores import recipe_of
@@ -33,7 +42,7 @@ def plan(bench: Bench) -> list[Step]:
                 add(f"step: {precision}, {batch}, {name}", 120, training_step, contestant, batch)
 
     for name, recipe in RECIPES.items():
-        add(f"exact: gradients, {name}", 120, exactness, recipe, gradients)
+        add(f"exact: gradients, {name}", 180, exactness, recipe, gradients, OF_GRADIENTS)
     add("exact: dropout masks", 60, exact_masks)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
@@ -41,7 +50,7 @@ def plan(bench: Bench) -> list[Step]:
     add("step: parts", 240, parts)
     add("step: kernels", 120, kernels)
     for name, recipe in RECIPES.items():
-        add(f"exact: updates, {name}", 240, exactness, recipe, moved)
+        add(f"exact: updates, {name}", 240, exactness, recipe, moved, OF_UPDATES)
     add("exact: resuming", 180, exact_resuming)
     add("exact: DALI's pixels", 60, exact_pixels)
     for encoding in ("raw", "jpeg"):
@@ -53,6 +62,7 @@ def plan(bench: Bench) -> list[Step]:
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
     without_graphs = Machine(loader="dali", compile=True, progress="none")
     add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", without_graphs)
+    add("reckoned: ImageNet", 30, reckon)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
     folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]
@@ -62,13 +72,13 @@ def plan(bench: Bench) -> list[Step]:
     add("training: Tiny ImageNet, torchvision's recipe", 560, torchvisions_training, 450, tiny_yaml)
     for batch in others:
         add_steps(batch)
-    add("reckoned: ImageNet", 30, reckon)
     return steps
 
 
 def reckon(bench: Bench) -> Figures:
     """Reckon the full recipe from the loops, and set the best steps beside torchvision's and the peak."""
-    found = {name: entry.get("figures", {}) for name, entry in read_results(bench.results)["steps"].items()}
+    entries, planned = read_results(bench.results)["steps"], [step.name for step in plan(bench)]
+    found = {name: entries[name].get("figures", {}) for name in planned if name in entries}
     rates = {name: figures["pictures/s"] for name, figures in found.items() if "pictures/s" in figures}
     epochs, figures = read(PROFILE, Train).epochs, {}
     for name in rates:
@@ -78,7 +88,7 @@ def reckon(bench: Bench) -> Figures:
     if not figures:
         raise NoFiguresError("no loop was measured")
     if bench.price is not None:
-        figures["least cost"] = bench.price * min(figures.values())
+        figures |= {"least cost": bench.price * min(figures.values()), "price of an hour": bench.price}
     figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
 
     def best(precision: str, whose: str) -> float:

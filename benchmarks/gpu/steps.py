@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import shlex
+import signal
 import sys
 import time
 import traceback
@@ -24,12 +25,16 @@ import torch
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
-from alexnet.core.processes import end_abruptly_with_parent
+from alexnet.core.processes import end_abruptly_with_parent, signals_are_for_the_parent
 from alexnet.training.log import git_commit, versions
 
 OUT_OF_MEMORY = "out of memory"
+# How CUDA's errors say so, where they have come through something else, such as the compiler.
+OF_CUDA = ("CUDA out of memory", "CUDA error: out of memory")
 # Seconds that the other process has to end by itself.
 GRACE = 5.0
+# Whose changes mark a commit.
+CODE = ("alexnet", "benchmarks")
 
 Figures = dict[str, Any]
 
@@ -44,7 +49,7 @@ class Step:
 
     Attributes:
         limit: seconds after which it is given up.
-        again: whether it is taken although it has figures, because they depend on those of other steps.
+        again: whether it is taken in every run, because its figures depend on those of other steps.
     """
 
     name: str
@@ -61,53 +66,70 @@ def measure(
     plan: Plan,
     folder: Path,
     results: Path,
-    about: Figures,
+    device: str,
+    drivers: Figures,
     only: tuple[str, ...] = (),
     again: bool = False,
 ) -> None:
-    """Take the steps that have no figures yet; print the table of all results at the end.
+    """Take the steps that have no figures yet; print the table of all results at the end, or when stopped.
 
     Args:
         folder: where the steps run.
         results: the file to continue.
-        about: what all figures of that file have in common, such as the device.
+        device: the name of the GPU, which all figures of that file are of.
+        drivers: its versions, which are kept with each figure.
         only: leave out the steps whose names contain none of these; without any, take all.
-        again: take the steps that have figures, too.
+        again: take the steps that have figures, too. A step that then has none keeps the old ones.
 
     Raises:
-        UserError: the results so far are about something else.
+        UserError: the results so far are damaged or of another device, or `only` fits no step.
     """
-    found, worker = read_results(results), Worker(plan, folder)
-    if found.setdefault("about", about) != about:
-        raise UserError(
-            f"{results}: found results of {found['about']}; now it is {about}. Move the file away."
-        )
+    found, worker, steps = read_results(results), Worker(plan, folder), plan()
+    if found.setdefault("about", {"device": device}) != {"device": device}:
+        raise UserError(f"{results}: found results of {found['about']}; now it is {device}. Move it away.")
+    for text in only:
+        if not any(text in step.name for step in steps):
+            kinds = dict.fromkeys(step.name.partition(":")[0] for step in steps)
+            raise UserError(f"--steps: found {text!r}; no step has it in its name. Try {', '.join(kinds)}.")
     try:
-        for step in plan():
+        for step in steps:
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
             wanted = not only or any(text in step.name for text in only)
-            if not wanted or (done and not (step.again or again)):
+            if not step.again and (not wanted or (done and not again)):
                 continue
             start = time.monotonic()
             entry = worker.take(step)
-            entry |= {"seconds": round(time.monotonic() - start, 1), "commit": git_commit()}
+            entry |= {"seconds": round(time.monotonic() - start, 1), "commit": git_commit(CODE)}
             command = shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]])
-            entry |= {"versions": versions(), "command": command}
-            found["steps"][step.name] = entry
-            write_json(results, found)
-            print(f"{step.name}: {shown(entry)} ({entry['seconds']} s)", flush=True)
+            entry |= {"versions": {**versions(), **drivers}, "command": command}
+            told = f"{step.name}: {shown(entry)} ({entry['seconds']} s)"
+            if "missing" in entry and "figures" in before:
+                told += f"; the figures of {before['commit']} are kept"
+            else:
+                found["steps"][step.name] = entry
+                write_json(results, found)
+            print(told, flush=True)
     finally:
         worker.end()
-    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
-    print("\n| step | figures | commit |\n|---|---|---|")
-    for name, entry in found["steps"].items():
-        print(f"| {name} | {shown(entry)} | {entry['commit']} |")
+        print(f"\n{device}\n\n| step | figures | commit |\n|---|---|---|")
+        for name, entry in found["steps"].items():
+            print(f"| {name} | {shown(entry)} | {entry['commit']} |", flush=True)
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the results so far: what they are about, and an entry for each step that was taken."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"steps": {}}
+    """Return the results so far: what they are about, and an entry for each step that was taken.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return {"steps": {}}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        assert all(entry.keys() & {"figures", "missing"} for entry in found["steps"].values())
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
+        raise UserError(f"{path}: damaged; take it from Git again, or move it away") from None
     return found
 
 
@@ -132,7 +154,8 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(target=_serve, args=(theirs, self.plan, self.folder))
-            self._process.start()
+            with signals_are_for_the_parent():
+                self._process.start()
             theirs.close()
         try:
             self._pipe.send(step.name)
@@ -151,20 +174,30 @@ class Worker:
     def end(self) -> None:
         """End the process, whatever it does."""
         if self._process is not None:
-            # One that waits for a step ends by itself.
             self._pipe.close()
+            self._process.terminate()
             self._process.join(GRACE)
             self._process.kill()
             self._process.join()
             self._process = None
 
 
+class _EndedError(BaseException):
+    """This process is to end; what it was doing is to clean up."""
+
+
+def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _EndedError
+
+
 def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
     end_abruptly_with_parent()
+    signal.signal(signal.SIGTERM, _end)
     # Stages keep their state below the present folder.
     os.chdir(folder)
     steps = {step.name: step for step in plan()}
-    with suppress(EOFError):
+    with suppress(EOFError, _EndedError):
         while True:
             entry, is_sound = _taken(steps[pipe.recv()])
             # The memory that a step has taken must not be missing to the next.
@@ -181,8 +214,10 @@ def _taken(step: Step) -> tuple[Figures, bool]:
     except NoFiguresError as error:
         return {"missing": str(error)}, True
     except (Exception, SystemExit) as error:
-        if isinstance(error, MemoryError) or OUT_OF_MEMORY in str(error).lower():
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             return {"missing": OUT_OF_MEMORY}, True
+        # After other errors a GPU may do no more for a process.
+        if any(text in str(error) for text in OF_CUDA):
+            return {"missing": OUT_OF_MEMORY}, False
         traceback.print_exc()
-        # After some errors a GPU does no more for a process.
         return {"missing": " ".join(f"{type(error).__name__}: {error}".split())[:300]}, False

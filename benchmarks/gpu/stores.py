@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from alexnet.core.files import fingerprint
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.feed.loader import chosen_loader
 from alexnet.feed.params import Augment
-from alexnet.ingest.params import Preprocess
+from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare_index
 from alexnet.model.params import Model
+from alexnet.parallel.device import Mode, prepared
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import read_classes, write_index
 from alexnet.store.records import open_records
@@ -45,8 +47,10 @@ def stored(folder: Path, place: Machine, sources: list[str], write: Callable[[Pa
     return folder
 
 
-def store_of(bench: Bench, pictures: Path) -> Path:
-    return bench.work / f"from {pictures.name}"
+def store_of(bench: Bench, pictures: Path, sources: list[str]) -> Path:
+    """Return the folder of the store that `sources` make of `pictures`."""
+    settings = [read(sources, section).model_dump() for section in (Data, Preprocess)]
+    return bench.work / f"{pictures.name}-{fingerprint(pictures=str(pictures), settings=settings)}"
 
 
 def generated(bench: Bench, encoding: str) -> Path:
@@ -95,6 +99,13 @@ def trainer_on(
     )
     setting.network.to(dtype)
     return Trainer(replace(setting, **changes))
+
+
+def compile_trainer(trainer: Trainer, mode: Mode, backend: str) -> None:
+    """Have `trainer` run its steps in another mode than its machine says, or with another backend."""
+    trainer.judged = prepared(trainer.judge, mode, backend)
+    if mode != "eager":
+        trainer.optimiser.compile(backend)
 
 
 def refuse_without_dali() -> None:

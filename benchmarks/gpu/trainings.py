@@ -1,6 +1,7 @@
 """Whole trainings on real pictures."""
 
 import json
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -11,17 +12,22 @@ from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.evaluation.evaluate import evaluate_network
 from alexnet.evaluation.params import Evaluate
+from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data
 from alexnet.ingest.selection import index_pictures
+from alexnet.model.params import Model
 from alexnet.model.weights import save_network
 from alexnet.parallel.device import choose_device
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import read_classes
 from alexnet.training.params import Train
+from alexnet.training.train import fingerprint_of_training
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.gpu.stores import store_of, stored, trainer_on
 from benchmarks.torchvision_recipe import Training
+
+AUTO = "data.layout=auto"
 
 
 def whole_training(
@@ -31,17 +37,21 @@ def whole_training(
     if pictures is None:
         raise NoFiguresError(f"no pictures: name their folder with --{name}")
     epochs = [] if bench.epochs is None else [f"train.epochs={bench.epochs}"]
-    sources = [*sources, "data.layout=auto", *epochs]
+    sources = [*sources, AUTO, *epochs]
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
     index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
-    folder = stored(store_of(bench, pictures), place, sources, index)
+    folder = stored(store_of(bench, pictures, sources), place, sources, index)
+    made = folder / "records", folder / "statistics.npz"
+    state = folder / fingerprint_of_training(
+        read(sources, Model), read(sources, Augment), read(sources, Train), *made
+    )
     device, late = choose_device(place), time.monotonic() + seconds
     torch.compiler.reset()
 
     def is_late() -> bool:
         return time.monotonic() > late
 
-    trainer = trainer_on(folder, device, sources, place, folder / name, stop_asked=is_late)
+    trainer = trainer_on(folder, device, sources, place, state, stop_asked=is_late)
     try:
         history = trainer.run()
     except KeyboardInterrupt:
@@ -62,6 +72,8 @@ def whole_training(
         metrics=folder / "metrics.json",
     )
     rates = json.loads((folder / "metrics.json").read_text())
+    # Whoever asks for it again is to get another training.
+    shutil.rmtree(state)
     return {
         "top-1 error": rates["top1_error"],
         "top-5 error": rates["top5_error"],
@@ -73,7 +85,8 @@ def whole_training(
 
 def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> Figures:
     """Train torchvision's network by its recipe, likewise, on the records of the training before."""
-    store = store_of(bench, bench.tiny_imagenet) if bench.tiny_imagenet else None
+    sources = [*sources, AUTO]
+    store = store_of(bench, bench.tiny_imagenet, sources) if bench.tiny_imagenet else None
     if store is None or not (store / "records").exists():
         raise NoFiguresError("no records: the training by our recipe makes them")
     place, train = Machine(workers=bench.scale.workers), read(sources, Train)
@@ -93,6 +106,7 @@ def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> F
     if len(rows) < epochs:
         raise NoFiguresError(f"stopped in epoch {len(rows) + 1} after {seconds:g} s; to be resumed")
     rates = training.rates()
+    shutil.rmtree(training.states.folder)
     return {
         "top-1 error": rates["top1_error"],
         "top-5 error": rates["top5_error"],

@@ -1,8 +1,10 @@
 """The measurements on a GPU, rehearsed; and that neither a step that fails nor a stop loses the others."""
 
+import importlib.metadata
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +28,7 @@ from benchmarks.gpu.training_step import flops_of_picture
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
 ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
-ABOUT = {"device": "none"}
+DEVICE: tuple[str, dict[str, Any]] = ("none", {})
 
 
 def rehearse(results: Path, absent: Path) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def test_the_rehearsal_takes_every_step_and_the_next_only_what_is_missing(tmp_pa
     assert list(first["steps"]) == [step.name for step in planned]
     for name, entry in first["steps"].items():
         assert entry["seconds"] >= 0
-        assert entry["versions"]["torch"] == torch.__version__
+        assert entry["versions"]["torch"] == importlib.metadata.version("torch")
         assert "benchmarks" in entry["command"]
         if name == "two processes: nccl":
             assert entry["missing"] == "NCCL needs two GPUs"
@@ -91,6 +93,13 @@ def note(path: Path, error: Exception | None = None) -> dict[str, Any]:
     return {"value": 1.5, "process": os.getpid()}
 
 
+def first_only(path: Path) -> dict[str, Any]:
+    """Have figures once, and then none."""
+    if path.exists():
+        raise NoFiguresError("nothing to measure any more")
+    return note(path)
+
+
 def hang() -> dict[str, Any]:
     time.sleep(600)
     return {}
@@ -117,8 +126,8 @@ def test_a_step_that_fails_ends_no_other_and_what_is_done_is_not_done_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results.json"
-    for only in ((), ("is sound",), ("needs memory", "no such step")):
-        measure(partial(troubled, tmp_path), tmp_path, results, ABOUT, only)
+    for only in ((), ("is sound",), ("needs memory", "sound")):
+        measure(partial(troubled, tmp_path), tmp_path, results, *DEVICE, only)
         steps = json.loads(results.read_text())["steps"]
         assert {name: entry.get("missing") for name, entry in steps.items()} == {
             "has a reason": "nothing to measure",
@@ -130,16 +139,61 @@ def test_a_step_that_fails_ends_no_other_and_what_is_done_is_not_done_again(
         }
         assert "| fails | none: RuntimeError: this is wrong |" in capfd.readouterr().out
     assert [(tmp_path / name).read_text() for name in ("memory", "sound")] == [".", "."]
-    measure(partial(troubled, tmp_path), tmp_path, results, ABOUT, ("is sound",), again=True)
+    measure(partial(troubled, tmp_path), tmp_path, results, *DEVICE, ("is sound",), again=True)
     assert [(tmp_path / name).read_text() for name in ("memory", "sound")] == [".", ".."]
 
 
 def test_steps_can_be_chosen_and_results_of_another_device_are_refused(tmp_path: Path) -> None:
     results, steps = tmp_path / "results.json", partial(troubled, tmp_path)
-    measure(steps, tmp_path, results, ABOUT, only=("sound",))
+    measure(steps, tmp_path, results, *DEVICE, ("sound",))
     assert list(json.loads(results.read_text())["steps"]) == ["is sound"]
-    with pytest.raises(UserError, match=r"results.json: found results of .*Move the file away"):
-        measure(steps, tmp_path, results, {"device": "another"})
+    with pytest.raises(UserError, match=r"results.json: found results of .*Move it away"):
+        measure(steps, tmp_path, results, "another", {})
+    with pytest.raises(
+        UserError, match=r"--steps: found 'nothing'; no step has it in its name. Try has a reason"
+    ):
+        measure(steps, tmp_path, results, *DEVICE, ("sound", "nothing"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"steps": {"loop": {}}}', '{"steps": {"loop": {"figur'])
+def test_damaged_results_are_named_and_kept(content: str, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    results.write_text(content)
+    with pytest.raises(UserError, match=r"results.json: damaged; take it from Git again, or move it away"):
+        measure(partial(troubled, tmp_path), tmp_path, results, *DEVICE)
+    assert results.read_text() == content
+
+
+def fickle(folder: Path) -> list[Step]:
+    return [Step("has figures once", 60, partial(first_only, folder / "once"))]
+
+
+def test_figures_are_kept_where_measuring_again_gives_none(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results.json"
+    measure(partial(fickle, tmp_path), tmp_path, results, *DEVICE)
+    before = results.read_text()
+    measure(partial(fickle, tmp_path), tmp_path, results, "none", {"driver": "another"}, again=True)
+    assert results.read_text() == before
+    assert "none: nothing to measure any more" in capfd.readouterr().out
+
+
+def test_ctrl_c_ends_in_one_line_after_the_table_of_what_is_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--results", str(tmp_path)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("exact: gradients, paper: ")
+        time.sleep(0.5)
+        # As a terminal does: to all processes.
+        os.killpg(process.pid, signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "| exact: gradients, paper | " in out
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert list(json.loads((tmp_path / "rehearsal.json").read_text())["steps"]) == ["exact: gradients, paper"]
 
 
 def test_without_a_gpu_one_line_names_the_rehearsal(
