@@ -25,10 +25,15 @@ def picture_keys(seed: int, step: int, first: int, count: int, device: torch.dev
         first: position of the first of these pictures in the global batch.
         count: the number of pictures.
     """
-    name = hashlib.sha256(f"dropout {seed} {step}".encode()).digest()
-    base = int.from_bytes(name[:8], "little", signed=True)
+    return keys_of_steps(seed, range(step, step + 1), first, count, device)[0]
+
+
+def keys_of_steps(seed: int, steps: range, first: int, count: int, device: torch.device) -> Tensor:
+    """Return the keys of several steps, int64 of shape (steps, count), faster than one by one."""
+    names = [hashlib.sha256(f"dropout {seed} {step}".encode()).digest() for step in steps]
+    bases = torch.tensor([int.from_bytes(name[:8], "little", signed=True) for name in names]).to(device)
     positions = torch.arange(first, first + count, dtype=torch.int64, device=device)
-    return _mix(positions * _GOLDEN + base)
+    return _mix(positions * _GOLDEN + bases[:, None])
 
 
 class Dropout(nn.Module):

@@ -19,7 +19,7 @@ from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.threads import sent
-from alexnet.model.dropout import picture_keys
+from alexnet.model.dropout import keys_of_steps
 from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
@@ -226,8 +226,8 @@ class Trainer:
         train, own = self.setting.train, self.step % STEPS_OF_KEYS
         if own == 0 or self._sent_keys is None:
             steps = range(self.step - own, self.step - own + STEPS_OF_KEYS)
-            keys = [picture_keys(train.seed, step, 0, train.batch_size, CPU) for step in steps]
-            self._sent_keys = sent(torch.stack(keys).numpy(), self.device)
+            keys = keys_of_steps(train.seed, steps, 0, train.batch_size, CPU)
+            self._sent_keys = sent(keys.numpy(), self.device)
         return self._sent_keys[own]
 
     def _finish_epoch(self) -> None:
