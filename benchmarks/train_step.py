@@ -242,28 +242,32 @@ def recorded(step: Step, device: torch.device) -> Step:
     if device.type != "cuda":
         return step
     graph = torch.cuda.CUDAGraph()
-    # torch asks for some steps on the stream's side before, so that nothing is set up while it records.
-    aside = torch.cuda.Stream(device)
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):
+    # torch asks for some steps on a side stream first, so that nothing is set up while it records.
+    with torch.cuda.stream(torch.cuda.Stream(device)):
         seconds_of(step, 3, device)
-    torch.cuda.current_stream(device).wait_stream(aside)
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+
+    def replay() -> Step:
+        graph.replay()
+        # What the graph reads and writes belongs to the step, which is to live as long.
+        return step
+
+    return replay
 
 
 def seconds_of(step: Step, steps: int, device: torch.device) -> float:
     """Return the seconds of one of `steps` steps."""
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     for _ in range(steps):
         step()
-    _wait_for(device)
+    wait_for(device)
     return (time.perf_counter() - start) / steps
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.parallel.mesh import Mesh
+from alexnet.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,28 @@ class Sums:
         }
 
 
+def loss_and_errors(
+    network: AlexNet,
+    precision: Precision,
+    batch: Batch,
+    keys: Tensor,
+    shift: Tensor | None,
+    divisor: float,
+    count: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a replica descends, the loss and the errors, of its share of a batch of `count`.
+
+    All that a step computes before its backward pass is here, so that it can be compiled together.
+    """
+    logits = precision.run(network, batch, keys, shift, divisor)
+    loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+    wrong = (logits.detach().argmax(1) != batch.labels).sum()
+    # The mean over the whole batch, however it is shared among replicas.
+    return loss / count, loss.detach(), wrong
+
+
 class Meter:
-    """Loss, errors and gradients of some steps, added up on the device so that no step waits for it.
+    """Loss, errors and gradients of some steps, kept on the device so that no step waits for it.
 
     Loss and errors are this replica's part, gradients this column's; the pictures are all replicas'.
     """

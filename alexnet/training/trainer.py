@@ -29,7 +29,7 @@ from alexnet.parallel.mesh import Mesh, Questions
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.measures import EpochRow, Meter, Sums
+from alexnet.training.measures import EpochRow, Meter, Sums, loss_and_errors
 from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -92,7 +92,7 @@ class Trainer:
         self.style = chosen_style(setting.progress if setting.mesh.leads else "none")
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
-        self.judged = prepared(self.judge, setting.mode)
+        self.loss_and_errors = prepared(loss_and_errors, setting.mode)
         self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
@@ -200,26 +200,13 @@ class Trainer:
         # Before the forward pass: CUDA graphs write the gradients where the last ones are.
         self.optimiser.zero_grad()
         # A smaller last batch is not worth compiling for.
-        judged = self.judged if count == self.setting.train.batch_size else self.judge
-        mean, loss, wrong = judged(batch, keys, shift, self._divisor, count)
+        judge = self.loss_and_errors if count == self.setting.train.batch_size else loss_and_errors
+        mean, loss, wrong = judge(self.network, self.precision, batch, keys, shift, self._divisor, count)
         mean.backward()
         self.wait_for_sums()
         self.optimiser.step()
         self.step += 1
         return loss, wrong
-
-    def judge(
-        self, batch: Batch, keys: Tensor, shift: Tensor | None, divisor: float, count: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what to descend, and the loss and the errors of this replica's share of a batch of `count`.
-
-        All that a step computes before its backward pass is here, so that it can be compiled together.
-        """
-        logits = self.precision.run(self.network, batch, keys, shift, divisor)
-        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
-        wrong = (logits.detach().argmax(1) != batch.labels).sum()
-        # The mean over the whole batch, however it is shared among replicas.
-        return loss / count, loss.detach(), wrong
 
     def _keys_of_step(self) -> Tensor:
         """Return the dropout keys of a whole batch."""

@@ -21,8 +21,6 @@ from alexnet.model.dropout import Dropout, picture_keys
 from alexnet.model.input import whole_pictures
 from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
 from alexnet.store.records import open_records
-from alexnet.training.optimiser import printed_optimiser
-from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from benchmarks.gpu.bench import CPU, RECIPES, Bench
 from benchmarks.gpu.steps import Figures
@@ -73,7 +71,7 @@ def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) ->
 def gradients(
     bench: Bench, recipe: Path, device: torch.device, precision: str, mode: Mode
 ) -> dict[str, Tensor]:
-    """Return the logits and all gradients of one batch, and how far the update moves each parameter."""
+    """Return the logits and all gradients of one batch."""
     count, draw = bench.scale.few, torch.Generator().manual_seed(1)
     network = our_network(bench.scale.width, recipe).train()
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
@@ -86,21 +84,14 @@ def gradients(
     keys = picture_keys(1, 0, 0, count, device)
     torch.compiler.reset()
     forward = prepared(network, mode, bench.scale.backend)
-    optimiser = printed_optimiser(network, read(recipe, Train))
-    if mode != "eager":
-        optimiser.compile(bench.scale.backend)
     rounding = Precision(_rounding(precision), device)
     # CUDA graphs record the second pass, and replay it from the third on.
     for _ in range(3 if mode == "CUDA graphs" else 1):
-        optimiser.zero_grad()
+        network.zero_grad()
         logits = rounding.run(forward, batch, keys, shift)
         functional.cross_entropy(logits, batch.labels).backward()
-    before = {name: each.detach().clone() for name, each in network.named_parameters()}
     found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
-    found = {"logits": logits, **{name: each.clone() for name, each in found.items()}}
-    optimiser.step()
-    found |= {f"update of {name}": each - before[name] for name, each in network.named_parameters()}
-    return {name: each.detach().cpu().double() for name, each in found.items()}
+    return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
 
 
 def exact_masks(bench: Bench) -> Figures:

@@ -23,7 +23,7 @@ from benchmarks.devices import measure as measure_mesh
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
-from benchmarks.train_step import PROFILE, seconds_of
+from benchmarks.train_step import PROFILE, seconds_of, wait_for
 
 # Updates that a GPU has room for in its queue.
 STARTED = 5
@@ -82,7 +82,7 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
     if during:
         figures["GPU busy, %"] = sum(during) / len(during)
-    elif device.type == "cuda":
+    elif device.type == "cuda" and not importlib.util.find_spec("pynvml"):
         figures["note"] = WITHOUT_NVML
     return figures
 
@@ -95,10 +95,11 @@ def alone(trainer: Trainer, updates: int) -> Figures:
     batches = iter(setting.training.batches(plan))
     first, there = next(batches), time.monotonic()
     others = sum(len(batch.labels) for batch in batches)
+    wait_for(device)
     loading = max(time.monotonic() - there, 1e-9)
     trainer.network.train()
     update = partial(trainer.update, first, count)
-    # Compiled for a batch of this size before, but perhaps not for the memory that it lies in.
+    # The first of these may be recorded anew.
     seconds_of(update, 3, device)
     updating = seconds_of(update, updates, device)
     start = time.perf_counter()

@@ -62,16 +62,17 @@ def plan(bench: Bench) -> list[Step]:
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
     without_graphs = Machine(loader="dali", compile=True, progress="none")
     add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", without_graphs)
-    add("reckoned: ImageNet", 30, reckon)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 120, two_processes, backend)
-    folder_yaml = [str(PROFILE.with_name("folder.yaml")), f"model.width={0.5 * bench.scale.width}"]
-    tiny_yaml = recipe_of(bench, PROFILE.with_name("tiny-imagenet.yaml"))
+    layout, narrow = "data.layout=auto", f"model.width={0.5 * bench.scale.width}"
+    folder_yaml = [str(PROFILE.with_name("folder.yaml")), narrow, layout]
+    tiny_yaml = recipe_of(bench, PROFILE.with_name("tiny-imagenet.yaml"), layout)
     add("training: photographs", 400, whole_training, "photographs", bench.photographs, 300, folder_yaml)
     add("training: Tiny ImageNet", 560, whole_training, "tiny-imagenet", bench.tiny_imagenet, 450, tiny_yaml)
     add("training: Tiny ImageNet, torchvision's recipe", 560, torchvisions_training, 450, tiny_yaml)
     for batch in others:
         add_steps(batch)
+    add("reckoned: ImageNet", 30, reckon)
     return steps
 
 

@@ -29,12 +29,10 @@ from alexnet.core.processes import end_abruptly_with_parent, signals_are_for_the
 from alexnet.training.log import git_commit, versions
 
 OUT_OF_MEMORY = "out of memory"
-# How CUDA's errors say so, where they have come through something else, such as the compiler.
-OF_CUDA = ("CUDA out of memory", "CUDA error: out of memory")
 # Seconds that the other process has to end by itself.
 GRACE = 5.0
 # Whose changes mark a commit.
-CODE = ("alexnet", "benchmarks")
+CODE = ("alexnet", "benchmarks", ":!benchmarks/results")
 
 Figures = dict[str, Any]
 
@@ -49,7 +47,7 @@ class Step:
 
     Attributes:
         limit: seconds after which it is given up.
-        again: whether it is taken in every run, because its figures depend on those of other steps.
+        again: whether it is taken whenever another step got figures, on which its own depend.
     """
 
     name: str
@@ -85,18 +83,19 @@ def measure(
         UserError: the results so far are damaged or of another device, or `only` fits no step.
     """
     found, worker, steps = read_results(results), Worker(plan, folder), plan()
-    if found.setdefault("about", {"device": device}) != {"device": device}:
-        raise UserError(f"{results}: found results of {found['about']}; now it is {device}. Move it away.")
+    if found.setdefault("device", device) != device:
+        raise UserError(f"{results}: found results of {found['device']}; now it is {device}. Move it away.")
     for text in only:
         if not any(text in step.name for step in steps):
             kinds = dict.fromkeys(step.name.partition(":")[0] for step in steps)
             raise UserError(f"--steps: found {text!r}; no step has it in its name. Try {', '.join(kinds)}.")
+    changed = False
     try:
         for step in steps:
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
             wanted = not only or any(text in step.name for text in only)
-            if not step.again and (not wanted or (done and not again)):
+            if not (changed if step.again else wanted and (again or not done)):
                 continue
             start = time.monotonic()
             entry = worker.take(step)
@@ -107,7 +106,7 @@ def measure(
             if "missing" in entry and "figures" in before:
                 told += f"; the figures of {before['commit']} are kept"
             else:
-                found["steps"][step.name] = entry
+                found["steps"][step.name], changed = entry, True
                 write_json(results, found)
             print(told, flush=True)
     finally:
@@ -118,7 +117,7 @@ def measure(
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the results so far: what they are about, and an entry for each step that was taken.
+    """Return the results so far: the device, and an entry for each step that was taken.
 
     Raises:
         UserError: the file is damaged.
@@ -127,10 +126,14 @@ def read_results(path: Path) -> dict[str, Any]:
         return {"steps": {}}
     try:
         found: dict[str, Any] = json.loads(path.read_text())
-        assert all(entry.keys() & {"figures", "missing"} for entry in found["steps"].values())
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
-        raise UserError(f"{path}: damaged; take it from Git again, or move it away") from None
-    return found
+        if all(
+            "commit" in entry and ("figures" in entry) != ("missing" in entry)
+            for entry in found["steps"].values()
+        ):
+            return found
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise UserError(f"{path}: damaged; take it from Git again, or move it away")
 
 
 def shown(entry: Figures) -> str:
@@ -199,7 +202,7 @@ def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
     steps = {step.name: step for step in plan()}
     with suppress(EOFError, _EndedError):
         while True:
-            entry, is_sound = _taken(steps[pipe.recv()])
+            entry, is_sound = taken(steps[pipe.recv()])
             # The memory that a step has taken must not be missing to the next.
             gc.collect()
             if is_sound:
@@ -207,7 +210,7 @@ def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
             pipe.send((entry, is_sound))
 
 
-def _taken(step: Step) -> tuple[Figures, bool]:
+def taken(step: Step) -> tuple[Figures, bool]:
     """Return the entry of a step, and whether this process can go on."""
     try:
         return {"figures": step.work()}, True
@@ -216,8 +219,8 @@ def _taken(step: Step) -> tuple[Figures, bool]:
     except (Exception, SystemExit) as error:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             return {"missing": OUT_OF_MEMORY}, True
-        # After other errors a GPU may do no more for a process.
-        if any(text in str(error) for text in OF_CUDA):
+        # After other errors a GPU may do no more for a process. CUDA, Triton and the compiler have their own.
+        if "CUDA" in str(error) and "out of memory" in str(error):
             return {"missing": OUT_OF_MEMORY}, False
         traceback.print_exc()
         return {"missing": " ".join(f"{type(error).__name__}: {error}".split())[:300]}, False

@@ -11,7 +11,8 @@ import torch
 
 from alexnet.core.files import fingerprint
 from alexnet.core.machine import Machine
-from alexnet.core.params import read
+from alexnet.core.params import Section, read
+from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import chosen_loader
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
@@ -23,6 +24,7 @@ from alexnet.store.index import read_classes, write_index
 from alexnet.store.records import open_records
 from alexnet.store.statistics import measure_records, read_statistics
 from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.measures import loss_and_errors
 from alexnet.training.params import Train
 from alexnet.training.train import setting_of
 from alexnet.training.trainer import Trainer
@@ -49,7 +51,8 @@ def stored(folder: Path, place: Machine, sources: list[str], write: Callable[[Pa
 
 def store_of(bench: Bench, pictures: Path, sources: list[str]) -> Path:
     """Return the folder of the store that `sources` make of `pictures`."""
-    settings = [read(sources, section).model_dump() for section in (Data, Preprocess)]
+    sections: tuple[type[Section], ...] = (Data, Preprocess, Evaluate)
+    settings = [read(sources, section).model_dump() for section in sections]
     return bench.work / f"{pictures.name}-{fingerprint(pictures=str(pictures), settings=settings)}"
 
 
@@ -103,7 +106,7 @@ def trainer_on(
 
 def compile_trainer(trainer: Trainer, mode: Mode, backend: str) -> None:
     """Have `trainer` run its steps in another mode than its machine says, or with another backend."""
-    trainer.judged = prepared(trainer.judge, mode, backend)
+    trainer.loss_and_errors = prepared(loss_and_errors, mode, backend)
     if mode != "eager":
         trainer.optimiser.compile(backend)
 

@@ -27,8 +27,6 @@ from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.gpu.stores import store_of, stored, trainer_on
 from benchmarks.torchvision_recipe import Training
 
-AUTO = "data.layout=auto"
-
 
 def whole_training(
     bench: Bench, name: str, pictures: Path | None, seconds: float, sources: list[str]
@@ -37,7 +35,7 @@ def whole_training(
     if pictures is None:
         raise NoFiguresError(f"no pictures: name their folder with --{name}")
     epochs = [] if bench.epochs is None else [f"train.epochs={bench.epochs}"]
-    sources = [*sources, AUTO, *epochs]
+    sources = [*sources, *epochs]
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
     index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
     folder = stored(store_of(bench, pictures, sources), place, sources, index)
@@ -85,7 +83,6 @@ def whole_training(
 
 def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> Figures:
     """Train torchvision's network by its recipe, likewise, on the records of the training before."""
-    sources = [*sources, AUTO]
     store = store_of(bench, bench.tiny_imagenet, sources) if bench.tiny_imagenet else None
     if store is None or not (store / "records").exists():
         raise NoFiguresError("no records: the training by our recipe makes them")

@@ -8,23 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from conftest import ROOT
-from tiny import section
+from tiny import PAPER, section
 
 from alexnet.core.errors import UserError
 from alexnet.model.network import layers
 from alexnet.model.params import Model
+from alexnet.training.log import git_commit
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.bench import TOY, Bench
 from benchmarks.gpu.plan import plan
-from benchmarks.gpu.steps import NoFiguresError, Step, measure
+from benchmarks.gpu.steps import CODE, NoFiguresError, Step, Worker, measure, taken
+from benchmarks.gpu.stores import store_of
 from benchmarks.gpu.training_step import flops_of_picture
+from benchmarks.train_step import recorded
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
 ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
@@ -177,6 +182,79 @@ def test_figures_are_kept_where_measuring_again_gives_none(
     measure(partial(fickle, tmp_path), tmp_path, results, "none", {"driver": "another"}, again=True)
     assert results.read_text() == before
     assert "none: nothing to measure any more" in capfd.readouterr().out
+
+
+def test_a_step_in_the_other_process_does_not_hear_ctrl_c(tmp_path: Path) -> None:
+    worker, sound = Worker(partial(troubled, tmp_path), tmp_path), troubled(tmp_path)[-1]
+    process = worker.take(sound)["figures"]["process"]
+    os.kill(process, signal.SIGINT)
+    assert worker.take(sound)["figures"]["process"] == process
+    worker.end()
+
+
+def test_a_commit_is_not_changed_by_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, results = tmp_path / "benchmarks" / "steps.py", tmp_path / "benchmarks" / "results" / "GPU.json"
+    for path in (code, results):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1")
+    for command in ("init -q", "add .", "-c user.name=A -c user.email=a@b.c commit -qm first"):
+        subprocess.run(["git", *command.split()], check=True)
+    results.write_text("2")
+    assert not str(git_commit(CODE)).endswith("+")
+    code.write_text("2")
+    assert str(git_commit(CODE)).endswith("+")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory", "is_sound"),
+    [
+        (MemoryError(), True, True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True, False),
+        (RuntimeError("CUDA driver error: out of memory"), True, False),
+        (UserError("process 1 of 2 was ended (out of memory?)"), False, False),
+    ],
+)
+def test_too_little_memory_is_told_from_other_errors(
+    error: Exception, is_memory: bool, is_sound: bool
+) -> None:
+    entry, goes_on = taken(Step("fails", 60, partial(raise_, error)))
+    assert (entry["missing"] == "out of memory") == is_memory
+    assert goes_on == is_sound
+
+
+def test_every_folder_and_recipe_has_a_store_of_its_own(tmp_path: Path) -> None:
+    bench = Bench(TOY, tmp_path, tmp_path)
+    stores = {
+        store_of(bench, tmp_path / folder / "train", [str(PAPER), f"preprocess.encoding={encoding}"])
+        for folder in ("a", "b")
+        for encoding in ("raw", "jpeg")
+    }
+    assert len(stores) == 4
+
+
+def test_a_recorded_step_lives_as_long_as_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CUDAGraph", "Stream", "stream", "graph", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    called: list[int] = []
+
+    class Counted:
+        def __call__(self) -> None:
+            called.append(1)
+
+    step = Counted()
+    kept, replay = weakref.ref(step), recorded(step, torch.device("cuda"))
+    del step
+    replay()
+    assert kept() is not None
+    # Three to warm up, and one that is recorded; a replay is the graph's.
+    assert len(called) == 4
+
+
+def test_the_rehearsal_has_no_pictures_of_its_user(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(rehearse=True, again=True)
+    assert "--rehearse: generates its pictures" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_in_one_line_after_the_table_of_what_is_done(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ value: reading it, copying it to the host, or a shape that depends on it.
 """
 
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch.utils._pytree import tree_leaves
 
 from alexnet.core.progress import Progress
 from alexnet.model import kernels
+from alexnet.parallel.device import Mode
 from alexnet.parallel.mesh import Mesh
+from alexnet.training.optimiser import PrintedSGD
 from alexnet.training.trainer import Trainer
 
 META, SILENT = torch.device("meta"), Progress("train", 1, "none")
@@ -106,21 +109,35 @@ def test_validation_reads_once_a_pass(profile: Path, store: Path, readings: list
 
 
 @RECIPES
-def test_a_compiled_training_is_the_same_and_each_step_is_one_graph(profile: Path, store: Path) -> None:
-    trainers = [
-        trainer_of(Case(profile), Mesh(), torch.device("cpu"), store, f"{profile.stem} {number}")
-        for number in range(2)
-    ]
+def test_a_compiled_training_is_the_same_with_one_graph_before_each_backward_pass(
+    profile: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[bool] = []
+
+    def prepared(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]:
+        # With another backend than a GPU's, torch traces the same, and refuses what it cannot put into a graph.
+        options: dict[str, Any] = {"backend": "aot_eager", "dynamic": False, "fullgraph": True}
+        compiled = torch.compile(function, **options) if mode == "compiled" else function
+
+        def counted(*arguments: Any) -> Any:
+            graphs.append(mode == "compiled")
+            return compiled(*arguments)
+
+        return counted
+
     torch.compiler.reset()
-    # With another backend than a GPU's, torch traces the same, and refuses what it cannot put into one graph.
-    judged: Any = torch.compile(trainers[1].judge, backend="aot_eager", dynamic=False, fullgraph=True)
-    trainers[1].judged = judged
-    trainers[1].optimiser.compile("aot_eager")
-    rows = [trainer.run() for trainer in trainers]
-    for eager, compiled in zip(*rows, strict=True):
+    monkeypatch.setattr("alexnet.training.trainer.prepared", prepared)
+    monkeypatch.setattr(PrintedSGD, "compile", partialmethod(PrintedSGD.compile, "aot_eager"))
+    cpu, modes = torch.device("cpu"), ("eager", "compiled")
+    trainers = [
+        trainer_of(Case(profile), Mesh(), cpu, store, profile.stem + mode, mode=mode) for mode in modes
+    ]
+    for eager, compiled in zip(*[trainer.run() for trainer in trainers], strict=True):
         assert compiled.train_error == eager.train_error
         assert compiled.train_loss == pytest.approx(eager.train_loss, rel=1e-12)
         assert compiled.gradient_norms == pytest.approx(eager.gradient_norms, rel=1e-3)
+    # Two epochs of two whole batches each; the smaller third is not compiled.
+    assert graphs == 4 * [False] + 4 * [True]
     weights = [trainer.network.state_dict() for trainer in trainers]
     torch.testing.assert_close(weights[1], weights[0], rtol=1e-10, atol=1e-12)
 
