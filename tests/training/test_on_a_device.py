@@ -115,7 +115,7 @@ def test_a_compiled_training_is_the_same_with_one_graph_before_each_backward_pas
     graphs: list[bool] = []
 
     def prepared(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]:
-        # With another backend than a GPU's, torch traces the same, and refuses what it cannot put into a graph.
+        # torch traces the same for a GPU, and refuses what it cannot put into one graph.
         options: dict[str, Any] = {"backend": "aot_eager", "dynamic": False, "fullgraph": True}
         compiled = torch.compile(function, **options) if mode == "compiled" else function
 
