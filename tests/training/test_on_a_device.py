@@ -108,9 +108,19 @@ def test_validation_reads_once_a_pass(profile: Path, store: Path, readings: list
     assert readings == [3]
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype", "tolerance"),
+    [("float32", torch.float64, 1e-10), ("bfloat16", torch.float32, 1e-2)],
+    ids=["float64", "bfloat16"],
+)
 @RECIPES
 def test_a_compiled_training_is_the_same_with_one_graph_before_each_backward_pass(
-    profile: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+    profile: Path,
+    precision: str,
+    dtype: torch.dtype,
+    tolerance: float,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     graphs: list[bool] = []
 
@@ -128,18 +138,17 @@ def test_a_compiled_training_is_the_same_with_one_graph_before_each_backward_pas
     torch.compiler.reset()
     monkeypatch.setattr("alexnet.training.trainer.prepared", prepared)
     monkeypatch.setattr(PrintedSGD, "compile", partialmethod(PrintedSGD.compile, "aot_eager"))
-    cpu, modes = torch.device("cpu"), ("eager", "compiled")
-    trainers = [
-        trainer_of(Case(profile), Mesh(), cpu, store, profile.stem + mode, mode=mode) for mode in modes
-    ]
+    case, cpu = Case(profile, train={"precision": precision}, dtype=dtype), torch.device("cpu")
+    names = {mode: f"{profile.stem}, {precision}, {mode}" for mode in ("eager", "compiled")}
+    trainers = [trainer_of(case, Mesh(), cpu, store, name, mode=mode) for mode, name in names.items()]
     for eager, compiled in zip(*[trainer.run() for trainer in trainers], strict=True):
         assert compiled.train_error == eager.train_error
-        assert compiled.train_loss == pytest.approx(eager.train_loss, rel=1e-12)
-        assert compiled.gradient_norms == pytest.approx(eager.gradient_norms, rel=1e-3)
+        assert compiled.train_loss == pytest.approx(eager.train_loss, rel=tolerance)
+        assert compiled.gradient_norms == pytest.approx(eager.gradient_norms, rel=max(tolerance, 1e-3))
     # Two epochs of two whole batches each; the smaller third is not compiled.
     assert graphs == 4 * [False] + 4 * [True]
     weights = [trainer.network.state_dict() for trainer in trainers]
-    torch.testing.assert_close(weights[1], weights[0], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(weights[1], weights[0], rtol=tolerance, atol=tolerance / 100)
 
 
 @RECIPES
