@@ -259,6 +259,8 @@ def test_the_rehearsal_has_no_pictures_of_its_user(capsys: pytest.CaptureFixture
 
 def test_ctrl_c_ends_in_one_line_after_the_table_of_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--results", str(tmp_path)]
+    # What was started in the background ignores Ctrl-C, and so do these tests and what they start.
+    command = ["env", "--default-signal=INT", *command]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
         assert process.stdout
