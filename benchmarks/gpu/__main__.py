@@ -22,7 +22,8 @@ def main(
     rehearse: Annotated[bool, typer.Option("--rehearse", help="all steps at toy size on the CPU")] = False,
     # Not called --only: torch's compiler takes what follows that for a name, and writes it into its code.
     steps: Annotated[
-        list[str] | None, typer.Option(help="take only the steps whose names contain this, or another such")
+        list[str] | None,
+        typer.Option(help="only the steps with this text in their names; several times: with any"),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure what has figures, too")] = False,
     photographs: Annotated[Path | None, typer.Option(help="raw files, trained on as by folder.yaml")] = None,

@@ -47,7 +47,8 @@ class Step:
 
     Attributes:
         limit: seconds after which it is given up.
-        again: whether it is taken whenever another step got figures, on which its own depend.
+        again: whether it is taken although it has figures, and after any step that got some, because its own
+            depend on theirs.
     """
 
     name: str
@@ -95,7 +96,8 @@ def measure(
             before = found["steps"].get(step.name, {})
             done = "figures" in before or before.get("missing") == OUT_OF_MEMORY
             wanted = not only or any(text in step.name for text in only)
-            if not (changed if step.again else wanted and (again or not done)):
+            is_due = (wanted or changed) if step.again else wanted and (again or not done)
+            if not is_due:
                 continue
             start = time.monotonic()
             entry = worker.take(step)

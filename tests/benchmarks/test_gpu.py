@@ -169,6 +169,19 @@ def test_damaged_results_are_named_and_kept(content: str, tmp_path: Path) -> Non
     assert results.read_text() == content
 
 
+def dependent(folder: Path) -> list[Step]:
+    """Return a step, and one whose figures depend on those of the first."""
+    return [Step(name, 60, partial(note, folder / name), again=name == "sum") for name in ("part", "sum")]
+
+
+def test_what_depends_on_other_figures_is_taken_after_them_and_when_asked(tmp_path: Path) -> None:
+    counts, results = [], tmp_path / "results.json"
+    for only, again in (((), False), (("part",), False), (("part",), True), (("sum",), False)):
+        measure(partial(dependent, tmp_path), tmp_path, results, *DEVICE, only, again)
+        counts.append([len((tmp_path / name).read_text()) for name in ("part", "sum")])
+    assert counts == [[1, 1], [1, 1], [2, 2], [2, 3]]
+
+
 def fickle(folder: Path) -> list[Step]:
     return [Step("has figures once", 60, partial(first_only, folder / "once"))]
 
