@@ -3,8 +3,8 @@
     python -m benchmarks.devices [--width 1.0] [--batch 64]
 
 First, a column on each of two processes, beside both columns in one. Then, half of the batch on each of two
-processes: the train stage sums each tensor of gradients as soon as backward has made it. Beside it are the
-buckets of torch's DistributedDataParallel, and a step without any sums.
+processes, whose gradients are summed in buckets, as the train stage does. Beside it: each tensor summed by
+itself, torch's DistributedDataParallel, and a step without any sums.
 
 On this machine's GPUs where there are two, on its cores otherwise: one process with all of them, two with
 half of them each. All take the same step of the train stage, from conv1's input on, in turns.
@@ -27,13 +27,18 @@ from alexnet.core.machine import Machine
 from alexnet.model.network import AlexNet
 from alexnet.parallel.columns import exchanges, keep_column
 from alexnet.parallel.device import memory_format
+from alexnet.parallel.gradients import BUCKET_BYTES, GradientSums
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from benchmarks.train_step import CLASSES, Step, our_network, printed_step, random_pictures, seconds_of
 
-OURS = "a tensor at a time, as the train stage"
-# In megabytes; 25 is torch's default.
-BUCKETS = {"buckets of 4 MB": 4.0, "buckets of 25 MB": 25.0}
+# In bytes.
+OURS = {
+    f"buckets of {BUCKET_BYTES // 2**20} MB, as in training": BUCKET_BYTES,
+    "each tensor by itself": 0,
+}
+# Buckets of DistributedDataParallel, in megabytes; 25 is its default.
+TORCHS = {"torch's, buckets of 4 MB": 4.0, "torch's, buckets of 25 MB": 25.0}
 
 
 def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: int, result: Path) -> None:
@@ -62,13 +67,14 @@ def measure_sums(
     network = our_network(width).to(device)
     network.set_memory_format(memory_format(Machine()))
     pictures = random_pictures(batch // mesh.replicas, device)
-    if way in BUCKETS:
+    if way in TORCHS:
         forward = DistributedDataParallel(
-            _FromInputs(network), bucket_cap_mb=BUCKETS[way], gradient_as_bucket_view=True
+            _FromInputs(network), bucket_cap_mb=TORCHS[way], gradient_as_bucket_view=True
         )
         step = printed_step(network, pictures, forward=forward)
-    elif way == OURS:
-        step = printed_step(network, pictures, before_update=mesh.add_gradients(network.parameters()))
+    elif way in OURS:
+        gradients = GradientSums(network.parameters(), mesh, OURS[way])
+        step = printed_step(network, pictures, before_update=gradients.wait)
     else:
         step = printed_step(network, pictures)
     _write_seconds(mesh, step, steps, device, result)
@@ -83,7 +89,7 @@ def main(
 ) -> None:
     """Compare a training step of one process and of two."""
     turns: dict[int, list[float]] = {1: [], 2: []}
-    ways: dict[str, list[float]] = {way: [] for way in (OURS, *BUCKETS, "no sums")}
+    ways: dict[str, list[float]] = {way: [] for way in (*OURS, *TORCHS, "no sums")}
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "seconds"
         size: dict[str, Any] = {"width": width, "batch": batch, "steps": steps, "result": result}
@@ -107,8 +113,9 @@ def main(
     moved = batch * sum(exchange.forward + exchange.backward for exchange in told)
     print(f"each process sends {moved / 1e6:.1f} MB a step")
     print("two processes with half of the batch each:")
+    first = next(iter(ways))
     for way, found in ways.items():
-        print(f"{way}: {_compared(batch, found, ways[OURS])} times the first")
+        print(f"{way}: {_compared(batch, found, ways[first])} times the first")
 
 
 def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, result: Path) -> None:

@@ -5,7 +5,7 @@ different parts of a batch. Processes communicate through a `Mesh` alone.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -106,28 +106,10 @@ class Mesh:
         """Return both columns' tensors side by side, column 1's first."""
         return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dimension)
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> Callable[[], None]:
-        """Register that gradients are summed over replicas as soon as backward has made each.
-
-        Returns:
-            A function that waits for the sums under way, to be called after every backward.
-        """
-        under_way: list[Any] = []
-
-        @exchange()
-        def add(parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            under_way.append(dist.all_reduce(parameter.grad, group=self._replica_group, async_op=True))
-
-        @exchange()
-        def wait() -> None:
-            while under_way:
-                under_way.pop().wait()
-
-        if self.replicas > 1:
-            for parameter in parameters:
-                parameter.register_post_accumulate_grad_hook(add)
-        return wait
+    def start_sum(self, tensor: Tensor) -> dist.Work:
+        """Start to sum `tensor` over replicas, in place; what is returned waits for the end."""
+        request: dist.Work = dist.all_reduce(tensor, group=self._replica_group, async_op=True)
+        return request
 
     def sum_over_replicas(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all replicas, equal on every process."""

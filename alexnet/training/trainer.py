@@ -25,6 +25,7 @@ from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
 from alexnet.parallel.device import Mode, prepared
+from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.mesh import Mesh, Questions
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
@@ -93,7 +94,7 @@ class Trainer:
         self.network = setting.network
         self.device = next(setting.network.parameters()).device
         self.loss_and_errors = prepared(loss_and_errors, setting.mode)
-        self.wait_for_sums = self.mesh.add_gradients(self.network.parameters())
+        self.gradients = GradientSums(self.network.parameters(), self.mesh)
         self.precision = Precision(setting.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, setting.train)
         if setting.mode != "eager":
@@ -203,7 +204,7 @@ class Trainer:
         judge = self.loss_and_errors if count == self.setting.train.batch_size else loss_and_errors
         mean, loss, wrong = judge(self.network, self.precision, batch, keys, shift, self._divisor, count)
         mean.backward()
-        self.wait_for_sums()
+        self.gradients.wait()
         self.optimiser.step()
         self.step += 1
         return loss, wrong

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,7 +19,7 @@ from alexnet.parallel.device import choose_device
 from alexnet.parallel.launch import on_devices
 from alexnet.training.measures import EpochRow
 from alexnet.training.trainer import Trainer
-from benchmarks.devices import measure as measure_mesh
+from benchmarks.devices import OURS, measure, measure_sums
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
@@ -116,12 +116,20 @@ def alone(trainer: Trainer, updates: int) -> Figures:
 
 
 def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
-    """Time a step of one process and of two with a column each."""
+    """Time a step of one process, of two with a column each, and of two with half of the batch each."""
     if backend == "nccl" and torch.cuda.device_count() < 2:
         raise NoFiguresError("NCCL needs two GPUs")
     figures, result, scale = {}, bench.work / "seconds", bench.scale
+    size: dict[str, Any] = {
+        "width": scale.width,
+        "batch": scale.batch,
+        "steps": scale.steps,
+        "result": result,
+    }
     for count in (1, 2):
-        work = partial(measure_mesh, width=scale.width, batch=scale.batch, steps=scale.steps, result=result)
-        on_devices(work, Machine(devices=count, backend=backend), columns=2)
+        on_devices(partial(measure, **size), Machine(devices=count, backend=backend), columns=2)
         figures[f"{count}, pictures/s"] = scale.batch / json.loads(result.read_text())
+    for way in OURS:
+        on_devices(partial(measure_sums, way=way, **size), Machine(devices=2, backend=backend), columns=1)
+        figures[f"halves of the batch, {way}, pictures/s"] = scale.batch / json.loads(result.read_text())
     return figures

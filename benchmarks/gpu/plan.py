@@ -63,7 +63,7 @@ def plan(bench: Bench) -> list[Step]:
     without_graphs = Machine(loader="dali", compile=True, progress="none")
     add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", without_graphs)
     for backend in ("gloo", "nccl"):
-        add(f"two processes: {backend}", 120, two_processes, backend)
+        add(f"two processes: {backend}", 180, two_processes, backend)
     layout, narrow = "data.layout=auto", f"model.width={0.5 * bench.scale.width}"
     folder_yaml = [str(PROFILE.with_name("folder.yaml")), narrow, layout]
     tiny_yaml = recipe_of(bench, PROFILE.with_name("tiny-imagenet.yaml"), layout)

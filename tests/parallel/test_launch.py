@@ -20,6 +20,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.parallel import launch
 from alexnet.parallel.device import choose_device, device_count
+from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.launch import Work, on_devices
 from alexnet.parallel.mesh import LostError, Mesh
 
@@ -57,11 +58,11 @@ def send_to_itself(mesh: Mesh, device: torch.device, number: int) -> None:
 
 def lose_the_other_in_every_exchange(mesh: Mesh) -> None:
     layer = nn.Linear(2, 2)
-    wait_for_sums = mesh.add_gradients(layer.parameters())
+    gradients = GradientSums(layer.parameters(), mesh)
 
     def learn() -> None:
         layer(torch.ones(1, 2)).sum().backward()
-        wait_for_sums()
+        gradients.wait()
 
     for exchange in (
         partial(mesh.swap, torch.ones(1), (1,)),
