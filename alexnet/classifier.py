@@ -86,7 +86,10 @@ class Classifier:
         """
         several = [pictures] if _is_one(pictures) else pictures
         found = [features_of_picture(self.module, _square_of(picture)) for picture in several]
-        return found[0][0] if _is_one(pictures) else np.concatenate(found)
+        if _is_one(pictures):
+            return found[0][0]
+        neurons = self.module.layers[-1].inputs
+        return np.concatenate([np.empty((0, neurons), np.float32), *found])
 
     def transform(self, picture: Picture) -> Tensor:
         """Return what `module` takes for the centre patch of a picture, float32 (1, 3, side, side).

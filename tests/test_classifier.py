@@ -52,6 +52,7 @@ def test_a_picture_in_any_form_gives_the_same(
     one = network.features(form(picture))
     assert one.shape == (network.module.layers[-1].inputs,)
     np.testing.assert_array_equal(network.features([form(picture), picture]), [one, one])
+    assert network.features([]).shape == (0, *one.shape)
     np.testing.assert_array_equal(network.transform(form(picture)), network.transform(picture))
 
 

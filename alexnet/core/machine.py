@@ -19,7 +19,7 @@ class Machine(Strict):
     """Where the raw data lies and how the work is spread; every key has a default."""
 
     data_root: str = str(SAMPLE)
-    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
     shuffle: Shuffle = "seek"
     devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
@@ -31,7 +31,7 @@ class Machine(Strict):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     progress: Style = "auto"
     checkpoint_minutes: float = Field(default=5.0, gt=0)
-    timeout_seconds: float = Field(default=600.0, gt=0)
+    timeout_seconds: float = Field(default=600.0, gt=0, le=1e6)
 
     @property
     def worker_count(self) -> int:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import WHOLE, Epoch, Share
@@ -37,14 +38,17 @@ def chosen_loader(kind: str, encoding: str) -> str:
 
     ``auto`` is DALI where it is installed: on a GPU it decodes there; on a CPU the plain threads are
     somewhat faster (python -m benchmarks.load). Raw records need no decoder.
+
+    Raises:
+        UserError: DALI is asked for and not installed.
     """
     if encoding == "raw":
         return "torch"
-    if kind == "auto":
-        # The second search raises an error where nothing of NVIDIA's is installed.
-        there = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.dali")
-        return "dali" if there else "torch"
-    return kind
+    # The second search raises an error where nothing of NVIDIA's is installed.
+    there = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.dali")
+    if kind == "dali" and not there:
+        raise UserError("machine.yaml: loader: found dali, which is not installed; allowed here: auto, torch")
+    return "dali" if there and kind != "torch" else "torch"
 
 
 def open_loader(

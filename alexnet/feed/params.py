@@ -14,7 +14,7 @@ class Augment(Section):
 
     crop: Literal["random", "centre"]
     mirror: bool
-    pictures_per_crop: int = Field(ge=1)
+    pictures_per_crop: int = Field(ge=1, le=2**31 - 1)
     colour_noise: Literal["paper", "source-2012", "none"]
     colour_noise_std: float = Field(ge=0, le=10)
     colour_noise_last_epoch: int | None = Field(ge=1)

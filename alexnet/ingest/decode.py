@@ -110,6 +110,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         # Pillow inverts every CMYK JPEG as Adobe writes them; without Adobe's marker ink is ink.
         image = Image.fromarray(255 - np.asarray(image), "CMYK")
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise BadPictureError("32 bits for each value, of which nothing says which is white")
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))

@@ -29,7 +29,10 @@ def root_of(data_root: str) -> Path:
         UserError: there is no such kind of URL, or the library that opens it is not installed.
     """
     if not is_url(data_root):
-        return Path(data_root).expanduser()
+        try:
+            return Path(data_root).expanduser()
+        except RuntimeError as error:
+            raise UserError(f"machine.yaml: data_root: found {data_root}: {error}") from None
     try:
         from upath import UPath
 

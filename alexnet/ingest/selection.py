@@ -105,7 +105,8 @@ class _Scans:
 
     def __init__(self, root: Path, state: Path) -> None:
         self._root = root
-        self._table = state / f"{fingerprint(root=str(root.resolve()))}.parquet"
+        # Lists of an earlier version may be of tars that had lost their end.
+        self._table = state / f"{fingerprint(root=str(root.resolve()), ends_checked=True)}.parquet"
         self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         # Without the table, or when it is damaged or of an earlier version, the archives are read again.

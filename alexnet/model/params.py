@@ -16,7 +16,7 @@ class ResponseNorm(Strict):
     alpha: float = Field(ge=0)
     alpha_divided_by_size: bool
     across_columns: bool
-    beta: float = Field(gt=0)
+    beta: float = Field(gt=0, le=100)
 
     @model_validator(mode="after")
     def _odd(self) -> Self:

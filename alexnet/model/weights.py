@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +110,24 @@ def _refuse_not_finite(path: Path, tensors: Tensors) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """Which layers of a network came from a file, which are freshly drawn, and which were not used."""
+    """Which layers of a network came from a file, which are freshly drawn, and which were not used.
+
+    Attributes:
+        differs: keys of the section `model` with another value in the file, but for conv6 and first weights.
+    """
 
     loaded: list[str]
     fresh: list[str]
     unused: list[str]
+    differs: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         unused = f"; not used: {', '.join(self.unused)}" if self.unused else ""
         fresh = ", ".join(self.fresh) or "nothing"
-        return f"loaded {', '.join(self.loaded)}; freshly drawn: {fresh}{unused}"
+        differs = (
+            f"; trained there with another model.{', model.'.join(self.differs)}" if self.differs else ""
+        )
+        return f"loaded {', '.join(self.loaded)}; freshly drawn: {fresh}{unused}{differs}"
 
 
 @torch.no_grad()
@@ -134,7 +142,7 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
         UserError: the file is missing, no such file or damaged, or a tensor is missing, of another shape
             or type, or not finite.
     """
-    if not path.exists():
+    if not path.is_file():
         raise UserError(f"train.initial_weights: {path}: no such file; name one, or null to draw weights")
     try:
         about, found = _read(path)
@@ -160,7 +168,13 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
         loaded.append(layer.name)
     own = {layer.name for layer in network.layers}
     others = {name.rsplit(".", 1)[0] for name in found if not name.startswith("input.")}
-    return Start(loaded, fresh, sorted(others - own))
+    there = about.get("model") or {}
+    differs = [
+        key
+        for key, value in network.model.model_dump(mode="json").items()
+        if key in there and there[key] != value and key != "conv6" and not key.startswith("initial_")
+    ]
+    return Start(loaded, fresh, sorted(others - own), differs)
 
 
 def _of_other_classes(

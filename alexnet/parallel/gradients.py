@@ -1,7 +1,6 @@
 """Sums of gradients over the replicas that share a batch."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -13,30 +12,30 @@ from alexnet.parallel.mesh import Mesh, exchange
 BUCKET_BYTES = 4 * 2**20
 
 
-class _Bucket(NamedTuple):
-    """Gradients that are summed as one tensor, `together`."""
-
-    gradients: list[Tensor]
-    together: Tensor
-    request: dist.Work
-
-
 class GradientSums:
     """Sums the gradients of `parameters` over replicas while the backward pass goes on.
 
-    A small gradient waits until others have joined it in a bucket; a large one is summed at once, in place.
+    Small gradients wait for others, and a bucket of them is summed together; a large one is summed by itself,
+    in place. A compiled backward pass hands over all gradients at its end, so there the sums begin after it.
 
     Args:
+        parameters: of which every backward pass makes all gradients.
         bucket_bytes: from which size on gradients are summed; 0: each by itself.
     """
 
     def __init__(self, parameters: Iterable[Tensor], mesh: Mesh, bucket_bytes: int = BUCKET_BYTES) -> None:
-        self.mesh, self.bucket_bytes = mesh, bucket_bytes
-        self.small: list[Tensor] = []
-        self.under_way: list[_Bucket] = []
-        if mesh.replicas > 1:
-            for parameter in parameters:
-                parameter.register_post_accumulate_grad_hook(self._add)
+        self.mesh = mesh
+        self.buckets = _buckets(list(parameters), bucket_bytes) if mesh.replicas > 1 else []
+        self._bucket_of = {
+            parameter: number for number, bucket in enumerate(self.buckets) for parameter in bucket
+        }
+        for parameter in self._bucket_of:
+            parameter.register_post_accumulate_grad_hook(self._add)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._missing = [len(bucket) for bucket in self.buckets]
+        self._under_way: list[tuple[dist.Work, Tensor]] = []
 
     @exchange()
     def wait(self) -> None:
@@ -45,38 +44,46 @@ class GradientSums:
         Raises:
             LostError: another process has ended, or did not answer in time.
         """
-        if self.small:
-            self._start(self.small)
-            self.small = []
-        for bucket in self.under_way:
-            bucket.request.wait()
-            if len(bucket.gradients) > 1:
-                parts = bucket.together.split([each.numel() for each in bucket.gradients])
-                torch._foreach_copy_([_in_one_line(each) for each in bucket.gradients], parts)
-        self.under_way.clear()
+        for bucket, (request, together) in zip(self.buckets, self._under_way, strict=True):
+            request.wait()
+            if len(bucket) > 1:
+                gradients = [_in_one_line(parameter) for parameter in bucket]
+                torch._foreach_copy_(gradients, together.split([len(each) for each in gradients]))
+        self._begin()
 
     @exchange()
     def _add(self, parameter: Tensor) -> None:
-        # All replicas make their gradients in the same order.
-        gradient = parameter.grad
-        assert gradient is not None
-        if gradient.nbytes >= self.bucket_bytes:
-            self._start([gradient])
-            return
-        self.small.append(gradient)
-        if sum(each.nbytes for each in self.small) >= self.bucket_bytes:
-            self._start(self.small)
-            self.small = []
-
-    def _start(self, gradients: list[Tensor]) -> None:
-        alone = len(gradients) == 1
-        together = gradients[0] if alone else torch.cat([_in_one_line(each) for each in gradients])
-        self.under_way.append(_Bucket(gradients, together, self.mesh.start_sum(together)))
+        self._missing[self._bucket_of[parameter]] -= 1
+        # In the same order in all replicas, whatever the order in which each makes its gradients.
+        while len(self._under_way) < len(self.buckets) and not self._missing[len(self._under_way)]:
+            bucket = self.buckets[len(self._under_way)]
+            together = bucket[0].grad
+            if len(bucket) > 1:
+                together = torch.cat([_in_one_line(each) for each in bucket])
+            assert together is not None
+            self._under_way.append((self.mesh.start_sum(together), together))
 
 
-def _in_one_line(gradient: Tensor) -> Tensor:
-    """Return a view of all numbers as they lie in memory.
+def _buckets(parameters: list[Tensor], size: int) -> list[list[Tensor]]:
+    """Return `parameters` in the order in which their buckets are full, if backward begins with the last."""
+    buckets: list[list[Tensor]] = []
+    small: list[Tensor] = []
+    for parameter in reversed(parameters):
+        if parameter.nbytes >= size:
+            buckets.append([parameter])
+            continue
+        small.append(parameter)
+        if sum(each.nbytes for each in small) >= size:
+            buckets.append(small)
+            small = []
+    return [*buckets, small] if small else buckets
 
-    Their order is that of the parameter, whose strides torch gives every gradient: equal in all replicas.
+
+def _in_one_line(parameter: Tensor) -> Tensor:
+    """Return a view of all numbers of a gradient as they lie in memory.
+
+    Their order is that of the parameter, whose strides torch gives its gradient: equal in all replicas.
     """
+    gradient = parameter.grad
+    assert gradient is not None
     return gradient.as_strided((gradient.numel(),), (1,))

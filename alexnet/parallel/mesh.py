@@ -177,7 +177,8 @@ class Mesh:
                 if value != everyones[0][name]:
                     raise UserError(
                         f"processes 0 and {rank} differ in {name.replace('_', ' ')} ({everyones[0][name]},"
-                        f" {value}); all must start from the same commit, params.yaml and records"
+                        f" {value}); all must start from the same commit, params.yaml, records and"
+                        " memory_format (machine.yaml)"
                     )
 
 

@@ -21,6 +21,6 @@ class Retrieve(Section):
 
     code_bits: int = Field(ge=8, le=1024, multiple_of=8)
     steps: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, le=1_000_000)
     queries: int = Field(ge=1)
     seed: int = Field(ge=0)

@@ -140,7 +140,7 @@ def _measure(
         milliseconds_codes=round(1000 * seconds_codes / len(chosen), 4),
         same_class_exact=_same_class(library, asked, chosen, exact),
         same_class_codes=_same_class(library, asked, chosen, quick),
-        candidates=_recalls(library, settings, queries, exact),
+        candidates=_recalls(library, settings, queries, exact, own),
         examples=examples,
     )
 
@@ -148,11 +148,19 @@ def _measure(
 def _without(hits: Hits, own: NDArray[np.int64] | None) -> Hits:
     if own is None:
         return hits
-    # All but the query itself, else all but the last.
-    keep = hits.records != own[:, None]
-    keep[keep.all(1), -1] = False
-    shape = (len(own), hits.records.shape[1] - 1)
+    keep, shape = _but_own(hits.records, own), (len(own), hits.records.shape[1] - 1)
     return Hits(hits.records[keep].reshape(shape), hits.distances[keep].reshape(shape))
+
+
+def _others(records: NDArray[np.int64], own: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return records if own is None else records[_but_own(records, own)].reshape(len(own), -1)
+
+
+def _but_own(records: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark all but the query itself in each row, else all but the last."""
+    keep = records != own[:, None]
+    keep[keep.all(1), -1] = False
+    return keep
 
 
 def _same_class(library: Library, asked: Records, chosen: NDArray[np.int64], hits: Hits) -> float | None:
@@ -163,7 +171,11 @@ def _same_class(library: Library, asked: Records, chosen: NDArray[np.int64], hit
 
 
 def _recalls(
-    library: Library, settings: Retrieve, queries: NDArray[np.float32], exact: Hits
+    library: Library,
+    settings: Retrieve,
+    queries: NDArray[np.float32],
+    exact: Hits,
+    own: NDArray[np.int64] | None,
 ) -> list[CandidateRecall]:
     draw = generator(settings.seed, "random projections")
     directions = random_signs(queries.shape[1], settings.code_bits, draw)
@@ -174,9 +186,9 @@ def _recalls(
         blocks = (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) for start in starts)
         return np.concatenate([pack(((block - mean) @ directions > 0).numpy()) for block in blocks])
 
-    most = min(CANDIDATES[-1], len(library.codes))
-    learned = by_code(library.codes, library.encoder.codes(queries), most)
-    random = by_code(signs(library.features), signs(queries), most)
+    most = min(CANDIDATES[-1] + (own is not None), len(library.codes))
+    learned = _others(by_code(library.codes, library.encoder.codes(queries), most), own)
+    random = _others(by_code(signs(library.features), signs(queries), most), own)
     return [
         CandidateRecall(
             candidates=count,

@@ -1,6 +1,6 @@
 """`train`: optimiser, schedule and length of the training."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,10 +19,10 @@ class Schedule(Strict):
     """When the learning rate falls (paper, section 5; steps as in the log of the source's file 145)."""
 
     kind: Literal["plateau", "steps", "constant"]
-    factor: float = Field(gt=1)
+    factor: float = Field(gt=1, le=1e6)
     patience: int = Field(ge=1)
     min_improvement: float = Field(ge=0, lt=1)
-    drops: int = Field(ge=0)
+    drops: int = Field(ge=0, le=1000)
     drop_epochs: list[int]
     biases_too: bool
     conv1: list[OwnRate]
@@ -46,14 +46,14 @@ class Train(Section):
     key: ClassVar[str] = "train"
 
     seed: int = Field(ge=0)
-    initial_weights: str | None
+    initial_weights: Annotated[str, Field(min_length=1)] | None
     epochs: int = Field(ge=1)
     order: Order
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=1_000_000)
     precision: Literal["float32", "tf32", "bfloat16"]
     learning_rate: float = Field(ge=0)
     bias_learning_rate: float = Field(ge=0)
     momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    bias_weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=1000)
+    bias_weight_decay: float = Field(ge=0, le=1000)
     schedule: Schedule

@@ -123,6 +123,8 @@ def setting_of(
 ) -> Setting:
     """Return what a training on open records works with, its network on `device` with its first weights."""
     network = _first_network(model, train, classes, measured, mesh)
+    # Gradients are summed as they lie in memory.
+    mesh.refuse_differences(memory_format=str(memory_format(machine)))
     network.to(device).set_memory_format(memory_format(machine))
     return Setting(
         network=network,
@@ -188,7 +190,7 @@ def fingerprint_of_training(
         records=store_fingerprint(records),
         statistics=sha256_of(statistics),
         # DVC knows only the name of this file.
-        start=sha256_of(start) if start is not None and start.exists() else None,
+        start=sha256_of(start) if start is not None and start.is_file() else None,
         code=sha256_of_code("train"),
     )
 

@@ -1,5 +1,6 @@
 """Parameters from a file and what is laid over it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,12 @@ import pytest
 from tiny import ROOT, told
 
 from alexnet.core.errors import UserError
-from alexnet.core.params import flattened, load_parameters, read
+from alexnet.core.machine import read_machine
+from alexnet.core.params import Section, flattened, load_parameters, read
+from alexnet.feed.params import Augment
+from alexnet.ingest.raw_files import root_of
 from alexnet.model.params import Model
+from alexnet.retrieval.params import Retrieve
 from alexnet.training.params import Train
 
 FILE = str(ROOT / "params.yaml")
@@ -77,6 +82,35 @@ def test_a_group_can_be_replaced_whole() -> None:
 def test_an_overlay_that_does_not_fit_is_named(runs: str, overlay: str, message: str) -> None:
     with told(message):
         read([FILE, overlay.replace("RUNS", runs)], Model)
+
+
+@pytest.mark.parametrize(
+    ("section", "overlay"),
+    [
+        (Train, "train.batch_size=1000000000000"),
+        (Train, "train.schedule.factor=1.0e+200"),
+        (Train, "train.weight_decay=1.0e+308"),
+        (Train, "train.initial_weights=''"),
+        (Augment, "augment.pictures_per_crop=10000000000000000000"),
+        (Retrieve, "retrieve.batch_size=1000000000000"),
+        (Model, "model.response_norm.beta=1.0e+300"),
+    ],
+)
+def test_what_no_stage_can_compute_is_refused_at_once(section: type[Section], overlay: str) -> None:
+    with told(re.escape(overlay.partition("=")[0]) + ": found .*allowed"):
+        read([FILE, overlay], section)
+
+
+@pytest.mark.parametrize("line", ["workers: 3000000000", "timeout_seconds: 1.0e+15"])
+def test_what_no_machine_has_is_refused_at_once(tmp_path: Path, line: str) -> None:
+    (tmp_path / "machine.yaml").write_text(line)
+    with told(line.partition(":")[0] + ": found .*allowed"):
+        read_machine(tmp_path / "machine.yaml")
+
+
+def test_a_home_that_does_not_exist_is_named() -> None:
+    with told("machine.yaml: data_root: found ~nobody-at-all/pictures"):
+        root_of("~nobody-at-all/pictures")
 
 
 def test_flattened_parameters_are_an_overlay() -> None:

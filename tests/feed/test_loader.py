@@ -26,7 +26,7 @@ from tiny import CPU, coarse_pictures, jpeg, section, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
-from alexnet.feed.loader import FOR_RAW, Loader, open_loader
+from alexnet.feed.loader import FOR_RAW, Loader, chosen_loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.process import PLACES, ProcessLoader
@@ -558,3 +558,12 @@ def test_a_gpu_fetches_each_batch_while_it_works_on_the_one_before(monkeypatch: 
     next(batches)
     batches.close()
     assert notes[-1] == "closed"
+
+
+def test_dali_is_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert [chosen_loader(kind, "jpeg") for kind in ("auto", "torch")] == ["torch", "torch"]
+    with pytest.raises(
+        UserError, match="loader: found dali, which is not installed; allowed here: auto, torch"
+    ):
+        chosen_loader("dali", "jpeg")

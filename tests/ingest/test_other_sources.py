@@ -738,6 +738,16 @@ def test_a_broken_class_tar(release: Path, build: Build) -> None:
     for content in [*cuts, bytes(broken_header)]:
         path.write_bytes(content)
         refused(build, release, str(path), "Download it again")
+    # Zeros in the place of a header look like an end: a hole in the middle, or half of a download.
+    hole = whole[: 3 * 1024] + bytes(1024) + whole[4 * 1024 :]
+    half = whole[: 3 * 1024] + bytes(2**17)
+    for content in (hole, half):
+        path.write_bytes(content)
+        refused(build, release, str(path), "no end where one is due")
+    path.write_bytes(whole + bytes(50_000))
+    build(release)
+    path.write_bytes(tar([("n01_\udcff.JPEG", b"x")]))
+    refused(build, release, "n01.tar: found 'n01_\\udcff.JPEG'; allowed: names in UTF-8")
     path.write_bytes(tar([("n01_1.JPEG", b"x"), ("n01_1.JPEG", b"y")]))
     refused(build, release, "n01.tar: two pictures are named n01_1.JPEG")
 

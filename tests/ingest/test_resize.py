@@ -206,6 +206,14 @@ def test_sixteen_bits_become_eight() -> None:
     assert np.abs(found - (values / 65535 * 255)[..., None]).max() <= 0.5 + 1e-9
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_32_bits_of_an_unknown_scale_are_refused(kind: type) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((300, 300), 200, kind)).save(file, "TIFF")
+    with pytest.raises(BadPictureError, match="32 bits"):
+        decode(file.getvalue())
+
+
 def test_palettes_are_looked_up() -> None:
     picture = Image.fromarray(smooth(80, 90)).quantize(32)
     assert (decode(stored(picture)) == np.asarray(picture.convert("RGB"))).all()

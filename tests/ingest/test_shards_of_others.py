@@ -143,6 +143,12 @@ def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> No
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
+def test_two_classes_of_one_name_stay_two(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", {"x-train-0.tar": shard([0, 1, 2, 1], FORMS["number"])})
+    (root / "classes.txt").write_text("crane\ntea\ncrane\n")
+    assert build(root).classes["wnid"].tolist() == ["crane (0)", "crane (2)", "tea"]
+
+
 def test_a_store_of_ours_is_a_source(tmp_path: Path, build: Build) -> None:
     before = build(official_files(tmp_path / "raw"))
     store(tmp_path / "raw", before, tmp_path / "records", tmp_path / "s")
@@ -156,6 +162,15 @@ def test_damaged_shards(tmp_path: Path, build: Build) -> None:
     content = shard(TRAIN, FORMS["number"])
     root = unpack(tmp_path / "raw", {"x-train-0.tar": content, "x-val-0.tar": content[:5000]})
     refused(build, root, "x-val-0.tar: not a whole tar")
+    # The first picture and its label, and then a cut between two members, or a broken header.
+    end = content.index(b"000001.")
+    for cut in (content[:end], content[: end + 100], content[:end] + b"?" + content[end + 1 :]):
+        (root / "x-val-0.tar").write_bytes(cut)
+        refused(build, root, "x-val-0.tar: not a whole tar (no end where one is due")
+    (root / "x-val-0.tar").write_bytes(shard(VAL, FORMS["number"]))
+    (root / "_info.json").write_text('{"class_names": [')
+    refused(build, root, "_info.json: cannot be read")
+    (root / "_info.json").unlink()
     (root / "x-val-0.tar").write_bytes(tar([("1.png", picture(0)), ("1.json", b"{")]))
     refused(build, root, "x-val-0.tar: a label cannot be read")
     (root / "x-val-0.tar").write_bytes(tar([("1.png", b"x"), ("1.jpg", b"x"), ("1.cls", b"0")]))
@@ -191,6 +206,9 @@ def test_huggingface_tars(
         row: Any = next(index.pictures.itertuples())
         with pytest.raises(UserError, match=r"\.tar\.gz: unpacks to more than 1,000 bytes"):
             stored.read_bytes(root, row)
+    cut = tar(files["val_images.tar.gz"])
+    (root / "val_images.tar.gz").write_bytes(gzip.compress(cut[: cut.index(b"ILSVRC2012_val_00000002")]))
+    refused(build, root, "val_images.tar.gz: not a whole tar (no end where one is due")
     (root / "val_images.tar.gz").write_bytes(gzip.compress(tar([("x.JPEG", b"x")])))
     refused(build, root, "val_images.tar.gz: found x.JPEG, without a class")
 

@@ -64,6 +64,13 @@ def test_an_added_conv6_is_drawn(saved: tuple[Path, AlexNet]) -> None:
     assert_layers(network, {**dict.fromkeys(ALL, first), "conv6": drawn})
 
 
+def test_keys_of_the_network_that_differ_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "first.safetensors"
+    save_network(path, network_of(1, activation="tanh"), CLASSES)
+    start = start_from(path, network_of(2, initial_weights="paper"), WNIDS)
+    assert str(start).endswith("; trained there with another model.activation")
+
+
 def test_a_conv6_that_is_left_out_is_named(tmp_path: Path) -> None:
     path, first = tmp_path / "first.safetensors", network_of(1, conv6=True)
     save_network(path, first, CLASSES)

@@ -87,6 +87,20 @@ def test_the_papers_network_takes_six_sums_instead_of_sixteen() -> None:
     assert len(sizes) == 6
 
 
+def test_the_order_of_sums_is_not_that_of_the_gradients() -> None:
+    # Another replica may be compiled, and make its gradients in another order.
+    network, mesh = small_network(), Twins()
+    gradients = GradientSums(network.parameters(), mesh, 80)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+        gradients._add(parameter)
+    gradients.wait()
+    assert [each.numel() for each in mesh.started] == [10, 720, 2 + 5 + 4, 108]
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, torch.full_like(parameter, 2))
+
+
 def test_one_replica_sums_nothing() -> None:
     network, mesh = small_network(), Twins(replicas=1)
     gradients = GradientSums(network.parameters(), mesh)

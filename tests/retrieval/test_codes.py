@@ -13,6 +13,7 @@ from alexnet.retrieval.codes import load_encoder, save_encoder, train_encoder
 from alexnet.retrieval.features import features_of_picture, features_of_records
 from alexnet.retrieval.library import FEATURES, Library, load_library, save_library
 from alexnet.retrieval.params import Retrieve
+from alexnet.retrieval.retrieve import _others
 from alexnet.retrieval.search import by_code, nearest, pack, recall
 
 
@@ -55,6 +56,12 @@ def test_learned_codes_find_more_than_untrained_ones() -> None:
     chance = 30 / 400
     assert found[60] > found[1] > chance
     assert found[60] > 0.5
+
+
+def test_a_query_is_no_candidate_of_its_own() -> None:
+    candidates = np.array([[3, 1, 2], [0, 5, 6]])
+    assert _others(candidates, np.array([1, 9])).tolist() == [[3, 2], [0, 5]]
+    assert _others(candidates, None) is candidates
 
 
 def test_equal_seeds_give_equal_codes() -> None:

@@ -62,6 +62,13 @@ def test_products_that_lose_digits_do_not_change_the_order() -> None:
         assert found.records[0].tolist() == brute_force(features, query, 6)
 
 
+def test_features_that_lie_close_together_are_told_apart() -> None:
+    draw = np.random.default_rng(1)
+    features = (0.5 + 0.0001 * draw.standard_normal((500, 64))).astype(np.float32)
+    apart = ((features[:, None].astype(np.float64) - features[None, :20]) ** 2).sum(2)
+    assert nearest(features, features[:20], 6).records.tolist() == np.argsort(apart, 0)[:6].T.tolist()
+
+
 @pytest.mark.parametrize("bits", [8, 24, 64, 72, 128])
 def test_codes_are_ranked_by_differing_bits_then_by_number(bits: int) -> None:
     draw = np.random.default_rng(bits)

@@ -12,10 +12,13 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.raw_files import identity, open_whole
+from alexnet.ingest.sources.pictures import is_utf8
 
 AGAIN = "Download it again."
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
+# Zeros that may fill a tar up at its end: GNU tar writes up to 10 kB of them, other block sizes need more.
+MAX_PADDING = 2**16
 
 
 @contextlib.contextmanager
@@ -107,7 +110,7 @@ def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    for member in tar:
+    for member in whole(tar, path):
         member.name = member.name.removeprefix("./")
         if member.isdir():
             continue
@@ -115,10 +118,24 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
             raise UserError(f"{path}: found {member.name}, which is no plain file; not read")
         _refuse_outside(path, member.name)
         yield member
-    # tarfile takes a broken or missing header for the end; the true end is a block of zeros.
+
+
+def whole(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of a tar of the file `path`, and then check that it ends where the last one does.
+
+    Raises:
+        UserError: a name cannot be written.
+        tarfile.ReadError: it does not end there.
+    """
+    for member in tar:
+        if not is_utf8(member.name):
+            raise UserError(f"{path}: found {member.name!r}; allowed: names in UTF-8. Pack it anew.")
+        yield member
+    # tarfile takes a broken or missing header for the end, and zeros that stand for lost members, too.
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    rest = tar.fileobj.read(MAX_PADDING + 1)
+    if len(rest) < tarfile.BLOCKSIZE or len(rest) > MAX_PADDING or any(rest):
         raise tarfile.ReadError(f"no end where one is due, at {tar.offset} bytes")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
-from alexnet.ingest.sources.archives import opened_tar
+from alexnet.ingest.sources.archives import opened_tar, whole
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
@@ -55,7 +55,7 @@ def read_huggingface_tar(path: Path) -> pd.DataFrame:
     with opened_tar(path) as tar:
         rows = [
             ("", member.name.rpartition("/")[2], member.offset_data, member.size)
-            for member in tar
+            for member in whole(tar, path)
             if member.isreg()
         ]
     return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])

@@ -49,7 +49,11 @@ def _called(root: Path, label: str, names: list[str]) -> str:
         return label
     if names and int(label) >= len(names):
         raise UserError(f"{root}: found the label {label}; allowed: 0 to {len(names) - 1}")
-    return names[int(label)] if names else f"{int(label):05d}"
+    if not names:
+        return f"{int(label):05d}"
+    name = names[int(label)]
+    # Two classes may have one name: the bird and the machine are both a crane.
+    return name if names.count(name) == 1 else f"{name} ({int(label)})"
 
 
 def _wnids_in_names(train: pd.DataFrame, labels: pd.Series) -> dict[str, str]:
@@ -70,7 +74,11 @@ def _names_in(root: Path) -> list[str]:
             return [line.strip() for line in lines if line.strip()]
     for name in INFO:
         if (root / name).is_file():
-            found = _list_of_names(json.loads(as_text((root / name).read_bytes(), root / name) or "{}"))
+            text = as_text((root / name).read_bytes(), root / name)
+            try:
+                found = _list_of_names(json.loads(text or "{}"))
+            except ValueError as error:
+                raise UserError(f"{root / name}: cannot be read: {error}") from None
             if found:
                 return found
     return list(_dictionary_in(root / PYTHON).values())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.archives import AGAIN, opened_tar
+from alexnet.ingest.sources.archives import AGAIN, opened_tar, whole
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import Listing, Scan, as_pictures, split_of
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
@@ -74,7 +74,7 @@ def read_shard(path: Path) -> pd.DataFrame:
     others: list[tuple[str, str, int, int]] = []
     try:
         with opened_tar(path) as tar:
-            for member in tar:
+            for member in whole(tar, path):
                 name = member.name.removeprefix("./")
                 if not member.isreg() or is_junk(name):
                     continue
