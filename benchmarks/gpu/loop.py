@@ -120,12 +120,8 @@ def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
     if backend == "nccl" and torch.cuda.device_count() < 2:
         raise NoFiguresError("NCCL needs two GPUs")
     figures, result, scale = {}, bench.work / "seconds", bench.scale
-    size: dict[str, Any] = {
-        "width": scale.width,
-        "batch": scale.batch,
-        "steps": scale.steps,
-        "result": result,
-    }
+    size: dict[str, Any] = {"width": scale.width, "batch": scale.batch, "steps": scale.steps}
+    size["result"] = result
     for count in (1, 2):
         on_devices(partial(measure, **size), Machine(devices=count, backend=backend), columns=2)
         figures[f"{count}, pictures/s"] = scale.batch / json.loads(result.read_text())
