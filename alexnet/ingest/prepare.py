@@ -10,9 +10,8 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,19 +37,12 @@ from alexnet.core.terminal import say
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.raw_files import identity, is_remote, parts_of, root_of
 from alexnet.ingest.scatter import Bucket, Run, gather_bucket, make_run, plan_buckets, plan_runs
-from alexnet.ingest.shards import (
-    Shard,
-    SumsLedger,
-    encode_square,
-    make_shard,
-    plan_shards,
-    prepare_square,
-)
-from alexnet.ingest.stored import BadPictureError, is_read_in_order
+from alexnet.ingest.shards import Shard, SumsLedger, make_shard, plan_shards, prepare_pictures
+from alexnet.ingest.stored import is_read_in_order
 from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.index import SPLITS, Index, read_index
 from alexnet.store.records import shard_name, write_tables
-from alexnet.store.statistics import SUMS
+from alexnet.store.statistics import SUMS, Sums
 
 NEEDED = ("train", "val")
 SKIPPED_COLUMNS = ["split", "name", "reason"]
@@ -58,20 +50,12 @@ SKIPPED_COLUMNS = ["split", "name", "reason"]
 TRIAL_PICTURES = 48
 # Bytes above which it matters how disks are used.
 LARGE = 10_000_000_000
-
-
 # What one worker makes at once.
 Unit = TypeVar("Unit", Shard, Run, Bucket)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the pictures.
-
-    Attributes:
-        counts: per split, pictures stored and skipped.
-        skipped: one row per skipped picture: split, name, reason.
-    """
+class Outcome(NamedTuple):
+    """How many pictures of each split were stored and skipped, and split, name and reason of the latter."""
 
     counts: dict[str, SplitCounts]
     skipped: pd.DataFrame
@@ -124,7 +108,7 @@ def prepare(
     with sole_writer(folder, machine.timeout_seconds):
         shards = plan_shards(folder, root, index.pictures, settings)
         runs = plan_runs(shards) if shuffle == "scatter" else []
-        _say_what_it_needs(index, shards, runs, machine.worker_count)
+        _say_what_it_needs(index.pictures, in_order, shards, runs, machine.worker_count)
         ledger = SumsLedger(folder)
         if runs:
             _make(pool, make_run, runs, "preprocess, reading", style, ledger.add)
@@ -151,12 +135,14 @@ def _make(
     finished: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have `pool` make all units that are not finished, and call `finished` with the name of each that is."""
-    total = sum(len(unit.pictures) for unit in units)
-    waiting = [unit for unit in units if not unit.finished]
+    waiting = []
     for unit in units:
         if unit.finished:
             finished(unit.name)
-    with Progress(label, total, style, total - sum(len(unit.pictures) for unit in waiting)) as progress:
+        else:
+            waiting.append(unit)
+    total, left = (sum(len(unit.pictures) for unit in some) for some in (units, waiting))
+    with Progress(label, total, style, total - left) as progress:
         futures = {pool.submit(make, unit): unit.name for unit in waiting}
         try:
             for future in as_completed(futures):
@@ -186,32 +172,33 @@ def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> No
     """Make the shards again whose bytes have changed since they were written."""
     damaged = [shard for shard in shards if not shard.sound]
     for shard in damaged:
-        say(f"preprocess: {shard.folder / shard.name}.tar: damaged, so it is made again")
+        say(f"preprocess: {shard.tar}: damaged, so it is made again")
         shard.rows.unlink(missing_ok=True)
     if damaged:
         # The sums of its pictures were counted when it was first made.
         _make(pool, make_shard, damaged, "preprocess, again", style)
 
 
-def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], workers: int) -> None:
+def _say_what_it_needs(
+    pictures: pd.DataFrame, in_order: bool, shards: list[Shard], runs: list[Run], workers: int
+) -> None:
     """Print disk and time of the work ahead, from a trial on a few pictures.
 
     Raises:
         UserError: the disk is too small.
     """
-    pictures = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
-    folder, root, *_, settings = shards[0]
-    trial = _trial(root, index, settings) if pictures > TRIAL_PICTURES else None
+    left = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
+    trial = _trial(pictures, in_order, shards[0]) if left > TRIAL_PICTURES else None
     if trial is None:
         return
-    seconds, needed = trial[0] * pictures / workers, trial[1] * pictures
+    seconds, needed = trial[0] * left / workers, trial[1] * left
     how = "by one seek per picture; on a spinning disk rather shuffle: scatter"
     if runs:
         # While a bucket is gathered it is there twice.
         needed *= 1 + 1 / (1 + int(runs[-1].pictures["bucket"].max()))
         how = "in the order of the source"
     say(
-        f"preprocess: {pictures:,} pictures need about {bytes_in_words(needed)} of disk and"
+        f"preprocess: {left:,} pictures need about {bytes_in_words(needed)} of disk and"
         f" {duration(seconds)} with {workers} workers"
     )
     if needed > LARGE:
@@ -220,29 +207,29 @@ def _say_what_it_needs(index: Index, shards: list[Shard], runs: list[Run], worke
             " records a second time, unless cache.type is reflink, hardlink or symlink (dvc config"
             " cache.type hardlink)."
         )
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(shards[0].folder).free
     if needed > free:
         raise UserError(
-            f"{folder}: {bytes_in_words(free)} free, about {bytes_in_words(needed)} needed."
+            f"{shards[0].folder}: {bytes_in_words(free)} free, about {bytes_in_words(needed)} needed."
             " Free some, or take fewer pictures (data.classes, data.per_class)."
         )
 
 
-def _trial(root: Path, index: Index, settings: Preprocess) -> tuple[float, float] | None:
+def _trial(pictures: pd.DataFrame, in_order: bool, shard: Shard) -> tuple[float, float] | None:
     """Return the seconds and bytes that one picture takes, measured on a few; None if none can be read."""
-    if is_read_in_order(root, index.pictures):
-        chosen = np.lexsort((index.pictures["offset"], index.pictures["path"]))[:TRIAL_PICTURES]
+    if in_order:
+        chosen = np.lexsort((pictures["offset"], pictures["path"]))[:TRIAL_PICTURES]
     else:
-        chosen = generator(settings.seed, "trial").choice(len(index.pictures), TRIAL_PICTURES, replace=False)
-    start, sizes = time.perf_counter(), []
-    for row in index.pictures.iloc[np.sort(chosen)].itertuples():
-        try:
-            square = prepare_square(root, row)
-        except BadPictureError:
-            continue
-        # Two tar headers, the label, and the padding of each to whole blocks.
-        sizes.append(len(encode_square(square, settings)) + 1800)
-    return ((time.perf_counter() - start) / TRIAL_PICTURES, float(np.mean(sizes))) if sizes else None
+        chosen = generator(shard.settings.seed, "trial").choice(len(pictures), TRIAL_PICTURES, replace=False)
+    trial = pictures.iloc[np.sort(chosen)]
+    start = time.perf_counter()
+    sizes = [
+        len(record.data)
+        for record in prepare_pictures(shard.root, trial, shard.settings, Sums())
+        if record.data
+    ]
+    # Two tar headers, the label, and the padding of each to whole blocks.
+    return ((time.perf_counter() - start) / TRIAL_PICTURES, float(np.mean(sizes)) + 1800) if sizes else None
 
 
 def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:

@@ -39,10 +39,9 @@ def root_of(data_root: str) -> Path:
         root: Any = UPath(data_root)
         with reaching(root):
             root.is_dir()
-    except ImportError as error:
-        raise UserError(f"machine.yaml: data_root: found {data_root}: {error} (with pip)") from None
-    except ValueError as error:
-        raise UserError(f"machine.yaml: data_root: found {data_root}: {error}") from None
+    except (ImportError, ValueError) as error:
+        how = " (with pip)" if isinstance(error, ImportError) else ""
+        raise UserError(f"machine.yaml: data_root: found {data_root}: {error}{how}") from None
     return root
 
 
@@ -78,11 +77,10 @@ def parts_of(path: Path) -> list[Path]:
             return [path]
         found = list(path.parent.glob(f"{glob.escape(path.name)}.*"))
     numbered = {int(part.suffix[1:]): part for part in found if re.fullmatch(r"\.\d+", part.suffix)}
-    # A part that is missing would shift all that follow.
-    first = 0 if 0 in numbered else 1
-    absent = sorted(set(range(first, max(numbered, default=first) + 1)) - set(numbered)) if numbered else []
-    if absent:
-        raise UserError(f"{path}: part {absent[0]} of {max(numbered)} is missing. Download it again.")
+    # Parts are counted from 0 or 1. One that is missing would shift all that follow.
+    for number in range(1, max(numbered, default=0)):
+        if number not in numbered:
+            raise UserError(f"{path}: part {number} of {max(numbered)} is missing. Download it again.")
     return [numbered[number] for number in sorted(numbered)] or [path]
 
 
@@ -97,62 +95,33 @@ def identity(path: Path) -> tuple[int, int]:
     This is the time of the last change in nanoseconds, or for a remote file a digest of what its server says
     about it.
     """
-    parts = parts_of(path)
+    parts: list[Any] = parts_of(path)
     with reaching(path):
         sizes = sum(part.stat().st_size for part in parts)
-        return sizes, max(_version(part) for part in parts)
-
-
-def _version(path: Any) -> int:
-    # 15 hexadecimal digits fit into 64 bits.
-    return int(path.fs.ukey(path.path)[:15], 16) if is_remote(path) else path.stat().st_mtime_ns
+        if is_remote(path):
+            # 15 hexadecimal digits fit into 64 bits.
+            return sizes, max(int(part.fs.ukey(part.path)[:15], 16) for part in parts)
+        return sizes, max(part.stat().st_mtime_ns for part in parts)
 
 
 def open_whole(path: Path) -> BinaryIO:
     """Open a file, or its parts as if they were one, for reading."""
     parts = parts_of(path)
-    if parts != [path]:
-        return io.BufferedReader(_Joined(parts))
-    return io.BufferedReader(_Remote(path)) if is_remote(path) else path.open("rb")
-
-
-class _Remote(io.RawIOBase):
-    """A remote file whose errors are `UnreachableError`s."""
-
-    def __init__(self, path: Any) -> None:
-        self._path = path
-        with reaching(path):
-            self._file = path.open("rb", block_size=REQUEST_BYTES, cache_type="readahead")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with reaching(self._path):
-            return int(self._file.seek(offset, whence))
-
-    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        with reaching(self._path):
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
+    if parts == [path] and not is_remote(path):
+        return path.open("rb")
+    return io.BufferedReader(_Joined(parts))
 
 
 class _Joined(io.RawIOBase):
-    def __init__(self, parts: list[Path]) -> None:
-        self._files = [open_whole(part) for part in parts]
-        self._ends = [0]
+    """Files one after another; what goes wrong behind a URL is an `UnreachableError`."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self._parts, self._files, self._ends, self._place = parts, [], [0], 0
         for part in parts:
-            self._ends.append(self._ends[-1] + part.stat().st_size)
-        self._place = 0
+            options = {"block_size": REQUEST_BYTES, "cache_type": "readahead"} if is_remote(part) else {}
+            with reaching(part):
+                self._files.append(part.open("rb", **options))
+                self._ends.append(self._ends[-1] + self._files[-1].seek(0, io.SEEK_END))
 
     def readable(self) -> bool:
         return True
@@ -166,10 +135,11 @@ class _Joined(io.RawIOBase):
         return self._place
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        for file, start, end in zip(self._files, self._ends, self._ends[1:], strict=False):
-            if start <= self._place < end:
-                file.seek(self._place - start)
-                data = file.read(min(len(buffer), end - self._place))
+        for number, end in enumerate(self._ends[1:]):
+            if self._place < end:
+                with reaching(self._parts[number]):
+                    self._files[number].seek(self._place - self._ends[number])
+                    data = self._files[number].read(min(len(buffer), end - self._place))
                 buffer[: len(data)] = data
                 self._place += len(data)
                 return len(data)

@@ -26,7 +26,6 @@ RUN_PICTURES = 8192
 # A bucket's pictures are gathered while they are still in memory; each is an open file while a run is made.
 BUCKET_PICTURES = 4096
 MAX_BUCKETS = 400
-COLUMNS = ["run", "shard", "position", "bucket", "label", "name", "offset", "size", "check", "reason"]
 
 
 class Run(NamedTuple):
@@ -34,17 +33,13 @@ class Run(NamedTuple):
 
     folder: Path
     root: Path
-    number: int
+    name: str
     pictures: pd.DataFrame
     settings: Preprocess
 
     @property
-    def name(self) -> str:
-        return run_name(self.number)
-
-    @property
     def rows(self) -> Path:
-        """The run's table, of `COLUMNS`: where in the bucket's file each record lies."""
+        """The run's table: where in the bucket's file each record lies."""
         return self.folder / self.name / "rows.parquet"
 
     @property
@@ -55,12 +50,8 @@ class Run(NamedTuple):
 class Bucket(NamedTuple):
     """Consecutive shards that are gathered together; their pictures are rows of the runs' tables."""
 
-    number: int
+    name: str
     shards: list[Shard]
-
-    @property
-    def name(self) -> str:
-        return bucket_name(self.number)
 
     @property
     def pictures(self) -> pd.DataFrame:
@@ -69,14 +60,6 @@ class Bucket(NamedTuple):
     @property
     def finished(self) -> bool:
         return all(shard.finished for shard in self.shards)
-
-
-def run_name(number: int) -> str:
-    return f"run-{number:05d}"
-
-
-def bucket_name(number: int) -> str:
-    return f"{number:05d}"
 
 
 def plan_runs(shards: list[Shard]) -> list[Run]:
@@ -89,7 +72,7 @@ def plan_runs(shards: list[Shard]) -> list[Run]:
     ]
     pictures = pd.concat(parts, ignore_index=True).sort_values(["path", "offset"], ignore_index=True)
     return [
-        Run(folder, root, number, pictures.iloc[first : first + RUN_PICTURES], settings)
+        Run(folder, root, f"run-{number:05d}", pictures.iloc[first : first + RUN_PICTURES], settings)
         for number, first in enumerate(range(0, len(pictures), RUN_PICTURES))
     ]
 
@@ -98,24 +81,22 @@ def make_run(run: Run) -> int:
     """Prepare a run, its records appended to one file per bucket. Returns the number of pictures."""
     partial = partial_of(run.folder / run.name)
     partial.mkdir(parents=True)
-    sums, rows = Sums(), []
+    sums, places = Sums(), []
     files: dict[int, BinaryIO] = {}
     with naming_what_cannot_be_written(partial), contextlib.ExitStack() as stack:
         records = prepare_pictures(run.root, run.pictures, run.settings, sums)
-        row: Any
-        for row, record in zip(run.pictures.itertuples(), records, strict=True):
+        for bucket, record in zip(run.pictures["bucket"].tolist(), records, strict=True):
             data, offset = record.data or b"", 0
             if data:
-                if row.bucket not in files:
-                    file = (partial / bucket_name(row.bucket)).open("wb")
-                    files[row.bucket] = stack.enter_context(file)
-                offset = files[row.bucket].tell()
-                files[row.bucket].write(data)
-            place = (run.number, row.shard, row.position, row.bucket)
-            found = (offset, len(data), zlib.crc32(data), record.reason)
-            rows.append((*place, record.label, record.name, *found))
+                if bucket not in files:
+                    files[bucket] = stack.enter_context((partial / str(bucket)).open("wb"))
+                offset = files[bucket].tell()
+                files[bucket].write(data)
+            places.append((offset, len(data), zlib.crc32(data), record.reason))
     write_sums(run.folder, run.name, sums)
-    write_table(partial / run.rows.name, pd.DataFrame(rows, columns=COLUMNS))
+    rows = run.pictures[["shard", "position", "bucket", "label", "name"]].reset_index(drop=True)
+    found = pd.DataFrame(places, columns=["offset", "size", "check", "reason"])
+    write_table(partial / run.rows.name, rows.assign(run=run.name).join(found))
     try:
         partial.replace(run.folder / run.name)
     except OSError:
@@ -138,7 +119,7 @@ def plan_buckets(shards: list[Shard], runs: list[Run]) -> list[Bucket]:
         raise UserError(f"{error}. Remove {shards[0].folder} and run dvc repro again.") from None
     rows = rows.sort_values(["shard", "position"], ignore_index=True)
     return [
-        Bucket(number, [shards[place]._replace(pictures=part) for place, part in own.groupby("shard")])
+        Bucket(str(number), [shards[place]._replace(pictures=part) for place, part in own.groupby("shard")])
         for number, own in rows.groupby("bucket")
     ]
 
@@ -149,7 +130,7 @@ def gather_bucket(bucket: Bucket) -> int:
         if not shard.finished:
             shard.write(_gathered(shard))
     for run in bucket.pictures["run"].unique():
-        (bucket.shards[0].folder / run_name(run) / bucket.name).unlink(missing_ok=True)
+        (bucket.shards[0].folder / run / bucket.name).unlink(missing_ok=True)
     return len(bucket.pictures)
 
 
@@ -159,13 +140,11 @@ def _gathered(shard: Shard) -> Iterator[Record]:
         if row.reason:
             yield Record(row.label, row.name, None, row.reason)
             continue
-        run = shard.folder / run_name(row.run)
-        try:
-            with (run / bucket_name(row.bucket)).open("rb") as file:
-                file.seek(row.offset)
-                data = file.read(row.size)
-        except OSError:
-            data = b""
+        run = shard.folder / row.run
+        data = b""
+        with contextlib.suppress(OSError), (run / str(row.bucket)).open("rb") as file:
+            file.seek(row.offset)
+            data = file.read(row.size)
         if zlib.crc32(data) != row.check:
             raise UserError(f"{run}: damaged. Remove this folder and run dvc repro again.")
         yield Record(row.label, row.name, data)

@@ -16,7 +16,7 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import read_arrays, read_parquet, sha256_of, write_table
 from alexnet.core.processes import keep_freed_memory
-from alexnet.ingest.decode import Picture, read_picture
+from alexnet.ingest.decode import read_picture
 from alexnet.ingest.params import Preprocess
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.stored import BadPictureError
@@ -52,21 +52,25 @@ class Shard(NamedTuple):
         return self.folder / f"{self.name}.parquet"
 
     @property
+    def tar(self) -> Path:
+        return self.folder / f"{self.name}.tar"
+
+    @property
     def finished(self) -> bool:
-        return self.rows.exists() and (self.folder / f"{self.name}.tar").exists()
+        return self.rows.exists() and self.tar.exists()
 
     @property
     def sound(self) -> bool:
         """Whether the shard and its table are as they were written."""
         try:
-            return set(read_parquet(self.rows)["sha256"]) == {sha256_of(self.folder / f"{self.name}.tar")}
+            return set(read_parquet(self.rows)["sha256"]) == {sha256_of(self.tar)}
         except (OSError, ValueError, KeyError):
             return False
 
     def write(self, records: Iterable[Record], sums: Sums | None = None) -> int:
         """Write `records` as this shard, then the sums of its pictures. Returns the number of pictures."""
-        settings = self.settings
-        rows = write_shard(self.folder, self.split, self.number, records, settings.encoding, self.first_key)
+        form = self.settings.encoding
+        rows = write_shard(self.folder, self.split, self.number, records, form, self.first_key)
         if sums is not None:
             write_sums(self.folder, self.name, sums)
         write_table(self.rows, rows)
@@ -99,26 +103,14 @@ def prepare_pictures(
     row: Any
     for row in pictures.itertuples():
         try:
-            square = prepare_square(root, row)
+            square = to_square(read_picture(root, row))
         except BadPictureError as error:
             yield Record(row.label, row.name, None, str(error))
             continue
         if row.split == "train":
             sums.add_picture(square)
-        yield Record(row.label, row.name, encode_square(square, settings))
-
-
-def prepare_square(root: Path, row: Any) -> Picture:
-    """Return the picture of a row of the index, 256×256.
-
-    Raises:
-        BadPictureError: there is none; the message is the reason.
-    """
-    return to_square(read_picture(root, row))
-
-
-def encode_square(square: Picture, settings: Preprocess) -> bytes:
-    return encode(square, settings.jpeg_quality, settings.chroma, settings.encoding)
+        data = encode(square, settings.jpeg_quality, settings.chroma, settings.encoding)
+        yield Record(row.label, row.name, data)
 
 
 def expect_many_pictures() -> None:
@@ -130,7 +122,7 @@ def expect_many_pictures() -> None:
 def write_sums(folder: Path, name: str, sums: Sums) -> None:
     """Write the `sums` of a shard or run beside it, if it holds training pictures."""
     if sums.images:
-        sums.write(_sums_path(folder, name))
+        sums.write(folder / f"{name}.sums.npz")
 
 
 class SumsLedger:
@@ -145,23 +137,16 @@ class SumsLedger:
 
     def add(self, name: str) -> None:
         """Count the sums of a finished shard or run, once, and drop its own file."""
-        path = _sums_path(self._folder, name)
-        if not path.exists():
-            return
-        if name not in self._merged:
+        path = self._folder / f"{name}.sums.npz"
+        if path.exists() and name not in self._merged:
             self.total.add(self._read(path))
             self._merged.add(name)
             self.total.write(self._path, names=np.array(sorted(self._merged), dtype=str))
-        path.unlink()
+        path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> Sums:
         try:
             return Sums.read(path)
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{path}: damaged ({error}). Remove {self._folder} and run dvc repro again."
-            ) from None
-
-
-def _sums_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.sums.npz"
+            where = f"Remove {self._folder} and run dvc repro again."
+            raise UserError(f"{path}: damaged ({error}). {where}") from None

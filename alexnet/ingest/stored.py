@@ -2,13 +2,14 @@
 
 import functools
 import gzip
+import io
 import stat
 import struct
 import threading
 import time
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def read_bytes(root: Path, row: Any) -> bytes:
         try:
             return _read_bytes(path, row)
         except (OSError, UnreachableError):
-            _forget_open_files()
+            # A connection that failed is of no more use.
+            _kept_open.cache_clear()
             time.sleep(pause)
     try:
         return _read_bytes(path, row)
@@ -69,15 +71,10 @@ def _read_bytes(path: Path, row: Any) -> bytes:
     if not is_remote(path) and not all(stat.S_ISREG(part.stat().st_mode) for part in parts_of(path)):
         raise BadPictureError("not a regular file")
     try:
-        if row.packing == "gzip":
-            return _all(_from_stream(path, row.offset, row.size), row.size)
         if row.packing == "parquet":
             return _from_table(path, row.offset)
-        if is_remote(path):
-            with _ONE_AT_A_TIME:
-                remote = _kept_open(path)
-                remote.seek(row.offset)
-                return _all(remote.read(row.size), row.size)
+        if row.packing == "gzip" or is_remote(path):
+            return _all(_from_kept(path, row), row.size)
         with open_whole(path) as file:
             file.seek(row.offset)
             if row.packing == "none":
@@ -100,8 +97,9 @@ def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int |
         UserError: it is not the one that the zip's directory lists.
     """
     header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
-    signature, _, flags, method, _, _, checksum, size, _, *lengths = _LOCAL_HEADER.unpack(header)
-    coded, _ = _all(file.read(lengths[0]), lengths[0]), file.seek(lengths[1], 1)
+    signature, _, flags, method, _, _, checksum, size, _, name_bytes, more = _LOCAL_HEADER.unpack(header)
+    coded = _all(file.read(name_bytes), name_bytes)
+    file.seek(more, io.SEEK_CUR)
     name = coded.decode("utf-8" if flags & 0x800 else "cp437", "replace")
     # With this flag checksum and size stand behind the content; with this size, in a field of its own.
     known = not flags & 8
@@ -137,37 +135,33 @@ def inflated(packed: bytes, window_bits: int) -> bytes:
     return data
 
 
-def _from_stream(path: Path, offset: int, size: int) -> bytes:
-    file_size, changed = _identity(path)
-    if not is_remote(path) and file_size <= KEPT_STREAM_BYTES:
-        return _unpacked(path, file_size, changed)[offset : offset + size]
+def _known(path: Path) -> tuple[int, int]:
+    # To ask a server before each picture would take longer than to read it.
+    return (0, 0) if is_remote(path) else identity(path)
+
+
+def _from_kept(path: Path, row: Any) -> bytes:
+    known = _known(path)
+    if row.packing == "gzip" and not is_remote(path) and known[0] <= KEPT_STREAM_BYTES:
+        return _unpacked(path, known)[row.offset : row.offset + row.size]
     with _ONE_AT_A_TIME:
-        # Going on from where it was costs what lies between; going back costs all from the beginning.
-        stream = _stream(path, file_size, changed)
-        stream.seek(offset)
-        return stream.read(size)
+        # Going on from where a stream was costs what lies between; going back costs all from the beginning.
+        file = _kept_open(path, known, row.packing)
+        file.seek(row.offset)
+        return file.read(row.size)
 
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    # To ask a server before each picture would take longer than to read it.
-    return (0, 0) if is_remote(path) else identity(path)
+@functools.lru_cache(1)
+def _kept_open(path: Path, known: tuple[int, int], packing: str) -> BinaryIO:
+    file = open_whole(path)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packing == "gzip" else file
 
 
 @functools.lru_cache(1)
-def _kept_open(path: Path) -> BinaryIO:
-    return open_whole(path)
-
-
-def _forget_open_files() -> None:
-    for kept in (_kept_open, _stream):
-        kept.cache_clear()
-
-
-@functools.lru_cache(1)
-def _unpacked(path: Path, size: int, changed: int) -> bytes:
+def _unpacked(path: Path, known: tuple[int, int]) -> bytes:
     # Once per worker: a gzip stream cannot be entered in its middle.
     with gzip.open(path) as file:
         content = file.read(MAX_STREAM_BYTES + 1)
@@ -176,17 +170,12 @@ def _unpacked(path: Path, size: int, changed: int) -> bytes:
     return content
 
 
-@functools.lru_cache(1)
-def _stream(path: Path, size: int, changed: int) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=open_whole(path))
-
-
 def _from_table(path: Path, row: int) -> bytes:
-    size, changed = _identity(path)
     try:
-        starts = _starts(path, size, changed)
+        known = _known(path)
+        starts = _starts(path, known)
         group = int(np.searchsorted(starts, row, side="right")) - 1
-        picture = _row_group(path, size, changed, group)[row - int(starts[group])]
+        picture = _row_group(path, known, group)[row - int(starts[group])]
     except (ValueError, LookupError, NotImplementedError, OSError) as error:
         # pyarrow's errors are of these kinds; of those of the operating system only the disk's have a number.
         if isinstance(error, OSError) and error.errno is not None:
@@ -198,7 +187,7 @@ def _from_table(path: Path, row: int) -> bytes:
 
 
 @functools.lru_cache(8)
-def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _starts(path: Path, known: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """Return the number of the first row of each group of rows."""
     import pyarrow.parquet
 
@@ -208,7 +197,7 @@ def _starts(path: Path, size: int, changed: int) -> "np.ndarray[Any, np.dtype[np
 
 
 @functools.lru_cache(1)
-def _row_group(path: Path, size: int, changed: int, group: int) -> list[bytes | None]:
+def _row_group(path: Path, known: tuple[int, int], group: int) -> list[bytes | None]:
     import pyarrow.parquet
 
     with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
@@ -226,8 +215,7 @@ def column_of_pictures(schema: Any) -> str:
     import pyarrow.types
 
     for field in schema:
-        parts = [part.name for part in field.type] if pyarrow.types.is_struct(field.type) else []
-        if "bytes" in parts:
+        if pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
             return str(field.name)
     for field in schema:
         if pyarrow.types.is_binary(field.type) or pyarrow.types.is_large_binary(field.type):

@@ -150,12 +150,12 @@ def test_a_network_that_recovers_loses_nothing(
     index = build(root, layout="ilsvrc-2012")
     rows = list(index.pictures.itertuples())
     server.failures = 2
-    stored._forget_open_files()
+    stored._kept_open.cache_clear()
     for row in rows:
         assert stored.read_bytes(root, row) == stored.read_bytes(tmp_path / "raw", row)
     assert server.failures == 0
     server.failures = 100
-    stored._forget_open_files()
+    stored._kept_open.cache_clear()
     with pytest.raises(
         UnreachableError, match=r"ILSVRC2012_img_.*: cannot be reached: .*run again"
     ) as caught:

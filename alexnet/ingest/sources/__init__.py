@@ -5,6 +5,7 @@ has one label however it came. ILSVRC IDs have another order and are translated.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from alexnet.core.errors import UserError
@@ -12,7 +13,7 @@ from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import is_remote, is_there, reaching
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
 from alexnet.ingest.sources.class_tars import list_class_tars
-from alexnet.ingest.sources.folders import KAGGLE_PICTURES, has_class_folders, has_folders, list_folders
+from alexnet.ingest.sources.folders import KAGGLE_PICTURES, find_classes, find_splits, list_folders
 from alexnet.ingest.sources.huggingface import huggingface_tars, list_huggingface
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
 from alexnet.ingest.sources.listing import Listing, Scan
@@ -21,6 +22,15 @@ from alexnet.ingest.sources.webdataset import has_shards, list_webdataset
 
 FOLDERS = ("kaggle", "folders")
 RELEASES = {release.layout: release for release in (ILSVRC_2012, ILSVRC_2010)}
+READERS: dict[str, Callable[[Path, Scan], Listing]] = {
+    **{layout: partial(list_official, release=release) for layout, release in RELEASES.items()},
+    **{layout: partial(list_folders, layout=layout) for layout in FOLDERS},
+    "class-tars": list_class_tars,
+    "cifar-10": list_cifar10,
+    "huggingface-tars": list_huggingface,
+    "parquet": list_parquet,
+    "webdataset": list_webdataset,
+}
 
 
 def list_source(root: Path, layout: str, scan: Scan) -> Listing:
@@ -47,18 +57,7 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
                 " behind a URL: layouts of tars or parquet files"
             )
         say(f"index: the files of {root} are read through once over the network, and again by preprocess")
-    if layout in RELEASES:
-        return list_official(root, scan, RELEASES[layout])
-    if layout in FOLDERS:
-        return list_folders(root, scan, layout)
-    readers: dict[str, Callable[[Path, Scan], Listing]] = {
-        "cifar-10": list_cifar10,
-        "huggingface-tars": list_huggingface,
-        "parquet": list_parquet,
-        "webdataset": list_webdataset,
-        "class-tars": list_class_tars,
-    }
-    return readers[layout](root, scan)
+    return READERS[layout](root, scan)
 
 
 def _recognise(root: Path, scan: Scan) -> str:
@@ -72,9 +71,8 @@ def _recognise(root: Path, scan: Scan) -> str:
             f" ({', '.join(name for names in there.values() for name in names)}), whose IDs mean"
             " different classes. Keep those of one year there, or set data.layout."
         )
-    in_folders = (
-        None if is_remote(root) else next((name for name in FOLDERS if has_folders(root, name, scan)), None)
-    )
+    possible = () if is_remote(root) else FOLDERS
+    in_folders = next((layout for layout in possible if find_splits(root, scan, layout)), None)
     for layout, names in there.items():
         # torchvision keeps the development kit beside its folders.
         if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):
@@ -95,7 +93,7 @@ def _recognise(root: Path, scan: Scan) -> str:
             return layout
     if next(root.glob("*.tar"), None) is not None:
         return "class-tars"
-    if not is_remote(root) and has_class_folders(root, scan):
+    if not is_remote(root) and find_classes(root, scan):
         return "folders"
     raise UserError(
         f"data_root {root}: no known layout. Looked for {', '.join(ILSVRC_2012.needed)}; the same of"

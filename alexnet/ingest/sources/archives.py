@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import identity, open_whole
+from alexnet.ingest.sources.listing import MEMBERS
 from alexnet.ingest.sources.pictures import is_utf8
 
 AGAIN = "Download it again."
@@ -28,14 +30,18 @@ def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
     Raises:
         UserError: it is cut short or broken; also while it is read.
     """
-    is_packed = path.suffix in (".gz", ".tgz")
     try:
         with open_whole(path) as file:
-            stream = gzip.GzipFile(fileobj=file) if is_packed else file
+            stream = gzip.GzipFile(fileobj=file) if is_packed(path) else file
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 yield tar
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a tar is compressed, by its name."""
+    return path.suffix in (".gz", ".tgz")
 
 
 def scan_tar(path: Path) -> pd.DataFrame:
@@ -43,12 +49,14 @@ def scan_tar(path: Path) -> pd.DataFrame:
 
     Returns:
         One row per file: container (the inner tar's name, or empty), name, offset (in bytes from
-        the start of the outer file) and size.
+        the start of the outer file, unpacked) and size.
 
     Raises:
         UserError: the tar is cut short or broken, or a member is neither file nor folder.
     """
     rows: list[tuple[str, str, int, int]] = []
+    if is_packed(path):
+        say(f"index: {path.name} is read through once, as a compressed tar has no list of its members")
     with opened_tar(path) as outer:
         for member in _members(outer, path):
             if not member.name.endswith(".tar"):
@@ -98,20 +106,19 @@ def scan_zip(path: Path) -> pd.DataFrame:
 
 
 def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd.DataFrame:
-    members = pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
+    members = pd.DataFrame(rows, columns=MEMBERS)
     if members.empty:
         raise UserError(f"{path}: an empty {kind}. {AGAIN}")
-    end, _ = identity(path)
     if members["offset"].min() < 0:
         raise UserError(f"{path}: a member is said to begin before the file does. {AGAIN}")
-    if (members["offset"] + members["size"]).max() > end:
+    end, _ = identity(path)
+    if (members["offset"] + members["size"]).max() > end and not is_packed(path):
         raise UserError(f"{path}: cut short at {end} bytes. {AGAIN}")
     return members
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     for member in whole(tar, path):
-        member.name = member.name.removeprefix("./")
         if member.isdir():
             continue
         if not member.isreg():
@@ -130,6 +137,7 @@ def whole(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     for member in tar:
         if not is_utf8(member.name):
             raise UserError(f"{path}: found {member.name!r}; allowed: names in UTF-8. Pack it anew.")
+        member.name = member.name.removeprefix("./")
         yield member
     # tarfile takes a broken or missing header for the end, and zeros that stand for lost members, too.
     assert tar.fileobj is not None

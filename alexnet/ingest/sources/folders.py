@@ -12,10 +12,9 @@ holds ``train`` (or the classes):
 """
 
 import contextlib
-import functools
 import itertools
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -46,40 +45,43 @@ WORDS = ("words.txt", "LOC_synset_mapping.txt")
 SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 
 
-def has_folders(root: Path, layout: str, scan: Scan) -> bool:
-    """Whether a ``train`` folder lies in `root`, or in the one zip in it, in `layout`."""
-    return _open(root, scan, functools.partial(_top_of_splits, layout))[1] is not None
+# What to list, the folder in it that holds the splits, and the folder of each split in that one.
+Place = tuple[Tree, str, dict[str, str]]
 
 
-def has_class_folders(root: Path, scan: Scan) -> bool:
-    """Whether folders of pictures, and none of a split, lie in `root`, or in the one zip in it."""
-    return _open(root, scan, _top_of_classes)[1] is not None
-
-
-def _open(root: Path, scan: Scan, top_of: Callable[[Tree], str | None]) -> tuple[Tree, str | None]:
-    """Return what to list, and the folder of it that `top_of` finds, if any."""
-    zips = sorted(root.glob("*.zip"))
-    tree: Tree = Folder(root)
-    top = top_of(tree)
-    if top is None and len(zips) == 1:
-        tree = Zip(zips[0], scan)
-        top = top_of(tree)
-    return tree, top
-
-
-def _top_of_splits(layout: str, tree: Tree) -> str | None:
-    tops = [KAGGLE_PICTURES] if layout == "kaggle" else ["", *tree.tops()]
-    return next((top for top in tops if tree.has(below(top, "train"))), None)
-
-
-def _top_of_classes(tree: Tree) -> str | None:
-    for top in ["", *tree.tops()]:
-        names = tree.folders(top)
-        if SPLIT_NAMES.keys().isdisjoint(name.lower() for name in names):
-            of_pictures = (name for name in names if (tree.files(below(top, name))["reason"] == "").any())
-            if len(list(itertools.islice(of_pictures, 2))) == 2:
-                return top
+def find_splits(root: Path, scan: Scan, layout: str) -> Place | None:
+    """Return where a ``train`` folder lies in `root` or the one zip in it, in `layout`; None if nowhere."""
+    for tree in _trees(root, scan):
+        for top in [KAGGLE_PICTURES] if layout == "kaggle" else tree.tops():
+            if tree.has(below(top, "train")):
+                found = {
+                    split: [name for name in names if tree.has(below(top, name))]
+                    for split, names in SPLIT_FOLDERS.items()
+                }
+                return tree, top, {split: names[0] for split, names in found.items() if names}
     return None
+
+
+def find_classes(root: Path, scan: Scan) -> Place | None:
+    """Return where folders of pictures, and none of a split, lie in `root` or the one zip in it.
+
+    All are of ``train``, whose folder is then the one that holds them.
+    """
+    for tree in _trees(root, scan):
+        for top in tree.tops():
+            names = tree.folders(top)
+            if SPLIT_NAMES.keys().isdisjoint(name.lower() for name in names):
+                of_pictures = (name for name in names if (tree.files(below(top, name))["reason"] == "").any())
+                if len(list(itertools.islice(of_pictures, 2))) == 2:
+                    return tree, top, {"train": ""}
+    return None
+
+
+def _trees(root: Path, scan: Scan) -> Iterator[Tree]:
+    yield Folder(root)
+    zips = list(root.glob("*.zip"))
+    if len(zips) == 1:
+        yield Zip(zips[0], scan)
 
 
 def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
@@ -89,8 +91,16 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
         UserError: a split is missing, a picture has no class or its folders do not say which is the class,
             or a class has no training pictures or a folder of it no pictures.
     """
-    tree, top, folders = _find(root, scan, layout)
     kaggle = layout == "kaggle"
+    found = find_splits(root, scan, layout) or (None if kaggle else find_classes(root, scan))
+    if found is None:
+        inside = f"{KAGGLE_PICTURES}/train" if kaggle else "train"
+        or_classes = "" if kaggle else ", or two such folders or more and none of a split"
+        raise UserError(
+            f"data_root {root}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder per"
+            f" class in each{or_classes}"
+        )
+    tree, top, folders = found
     pictures, left_out = _all_splits(tree, top, folders)
     if kaggle:
         # As in the official tars, so that the same pictures make the same store.
@@ -109,31 +119,6 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
     unused = sorted(set(tree.folders(top)) - set(folders.values())) if has_splits else []
     notes = (f"other folders there, not used: {', '.join(unused)}",) if unused else ()
     return Listing(layout, classes, pictures, left_out, notes)
-
-
-def _find(root: Path, scan: Scan, layout: str) -> tuple[Tree, str, dict[str, str]]:
-    """Return what to list, the folder of it that holds the splits, and the folder of each split there.
-
-    Where the classes have no split, all are of ``train``, whose folder is then that one itself.
-    """
-    tree, top = _open(root, scan, functools.partial(_top_of_splits, layout))
-    if top is not None:
-        found = {
-            split: next((name for name in names if tree.has(below(top, name))), "")
-            for split, names in SPLIT_FOLDERS.items()
-        }
-        return tree, top, {split: name for split, name in found.items() if name}
-    if layout == "kaggle":
-        inside, needed = f"{KAGGLE_PICTURES}/train", ""
-    else:
-        tree, top = _open(root, scan, _top_of_classes)
-        if top is not None:
-            return tree, top, {"train": ""}
-        inside, needed = "train", ", or two such folders or more and none of a split"
-    raise UserError(
-        f"data_root {tree.where}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder"
-        f" per class in each{needed}"
-    )
 
 
 def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,8 +162,7 @@ def _one_split(
             f" {', '.join(SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
         )
     if flat:
-        known = _by_table(tree, split, folder, list(found["name"]), wnids, text, place)
-        found = found.assign(wnid=known)
+        found = found.assign(wnid=_by_table(tree, split, folder, found["name"], wnids, text, place))
     else:
         _refuse_ambiguous(tree, folder, found)
         wnid = found["folder"].str.partition("/")[0]
@@ -211,9 +195,8 @@ def _refuse_strangers(tree: Tree, pictures: pd.DataFrame, wnids: list[str]) -> N
     strangers = pictures[~pictures["wnid"].isin([*wnids, NO_CLASS])].sort_values(["split", "wnid"])
     if len(strangers):
         split, wnid = strangers[["split", "wnid"]].iloc[0]
-        alike = {unicodedata.normalize("NFC", name): name for name in wnids}.get(
-            unicodedata.normalize("NFC", wnid)
-        )
+        composed = {unicodedata.normalize("NFC", name): name for name in wnids}
+        alike = composed.get(unicodedata.normalize("NFC", wnid))
         why = f"; {alike} in train/ looks the same, but is written with other characters" if alike else ""
         raise UserError(f"data_root {tree.where}: {split}/{wnid} has no training pictures in train/{why}")
 
@@ -236,17 +219,18 @@ def _words(tree: Tree, top: str, wnids: list[str], kaggle: bool) -> dict[str, st
 
 
 def _by_table(
-    tree: Tree, split: str, folder: str, names: list[str], wnids: set[str], text: str | None, place: str
+    tree: Tree, split: str, folder: str, names: pd.Series, wnids: set[str], text: str | None, place: str
 ) -> list[str]:
     """Return the class of each of `names` by the split's table; without one a test picture's is unknown."""
     if text is not None:
         table, boxed = f"{tree.where}/{place}", place.endswith(KAGGLE_SOLUTION)
-        return classes_by_table(text, table, folder, names, wnids, boxed)
+        return classes_by_table(text, table, folder, list(names), wnids, boxed)
     if split == "test":
         return [NO_CLASS] * len(names)
     devkit = Devkit.find(tree.where, ILSVRC_2012) if split == "val" else None
     if devkit:
-        return devkit.classes_of(names, ILSVRC_2012)
+        ids = devkit.ids(devkit.path, devkit.truths["val"])
+        return devkit.classes_of(tree.where / folder, names, "ILSVRC2012_val_", ids)
     raise UserError(
         f"data_root {tree.where}: {folder}/ holds {len(names)} pictures and no folder per class;"
         f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"

@@ -1,8 +1,7 @@
 """ImageNet as Hugging Face keeps it in tars: ``train_images_0.tar.gz`` and so on, the class in each name.
 
 A picture is called ``n01440764_10026_n01440764.JPEG`` or ``ILSVRC2012_val_00000001_n01751748.JPEG``; those of
-the test split have no class. A compressed tar cannot be entered in its middle, so it is read through once to
-be listed.
+the test split have no class.
 """
 
 import re
@@ -11,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.core.terminal import say
-from alexnet.ingest.sources.archives import opened_tar, whole
+from alexnet.ingest.sources.archives import is_packed, scan_tar
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
 
@@ -34,28 +32,17 @@ def list_huggingface(root: Path, scan: Scan) -> Listing:
     """
     parts = []
     for path, split in huggingface_tars(root).items():
-        found = scan(path, read_huggingface_tar)
+        found = scan(path, scan_tar)
+        found = found.assign(name=found["name"].str.rpartition("/")[2])
         wnids = found["name"].str.extract(_CLASS)[0].fillna(NO_CLASS)
         if split != "test" and (wnids == NO_CLASS).any():
             name = found["name"][wnids == NO_CLASS].iloc[0]
             raise UserError(f"{path}: found {name}, without a class; allowed: NAME_nXXXXXXXX.JPEG")
-        parts.append(as_pictures(found, split, path.name, wnids, "gzip" if path.suffix == ".gz" else "none"))
+        parts.append(as_pictures(found, split, path.name, wnids, "gzip" if is_packed(path) else "none"))
     if not parts:
         raise UserError(f"data_root {root}: no train_images_0.tar.gz or the like")
     pictures = pd.concat(parts, ignore_index=True)
     for _, names in pictures.groupby("split")["name"]:
         refuse_duplicates(root, names)
-    return Listing("huggingface-tars", *reversed(with_wnids(root, pictures, [])))
-
-
-def read_huggingface_tar(path: Path) -> pd.DataFrame:
-    """List a tar as `scan_tar` does; offsets of a compressed one count unpacked bytes."""
-    if path.suffix == ".gz":
-        say(f"index: {path.name} is read through once, as a compressed tar has no list of its members")
-    with opened_tar(path) as tar:
-        rows = [
-            ("", member.name.rpartition("/")[2], member.offset_data, member.size)
-            for member in whole(tar, path)
-            if member.isreg()
-        ]
-    return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
+    pictures, classes = with_wnids(root, pictures, [])
+    return Listing("huggingface-tars", classes, pictures)

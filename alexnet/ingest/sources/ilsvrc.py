@@ -5,7 +5,6 @@ import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -93,8 +92,10 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     devkit = Devkit.read(root / release.devkit, release)
     classes = devkit.synsets.sort_values("wnid", ignore_index=True)
     parts = [_class_tars(root / release.train, scan, classes)]
-    for split, tar, truth in _numbered_tars(root, release, devkit):
-        parts.append(_numbered(root / tar, scan, release, split, devkit, truth))
+    for split, tar, ids in _numbered_tars(root, release, devkit):
+        members = _without_folders(scan(root / tar, scan_tar))
+        wnids = devkit.classes_of(root / tar, members["name"], f"ILSVRC{release.year}_{split}_", ids)
+        parts.append(as_pictures(members, split, tar, pd.Series(wnids, dtype=object)))
     pictures = pd.concat(parts, ignore_index=True)
     if release.patches and is_there(root / release.patches):
         pictures = _patched(root / release.patches, scan, pictures)
@@ -122,7 +123,12 @@ class Devkit:
     def read(cls, path: Path, release: Release) -> Self:
         try:
             contents = _unpacked_kit(path, release)
-            _refuse_other_year(path, release, contents)
+            for other in (ILSVRC_2010, ILSVRC_2012):
+                if other != release and other.devkit_data + "meta.mat" in contents:
+                    raise UserError(
+                        f"{path}: holds the devkit of ILSVRC-{other.year}, needed is that of {release.year};"
+                        " IDs mean other classes in each"
+                    )
             meta = _load_mat(contents[release.devkit_data + "meta.mat"])["synsets"]
             synsets = pd.DataFrame(
                 {
@@ -154,35 +160,39 @@ class Devkit:
         """Return the IDs in a ground truth, one per line, checked to be classes."""
         lines = content.split()
         ids = [int(line) if line.isdigit() else 0 for line in lines]
-        for number, value in enumerate(ids, 1):
+        for number, (line, value) in enumerate(zip(lines, ids, strict=True), 1):
             if not 1 <= value <= len(self.synsets):
-                raise UserError(
-                    f"{path} line {number}: found {lines[number - 1].decode(errors='replace')};"
-                    f" allowed: 1 to {len(self.synsets)}"
-                )
+                found = line.decode(errors="replace")
+                raise UserError(f"{path} line {number}: found {found}; allowed: 1 to {len(self.synsets)}")
         return ids
 
-    def classes_of(self, names: Sequence[str], release: Release) -> list[str]:
-        """Return the class of each validation picture of `names` by its number, from 1 on.
+    def classes_of(self, where: Path, names: pd.Series, stem: str, ids: list[int] | None) -> list[str]:
+        """Return the class of each picture of `names`, number n (from 1 on) being of class `ids[n - 1]`.
+
+        Without IDs the classes are not known.
 
         Raises:
-            UserError: a name has no number, or there are other pictures than labels.
+            UserError: a name is not `stem` and a number, or the numbers are not 1 to the number of IDs.
         """
-        stem, ids = f"ILSVRC{release.year}_val_", self.ids(self.path, self.truths["val"])
-        numbers = pd.Series(list(names), dtype=str).str.extract(rf"(?i)^{stem}(\d{{8}})\.jpe?g$")[0]
+        refuse_duplicates(where, names)
+        numbers = names.str.extract(rf"(?i)^{stem}(\d{{8}})\.jpe?g$")[0]
         if numbers.isna().any():
-            strange = names[int(numbers.isna().to_numpy().argmax())]
-            raise UserError(
-                f"{self.path}: gives labels by number, but found {strange}; allowed: {stem}00000001.JPEG"
-            )
+            strange = names[numbers.isna()].iloc[0]
+            raise UserError(f"{where}: found {strange}; allowed: {stem}00000001.JPEG and so on")
         found = numbers.astype(int)
-        if sorted(found) != list(range(1, len(ids) + 1)):
+        expected = len(found) if ids is None else len(ids)
+        if found.empty or sorted(found) != list(range(1, expected + 1)):
+            there = f"{where}: {len(found)} pictures from number {found.min()} to {found.max()}"
+            if ids is None:
+                raise UserError(f"{there}; allowed: from 1 on without a hole. {AGAIN}")
             raise UserError(
-                f"{self.path}: has labels of {len(ids)} validation pictures, but there are {len(found)}, from"
-                f" number {found.min()} to {found.max()}"
+                f"{there}, but the ground truth has {expected} lines. One of them is cut short or of another"
+                " release."
             )
-        wnid_of_id = self.synsets["wnid"].tolist()
-        return [wnid_of_id[ids[number - 1] - 1] for number in found]
+        if ids is None:
+            return [NO_CLASS] * len(found)
+        wnids = self.synsets["wnid"].tolist()
+        return [wnids[ids[number - 1] - 1] for number in found]
 
 
 def _unpacked_kit(path: Path, release: Release) -> dict[str, bytes]:
@@ -196,19 +206,9 @@ def _unpacked_kit(path: Path, release: Release) -> dict[str, bytes]:
         content = packed.read(MAX_DEVKIT_BYTES + 1)
     _refuse_bomb(len(content))
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-        members = {
-            member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isreg()
-        }
-        return {name: file.read() for name, file in members.items() if file is not None}
-
-
-def _refuse_other_year(path: Path, release: Release, names: Collection[str]) -> None:
-    for other in (ILSVRC_2010, ILSVRC_2012):
-        if other != release and other.devkit_data + "meta.mat" in names:
-            raise UserError(
-                f"{path}: holds the devkit of ILSVRC-{other.year}, needed is that of {release.year};"
-                " IDs mean other classes in each"
-            )
+        members = [member for member in tar if member.isreg()]
+    places = {file.name.removeprefix("./"): (file.offset_data, file.size) for file in members}
+    return {name: content[start : start + size] for name, (start, size) in places.items()}
 
 
 def _refuse_bomb(size: int) -> None:
@@ -242,7 +242,7 @@ def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
         what = f"no {absent[0]}.tar" if absent else f"{unknown[0]}.tar, which is no class of the devkit"
         count = len(absent) + len(unknown)
         raise UserError(f"{path}: {what} ({count} such classes). {AGAIN}")
-    members = members.assign(name=members["name"].str.rpartition("/")[2])
+    members = _without_folders(members)
     foreign = members[members["name"].str.partition("_")[0] != wnids]
     if len(foreign):
         first = foreign.iloc[0]
@@ -251,63 +251,35 @@ def _class_tars(path: Path, scan: Scan, classes: pd.DataFrame) -> pd.DataFrame:
     return as_pictures(members, "train", path.name, wnids)
 
 
+def _without_folders(members: pd.DataFrame) -> pd.DataFrame:
+    # 2010's tars of val and test have a folder inside, and so has 2012's with the test pictures.
+    return members.assign(name=members["name"].str.rpartition("/")[2])
+
+
 def _numbered_tars(root: Path, release: Release, devkit: Devkit) -> list[tuple[str, str, list[int] | None]]:
     """Return split, tar and IDs in the order of the files' numbers, of each numbered split that is there.
 
     The IDs are None where the labels are not public.
     """
-    inside = devkit.path / release.truth("val")
-    val = ("val", release.val, devkit.ids(inside, devkit.truths["val"]))
+    val = ("val", release.val, devkit.ids(devkit.path / release.truth("val"), devkit.truths["val"]))
     test = next((name for name in release.test if is_there(root / name)), None)
     if not release.test_truth:
         return [val, ("test", test, None)] if test else [val]
     name = release.truth("test")
+    path, content = devkit.path / name, devkit.truths.get("test")
     # A separate download, which people put beside the tars or into the devkit's folder.
-    places = [path for path in (root / name, root / release.devkit_data / name) if path.is_file()]
-    has_truth = bool(places) or "test" in devkit.truths
-    if bool(test) != has_truth:
+    for other in (root / release.devkit_data / name, root / name):
+        if other.is_file():
+            path, content = other, other.read_bytes()
+    if (test is None) != (content is None):
         there, lacking = (test, name) if test else (name, release.test[0])
         raise UserError(
             f"data_root {root}: {there} is there, but {lacking} is not. Add it, or remove the other to"
             " do without the test split."
         )
-    if test is None:
+    if test is None or content is None:
         return [val]
-    path = places[0] if places else devkit.path / name
-    content = path.read_bytes() if places else devkit.truths["test"]
     return [val, ("test", test, devkit.ids(path, content))]
-
-
-def _numbered(
-    path: Path, scan: Scan, release: Release, split: str, devkit: Devkit, ids: list[int] | None
-) -> pd.DataFrame:
-    """List a flat tar whose pictures are numbered from 1, number n being of class `ids[n - 1]`."""
-    members = scan(path, scan_tar)
-    # 2010's have a folder inside, and so has 2012's with the test pictures.
-    members = members.assign(name=members["name"].str.rpartition("/")[2])
-    stem = f"ILSVRC{release.year}_{split}_"
-    numbers = members["name"].str.extract(rf"^{stem}(\d{{8}})\.JPEG$")[0]
-    if numbers.isna().any():
-        name = members["name"][numbers.isna()].iloc[0]
-        raise UserError(f"{path}: found {name}; allowed: {stem}00000001.JPEG and so on")
-    refuse_duplicates(path, members["name"])
-    found = numbers.astype(int)
-    if len(found) == 0:
-        raise UserError(f"{path}: no pictures. {AGAIN}")
-    expected = len(found) if ids is None else len(ids)
-    if len(found) != expected or found.min() != 1 or found.max() != expected:
-        there = f"{path}: {len(found)} pictures from number {found.min()} to {found.max()}"
-        if ids is None:
-            raise UserError(f"{there}; allowed: from 1 on without a hole. {AGAIN}")
-        raise UserError(
-            f"{there}, but {release.truth(split)} has {expected} lines. One of them is cut short or of"
-            " another release."
-        )
-    if ids is None:
-        return as_pictures(members, split, path.name, NO_CLASS)
-    wnid_of_id = devkit.synsets["wnid"].tolist()
-    wnids = pd.Series([wnid_of_id[ids[number - 1] - 1] for number in found], dtype=object)
-    return as_pictures(members, split, path.name, wnids)
 
 
 def _patched(path: Path, scan: Scan, pictures: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.listing import NO_CLASS, as_text, parse_words, with_words
+from alexnet.ingest.sources.listing import NO_CLASS, parse_words, text_of, with_words
 
 # Files with the names of the classes, one a line, in the order of the numbers.
 CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt")
@@ -59,28 +59,22 @@ def _called(root: Path, label: str, names: list[str]) -> str:
 def _wnids_in_names(train: pd.DataFrame, labels: pd.Series) -> dict[str, str]:
     found = train["name"].map(lambda name: (_WNID.findall(name) or [""])[-1])
     pairs = pd.DataFrame({"label": labels[train.index], "wnid": found}).drop_duplicates()
-    one_each = not (pairs["label"].duplicated().any() or pairs["wnid"].duplicated().any())
-    return (
-        dict(zip(pairs["label"], pairs["wnid"], strict=True))
-        if one_each and (pairs["wnid"] != "").all()
-        else {}
-    )
+    if (pairs["wnid"] == "").any() or pairs["label"].duplicated().any() or pairs["wnid"].duplicated().any():
+        return {}
+    return dict(zip(pairs["label"], pairs["wnid"], strict=True))
 
 
 def _names_in(root: Path) -> list[str]:
     for name in CLASS_NAMES:
-        if (root / name).is_file():
-            lines = as_text((root / name).read_bytes(), root / name).splitlines()
-            return [line.strip() for line in lines if line.strip()]
+        if (text := text_of(root / name)) is not None:
+            return [line.strip() for line in text.splitlines() if line.strip()]
     for name in INFO:
-        if (root / name).is_file():
-            text = as_text((root / name).read_bytes(), root / name)
-            try:
-                found = _list_of_names(json.loads(text or "{}"))
-            except ValueError as error:
-                raise UserError(f"{root / name}: cannot be read: {error}") from None
-            if found:
-                return found
+        try:
+            found = _list_of_names(json.loads(text_of(root / name) or "{}"))
+        except ValueError as error:
+            raise UserError(f"{root / name}: cannot be read: {error}") from None
+        if found:
+            return found
     return list(_dictionary_in(root / PYTHON).values())
 
 
@@ -98,19 +92,16 @@ def _list_of_names(content: object) -> list[str]:
 
 def _words_in(root: Path, wnids: list[str]) -> dict[str, str]:
     for name in WORDS:
-        if (root / name).is_file():
-            return parse_words(as_text((root / name).read_bytes(), root / name), wnids)
+        if (text := text_of(root / name)) is not None:
+            return parse_words(text, wnids)
     found = _dictionary_in(root / PYTHON)
     return {wnid: words for wnid, words in found.items() if wnid in wnids}
 
 
 def _dictionary_in(path: Path) -> dict[str, str]:
     """Return the first dictionary of texts that is written out in a Python file, which is not run."""
-    if not path.is_file():
-        return {}
     try:
-        nodes = ast.walk(ast.parse(as_text(path.read_bytes(), path)))
-        for node in nodes:
+        for node in ast.walk(ast.parse(text_of(path) or "")):
             if isinstance(node, ast.Dict):
                 found = ast.literal_eval(node)
                 if found and all(isinstance(text, str) for pair in found.items() for text in pair):

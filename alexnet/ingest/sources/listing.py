@@ -5,15 +5,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
+from alexnet.ingest.sources.pictures import is_junk
 from alexnet.store.index import LEFT_OUT
 
 # The class of a picture whose source does not give it.
 NO_CLASS = ""
+# What a reader tells of each file in an archive; `container` is what the layout needs besides, as a class.
+MEMBERS = ["container", "name", "offset", "size"]
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
@@ -59,26 +60,26 @@ def as_pictures(
     return found[["name", "offset", "size"]].assign(**constants)[COLUMNS]
 
 
-def split_of(name: str) -> str | None:
-    """Return the split that a file's name or its folder says, or None."""
-    for part in reversed(name.lower().split("/")):
-        if found := _SPLIT.search(part):
-            return SPLIT_NAMES[found[1]]
-    return None
+def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
+    """Return the files below `root` whose name, or else its folder's, says a split, and the split of each."""
+    found = {}
+    for path in sorted(path for pattern in patterns for path in root.rglob(pattern)):
+        relative = str(path.relative_to(root))
+        matches = [_SPLIT.search(part) for part in reversed(relative.lower().split("/"))]
+        match = next((match for match in matches if match), None)
+        if match and not is_junk(relative):
+            found[path] = SPLIT_NAMES[match[1]]
+    return found
 
 
 def refuse_duplicates(path: Path, names: pd.Series) -> None:
-    """Refuse two pictures of one name.
-
-    Raises:
-        UserError: a name stands twice in `names`.
-    """
+    """Refuse two pictures of one name with a `UserError`."""
     twins = names[names.duplicated()]
     if len(twins):
         raise UserError(f"{path}: two pictures are named {twins.iloc[0]}; each name may stand once")
 
 
-def with_words(wnids: NDArray[np.str_] | list[str], words: dict[str, str]) -> pd.DataFrame:
+def with_words(wnids: list[str], words: dict[str, str]) -> pd.DataFrame:
     """Return the classes in label order; one that is not in `words` is called by its own name."""
     return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})
 
@@ -94,6 +95,15 @@ def as_text(content: bytes, where: Path | str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{where} line {line}: not in UTF-8, which is needed. Save it as UTF-8.") from None
+
+
+def text_of(path: Path) -> str | None:
+    """Return the text of a file, or None when it is not there.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    return as_text(path.read_bytes(), path) if path.is_file() else None
 
 
 def parse_words(text: str, wnids: Collection[str]) -> dict[str, str]:

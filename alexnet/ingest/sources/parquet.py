@@ -16,8 +16,7 @@ from alexnet.core.errors import UserError
 from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import COLUMNS, Listing, Scan, as_pictures, split_of
-from alexnet.ingest.sources.pictures import is_junk
+from alexnet.ingest.sources.listing import COLUMNS, MEMBERS, Listing, Scan, as_pictures, files_of_splits
 from alexnet.ingest.stored import column_of_pictures
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "cls", "target")
@@ -25,9 +24,8 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "cls", "target")
 
 def parquet_files(root: Path) -> dict[Path, str]:
     """Return the parquet files below `root` that hold pictures of a split, and the split of each."""
-    paths = sorted(path for path in root.rglob("*.parquet") if not is_junk(str(path.relative_to(root))))
-    splits = {path: split_of(str(path.relative_to(root))) for path in paths}
-    return {path: split for path, split in splits.items() if split and _holds_pictures(path)}
+    found = files_of_splits(root, "*.parquet")
+    return {path: split for path, split in found.items() if _holds_pictures(path)}
 
 
 def _holds_pictures(path: Path) -> bool:
@@ -89,7 +87,7 @@ def read_parquet_labels(path: Path) -> pd.DataFrame:
         for row, cell in enumerate(cells)
     ]
     rows = [(text, name, row, 0) for row, (text, name) in enumerate(zip(labels, names, strict=True))]
-    return pd.DataFrame(rows, columns=["container", "name", "offset", "size"])
+    return pd.DataFrame(rows, columns=MEMBERS)
 
 
 def _class_names(path: Path) -> list[str]:

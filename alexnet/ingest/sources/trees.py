@@ -1,5 +1,6 @@
 """Pictures and tables in folders: on disk, or inside a zip."""
 
+import contextlib
 import functools
 import os
 import zipfile
@@ -10,7 +11,7 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_zip
-from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates
+from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates, text_of
 from alexnet.ingest.sources.pictures import HEAD, NOT_UTF8, SUFFIXES, is_junk, is_utf8, why_left_out
 
 # A list of all of ImageNet's pictures has 60 MB.
@@ -25,8 +26,8 @@ class Folder:
         self.where = root
 
     def tops(self) -> list[str]:
-        """List the folders in which ``train`` may lie besides the root itself."""
-        return []
+        """List the folders in which ``train`` may lie, "" being the root itself."""
+        return [""]
 
     def has(self, folder: str) -> bool:
         """Whether there is such a folder."""
@@ -63,10 +64,11 @@ class Folder:
                 reason = why_left_out(entry.name, functools.partial(_head, entry))
                 rows.append((inside, entry.name, below(place, entry.name), "none", 0, _size(entry), reason))
             else:
-                # It can be shown with escapes, but not be written down.
-                shown = entry.name.encode("utf-8", "backslashreplace").decode()
-                folder_shown = inside.encode("utf-8", "backslashreplace").decode()
-                rows.append((folder_shown, shown, "", "none", 0, 0, NOT_UTF8))
+                # They can be shown with escapes, but not be written down.
+                shown, name = (
+                    text.encode("utf-8", "backslashreplace").decode() for text in (inside, entry.name)
+                )
+                rows.append((shown, name, "", "none", 0, 0, NOT_UTF8))
         return rows
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -82,8 +84,7 @@ class Folder:
         Raises:
             UserError: it cannot be read, or is not in UTF-8.
         """
-        path = self.where / name
-        return as_text(path.read_bytes(), path) if path.is_file() else None
+        return text_of(self.where / name)
 
 
 class Zip:
@@ -94,7 +95,7 @@ class Zip:
         self.where, self._found = path, found[~found["name"].map(is_junk).astype(bool)]
 
     def tops(self) -> list[str]:
-        return sorted(self._found["name"].str.partition("/")[0].unique())
+        return ["", *sorted(self._found["name"].str.partition("/")[0].unique())]
 
     def has(self, folder: str) -> bool:
         return not self._below(folder).empty
@@ -107,14 +108,10 @@ class Zip:
         found = self._below(folder)
         refuse_duplicates(self.where, found["inside"])
         with zipfile.ZipFile(self.where) as packed:
-            reasons = [
-                why_left_out(name, functools.partial(_packed_head, packed, name)) for name in found["name"]
-            ]
-        parts = found["inside"].str.rpartition("/")
-        rows = found.assign(
-            folder=parts[0], name=parts[2], path=self.where.name, packing="zip", reason=reasons
-        )
-        return rows[FOUND].reset_index(drop=True)
+            heads = [functools.partial(_packed_head, packed, name) for name in found["name"]]
+            found["reason"] = [why_left_out(*pair) for pair in zip(found["name"], heads, strict=True)]
+        found[["folder", "name"]] = found["inside"].str.rpartition("/")[[0, 2]].to_numpy()
+        return found.assign(path=self.where.name, packing="zip")[FOUND].reset_index(drop=True)
 
     def text(self, name: str) -> str | None:
         if name not in self._found["name"].array:
@@ -144,22 +141,25 @@ def below(folder: str, name: str) -> str:
 
 
 def _is_folder(entry: os.DirEntry[str], follow_links: bool = True) -> bool:
-    try:
+    # Of a link that leads to itself the system says nothing but an error.
+    with contextlib.suppress(OSError):
         return entry.is_dir(follow_symlinks=follow_links)
-    except OSError:
-        # A link that leads to itself.
-        return False
+    return False
 
 
 def _head(entry: os.DirEntry[str]) -> bytes:
-    try:
-        # A pipe would wait for a writer.
-        if not entry.is_file():
-            return b""
-        with open(entry.path, "rb") as file:
-            return file.read(HEAD)
-    except OSError:
-        return b""
+    # A pipe would wait for a writer.
+    with contextlib.suppress(OSError):
+        if entry.is_file():
+            with open(entry.path, "rb") as file:
+                return file.read(HEAD)
+    return b""
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    with contextlib.suppress(OSError):
+        return entry.stat().st_size if entry.is_file() else 0
+    return 0
 
 
 def _packed_head(packed: zipfile.ZipFile, name: str) -> bytes:
@@ -168,10 +168,3 @@ def _packed_head(packed: zipfile.ZipFile, name: str) -> bytes:
             return file.read(HEAD)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError):
         return b""
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size if entry.is_file() else 0
-    except OSError:
-        return 0

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.archives import AGAIN, opened_tar, whole
+from alexnet.ingest.sources.archives import AGAIN, is_packed, opened_tar, whole
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import Listing, Scan, as_pictures, split_of
+from alexnet.ingest.sources.listing import MEMBERS, Listing, Scan, as_pictures, files_of_splits
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.store.index import LEFT_OUT
 
@@ -26,10 +26,7 @@ MAX_LABEL_BYTES = 1_000_000
 
 def webdataset_shards(root: Path) -> dict[Path, str]:
     """Return the shards below `root`, by their names, and the split of each."""
-    paths = sorted(path for pattern in ("*.tar", "*.tar.gz", "*.tgz") for path in root.rglob(pattern))
-    paths = [path for path in paths if not is_junk(str(path.relative_to(root)))]
-    splits = {path: split_of(str(path.relative_to(root))) for path in paths}
-    return {path: split for path, split in splits.items() if split}
+    return files_of_splits(root, "*.tar", "*.tar.gz", "*.tgz")
 
 
 def has_shards(root: Path) -> bool:
@@ -56,7 +53,7 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
         found = scan(path, read_shard)
         is_picture = found["container"] != _NO_PICTURE
         relative = str(path.relative_to(root))
-        packing = "none" if path.suffix == ".tar" else "gzip"
+        packing = "gzip" if is_packed(path) else "none"
         named = found.assign(name=f"{path.name.partition('.')[0]}/" + found["name"])
         parts.append(as_pictures(named[is_picture], split, relative, found["container"][is_picture], packing))
         others.append(named[~is_picture].assign(reason="no picture: another member of a shard"))
@@ -75,16 +72,16 @@ def read_shard(path: Path) -> pd.DataFrame:
     try:
         with opened_tar(path) as tar:
             for member in whole(tar, path):
-                name = member.name.removeprefix("./")
+                name = member.name
                 if not member.isreg() or is_junk(name):
                     continue
                 folder, _, last = name.rpartition("/")
-                key, dot, suffix = f"{folder}/{last.partition('.')[0]}", *last.partition(".")[1:]
+                stem, dot, suffix = last.partition(".")
+                key = f"{folder}/{stem}"
                 if f"{dot}{suffix}".lower().endswith(SUFFIXES):
                     if key in pictures:
-                        raise UserError(
-                            f"{path}: two pictures are named {key.lstrip('/')}; each may stand once"
-                        )
+                        twins = key.lstrip("/")
+                        raise UserError(f"{path}: two pictures are named {twins}; each may stand once")
                     pictures[key] = (name, member.offset_data, member.size)
                 elif f".{suffix.lower()}" in LABELS:
                     file = tar.extractfile(member)
@@ -95,7 +92,7 @@ def read_shard(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise UserError(f"{path}: a label cannot be read ({error}). {AGAIN}") from None
     rows = [(labels.get(key, ""), *where) for key, where in pictures.items()]
-    return pd.DataFrame([*rows, *others], columns=["container", "name", "offset", "size"])
+    return pd.DataFrame([*rows, *others], columns=MEMBERS)
 
 
 def _label(content: bytes, suffix: str) -> str:
