@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from alexnet.core.params import Section
 
+# Times the number of classes it still fits into 64 bits.
+MAX_PER_CLASS = 1_000_000_000
 Layout = Literal[
     "auto",
     "ilsvrc-2012",
@@ -36,8 +38,8 @@ class Data(Section):
         count = len(self.classes) if isinstance(self.classes, list) else self.classes
         if isinstance(count, int) and count < 2:
             raise ValueError(f"classes: found {self.classes}; allowed: all, or at least 2 classes")
-        if isinstance(self.per_class, int) and self.per_class < 1:
-            raise ValueError(f"per_class: found {self.per_class}; allowed: all, or at least 1 picture")
+        if self.per_class != "all" and not 1 <= self.per_class <= MAX_PER_CLASS:
+            raise ValueError(f"per_class: found {self.per_class}; allowed: all, or 1 to {MAX_PER_CLASS}")
         if isinstance(self.classes, list) and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: a class is named twice; allowed: each once")
         return self

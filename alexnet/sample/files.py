@@ -131,7 +131,11 @@ def encoded(seed: int, entry: Entry) -> bytes:
         subsampling = "4:4:4" if full_chroma else "4:2:0"
         Image.fromarray(pixels).save(content, "JPEG", quality=quality, subsampling=subsampling)
     else:
-        return _encoded_cmyk(_inks(pixels), quality, adobe=entry.kind == "adobe-cmyk")
+        adobe, inks = entry.kind == "adobe-cmyk", _inks(pixels)
+        # Pillow writes the complement of the values, as Adobe does, and always says that Adobe did.
+        bands = [Image.fromarray(band) for band in np.moveaxis(inks if adobe else 255 - inks, 2, 0)]
+        Image.merge("CMYK", bands).save(content, "JPEG", quality=quality, subsampling="4:4:4")
+        return content.getvalue() if adobe else _without_adobe_marker(content.getvalue())
     return content.getvalue()
 
 
@@ -139,17 +143,8 @@ def _inks(pixels: Pixels) -> Pixels:
     """Return RGB `pixels` as CMYK, 0 = no ink, with most of the grey part printed in black."""
     light = pixels.astype(np.float32) / 255
     black = 0.8 * (1 - light.max(axis=2, keepdims=True))
-    colours = 1 - light / (1 - black)
-    inks = np.concatenate([colours, black], axis=2)
+    inks = np.concatenate([1 - light / (1 - black), black], axis=2)
     return (255 * inks).round().astype(np.uint8)
-
-
-def _encoded_cmyk(inks: Pixels, quality: int, *, adobe: bool) -> bytes:
-    # Pillow writes the complement of the values, as Adobe does, and always says that Adobe did.
-    bands = [Image.fromarray(band) for band in np.moveaxis(inks if adobe else 255 - inks, 2, 0)]
-    content = io.BytesIO()
-    Image.merge("CMYK", bands).save(content, "JPEG", quality=quality, subsampling="4:4:4")
-    return content.getvalue() if adobe else _without_adobe_marker(content.getvalue())
 
 
 def _without_adobe_marker(jpeg: bytes) -> bytes:
@@ -185,9 +180,8 @@ def _write_archives(folder: Path, settings: Sample, style: Style, workers: int) 
         with (folder / TRAIN).open("wb") as file:
             _write_tar(file, _class_tars(train, contents))
         with (folder / VAL).open("wb") as file:
-            _write_tar(
-                file, ((f"ILSVRC2012_val_{n:08d}.JPEG", content) for n, content in enumerate(contents, 1))
-            )
+            names = (f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, len(val) + 1))
+            _write_tar(file, zip(names, contents, strict=True))
     # The time of writing would differ from run to run, as would a name behind the compression.
     with (folder / DEVKIT).open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write(_tar(_devkit(settings, val)))
@@ -196,11 +190,8 @@ def _write_archives(folder: Path, settings: Sample, style: Style, workers: int) 
 def _all_encoded(entries: list[Entry], seed: int, workers: int, progress: Progress) -> Iterator[bytes]:
     """Yield the files' contents in the order of `entries`."""
     encode = functools.partial(encoded, seed)
-    with contextlib.ExitStack() as stack:
-        contents: Iterator[bytes] = map(encode, entries)
-        if workers > 1:
-            pool = stack.enter_context(local_pool(workers))
-            contents = pool.map(encode, entries, chunksize=PICTURES_PER_TASK)
+    with local_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:
+        contents = pool.map(encode, entries, chunksize=PICTURES_PER_TASK) if pool else map(encode, entries)
         for content in contents:
             progress.advance(1)
             yield content
@@ -211,13 +202,6 @@ def _class_tars(entries: list[Entry], contents: Iterator[bytes]) -> Iterator[tup
         wnid = CLASSES[index].wnid
         names = [f"{wnid}_{entry.number}.JPEG" for entry in group]
         yield f"{wnid}.tar", _tar(zip(names, itertools.islice(contents, len(names)), strict=True))
-
-
-def _devkit(settings: Sample, val: list[Entry]) -> Iterator[tuple[str, bytes]]:
-    ids = class_ids(settings)
-    yield "ILSVRC2012_devkit_t12/readme.txt", _readme(settings).encode()
-    yield GROUND_TRUTH, "".join(f"{ids[entry.class_index]}\n" for entry in val).encode()
-    yield META, _meta(settings, ids)
 
 
 def _tar(members: Iterable[tuple[str, bytes]]) -> bytes:
@@ -232,8 +216,9 @@ def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
             add_to_tar(archive, name, content)
 
 
-def _readme(settings: Sample) -> str:
-    return (
+def _devkit(settings: Sample, val: list[Entry]) -> Iterator[tuple[str, bytes]]:
+    ids = class_ids(settings)
+    readme = (
         "Development kit of a drawn sample in the layout of ILSVRC-2012.\n\n"
         f"{settings.classes} classes, {settings.train_per_class} train and "
         f"{settings.val_per_class} validation pictures each, seed {settings.seed}.\n"
@@ -241,20 +226,21 @@ def _readme(settings: Sample) -> str:
         "data/ILSVRC2012_validation_ground_truth.txt: the ILSVRC2012_ID of each validation "
         "picture, in the order of the files.\n"
     )
+    yield "ILSVRC2012_devkit_t12/readme.txt", readme.encode()
+    yield GROUND_TRUTH, "".join(f"{ids[entry.class_index]}\n" for entry in val).encode()
+    yield META, _meta(settings, ids)
 
 
 def _meta(settings: Sample, ids: dict[int, int]) -> bytes:
     """Return meta.mat with the struct array `synsets`, shape (synsets, 1), in the order of IDs."""
-    labels = {index: (CLASSES[index].wnid, CLASSES[index].words, CLASSES[index].gloss) for index in ids}
-    leaves = [
-        Synset(ids[index], *labels[index], 0, [], 0, settings.train_per_class)
-        for index in sorted(ids, key=ids.__getitem__)
-    ]
-    synsets = [*leaves, *_internal_synsets(ids)]
-    table = np.array(synsets, dtype=[(field, object) for field in Synset._fields])
+    leaves = []
+    for index in sorted(ids, key=ids.__getitem__):
+        drawn = CLASSES[index]
+        leaf = Synset(ids[index], drawn.wnid, drawn.words, drawn.gloss, 0, [], 0, settings.train_per_class)
+        leaves.append(leaf)
+    table = np.array([*leaves, *_internal_synsets(ids)], dtype=[(field, object) for field in Synset._fields])
     content = io.BytesIO()
-    tables = {"synsets": table[:, None]}
-    scipy.io.savemat(content, tables, do_compression=True)  # type: ignore[arg-type]
+    scipy.io.savemat(content, {"synsets": table[:, None]}, do_compression=True)  # type: ignore[arg-type]
     # The file starts with 116 bytes of free text, where SciPy puts the time.
     return b"MATLAB 5.0 MAT-file".ljust(116) + content.getvalue()[116:]
 

@@ -63,12 +63,9 @@ class Canvas:
         What lies inside an even number of the polygons of one figure is left out.
         """
         mask = np.zeros((self.height, self.width), np.uint8)
-        scale = 2**SUBPIXEL_BITS
         for polygons in figures:
-            corners = [
-                np.rint(scale * (self.side * (points + self.reach) - 0.5)).astype(np.int32)
-                for points in polygons
-            ]
+            places = [self.side * (points + self.reach) - 0.5 for points in polygons]
+            corners = [np.rint(2**SUBPIXEL_BITS * place).astype(np.int32) for place in places]
             cv2.fillPoly(mask, corners, (255,), lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS)
         return mask.astype(np.float32) / 255
 
@@ -90,10 +87,6 @@ class Texture:
 
     def coverage(self, canvas: Canvas, draw: np.random.Generator) -> Floats:
         """Return how far the foreground covers each pixel, from 0 to 1, shape (height, width)."""
-        x, y = self._placed(canvas, draw)
-        return np.clip(0.5 + canvas.side * self.distance(x, y, draw), 0, 1)
-
-    def _placed(self, canvas: Canvas, draw: np.random.Generator) -> tuple[Floats, Floats]:
         x, y = canvas.grid()
         angle = math.radians(draw.uniform(-self.tilt, self.tilt))
         shift_x, shift_y = draw.uniform(-self.drift, self.drift, 2).tolist()
@@ -104,7 +97,8 @@ class Texture:
         # A slight wave bends what would otherwise be ruler-straight.
         bend = draw.uniform(0, 0.02)
         phase_u, phase_v = draw.uniform(0, 2 * math.pi, 2).tolist()
-        return u + bend * np.sin(5 * v + phase_u), v + bend * np.sin(5 * u + phase_v)
+        bent_u, bent_v = u + bend * np.sin(5 * v + phase_u), v + bend * np.sin(5 * u + phase_v)
+        return np.clip(0.5 + canvas.side * self.distance(bent_u, bent_v, draw), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -122,8 +116,7 @@ class Figure:
 
     def coverage(self, canvas: Canvas, draw: np.random.Generator) -> Floats:
         """Return how far the foreground covers each pixel, from 0 to 1, shape (height, width)."""
-        outlines = self.outlines(draw)
-        figures = []
+        outlines, figures = self.outlines(draw), []
         for centre, radius in _places(canvas, draw):
             turn = _rotation(math.radians(draw.uniform(-self.tilt, self.tilt)))
             figures.append([centre + radius * outline @ turn for outline in outlines])
@@ -339,14 +332,7 @@ def _leaf(draw: np.random.Generator) -> list[Points]:
 
 @dataclass(frozen=True)
 class PictureClass:
-    """A class of the sample.
-
-    Attributes:
-        wnid: the name of its folder and files, in a range that WordNet does not use.
-        words: what it is called.
-        gloss: what it looks like.
-        form: what draws it.
-    """
+    """A class: its WNID, in a range that WordNet does not use, its name and looks, and what draws it."""
 
     wnid: str
     words: str
@@ -364,16 +350,10 @@ CLASSES = (
     ),
     PictureClass("n99412006", "polka dots", "rows of equal discs", Texture(_dots)),
     PictureClass(
-        "n99251790",
-        "concentric rings, target",
-        "rings around one centre",
-        Texture(_rings, drift=0.15),
+        "n99251790", "concentric rings, target", "rings around one centre", Texture(_rings, drift=0.15)
     ),
     PictureClass(
-        "n99018834",
-        "bricks, masonry",
-        "courses of bricks, each shifted by half",
-        Texture(_bricks, tilt=20),
+        "n99018834", "bricks, masonry", "courses of bricks, each shifted by half", Texture(_bricks, tilt=20)
     ),
     PictureClass("n99386412", "zigzag, chevrons", "bands folded to and fro", Texture(_zigzag, tilt=60)),
     PictureClass("n99160957", "cells, cracked ground", "irregular cells with walls", Texture(_cells)),
@@ -401,12 +381,18 @@ def draw_picture(seed: int, split: Split, class_index: int, number: int) -> Pixe
     draw = generator(seed, f"sample picture {split}", class_index, number)
     canvas = _canvas(draw)
     ground, figure = _palette(draw)
-    coverage = _focused(CLASSES[class_index].form.coverage(canvas, draw), canvas, draw)
+    coverage = CLASSES[class_index].form.coverage(canvas, draw)
+    blur = draw.uniform(0, 0.006) * canvas.side
+    if blur >= NO_BLUR:
+        coverage = np.asarray(cv2.GaussianBlur(coverage, (0, 0), blur), np.float32)
     picture = _surface(ground, canvas, draw)
     _blend(picture, _surface(figure, canvas, draw), coverage)
     _clutter(picture, canvas, draw)
-    picture *= _lighting(canvas, draw)
-    return _exposed(picture, draw)
+    shade = draw.uniform(0, 0.15)
+    picture *= _spread(np.exp(shade * np.clip(_noise(3, 1, draw), -2, 2)), canvas)
+    grain = draw.standard_normal(picture.shape[:2], dtype=np.float32)
+    picture += draw.uniform(1, 6) * grain[:, :, None]
+    return picture.round().clip(0, 255).astype(np.uint8)
 
 
 def _canvas(draw: np.random.Generator) -> Canvas:
@@ -441,9 +427,7 @@ def _surface(colour: Floats, canvas: Canvas, draw: np.random.Generator) -> Float
     """Return a plane of nearly `colour`, shape (height, width, 3), graded and a little mottled."""
     gradient = colour + draw.uniform(0, 14) * _noise(2, 3, draw)
     mottle = draw.uniform(0, 8) * _noise(int(draw.integers(8, 24)), 1, draw)
-    surface = _spread(gradient, canvas)
-    surface += _spread(mottle, canvas)
-    return surface
+    return _spread(gradient, canvas) + _spread(mottle, canvas)
 
 
 def _noise(nodes: int, channels: int, draw: np.random.Generator) -> Floats:
@@ -452,21 +436,13 @@ def _noise(nodes: int, channels: int, draw: np.random.Generator) -> Floats:
 
 def _spread(values: Floats, canvas: Canvas) -> Floats:
     """Return a smooth field, shape (height, width, channels), through `values`."""
-    size = (canvas.width, canvas.height)
-    field = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC), np.float32)
+    field = cv2.resize(values, (canvas.width, canvas.height), interpolation=cv2.INTER_CUBIC)
     return field.reshape(canvas.height, canvas.width, -1)
 
 
 def _blend(picture: Floats, over: Floats, coverage: Floats) -> None:
     """Lay `over` upon `picture` in place, as far as it covers."""
     picture += coverage[:, :, None] * (over - picture)
-
-
-def _focused(coverage: Floats, canvas: Canvas, draw: np.random.Generator) -> Floats:
-    blur = draw.uniform(0, 0.006) * canvas.side
-    if blur < NO_BLUR:
-        return coverage
-    return np.asarray(cv2.GaussianBlur(coverage, (0, 0), blur), np.float32)
 
 
 def _clutter(picture: Floats, canvas: Canvas, draw: np.random.Generator) -> None:
@@ -478,14 +454,3 @@ def _clutter(picture: Floats, canvas: Canvas, draw: np.random.Generator) -> None
         coverage = canvas.filled([[outline + draw.uniform(-canvas.reach, canvas.reach)]])
         colour = draw.uniform(0, 255, 3).astype(np.float32)
         _blend(picture, colour, draw.uniform(0.3, 0.7) * coverage)
-
-
-def _lighting(canvas: Canvas, draw: np.random.Generator) -> Floats:
-    strength = draw.uniform(0, 0.15)
-    return _spread(np.exp(strength * np.clip(_noise(3, 1, draw), -2, 2)), canvas)
-
-
-def _exposed(picture: Floats, draw: np.random.Generator) -> Pixels:
-    grain = draw.standard_normal(picture.shape[:2], dtype=np.float32)
-    picture += draw.uniform(1, 6) * grain[:, :, None]
-    return picture.round().clip(0, 255).astype(np.uint8)

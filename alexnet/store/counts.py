@@ -8,17 +8,14 @@ from alexnet.core.reading import Count, Positive, Written, read_rows
 
 
 class SplitCounts(Written):
-    """The pictures of a split that were stored, and those skipped because they could not be read."""
+    """The pictures of a split that were stored, and those that could not be read."""
 
     pictures: Count
     skipped: Count
 
 
 class Counts(Written):
-    """The layout of the source, its classes, and the pictures of each split: the content of ``data.json``.
-
-    It also holds the SHA-256 of ``skipped.csv``.
-    """
+    """The content of ``data.json``; the SHA-256 is that of ``skipped.csv``."""
 
     layout: str
     classes: Positive

@@ -24,11 +24,9 @@ the files of the source that are no pictures.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from alexnet.core.errors import UserError
 from alexnet.core.files import (
     checksums_of,
     parse_checked_json,
@@ -38,6 +36,7 @@ from alexnet.core.files import (
     write_checked_json,
     write_table,
 )
+from alexnet.store.made import read_made
 
 TABLE = "index.parquet"
 CLASSES = "classes.csv"
@@ -54,8 +53,7 @@ COLUMNS = ["split", "label", "name", "path", "packing", "form", "offset", "size"
 class Index:
     """Pictures and classes of a data set (see the module for their columns), and the layout they lie in.
 
-    Attributes:
-        left_out: name and reason of each file of the source that is no picture.
+    `left_out` has name and reason of each file of the source that is no picture.
     """
 
     pictures: pd.DataFrame
@@ -79,12 +77,12 @@ def read_index(folder: Path) -> Index:
     Raises:
         UserError: it is not there, or damaged.
     """
-    try:
-        pictures = read_parquet(_existing(folder / TABLE))
-        left_out = read_parquet(_existing(folder / NO_PICTURES))[LEFT_OUT]
-        return Index(pictures[COLUMNS], read_classes(folder), str(_about(folder)["layout"]), left_out)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
+    pictures = read_made(folder / TABLE, "index", lambda path: read_parquet(path)[COLUMNS])
+    left_out = read_made(folder / NO_PICTURES, "index", lambda path: read_parquet(path)[LEFT_OUT])
+    layout = read_made(
+        folder / SOURCE, "index", lambda path: str(parse_checked_json(path.read_bytes())["layout"])
+    )
+    return Index(pictures, read_classes(folder), layout, left_out)
 
 
 def read_classes(folder: Path) -> pd.DataFrame:
@@ -93,23 +91,12 @@ def read_classes(folder: Path) -> pd.DataFrame:
     Raises:
         UserError: they are not there, or damaged.
     """
-    types = {"wnid": str, "words": str}
-    try:
-        refuse_damaged(folder, _about(folder).get("sha256", {}))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: cannot be read ({error}); run dvc repro -f index") from None
-    return read_csv(_existing(folder / CLASSES), index_col="label", keep_default_na=False, dtype=types)
 
+    def read(path: Path) -> pd.DataFrame:
+        refuse_damaged(folder, parse_checked_json((folder / SOURCE).read_bytes()).get("sha256", {}))
+        return read_csv(path, index_col="label", keep_default_na=False, dtype={"wnid": str, "words": str})
 
-def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = parse_checked_json(_existing(folder / SOURCE).read_bytes())
-    return about
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"{path}: missing; run the index stage first (dvc repro index)")
-    return path
+    return read_made(folder / CLASSES, "index", read)
 
 
 def differences(index: Index, stored: pd.DataFrame, left_out: pd.DataFrame) -> Iterator[str]:

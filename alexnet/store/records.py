@@ -11,7 +11,7 @@ A folder holds
 """
 
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from alexnet.core.errors import UserError
 from alexnet.core.files import add_to_tar, read_csv, read_parquet, replacing, sha256_of, write_table
 from alexnet.core.sizes import PICTURE
+from alexnet.store.made import read_made
 
 SUFFIXES = {"jpeg": "jpg", "raw": "rgb"}
 TABLE = "records.parquet"
@@ -131,13 +132,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing, damaged or of an older version.
     """
-    rows = _read(folder / TABLE, read_parquet)
-    missing = [name for name in COLUMNS if name not in rows]
-    if missing:
-        raise UserError(
-            f"{folder / TABLE}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
-        )
-    return rows
+    return read_made(folder / TABLE, "preprocess", lambda path: read_parquet(path)[COLUMNS])
 
 
 def read_shards(folder: Path) -> pd.DataFrame:
@@ -147,17 +142,9 @@ def read_shards(folder: Path) -> pd.DataFrame:
         UserError: it is missing or damaged.
     """
     types = {"split": str, "shard": int, "records": int, "bytes": int, "sha256": str}
-    return _read(folder / SHARDS, lambda path: read_csv(path, dtype=types, usecols=list(types)))
-
-
-def _read(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-    if not path.exists():
-        raise UserError(f"{path}: missing; run the preprocess stage first (dvc repro preprocess)")
-    try:
-        return read(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro -f preprocess") from None
+    return read_made(
+        folder / SHARDS, "preprocess", lambda path: read_csv(path, dtype=types, usecols=list(types))
+    )
 
 
 def open_records(folder: Path, split: str) -> Records:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.core.errors import UserError
 from alexnet.core.files import read_arrays, replacing, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.processes import executor
 from alexnet.core.progress import Progress, Style
 from alexnet.core.reading import Positive, Written
 from alexnet.core.sizes import PICTURE
+from alexnet.store.made import read_made
 from alexnet.store.records import decoded, open_records
 from alexnet.store.verified import refuse_damaged_shards
 
@@ -30,7 +30,6 @@ RANGE = 2048
 SUMS = "sums.npz"
 # 255 times this is below 2^24.
 EXACT_IN_FLOAT32 = 65_536
-
 
 Triple = tuple[float, float, float]
 
@@ -71,19 +70,14 @@ class Statistics:
 
     def summary(self) -> StatisticsSummary:
         """Return the few numbers that people compare."""
-        first, second, third = self.eigenvectors.T
+        vectors = [tuple(vector) for vector in self.eigenvectors.T.round(6).tolist()]
         return StatisticsSummary(
             images=self.images,
-            channel_means=_rounded(self.channel_means, 4),
-            standard_deviations=_rounded(np.sqrt(self.eigenvalues), 4),
-            eigenvalues_unit=_rounded(self.eigenvalues / 255**2, 8),
-            eigenvectors=(_rounded(first, 6), _rounded(second, 6), _rounded(third, 6)),
+            channel_means=tuple(self.channel_means.round(4).tolist()),
+            standard_deviations=tuple(np.sqrt(self.eigenvalues).round(4).tolist()),
+            eigenvalues_unit=tuple((self.eigenvalues / 255**2).round(8).tolist()),
+            eigenvectors=(vectors[0], vectors[1], vectors[2]),
         )
-
-
-def _rounded(values: NDArray[np.float64], digits: int) -> Triple:
-    first, second, third = values.round(digits).tolist()
-    return first, second, third
 
 
 class Sums:
@@ -99,14 +93,13 @@ class Sums:
         self.images = 0
         self.pixels = np.zeros((PICTURE, PICTURE, 3), np.int64)
         self.products = np.zeros((3, 3), np.int64)
-        self._recent = np.zeros((PICTURE, PICTURE, 3), np.float32)
-        self._recent_images = 0
+        # In float32, which OpenCV adds to fastest, sums of so many bytes are still exact.
+        self._recent, self._recent_images = np.zeros((PICTURE, PICTURE, 3), np.float32), 0
         self._planes = [np.empty((PICTURE, PICTURE), np.uint8) for _ in range(3)]
 
     def add_picture(self, picture: NDArray[np.uint8]) -> None:
         """Add one picture, uint8 (256, 256, 3)."""
         self.images += 1
-        # In float32, which OpenCV adds to fastest, sums of this many bytes are still exact.
         cv2.accumulate(picture, self._recent)
         self._recent_images += 1
         if self._recent_images == EXACT_IN_FLOAT32:
@@ -166,7 +159,6 @@ class Sums:
 
 
 def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) -> int:
-    """Return the sum of squares of a plane, or of its difference from another."""
     # OpenCV's takes a root and its square on its way, hence the rounding.
     if less is None:
         return round(cv2.norm(plane, cv2.NORM_L2SQR))
@@ -180,10 +172,7 @@ def sums_of(folder: Path) -> Sums | None:
         UserError: they are damaged.
     """
     path = folder / SUMS
-    try:
-        return Sums.read(path) if path.exists() else None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f preprocess") from None
+    return read_made(path, "preprocess", Sums.read) if path.exists() else None
 
 
 def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -> None:
@@ -259,10 +248,9 @@ def read_statistics(path: Path) -> Statistics:
     Raises:
         UserError: it is not there, or damaged.
     """
-    if not path.exists():
-        raise UserError(f"{path}: missing; run the rgb_pca stage first (dvc repro rgb_pca)")
-    try:
+
+    def read(path: Path) -> Statistics:
         arrays: dict[str, Any] = read_arrays(path)
         return Statistics(**{**arrays, "images": int(arrays["images"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run dvc repro -f rgb_pca") from None
+
+    return read_made(path, "rgb_pca", read)
