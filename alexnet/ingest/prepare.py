@@ -182,11 +182,7 @@ def _make_damaged_again(pool: Executor, shards: list[Shard], style: Style) -> No
 def _say_what_it_needs(
     pictures: pd.DataFrame, in_order: bool, shards: list[Shard], runs: list[Run], workers: int
 ) -> None:
-    """Print disk and time of the work ahead, from a trial on a few pictures.
-
-    Raises:
-        UserError: the disk is too small.
-    """
+    """Print disk and time of the work ahead, from a trial on a few pictures."""
     left = sum(len(unit.pictures) for unit in (runs or shards) if not unit.finished)
     trial = _trial(pictures, in_order, shards[0]) if left > TRIAL_PICTURES else None
     if trial is None:
@@ -262,15 +258,12 @@ def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
     with naming_what_cannot_be_written(records):
         records.mkdir(parents=True, exist_ok=True)
         for name in [*names, SUMS]:
-            _also_at(folder / name, records / name)
+            path, target = folder / name, records / name
+            target.unlink(missing_ok=True)
+            # A second name: the first goes when all is delivered, so a stop here loses nothing.
+            try:
+                os.link(path, target)
+            except OSError:
+                # Another file system, or one without links.
+                shutil.copyfile(path, target)
     write_tables(records, rows)
-
-
-def _also_at(path: Path, target: Path) -> None:
-    """Give a file a second name; the first goes when all is delivered, so a stop here loses nothing."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(path, target)
-    except OSError:
-        # Another file system, or one without links.
-        shutil.copyfile(path, target)

@@ -108,11 +108,7 @@ def make_run(run: Run) -> int:
 
 
 def plan_buckets(shards: list[Shard], runs: list[Run]) -> list[Bucket]:
-    """Plan the gathering of `shards` from the finished `runs`.
-
-    Raises:
-        UserError: the table of a run is damaged.
-    """
+    """Plan the gathering of `shards` from the finished `runs`."""
     try:
         rows = pd.concat([read_parquet(run.rows) for run in runs], ignore_index=True)
     except ValueError as error:

@@ -98,14 +98,12 @@ KEY = ["file", "reader", "file_size", "file_time"]
 
 
 class _Scans:
-    """What was found in the archives of one root, remembered by name, size and time.
-
-    One table for all of them, as a release can have 20,000 tars.
-    """
+    """What was found in the archives of one root, remembered by name, size and time."""
 
     def __init__(self, root: Path, state: Path) -> None:
         self._root = root
-        # Lists of an earlier version may be of tars that had lost their end.
+        # One table for all, as a release can have 20,000 tars. Lists of an earlier version may be of tars
+        # that had lost their end.
         self._table = state / f"{fingerprint(root=str(root.resolve()), ends_checked=True)}.parquet"
         self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
@@ -132,10 +130,7 @@ class _Scans:
 
 
 def _with_validation(pictures: pd.DataFrame, layout: str, data: Data) -> pd.DataFrame:
-    """Hold out a seeded share of each class's training pictures as ``val``, in a source without one.
-
-    At least one of each class that has two.
-    """
+    """Hold out a seeded share of each class as ``val``, but at least one picture of a class that has two."""
     if data.held_out == 0:
         if not (pictures["split"] == "test").any():
             raise UserError(

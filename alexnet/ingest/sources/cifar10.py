@@ -35,17 +35,13 @@ _ALLOWED = {
 
 
 def list_cifar10(root: Path, scan: Scan) -> Listing:
-    """List the pictures of a CIFAR-10 archive in `root`, as ``train`` and ``test``.
-
-    Raises:
-        UserError: the archive is missing, or not the published one.
-    """
+    """List the pictures of a CIFAR-10 archive in `root`, as ``train`` and ``test``."""
     path = next((root / name for name in (BINARY, PYTHON) if (root / name).is_file()), None)
     if path is None:
         raise UserError(f"data_root {root}: neither {BINARY} nor {PYTHON} is there")
     found = scan(path, _read_binary if path.name == BINARY else _read_python)
     parts = found["container"].str.partition("/")
-    pictures = as_pictures(found, "train", path.name, parts[2], "gzip", "planes").assign(split=parts[0])
+    pictures = as_pictures(found, parts[0], path.name, parts[2], "gzip").assign(form="planes")
     return Listing("cifar-10", with_words(sorted(parts[2].unique()), {}), pictures)
 
 

@@ -14,22 +14,17 @@ from alexnet.ingest.sources.listing import (
     as_pictures,
     parse_words,
     refuse_duplicates,
+    text_of,
     with_words,
 )
 from alexnet.ingest.sources.pictures import HEAD, is_junk, why_left_out
-from alexnet.ingest.sources.trees import Folder
 from alexnet.store.index import LEFT_OUT
 
 WORDS = "words.txt"
 
 
 def list_class_tars(root: Path, scan: Scan) -> Listing:
-    """List the pictures of every ``CLASS.tar`` in `root`, all as ``train``.
-
-    Raises:
-        UserError: there are no tars, one is broken or holds another folder than ``CLASS/``, two pictures
-            have one name, or the words are not in UTF-8.
-    """
+    """List the pictures of every ``CLASS.tar`` in `root`, all as ``train``."""
     paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
     if not paths:
         raise UserError(f"data_root {root}: no tars; needed is one per class, named CLASS.tar")
@@ -38,21 +33,18 @@ def list_class_tars(root: Path, scan: Scan) -> Listing:
         members = scan(path, scan_tar)
         members = members[~members["name"].map(is_junk).astype(bool)]
         reasons = _reasons(path, members)
-        others.append(members.assign(name=path.stem + "/" + members["name"], reason=reasons)[reasons != ""])
-        members = members[reasons == ""]
-        _refuse_folders(path, members)
-        refuse_duplicates(path, members["name"])
-        named = members.assign(name=path.stem + "/" + members["name"])
-        parts.append(as_pictures(named, "train", path.name, path.stem))
+        _refuse_folders(path, members[reasons == ""])
+        refuse_duplicates(path, members["name"][reasons == ""])
+        members = members.assign(name=path.stem + "/" + members["name"], reason=reasons)
+        others.append(members[reasons != ""])
+        parts.append(as_pictures(members[reasons == ""], "train", path.name, path.stem))
     wnids = [path.stem for path in paths]
-    words = parse_words(Folder(root).text(WORDS) or "", wnids)
+    words = parse_words(text_of(root / WORDS) or "", wnids)
     left_out = pd.concat(others, ignore_index=True)[LEFT_OUT]
     return Listing("class-tars", with_words(wnids, words), pd.concat(parts, ignore_index=True), left_out)
 
 
 def _reasons(path: Path, members: pd.DataFrame) -> pd.Series:
-    """Return why each of a tar's `members` is no picture, empty if it is one."""
-
     def head(offset: int) -> bytes:
         file.seek(offset)
         return file.read(HEAD)

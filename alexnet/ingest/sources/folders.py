@@ -85,12 +85,7 @@ def _trees(root: Path, scan: Scan) -> Iterator[Tree]:
 
 
 def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
-    """List the pictures below `root` in `layout`, ``folders`` or ``kaggle``.
-
-    Raises:
-        UserError: a split is missing, a picture has no class or its folders do not say which is the class,
-            or a class has no training pictures or a folder of it no pictures.
-    """
+    """List the pictures below `root` in `layout`, ``folders`` or ``kaggle``."""
     kaggle = layout == "kaggle"
     found = find_splits(root, scan, layout) or (None if kaggle else find_classes(root, scan))
     if found is None:
@@ -124,7 +119,7 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
 def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the pictures of all splits, the training split first, and the files that are none."""
     parts: list[pd.DataFrame] = []
-    others: list[pd.DataFrame] = []
+    others = []
     for split, folder in folders.items():
         found = tree.files(below(top, folder))
         if folder == "":
@@ -177,10 +172,9 @@ def _classes(folders: set[str]) -> set[str]:
 
 def _refuse_ambiguous(tree: Tree, folder: str, found: pd.DataFrame) -> None:
     """Refuse folders in the folder of a class, unless it has but one: they could be the classes."""
-    by_class = pd.Series(found["folder"].unique()).str.partition("/")
-    counts = by_class[0].value_counts()
-    several = set(counts[counts > 1].index)
-    deep = found[(found["folder"].str.contains("/")) & found["folder"].str.partition("/")[0].isin(several)]
+    wnids = found["folder"].str.partition("/")[0]
+    several = found["folder"].groupby(wnids).transform("nunique") > 1
+    deep = found[found["folder"].str.contains("/") & several]
     if len(deep):
         first = deep.iloc[0]
         wnid = first["folder"].partition("/")[0]

@@ -25,11 +25,7 @@ def huggingface_tars(root: Path) -> dict[Path, str]:
 
 
 def list_huggingface(root: Path, scan: Scan) -> Listing:
-    """List the pictures of the tars in `root`.
-
-    Raises:
-        UserError: a tar is damaged, two pictures have one name, or one of train or val has no class in it.
-    """
+    """List the pictures of the tars in `root`."""
     parts = []
     for path, split in huggingface_tars(root).items():
         found = scan(path, scan_tar)

@@ -78,11 +78,7 @@ ILSVRC_2010 = Release(
 
 
 def list_official(root: Path, scan: Scan, release: Release) -> Listing:
-    """List the official files of `release` in `root`.
-
-    Raises:
-        UserError: a file is missing, broken, or contradicts another.
-    """
+    """List the official files of `release` in `root`."""
     missing = [name for name in release.needed if not is_there(root / name)]
     if missing:
         raise UserError(
@@ -170,9 +166,6 @@ class Devkit:
         """Return the class of each picture of `names`, number n (from 1 on) being of class `ids[n - 1]`.
 
         Without IDs the classes are not known.
-
-        Raises:
-            UserError: a name is not `stem` and a number, or the numbers are not 1 to the number of IDs.
         """
         refuse_duplicates(where, names)
         numbers = names.str.extract(rf"(?i)^{stem}(\d{{8}})\.jpe?g$")[0]

@@ -17,9 +17,8 @@ NO_CLASS = ""
 MEMBERS = ["container", "name", "offset", "size"]
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "val"
-)
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
 _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
 
 # Returns what a reader finds in one archive, perhaps remembered from an earlier call.
@@ -48,16 +47,11 @@ class Listing:
 
 
 def as_pictures(
-    found: pd.DataFrame,
-    split: str,
-    path: str,
-    wnids: pd.Series | str,
-    packing: str = "none",
-    form: str = "file",
+    found: pd.DataFrame, split: pd.Series | str, path: str, wnids: pd.Series | str, packing: str = "none"
 ) -> pd.DataFrame:
     """Return rows of a `Listing` for what was `found` (name, offset, size) in the file `path`."""
-    constants = {"split": split, "wnid": wnids, "path": path, "packing": packing, "form": form}
-    return found[["name", "offset", "size"]].assign(**constants)[COLUMNS]
+    known = {"split": split, "wnid": wnids, "path": path, "packing": packing, "form": "file"}
+    return found[["name", "offset", "size"]].assign(**known)[COLUMNS]
 
 
 def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
@@ -98,11 +92,7 @@ def as_text(content: bytes, where: Path | str) -> str:
 
 
 def text_of(path: Path) -> str | None:
-    """Return the text of a file, or None when it is not there.
-
-    Raises:
-        UserError: it is not UTF-8.
-    """
+    """Return the text of a file, or None when it is not there."""
     return as_text(path.read_bytes(), path) if path.is_file() else None
 
 

@@ -45,11 +45,7 @@ def _schema(path: Path) -> pyarrow.Schema:
 
 
 def list_parquet(root: Path, scan: Scan) -> Listing:
-    """List the pictures of the parquet files below `root`; each is a row of one.
-
-    Raises:
-        UserError: there are none, one is damaged or has no labels, or two pictures have one name.
-    """
+    """List the pictures of the parquet files below `root`; each is a row of one."""
     files = parquet_files(root)
     if not files:
         raise UserError(f"data_root {root}: no parquet files of train, validation or test with pictures")

@@ -33,11 +33,7 @@ def is_junk(path: str) -> bool:
 
 
 def why_left_out(name: str, head: Callable[[], bytes]) -> str:
-    """Return why the file `name` is no picture, or nothing if it is one.
-
-    Args:
-        head: returns the first `HEAD` bytes; called only if the name does not tell.
-    """
+    """Return why the file `name` is no picture, or "" if it is one; `head` returns its first `HEAD` bytes."""
     if name.lower().endswith(SUFFIXES) or begins_like_a_picture(head()):
         return ""
     return f"no picture: {PurePosixPath(name).suffix.lower() or 'without a suffix'}"

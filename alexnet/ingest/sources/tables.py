@@ -25,9 +25,6 @@ def classes_by_table(
         table: what errors call the file.
         classes: those that have training pictures.
         boxed: a class is followed by a box in the same cell (Kaggle's).
-
-    Raises:
-        UserError: the text is no such table, or a picture has no row or two, or a row no picture.
     """
     rows = _rows(text, table)
     keys = {_key(name): name for name in names} | {_key(_stem(name)): name for name in names}
@@ -72,12 +69,10 @@ def _rows(text: str, table: str) -> list[list[str]]:
     first = lines.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     try:
-        rows = [row for row in csv.reader(io.StringIO(lines), delimiter=delimiter) if row]
+        return [row for row in csv.reader(io.StringIO(lines), delimiter=delimiter) if len(row) >= 2]
     except csv.Error as error:
-        raise UserError(
-            f"{table}: cannot be read as a table: {error}; its first line is {first[:80]}"
-        ) from None
-    return [row for row in rows if len(row) >= 2]
+        shown = first[:80]
+        raise UserError(f"{table}: cannot be read as a table: {error}; its first line is {shown}") from None
 
 
 def _column_of_names(rows: list[list[str]], keys: Collection[str], split: str) -> int | None:

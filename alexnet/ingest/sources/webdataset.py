@@ -40,23 +40,18 @@ def has_shards(root: Path) -> bool:
 
 
 def list_webdataset(root: Path, scan: Scan) -> Listing:
-    """List the pictures of the shards below `root`.
-
-    Raises:
-        UserError: there are none, one is damaged, or a picture has no label or two the same name.
-    """
+    """List the pictures of the shards below `root`."""
     shards = webdataset_shards(root)
     if not shards:
         raise UserError(f"data_root {root}: no tars whose names say train, validation or test")
     parts, others = [], []
     for path, split in shards.items():
         found = scan(path, read_shard)
+        found["name"] = f"{path.name.partition('.')[0]}/" + found["name"]
         is_picture = found["container"] != _NO_PICTURE
-        relative = str(path.relative_to(root))
-        packing = "gzip" if is_packed(path) else "none"
-        named = found.assign(name=f"{path.name.partition('.')[0]}/" + found["name"])
-        parts.append(as_pictures(named[is_picture], split, relative, found["container"][is_picture], packing))
-        others.append(named[~is_picture].assign(reason="no picture: another member of a shard"))
+        others.append(found[~is_picture].assign(reason="no picture: another member of a shard"))
+        found, packing = found[is_picture], "gzip" if is_packed(path) else "none"
+        parts.append(as_pictures(found, split, str(path.relative_to(root)), found["container"], packing))
     pictures, classes = with_wnids(root, pd.concat(parts, ignore_index=True), [])
     return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
 
