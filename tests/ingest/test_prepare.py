@@ -1,13 +1,15 @@
 """The store: the same bytes from any workers and after any stop, true labels, and bad pictures named."""
 
+import contextlib
 import errno
 import hashlib
 import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +75,22 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def names(folder: Path, split: str = "train") -> list[str]:
-    return [str(name) for name in open_records(folder, split).names]
-
-
-def raw_bytes(raw: Path, index: Index, split: str, name: str) -> bytes:
+def square_of(raw: Path, index: Index, split: str, name: str) -> Any:
+    """Return a picture of the sample, 256×256."""
     rows = index.pictures[(index.pictures["split"] == split) & (index.pictures["name"] == name)]
     path, offset, size = rows[["path", "offset", "size"]].iloc[0]
-    return (raw / path).read_bytes()[offset : offset + size]
+    return to_square(decode((raw / path).read_bytes()[offset : offset + size]))
 
 
-def stopped(*_: object) -> Any:
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def stopped_before_delivery(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            yield patch
 
 
 # --- content --------------------------------------------------------------------------------------
@@ -135,7 +141,7 @@ def test_raw_records_are_the_squares_and_sums_are_theirs(
     found = open_records(folder, "val")
     assert len(found) == 12
     for record, name in enumerate(found.names):
-        square = to_square(decode(raw_bytes(raw, index, "val", name)))
+        square = square_of(raw, index, "val", name)
         np.testing.assert_array_equal(found.stored(record), square)
         np.testing.assert_array_equal(decoded(found, record), square)
     with tarfile.open(folder / "val-00000.tar") as tar:
@@ -165,7 +171,7 @@ def test_every_picture_is_stored_once_with_its_label(raw: Path, index: Index, re
         assert sorted(found.names) == sorted(rows.index)
         assert found.labels.tolist() == [rows["label"][name] for name in found.names]
         for record, name in enumerate(found.names):
-            square = to_square(decode(raw_bytes(raw, index, split, name)))
+            square = square_of(raw, index, split, name)
             assert found.stored(record).tobytes() == encode(square, 95, "4:2:0")
 
 
@@ -176,18 +182,18 @@ def test_quality_chroma_and_size_of_shards_change_no_order(
     found, usual = open_records(tmp_path / "records", "train"), open_records(records, "train")
     assert found.names.tolist() == usual.names.tolist()
     assert len(list((tmp_path / "records").glob("train-*.tar"))) == 2
-    square = to_square(decode(raw_bytes(raw, index, "train", found.names[0])))
+    square = square_of(raw, index, "train", found.names[0])
     assert found.stored(0).tobytes() == encode(square, 60, "4:4:4") != usual.stored(0).tobytes()
 
 
 def test_the_order_is_a_seeded_shuffle_of_the_whole_split(records: Path, make: Make, tmp_path: Path) -> None:
     make(seed=2)
-    first = names(records)
-    assert names(tmp_path / "records") != first != sorted(first)
+    found = open_records(records, "train")
+    first = found.names.tolist()
+    assert open_records(tmp_path / "records", "train").names.tolist() != first != sorted(first)
     assert store_fingerprint(tmp_path / "records") != store_fingerprint(records)
-    labels = open_records(records, "train").labels
     # Were each class kept together, a shard would hold one or two.
-    assert all(len(set(labels[start : start + 8])) == 3 for start in range(0, 32, 8))
+    assert all(len(set(found.labels[start : start + 8])) == 3 for start in range(0, 32, 8))
     ranks = [sorted(first).index(name) for name in first]
     assert abs(np.corrcoef(ranks, range(len(ranks)))[0, 1]) < 0.5
 
@@ -195,27 +201,21 @@ def test_the_order_is_a_seeded_shuffle_of_the_whole_split(records: Path, make: M
 # --- form -----------------------------------------------------------------------------------------
 
 
-def test_the_tables_tell_what_the_tars_hold(records: Path) -> None:
-    table, lines = pd.read_parquet(records / TABLE), pd.read_csv(records / SHARDS)
+def test_the_tables_tell_what_the_tars_hold(records: Path, index: Index) -> None:
+    # That offsets, sizes, labels and checksums are those of the tars.
+    assert find_problems(records, index, pd.DataFrame(columns=["split", "name"]), "none") == []
+    lines, found = pd.read_csv(records / SHARDS), hashes(records)
     assert lines.columns.tolist() == ["split", "shard", "records", "bytes", "sha256"]
-    tars = [f"train-{n:05d}.tar" for n in range(5)] + [f"val-{n:05d}.tar" for n in range(2)]
-    found = hashes(records)
+    assert lines["records"].tolist() == [8, 8, 8, 8, 4, 8, 4]
+    tars = [f"{line.split}-{line.shard:05d}.tar" for line in lines.itertuples()]
     assert set(found) == {*tars, TABLE, SHARDS, SUMS}
-    keys: dict[str, list[str]] = {"train": [], "val": []}
-    line: Any
-    for name, line in zip(tars, lines.itertuples(), strict=True):
+    assert lines["sha256"].tolist() == [found[name] for name in tars]
+    members: dict[str, list[str]] = {"train": [], "val": []}
+    for name in tars:
         with tarfile.open(records / name) as tar:
-            members = tar.getmembers()
-        split, number = name.removesuffix(".tar").split("-")
-        assert (line.split, line.shard, line.records) == (split, int(number), len(members) / 2)
-        assert (line.bytes, line.sha256) == ((records / name).stat().st_size, found[name])
-        rows = table[(table["split"] == split) & (table["shard"] == int(number))]
-        places = [(member.offset_data, member.size) for member in members[::2]]
-        assert list(zip(rows["offset"], rows["size"], strict=True)) == places
-        keys[split] += [member.name.removesuffix(".jpg") for member in members[::2]]
-        labels = [member.name.removesuffix(".cls") for member in members[1::2]]
-        assert keys[split][-len(labels) :] == labels
-    assert keys == {s: [f"{n:08d}" for n in range(count)] for s, count in (("train", 36), ("val", 12))}
+            members[name.partition("-")[0]] += tar.getnames()
+    for split, count in (("train", 36), ("val", 12)):
+        assert members[split] == [f"{n:08d}.{kind}" for n in range(count) for kind in ("jpg", "cls")]
 
 
 def test_opening_what_is_not_there(records: Path, tmp_path: Path) -> None:
@@ -334,10 +334,8 @@ def test_a_shard_of_bad_pictures_alone_does_no_harm(
         (folders / f"train/cat/{number}.jpg").write_bytes(b"")
     index = indexed(folders)
     options: dict[str, Any] = {"shard_pictures": 1, "max_bad_fraction": 0.5, "shuffle": shuffle}
-    with monkeypatch.context() as patch:
-        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            prepared(tmp_path, folders, index, **options)
+    with stopped_before_delivery(monkeypatch):
+        prepared(tmp_path, folders, index, **options)
     outcome = prepared(tmp_path, folders, index, **options)
     assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
@@ -396,22 +394,19 @@ def test_a_restart_keeps_finished_shards(
 ) -> None:
     asked: list[str] = []
 
-    def once(shard: Any) -> int:
-        if asked:
+    def until(stop: int, shard: shards.Shard) -> int:
+        if len(asked) == stop:
             raise OSError("the power went")
-        return counting(shard)
-
-    def counting(shard: Any) -> int:
         asked.append(shard.name)
         return shards.make_shard(shard)
 
-    monkeypatch.setattr(prepare, "make_shard", once)
+    monkeypatch.setattr(prepare, "make_shard", partial(until, 1))
     with pytest.raises(OSError, match="the power went"):
         make()
     assert not (tmp_path / "records").exists()
     (left,) = (tmp_path / "state").glob("*/*.tar")
     written = left.stat().st_mtime_ns
-    monkeypatch.setattr(prepare, "make_shard", counting)
+    monkeypatch.setattr(prepare, "make_shard", partial(until, -1))
     make()
     # The first one was made once, before the stop.
     assert f"{asked[0]}.tar" == left.name
@@ -428,10 +423,8 @@ def test_nothing_is_kept_of_pictures_that_were_replaced(
     """Also when the new files have the sizes and the times of the old ones."""
     index = indexed(folders)
     options: dict[str, Any] = {"shard_pictures": 4, "shuffle": shuffle}
-    with monkeypatch.context() as patch:
-        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            prepared(tmp_path, folders, index, **options)
+    with stopped_before_delivery(monkeypatch):
+        prepared(tmp_path, folders, index, **options)
     for path in folders.glob("train/*/*.jpg"):
         about, content = path.stat(), bytearray(path.read_bytes())
         content[300] ^= 1
@@ -453,10 +446,8 @@ def test_a_shard_that_is_damaged_before_it_is_delivered_is_made_again(
     shuffle: str,
     suffix: str,
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("alexnet.ingest.prepare.os.link", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            make(shuffle=shuffle)
+    with stopped_before_delivery(monkeypatch):
+        make(shuffle=shuffle)
     (path,) = (tmp_path / "state").glob(f"*/train-00001.{suffix}")
     content = bytearray(path.read_bytes())
     content[100] ^= 1
@@ -470,13 +461,11 @@ def test_a_shard_that_is_damaged_before_it_is_delivered_is_made_again(
 def test_other_code_or_settings_do_not_take_over_finished_shards(
     make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(prepare, "_deliver", stopped)
+    with stopped_before_delivery(monkeypatch) as patch:
         if other == "code":
             patch.setattr(prepare, "sha256_of_code", lambda _: "of an older version")
             patch.setattr(shards, "to_square", lambda _: np.zeros((256, 256, 3), np.uint8))
-        with pytest.raises(KeyboardInterrupt):
-            make(jpeg_quality=50 if other == "settings" else 95)
+        make(jpeg_quality=50 if other == "settings" else 95)
     make()
     assert hashes(tmp_path / "records") == hashes(records)
 
@@ -501,20 +490,20 @@ def test_a_run_made_twice_is_there_once(
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("links", [0, 3, None])
+@pytest.mark.parametrize("links", [3, None])
 def test_a_delivery_that_is_stopped_or_cannot_link(
     make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int | None
 ) -> None:
     """It is stopped after so many links, or the file system has none."""
-    left = links or 0
+    made = 0
 
     def link(source: Path, target: Path) -> None:
-        nonlocal left
+        nonlocal made
+        made += 1
         if links is None:
             raise OSError(errno.EXDEV, "Invalid cross-device link")
-        if left == 0:
+        if made > links:
             raise KeyboardInterrupt
-        left -= 1
         target.hardlink_to(source)
 
     with monkeypatch.context() as patch:
@@ -538,7 +527,7 @@ def test_a_stop_anywhere_ends_with_the_same_store(
     """The power goes at some write, and again a few writes later, until all is there."""
     monkeypatch.setattr(scatter, "RUN_PICTURES", 13)
     monkeypatch.setattr(scatter, "BUCKET_PICTURES", 16)
-    replace, left, stops = Path.replace, 0, 0
+    replace, left, stops = Path.replace, calls, 0
 
     def failing(source: Path, target: Path) -> Path:
         nonlocal left
@@ -549,14 +538,11 @@ def test_a_stop_anywhere_ends_with_the_same_store(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", failing)
-        while True:
-            left = calls
-            try:
+        while not (tmp_path / "records" / SHARDS).exists():
+            with contextlib.suppress(KeyboardInterrupt):
                 make(shuffle=shuffle)
-                break
-            except KeyboardInterrupt:
-                stops += 1
-                calls += 1
+            stops += left < 0
+            left = calls + stops
     assert stops > 0
     assert hashes(tmp_path / "records") == hashes(records)
     assert list((tmp_path / "state").iterdir()) == []
