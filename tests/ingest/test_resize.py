@@ -105,27 +105,17 @@ def difference(found: Pixels, expected: npt.NDArray[Any]) -> float:
 
 LARGER = [(257, 257), (257, 400), (300, 301), (301, 300), (375, 500), (500, 333), (512, 512), (512, 1024)]
 LARGER += [(768, 768), (333, 999), (1100, 270), (1201, 900)]
-
-
-@pytest.mark.parametrize(("height", "width"), LARGER)
-def test_shrinking_averages_areas(height: int, width: int) -> None:
-    picture = drawn(height, width)
-    found = to_square(picture)
-    expected = expected_square(picture, coverage)
-    assert difference(found, expected) <= 0.5
-    assert np.abs(found - expected).max() <= 1.01
-
-
 SMALLER = [(255, 255), (128, 128), (100, 171), (200, 130), (255, 900), (60, 61), (17, 40), (2, 3), (3, 2)]
 
 
-@pytest.mark.parametrize(("height", "width"), SMALLER)
-def test_enlarging_is_cubic(height: int, width: int) -> None:
-    picture = drawn(height, width)
+@pytest.mark.parametrize("shape", LARGER + SMALLER)
+def test_shrinking_averages_areas_and_enlarging_is_cubic(shape: tuple[int, int]) -> None:
+    picture = drawn(*shape)
     found = to_square(picture)
-    expected = expected_square(picture, cubic)
+    weights, most = (coverage, 1.01) if min(shape) > PICTURE else (cubic, 1.5)
+    expected = expected_square(picture, weights)
     assert difference(found, expected) <= 0.5
-    assert np.abs(found - expected).max() <= 1.5
+    assert np.abs(found - expected).max() <= most
 
 
 @pytest.mark.parametrize("shape", [(256, 256), (256, 259), (256, 300), (401, 256)])
@@ -265,16 +255,11 @@ def test_broken_exif_does_no_harm(directory: bytes) -> None:
 # --- broken files ---------------------------------------------------------------------------------
 
 
-def test_nothing_is_named_as_such() -> None:
-    with pytest.raises(BadPictureError, match="empty file"):
-        decode(b"")
-
-
-@pytest.mark.parametrize("length", [1, 2, 100, 5000])
+@pytest.mark.parametrize("length", [0, 1, 2, 100, 5000])
 def test_random_bytes_are_refused(length: int) -> None:
     content = np.random.default_rng(length).bytes(length)
     for start in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"):
-        with pytest.raises(BadPictureError, match="cannot be decoded"):
+        with pytest.raises(BadPictureError, match="cannot be decoded" if start + content else "empty file"):
             decode(start + content)
 
 
