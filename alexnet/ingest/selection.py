@@ -70,8 +70,6 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
     if not pictures["split"].is_monotonic_increasing:
         # Test pictures that became val. Not earlier, as the draws above follow the order of the rows.
         pictures = pictures.sort_values("split", kind="stable")
-    for note in listing.notes:
-        say(f"index: {note}")
     if not has_validation and data.held_out > 0:
         train, held = ((pictures["split"] == split).sum() for split in ("train", "val"))
         say(

@@ -28,8 +28,8 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
     """
     table, shards = read_table(records), read_shards(records)
     listed = {f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
-    strange = sorted(path.name for path in records.glob("*.tar") if path.name not in listed)
-    found = [f"{name}: not listed in {SHARDS}" for name in strange]
+    there = {path.name for path in records.glob("*.tar")}
+    found = [f"{name}: not listed in {SHARDS}" for name in sorted(there - listed)]
     with Progress("verify", len(table), style) as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
             lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
@@ -53,23 +53,20 @@ def _shard_problems(path: Path, rows: pd.DataFrame, lines: pd.DataFrame) -> Iter
         yield f"{path.name}: {size:,} bytes, listed are {expected.bytes:,}"
     elif sha256_of(path) != expected.sha256:
         yield f"{path.name}: its SHA-256 is not the one listed; its bytes have changed"
-    else:
-        yield from _contents(path, rows, int(expected.records))
+    elif _contents(path) != list(zip(rows["offset"], rows["size"], rows["label"], strict=True)):
+        yield f"{path.name}: holds other pictures or labels than {TABLE} says"
+    elif expected.records != len(rows):
+        yield f"{path.name}: {len(rows)} pictures, listed are {expected.records}"
 
 
-def _contents(path: Path, rows: pd.DataFrame, listed: int) -> Iterator[str]:
-    """Compare a shard that is whole with its rows."""
+def _contents(path: Path) -> list[tuple[int, int, int]]:
+    """Return offset, size and label of each picture in a shard that is whole."""
     with tarfile.open(path, "r:") as tar:
         members = list(tar)
-        texts = [tar.extractfile(text) for text in members[1::2]]
-        labels = [int(text.read()) for text in texts if text is not None]
-    found = [
-        (picture.offset_data, picture.size, label)
-        for picture, label in zip(members[::2], labels, strict=True)
-    ]
-    table = list(zip(rows["offset"], rows["size"], rows["label"], strict=True))
-    if found != table or listed != len(found):
-        yield f"{path.name}: holds other pictures or labels than {TABLE} says"
+        texts: Any = [tar.extractfile(text) for text in members[1::2]]
+        labels = [int(text.read()) for text in texts]
+    pairs = zip(members[::2], labels, strict=True)
+    return [(picture.offset_data, picture.size, label) for picture, label in pairs]
 
 
 def _sums_problems(records: Path, there: int) -> Iterator[str]:

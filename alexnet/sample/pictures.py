@@ -75,8 +75,7 @@ class Texture:
     """A pattern that fills the plane.
 
     Attributes:
-        distance: maps x, y and a generator to the signed distance from the nearest edge of the
-            foreground, positive inside it.
+        distance: maps x, y and a generator to the signed distance from the foreground's edge, positive in it.
         tilt: the largest rotation to either side, in degrees.
         drift: the largest shift along each axis; small for patterns with a centre.
     """
@@ -106,8 +105,7 @@ class Figure:
     """One large figure and a few small ones of the same kind.
 
     Attributes:
-        outlines: maps a generator to polygons, each of shape (points, 2), that reach about one
-            unit from the origin; what lies inside an even number of them is left out.
+        outlines: maps a generator to polygons (see `Canvas.filled`) that reach about one unit from (0, 0).
         tilt: the largest rotation to either side, in degrees.
     """
 

@@ -28,8 +28,6 @@ from alexnet.store.verified import refuse_damaged_shards
 # Records that a worker takes at a time.
 RANGE = 2048
 SUMS = "sums.npz"
-# 255 times this is below 2^24.
-EXACT_IN_FLOAT32 = 65_536
 
 Triple = tuple[float, float, float]
 
@@ -85,25 +83,20 @@ class Sums:
 
     Attributes:
         images: how many pictures.
-        pixels: int64 (256, 256, 3).
+        pixels: float64 (256, 256, 3), in which OpenCV adds bytes; exact up to 2^53.
         products: int64 (3, 3), over all pixels.
     """
 
     def __init__(self) -> None:
         self.images = 0
-        self.pixels = np.zeros((PICTURE, PICTURE, 3), np.int64)
+        self.pixels = np.zeros((PICTURE, PICTURE, 3))
         self.products = np.zeros((3, 3), np.int64)
-        # In float32, which OpenCV adds to fastest, sums of so many bytes are still exact.
-        self._recent, self._recent_images = np.zeros((PICTURE, PICTURE, 3), np.float32), 0
         self._planes = [np.empty((PICTURE, PICTURE), np.uint8) for _ in range(3)]
 
     def add_picture(self, picture: NDArray[np.uint8]) -> None:
         """Add one picture, uint8 (256, 256, 3)."""
         self.images += 1
-        cv2.accumulate(picture, self._recent)
-        self._recent_images += 1
-        if self._recent_images == EXACT_IN_FLOAT32:
-            self._settle()
+        cv2.accumulate(picture, self.pixels)
         # Products by squares alone, which OpenCV sums fastest: 2ab = a² + b² − (a − b)².
         red, green, blue = cv2.split(picture, self._planes)
         rr, gg, bb = _squares(red), _squares(green), _squares(blue)
@@ -114,17 +107,14 @@ class Sums:
 
     def add(self, other: Self) -> None:
         """Add what `other` has summed; the order does not matter."""
-        other._settle()
         self.images += other.images
         self.pixels += other.pixels
         self.products += other.products
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write the sums, and `facts` beside them, to an ``.npz`` file."""
-        self._settle()
-        arrays: dict[str, Any] = {"images": self.images, "pixels": self.pixels, "products": self.products}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **(arrays | facts))
+        pixels = self.pixels.astype(np.int64)
+        _write_arrays(path, images=self.images, pixels=pixels, products=self.products, **facts)
 
     def possible(self) -> bool:
         """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
@@ -149,13 +139,8 @@ class Sums:
         sums = cls()
         arrays = read_arrays(path)
         sums.images = int(arrays["images"])
-        sums.pixels, sums.products = arrays["pixels"], arrays["products"]
+        sums.pixels, sums.products = arrays["pixels"].astype(np.float64), arrays["products"]
         return sums
-
-    def _settle(self) -> None:
-        self.pixels += self._recent.astype(np.int64)
-        self._recent[:] = 0
-        self._recent_images = 0
 
 
 def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) -> int:
@@ -238,8 +223,12 @@ def _finish(sums: Sums) -> Statistics:
 
 def write_statistics(path: Path, statistics: Statistics) -> None:
     """Write all of `statistics` to an ``.npz`` file."""
+    _write_arrays(path, **statistics.__dict__)
+
+
+def _write_arrays(path: Path, **arrays: Any) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **statistics.__dict__)
+        np.savez(file, **arrays)
 
 
 def read_statistics(path: Path) -> Statistics:
@@ -251,6 +240,6 @@ def read_statistics(path: Path) -> Statistics:
 
     def read(path: Path) -> Statistics:
         arrays: dict[str, Any] = read_arrays(path)
-        return Statistics(**{**arrays, "images": int(arrays["images"])})
+        return Statistics(**arrays | {"images": int(arrays["images"])})
 
     return read_made(path, "rgb_pca", read)

@@ -26,8 +26,10 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
     note = state / fingerprint(records=str(records.resolve()))
     try:
         now = _state_of_store(records, shards)
-        if _noted(note) == now:
-            return
+        # What was noted by another user, or is damaged, is found out again.
+        with contextlib.suppress(OSError, ValueError):
+            if note.read_text() == now:
+                return
         size = sum((records / name).stat().st_size for name in shards)
         if size > CHEAP_BYTES:
             say(
@@ -46,14 +48,6 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
             " damaged in all). Run dvc repro -f preprocess."
         )
     note_verified(records, state)
-
-
-def _noted(note: Path) -> str | None:
-    try:
-        return note.read_text()
-    except (OSError, ValueError):
-        # What was noted by another user, or is damaged, is found out again.
-        return None
 
 
 def note_verified(records: Path, state: Path = FOLDER) -> None:

@@ -461,7 +461,7 @@ ALIKE = {"train/caf\u00e9/0.png": ONE, "train/b/0.png": ONE, "val/cafe\u0301/0.p
 REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
     "no row": (flat(TABLE.replace("1.jpg,n01\n", "")), "no row for val/1.jpg"),
     "two rows": (flat(TABLE + "1.jpg,n02\n"), "two rows name 1.jpg"),
-    "no picture of a row": (flat(TABLE + "9.jpg,n02\n"), "names 9.jpg, which is not in val/"),
+    "no picture of a row": (flat(TABLE + "9.jpg,n02\n"), "names 9.jpg, which is not one picture of val/"),
     "a strange class": (flat(TABLE.replace("n01", "n77")), "val/n77 has no training pictures"),
     "no table": (FLAT, "val/ holds 4 pictures and no folder per class", "val.csv"),
     "a text": (flat('"0.jpg,n01\n' + "x" * 140_000), "val.csv", "cannot be read as a table"),
@@ -470,7 +470,10 @@ REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
         "val.csv: no row for val/0.jpg and 3 more; its first row is ['a', 'b']",
     ),
     "an empty table": (flat(""), "val.csv", "its first row is missing"),
-    "one stem": (flat(TABLE.replace(".jpg", "")) | {"val/1.png": ONE}, "val.csv: 1 stands for two pictures"),
+    "one stem": (
+        flat(TABLE.replace(".jpg", "")) | {"val/1.png": ONE},
+        "val.csv: names 1, which is not one picture",
+    ),
     "half in folders": (IN_FOLDERS | {"val/1.jpg": ONE}, "val/ holds pictures (1.jpg) and folders"),
     "deep": (
         IN_FOLDERS | {"train/n01/a/2.jpg": ONE},

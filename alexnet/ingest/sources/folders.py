@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012, Devkit
 from alexnet.ingest.sources.listing import (
     COLUMNS,
@@ -110,10 +111,10 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
         )
     classes = with_words(wnids, _words(tree, top, wnids, kaggle))
     _refuse_strangers(tree, pictures, wnids)
-    has_splits = bool(folders["train"]) and not kaggle
-    unused = sorted(set(tree.folders(top)) - set(folders.values())) if has_splits else []
-    notes = (f"other folders there, not used: {', '.join(unused)}",) if unused else ()
-    return Listing(layout, classes, pictures, left_out, notes)
+    unused = sorted(set(tree.folders(top)) - set(folders.values()))
+    if unused and folders["train"] and not kaggle:
+        say(f"index: other folders there, not used: {', '.join(unused)}")
+    return Listing(layout, classes, pictures, left_out)
 
 
 def _all_splits(tree: Tree, top: str, folders: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:

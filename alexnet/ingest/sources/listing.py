@@ -36,14 +36,12 @@ class Listing:
         pictures: one row per picture: split, wnid (`NO_CLASS` in a test split without labels), name, and
             where its bytes lie as in the index: path (relative to the root), packing, form, offset, size.
         left_out: one row per file that is no picture: name and reason.
-        notes: what else the user should know of the source, a line each.
     """
 
     layout: str
     classes: pd.DataFrame
     pictures: pd.DataFrame
     left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT))
-    notes: tuple[str, ...] = ()
 
 
 def as_pictures(
