@@ -56,8 +56,9 @@ def picture(form: str, size: int = 40) -> bytes:
     return content.getvalue()
 
 
-def index_and_read(root: Path) -> None:
-    """Index what lies in `root` and read every picture of it; the first that is bad is told."""
+def index_and_read(path: Path) -> None:
+    """Index what lies beside `path` and read every picture of it; the first that is bad is told."""
+    root = path.parent
     data = Data(layout="auto", classes="all", per_class="all", held_out=0.2, seed=1)
     index = select_pictures(root, data, root.parent / "state")
     for row in index.pictures.itertuples():
@@ -71,30 +72,26 @@ def kinds(folder: Path) -> dict[str, tuple[Path, Use]]:
         path = folder / f"picture.{form}"
         path.write_bytes(picture(form))
         found[form] = (path, lambda path: decode(path.read_bytes()))
-    in_folders = {f"{split}/{name}/1.png": picture("PNG") for split in ("train", "val") for name in "ab"}
     (folder / "zip").mkdir()
     with zipfile.ZipFile(folder / "zip/all.zip", "w") as packed:
-        for name, content in in_folders.items():
-            packed.writestr(name, content)
-    found["zip"] = (folder / "zip/all.zip", lambda path: index_and_read(path.parent))
+        for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
+            packed.writestr(name, picture("PNG"))
+    found["zip"] = (folder / "zip/all.zip", index_and_read)
     official = folder / "official"
-    sample = Sample(seed=1, classes=2, first_class=0, train_per_class=2, val_per_class=1)
-    generate(official, sample, "none")
-    for kind, name in (("tar", ILSVRC_2012.val), ("tar.gz", ILSVRC_2012.devkit)):
-        found[kind] = (official / name, lambda path: index_and_read(path.parent))
+    generate(official, Sample(seed=1, classes=2, first_class=0, train_per_class=2, val_per_class=1), "none")
+    found["tar"] = (official / ILSVRC_2012.val, index_and_read)
+    found["tar.gz"] = (official / ILSVRC_2012.devkit, index_and_read)
     with tarfile.open(official / ILSVRC_2012.devkit) as kit:
         kit.extractall(folder, filter="data")
     meta = folder / ILSVRC_2012.devkit_data / "meta.mat"
     found["mat"] = (meta, lambda path: Devkit.read(path.parent, ILSVRC_2012))
-    flat = folder / "flat"
-    for name, content in (in_folders | {f"val/{n}.png": picture("PNG") for n in range(4)}).items():
-        if not name.startswith("val/a/") and not name.startswith("val/b/"):
-            (flat / name).parent.mkdir(parents=True, exist_ok=True)
-            (flat / name).write_bytes(content)
-    (flat / "val.csv").write_text("".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
-    found["CSV"] = (flat / "val.csv", lambda path: index_and_read(path.parent))
-    found["parquet"] = (_parquet(folder / "parquet"), lambda path: index_and_read(path.parent))
-    found["webdataset"] = (_shards(folder / "webdataset"), lambda path: index_and_read(path.parent))
+    for name in ("train/a/1.png", "train/b/1.png", *(f"val/{n}.png" for n in range(4))):
+        (folder / "flat" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "flat" / name).write_bytes(picture("PNG"))
+    (folder / "flat/val.csv").write_text("".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    found["CSV"] = (folder / "flat/val.csv", index_and_read)
+    found["parquet"] = (_parquet(folder / "parquet"), index_and_read)
+    found["webdataset"] = (_shards(folder / "webdataset"), index_and_read)
     write_statistics(folder / "statistics.npz", STATISTICS)
     found["npz"] = (folder / "statistics.npz", read_statistics)
     found["npz of others"] = (folder / "caffe.npz", read_npz)
