@@ -1,5 +1,6 @@
 """Raw files behind URLs: the same index and records as from a folder, and what a bad network does."""
 
+import gzip
 import shutil
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import fsspec
 import pytest
 from archives import Build, in_parts, official_files, refused, store, tar, unpack
-from test_shards_of_others import NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture
+from test_shards_of_others import FORMS, NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture, shard
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
@@ -36,11 +37,8 @@ def class_tars(root: Path) -> None:
 
 def shards(root: Path, packed: bool) -> None:
     for split, labels in (("train", TRAIN), ("val", VAL)):
-        pairs = [
-            ((f"{n}.jpg", picture(label, n)), (f"{n}.cls", b"%d" % label)) for n, label in enumerate(labels)
-        ]
-        content = tar([member for pair in pairs for member in pair], "w:gz" if packed else "w")
-        unpack(root, {f"x-{split}-0.tar" + packed * ".gz": content})
+        content = shard(labels, FORMS["number"])
+        unpack(root, {f"x-{split}-0.tar" + packed * ".gz": gzip.compress(content) if packed else content})
 
 
 LAYOUTS: dict[str, Callable[[Path], object]] = {

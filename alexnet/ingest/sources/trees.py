@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import stat
 import zipfile
 import zlib
 from pathlib import Path
@@ -35,8 +36,7 @@ class Folder:
 
     def folders(self, folder: str) -> list[str]:
         """List the folders in `folder`, but those of the system."""
-        entries = self._entries(folder)
-        return [entry.name for entry in entries if _is_folder(entry) and not is_junk(entry.name)]
+        return [entry.name for entry in self._entries(folder) if stat.S_ISDIR(_status(entry).st_mode)]
 
     def files(self, folder: str) -> pd.DataFrame:
         """List the files in `folder` and below it, one row each; the system's are not among them.
@@ -49,41 +49,38 @@ class Folder:
     def _files(self, folder: str, inside: str) -> list[tuple[str, str, str, str, int, int, str]]:
         place = below(folder, inside)
         rows: list[tuple[str, str, str, str, int, int, str]] = []
-        for entry in sorted(self._entries(place), key=lambda entry: entry.name):
-            if is_junk(entry.name):
-                continue
+        for entry in self._entries(place):
+            name, status = entry.name, _status(entry)
             # Links in a class's folder are followed once, as they can lead in circles.
-            is_folder = _is_folder(entry, follow_links="/" not in inside)
-            if is_folder and (deeper := self._files(folder, below(inside, entry.name))):
+            is_folder = stat.S_ISDIR(status.st_mode) and not ("/" in inside and entry.is_symlink())
+            if is_folder and (deeper := self._files(folder, below(inside, name))):
                 rows += deeper
+            elif is_folder and not name.lower().endswith(SUFFIXES):
                 continue
-            # A folder, pipe or device that is named as a picture is a picture that preprocess skips by name.
-            if is_folder and not entry.name.lower().endswith(SUFFIXES):
-                continue
-            if is_utf8(f"{place}/{entry.name}"):
-                reason = why_left_out(entry.name, functools.partial(_head, entry))
-                rows.append((inside, entry.name, below(place, entry.name), "none", 0, _size(entry), reason))
-            else:
+            elif not is_utf8(f"{place}/{name}"):
                 # They can be shown with escapes, but not be written down.
-                shown, name = (
-                    text.encode("utf-8", "backslashreplace").decode() for text in (inside, entry.name)
-                )
-                rows.append((shown, name, "", "none", 0, 0, NOT_UTF8))
+                shown = [text.encode("utf-8", "backslashreplace").decode() for text in (inside, name)]
+                rows.append((shown[0], shown[1], "", "none", 0, 0, NOT_UTF8))
+            else:
+                # A folder, pipe or device that is named as a picture is one that preprocess skips by name.
+                is_file = stat.S_ISREG(status.st_mode)
+                reason = why_left_out(name, functools.partial(_head, entry.path) if is_file else bytes)
+                size = status.st_size if is_file else 0
+                rows.append((inside, name, below(place, name), "none", 0, size, reason))
         return rows
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return what is in `folder` by name, but the files and folders of the system."""
         try:
             with os.scandir(self.where / folder) as entries:
-                return list(entries)
+                return sorted(
+                    (entry for entry in entries if not is_junk(entry.name)), key=lambda entry: entry.name
+                )
         except OSError as error:
             raise UserError(f"{self.where / folder}: cannot be read: {error.strerror or error}") from None
 
     def text(self, name: str) -> str | None:
-        """Return the text of a file, or None when it is not there.
-
-        Raises:
-            UserError: it cannot be read, or is not in UTF-8.
-        """
+        """Return the text of a file, or None when it is not there."""
         return text_of(self.where / name)
 
 
@@ -140,26 +137,17 @@ def below(folder: str, name: str) -> str:
     return "/".join(part for part in (folder, name) if part)
 
 
-def _is_folder(entry: os.DirEntry[str], follow_links: bool = True) -> bool:
-    # Of a link that leads to itself the system says nothing but an error.
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
     with contextlib.suppress(OSError):
-        return entry.is_dir(follow_symlinks=follow_links)
-    return False
+        return entry.stat()
+    # A link that leads nowhere or to itself, or what is gone by now: neither file nor folder.
+    return os.stat_result([0] * 10)
 
 
-def _head(entry: os.DirEntry[str]) -> bytes:
-    # A pipe would wait for a writer.
-    with contextlib.suppress(OSError):
-        if entry.is_file():
-            with open(entry.path, "rb") as file:
-                return file.read(HEAD)
+def _head(path: str) -> bytes:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(HEAD)
     return b""
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    with contextlib.suppress(OSError):
-        return entry.stat().st_size if entry.is_file() else 0
-    return 0
 
 
 def _packed_head(packed: zipfile.ZipFile, name: str) -> bytes:
