@@ -7,6 +7,7 @@ import stat
 import struct
 import threading
 import time
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,10 +26,10 @@ KEPT_STREAM_BYTES = 200_000_000
 MAX_STREAM_BYTES = 2_000_000_000
 # Seconds before a file that cannot be read is tried again, as networks recover.
 PAUSES = (1.0, 4.0, 15.0)
+READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_STORED, _DEFLATED = 0, 8
-# zlib's way to name a bare stream and one with gzip's header.
-_RAW, _GZIP = -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
+# zlib's way to name a bare stream.
+_RAW = -zlib.MAX_WBITS
 
 
 class BadPictureError(Exception):
@@ -83,7 +84,7 @@ def _read_bytes(path: Path, row: Any) -> bytes:
             packed = _all(file.read(row.size), row.size)
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BadPictureError(f"cannot be unpacked: {error}") from None
-    data = inflated(packed, _RAW) if method == _DEFLATED else packed
+    data = inflated(packed, _RAW) if method == zipfile.ZIP_DEFLATED else packed
     if checksum not in (None, zlib.crc32(data)):
         raise BadPictureError("cannot be read: its checksum in the zip is another")
     return data
@@ -105,7 +106,7 @@ def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int |
     known = not flags & 8
     agrees = (
         signature == b"PK\3\4"
-        and method in (_STORED, _DEFLATED)
+        and method in READABLE
         and name.rpartition("/")[2] == row.name.rpartition("/")[2]
         and (not known or size in (row.size, 0xFFFFFFFF))
     )

@@ -66,27 +66,20 @@ def found(folder: Path) -> Statistics:
 # --- what is measured -----------------------------------------------------------------------------
 
 
-def test_means_are_those_of_the_training_pixels(found: Statistics, pixels: npt.NDArray[np.uint8]) -> None:
+def test_what_is_measured_is_numpys(found: Statistics, pixels: npt.NDArray[np.uint8]) -> None:
     assert found.images == PICTURES
     expected = pixels.astype(np.float64).mean(0).transpose(2, 0, 1)
     assert found.mean_image.shape == (3, 256, 256)
     assert found.mean_image.dtype == np.float32
     np.testing.assert_allclose(found.mean_image, expected, rtol=1e-6)
-    np.testing.assert_allclose(found.channel_means, pixels.reshape(-1, 3).mean(0), rtol=1e-12)
-
-
-def test_covariance_is_numpys(found: Statistics, pixels: npt.NDArray[np.uint8]) -> None:
-    expected = np.cov(pixels.reshape(-1, 3).astype(np.float64), rowvar=False, bias=True)
-    np.testing.assert_allclose(found.covariance, expected, rtol=1e-9)
-
-
-def test_eigenvectors_rebuild_the_covariance(found: Statistics) -> None:
-    vectors, values = found.eigenvectors, found.eigenvalues
-    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.covariance, rtol=1e-9)
+    values = pixels.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(found.channel_means, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(values, rowvar=False, bias=True), rtol=1e-9)
+    vectors, eigenvalues = found.eigenvectors, found.eigenvalues
+    np.testing.assert_allclose(vectors @ np.diag(eigenvalues) @ vectors.T, found.covariance, rtol=1e-9)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
-    np.testing.assert_allclose(values, np.sort(np.linalg.eigvalsh(found.covariance))[::-1])
-    for column in vectors.T:
-        assert column[np.abs(column).argmax()] > 0
+    np.testing.assert_allclose(eigenvalues, np.sort(np.linalg.eigvalsh(found.covariance))[::-1])
+    assert all(column[np.abs(column).argmax()] > 0 for column in vectors.T)
 
 
 def test_summary_has_the_named_units(found: Statistics) -> None:

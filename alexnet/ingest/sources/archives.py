@@ -15,9 +15,9 @@ from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import identity, open_whole
 from alexnet.ingest.sources.listing import MEMBERS
 from alexnet.ingest.sources.pictures import is_utf8
+from alexnet.ingest.stored import READABLE
 
 AGAIN = "Download it again."
-_READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 # Zeros that may fill a tar up at its end: GNU tar writes up to 10 kB of them, other block sizes need more.
 MAX_PADDING = 2**16
@@ -89,7 +89,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
                 if member.is_dir():
                     continue
                 _refuse_outside(path, member.filename)
-                if member.flag_bits & _ENCRYPTED or member.compress_type not in _READABLE:
+                if member.flag_bits & _ENCRYPTED or member.compress_type not in READABLE:
                     raise UserError(f"{path}: {member.filename} is neither stored nor deflated; not read")
                 rows.append(("", member.filename, member.header_offset, member.compress_size))
     except UserError:

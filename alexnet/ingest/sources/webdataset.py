@@ -17,21 +17,19 @@ from alexnet.ingest.sources.listing import MEMBERS, Listing, Scan, as_pictures, 
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.store.index import LEFT_OUT
 
+SHARDS = ("*.tar", "*.tar.gz", "*.tgz")
 LABELS = (".cls", ".json")
 # The names under which a JSON file holds the class, the most telling first.
 LABEL_KEYS = ("wnid", "synset", "class_name", "cls", "label", "class")
 # A label is a few bytes; JSON may hold a caption too.
 MAX_LABEL_BYTES = 1_000_000
-
-
-def webdataset_shards(root: Path) -> dict[Path, str]:
-    """Return the shards below `root`, by their names, and the split of each."""
-    return files_of_splits(root, "*.tar", "*.tar.gz", "*.tgz")
+# Stands in the place of a label.
+_NO_PICTURE = "\0"
 
 
 def has_shards(root: Path) -> bool:
     """Whether the first tar below `root` whose name says a split begins as a shard does."""
-    shards = webdataset_shards(root)
+    shards = files_of_splits(root, *SHARDS)
     if not shards:
         return False
     with opened_tar(next(iter(shards))) as tar:
@@ -41,7 +39,7 @@ def has_shards(root: Path) -> bool:
 
 def list_webdataset(root: Path, scan: Scan) -> Listing:
     """List the pictures of the shards below `root`."""
-    shards = webdataset_shards(root)
+    shards = files_of_splits(root, *SHARDS)
     if not shards:
         raise UserError(f"data_root {root}: no tars whose names say train, validation or test")
     parts, others = [], []
@@ -54,9 +52,6 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
         parts.append(as_pictures(found, split, str(path.relative_to(root)), found["container"], packing))
     pictures, classes = with_wnids(root, pd.concat(parts, ignore_index=True), [])
     return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
-
-
-_NO_PICTURE = "\0"
 
 
 def read_shard(path: Path) -> pd.DataFrame:
