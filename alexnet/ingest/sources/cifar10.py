@@ -65,9 +65,8 @@ def _read_python(path: Path) -> pd.DataFrame:
     for batch in BATCHES:
         content, start = contents[batch]
         table = _unpickled(content)
-        rows += _rows(
-            batch, table[b"labels"], names, start + content.index(table[b"data"].tobytes()), PICTURE
-        )
+        place = content.index(table[b"data"].tobytes())
+        rows += _rows(batch, table[b"labels"], names, start + place, PICTURE)
     return pd.DataFrame(rows, columns=MEMBERS)
 
 
