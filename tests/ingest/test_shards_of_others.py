@@ -221,3 +221,33 @@ def test_official_tars_in_parts(tmp_path: Path, build: Build) -> None:
         assert stored.read_bytes(root, row) == stored.read_bytes(tmp_path / "whole", row)
     (root / "ILSVRC2012_img_train.tar.002").unlink()
     refused(build, root, "ILSVRC2012_img_train.tar: part 2 of", "is missing")
+
+
+# --- the same pictures, the same records ----------------------------------------------------------
+
+
+def test_four_layouts_give_the_same_records(tmp_path: Path, build: Build) -> None:
+    names = {split: imagenet_names(labels) for split, labels in (("train", TRAIN), ("val", VAL))}
+    labels = {"train": TRAIN, "val": VAL}
+    content = {s: [picture(label, n) for n, label in enumerate(labels[s])] for s in labels}
+    roots = {name: tmp_path / name for name in ("folders", "parquet", "webdataset", "huggingface")}
+    for split in labels:
+        parquet(roots["parquet"] / f"data/{split}-0.parquet", labels[split], names[split], NAMED)
+        pairs = list(zip(names[split], labels[split], content[split], strict=True))
+        unpack(roots["folders"], {f"{split}/{WNIDS[label]}/{name}": data for name, label, data in pairs})
+        keys = [(str(name).removesuffix(".JPEG"), label, data) for name, label, data in pairs]
+        members = [
+            (f"{k}.{s}", c) for k, label, data in keys for s, c in (("jpg", data), ("cls", b"%d" % label))
+        ]
+        unpack(roots["webdataset"], {f"x-{split}-0.tar": tar(members)})
+        plain = tar([(str(name), data) for name, _, data in pairs])
+        file = "train_images_0.tar.gz" if split == "train" else "val_images.tar.gz"
+        unpack(roots["huggingface"], {file: gzip.compress(plain)})
+    made = {}
+    for name, root in roots.items():
+        index = build(root)
+        store(root, index, tmp_path / "out" / name, tmp_path / "s")
+        made[name] = {path.name: path.read_bytes() for path in (tmp_path / "out" / name).glob("*.tar")}
+        assert index.classes["wnid"].tolist() == sorted(WNIDS)
+    assert len(made["folders"]) == 4
+    assert all(records == made["folders"] for records in made.values())

@@ -434,3 +434,19 @@ def test_folders_without_what_is_needed(folders: Path, build: Build) -> None:
 def test_classes_that_are_not_there(official: Path, build: Build) -> None:
     refused(build, official, "data.classes", "n12345678", WNIDS[0], classes=[WNIDS[0], "n12345678"])
     refused(build, official, "data.classes", "found 5", "up to 4", classes=5)
+
+
+def test_a_changed_picture_changes_the_index(folders: Path, build: Build, tmp_path: Path) -> None:
+    before = written(tmp_path / "before", build(folders))
+    assert written(tmp_path / "same", build(folders)) == before
+    folder = folders / "train" / WNIDS[1]
+    changes: list[Callable[[], object]] = [
+        lambda: shutil.copy(folder / f"{WNIDS[1]}_1.JPEG", folder / "new.JPEG"),
+        lambda: (folder / "new.JPEG").write_bytes(b"another size"),
+        lambda: (folder / f"{WNIDS[1]}_1.JPEG").unlink(),
+    ]
+    for change in changes:
+        change()
+        after = written(tmp_path / "after", build(folders))
+        assert after[TABLE] != before[TABLE]
+        before = after
