@@ -32,17 +32,9 @@ class Reliability:
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> Reliability:
-    """Sort pictures into bins.
-
-    Args:
-        confidence: (pictures,), probability of the likeliest label.
-        right: (pictures,), whether it was the true one.
-    """
+    """Sort pictures into bins by the probability of their likeliest label, `right` if it was the true one."""
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     pictures = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
-        return Reliability(
-            pictures,
-            np.bincount(place, confidence, bins) / pictures,
-            np.bincount(place, right, bins) / pictures,
-        )
+        means = [np.bincount(place, values, bins) / pictures for values in (confidence, right)]
+    return Reliability(pictures, *means)

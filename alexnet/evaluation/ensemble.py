@@ -10,7 +10,7 @@ import numpy as np
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predictions import Predictions, Rates, average_predictions, load_predictions
 
-KEY = "report.ensemble"
+ALLOWED = "allowed: folders of other runs' predictions, each once"
 
 
 @dataclass(frozen=True)
@@ -33,34 +33,27 @@ def count_ensemble(own: Path, others: Sequence[str], share_ties: bool) -> Ensemb
         UserError: predictions are missing, of other pictures or classes, twice there, or without labels.
     """
     names = [str(own), *others]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(
-            f"{KEY}: {twice[0]} is named twice; allowed: folders of other runs' predictions, each once"
-        )
     try:
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"{twice[0]} is named twice; {ALLOWED}")
         several = [load_predictions(Path(name)) for name in names]
         together = average_predictions(several, names)
         refuse_duplicates(dict(zip(names, several, strict=True)))
+        if not together.labelled:
+            raise UserError(
+                f"the split {together.split} has no labels, so there is no error rate to show; allowed: []."
+                " `alexnet ensemble --save` writes the average for the server."
+            )
     except UserError as error:
-        raise UserError(f"{KEY}: {error}") from None
-    if not together.labelled:
-        raise UserError(
-            f"{KEY}: the split {together.split} has no labels, so there is no error rate to show;"
-            " allowed: []. `alexnet ensemble --save` writes the average for the server."
-        )
+        raise UserError(f"report.ensemble: {error}") from None
     members = {name: one.rates(share_ties) for name, one in zip(("This run", *others), several, strict=True)}
     return Ensemble(members, together.rates(share_ties))
 
 
 def refuse_duplicates(several: Mapping[str, Predictions]) -> None:
-    """Refuse that two of the predictions, by their names, are the same.
-
-    Raises:
-        UserError: names the two.
-    """
+    """Raise a `UserError` if two of the predictions, by their names, are the same."""
     for (before, other), (name, one) in itertools.combinations(several.items(), 2):
         if np.array_equal(one.ten, other.ten):
             raise UserError(
-                f"{before} and {name} hold the same predictions, which would count twice;"
-                " allowed: folders of other runs' predictions, each once"
+                f"{before} and {name} hold the same predictions, which would count twice; {ALLOWED}"
             )

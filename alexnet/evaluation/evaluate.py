@@ -59,26 +59,24 @@ def evaluate_network(
     network, classes = load_network(weights)
     check_classes(classes, listed.classes, weights)
     at_once = PICTURES_AT_ONCE[device.type]
-    loader = open_loader(
-        machine, pictures, at_once, device, side=PICTURE, processes_here=mesh.on_this_machine
-    )
+    here = mesh.on_this_machine
+    loader = open_loader(machine, pictures, at_once, device, side=PICTURE, processes_here=here)
     mine = own_records(len(pictures), at_once, mesh.rank, mesh.size)
     network.to(device).set_memory_format(memory_format(machine))
     style = machine.progress if mesh.leads else "none"
     parts = mesh.to_leader(predict(network, loader, mine, len(pictures), style))
     if parts is None:
         return
-    ten, one = merge_parts(parts, len(pictures))
     result = Predictions(
-        ten,
-        one,
-        pictures.labels,
-        pictures.names,
-        settings.split,
-        tuple(classes),
-        ilsvrc_ids(listed.classes),
-        tuple(left_out["name"]),
-        sha256_of(weights),
+        *merge_parts(parts, len(pictures)),
+        labels=pictures.labels,
+        names=pictures.names,
+        split=settings.split,
+        classes=tuple(classes),
+        # The server numbers the classes in an order of its own, so a label cannot stand in for its ID.
+        ids=tuple(int(number) for number in listed.classes.get("ilsvrc_id", [])),
+        skipped=tuple(left_out["name"]),
+        weights=sha256_of(weights),
     )
     save_predictions(predictions, result)
     write_json(metrics, result.metrics(share_ties=settings.share_ties))
@@ -106,26 +104,15 @@ def check_whole(records: Records, index: Index, split: str, skipped: pd.DataFram
 
 
 def check_classes(found: Classes, expected: pd.DataFrame, path: Path) -> None:
-    """Check that the weights at `path` are for the classes of the index, in its order.
-
-    Raises:
-        UserError: they were trained for others.
-    """
-    if [wnid for wnid, _ in found] != expected["wnid"].tolist():
+    """Raise a `UserError` unless the weights at `path` are for the classes of the index, in its order."""
+    trained, wanted = [wnid for wnid, _ in found], expected["wnid"].tolist()
+    if trained != wanted:
         raise UserError(
-            f"{path}: trained for {len(found)} classes ({_some(found)}); the pictures have"
-            f" {len(expected)} ({_some(list(zip(expected['wnid'], expected['words'], strict=True)))}),"
+            f"{path}: trained for {len(trained)} classes ({_some(trained)}); the pictures have"
+            f" {len(wanted)} ({_some(wanted)}),"
             " and labels mean the same only where the classes do. Train on these pictures."
         )
 
 
-def _some(classes: Classes) -> str:
-    return ", ".join(wnid for wnid, _ in classes[:3]) + (", …" if len(classes) > 3 else "")
-
-
-def ilsvrc_ids(classes: pd.DataFrame) -> tuple[int, ...]:
-    """Return each class' ID on the challenge's server; none where no devkit gives them.
-
-    The server numbers the classes in an order of its own, so a label cannot stand in for its ID.
-    """
-    return tuple(int(number) for number in classes.get("ilsvrc_id", []))
+def _some(wnids: list[str]) -> str:
+    return ", ".join(wnids[:3]) + (", …" if len(wnids) > 3 else "")

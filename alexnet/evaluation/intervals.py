@@ -6,15 +6,10 @@ CONFIDENCE = 0.95
 
 
 def exact_interval(error: float, images: int) -> tuple[float, float]:
-    """Return the exact binomial interval (Clopper and Pearson 1934) of an error rate.
+    """Return the two-sided 95 % interval of an error rate, exact and binomial (Clopper and Pearson 1934).
 
-    Args:
-        error: the fraction of `images` that was wrong; shared credit for ties may make the count
-            of wrong images a fraction, which the beta form of the interval allows.
-        images: the number of images, at least 1.
-
-    Returns:
-        The bounds of the two-sided 95 % interval, as fractions.
+    `error` and the bounds are fractions of the `images`, of which there is at least one. Shared credit for
+    ties may make the count of wrong images a fraction, which the beta form of the interval allows.
     """
     wrong, tail = error * images, (1 - CONFIDENCE) / 2
     low = float(beta.ppf(tail, wrong, images - wrong + 1)) if wrong > 0 else 0.0

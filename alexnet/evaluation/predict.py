@@ -35,13 +35,10 @@ def own_records(pictures: int, batch_size: int, rank: int, ranks: int) -> NDArra
 def predict(
     network: AlexNet, loader: Loader, records: NDArray[np.int64], pictures: int, style: Style = "auto"
 ) -> Part:
-    """Return the probabilities that `network` gives the chosen `records`.
+    """Return the probabilities that `network` gives the chosen `records` of a split of so many `pictures`.
 
     Args:
-        loader: of whole pictures; each is decoded and moved to the device once, and its patches
-            are cut there.
-        records: int64, record numbers, as `own_records` gives them.
-        pictures: the number of pictures in the whole split.
+        loader: of whole pictures; each is decoded and moved to the device once; its patches are cut there.
 
     Raises:
         UserError: the network's outputs hold NaN.

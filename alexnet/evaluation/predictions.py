@@ -44,12 +44,7 @@ _ROWS = 4096
 
 
 class Part(NamedTuple):
-    """Class probabilities of some pictures of a split.
-
-    Attributes:
-        records: int64 (pictures,), their record numbers.
-        ten, one: float64 (pictures, classes): mean softmax of ten patches, softmax of the centre.
-    """
+    """Some pictures of a split: int64 record numbers, and `ten` and `one` as in `Predictions`."""
 
     records: NDArray[np.int64]
     ten: NDArray[np.float64]
@@ -75,7 +70,6 @@ class Predictions:
             softmax of the centre.
         labels: int64 (pictures,); all `UNKNOWN` when the split has none.
         names: (pictures,), names in the index.
-        split: its name.
         classes: WNID and words of each class, in label order.
         ids: the classes' numbers on the challenge's server; none where they are not known.
         skipped: names of the split's pictures that could not be read, and have no probabilities.
@@ -127,13 +121,8 @@ class Predictions:
 
     def rates(self, share_ties: bool) -> Rates:
         """Return the error rates of the split, whose labels must be known."""
-        return Rates(
-            *(
-                float(self.wrong(k, share_ties, scores).mean())
-                for scores in (self.ten, self.one)
-                for k in (1, 5)
-            )
-        )
+        wrong = [self.wrong(k, share_ties, scores) for scores in (self.ten, self.one) for k in (1, 5)]
+        return Rates(*(float(shares.mean()) for shares in wrong))
 
     def loss(self) -> float:
         """Return the mean loss of the ten-patch probabilities in nats; the labels must be known."""
@@ -145,12 +134,10 @@ class Predictions:
     ) -> NDArray[np.float64]:
         """Return each picture's share of a top-k error, (pictures,); `scores` are `ten` unless given."""
         scores = self.ten if scores is None else scores
-        shares = [
-            top_k_error(
-                torch.from_numpy(rows), torch.from_numpy(self.labels[start : start + _ROWS]), k, share_ties
-            )
-            for start, rows in _blocks(scores)
-        ]
+        labels, shares = torch.from_numpy(self.labels), []
+        for start, rows in _blocks(scores):
+            truth = labels[start : start + _ROWS]
+            shares.append(top_k_error(torch.from_numpy(rows), truth, k, share_ties))
         return torch.cat(shares).numpy()
 
     def guesses(self, count: int = GUESSES) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -181,11 +168,10 @@ def merge_parts(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float6
     records = np.concatenate([part.records for part in parts])
     if not np.array_equal(np.sort(records), np.arange(pictures)):
         raise ValueError(f"the parts do not hold each of {pictures} pictures once")
-    ten, one = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ten", "one"))
-    if np.array_equal(records, np.arange(pictures)):
-        return ten, one
-    place = np.argsort(records)
-    return ten[place], one[place]
+    ten, one = (np.empty((pictures, parts[0].ten.shape[1])) for _ in range(2))
+    for part in parts:
+        ten[part.records], one[part.records] = part.ten, part.one
+    return ten, one
 
 
 def save_predictions(folder: Path, predictions: Predictions) -> None:
@@ -195,11 +181,9 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
             np.save(file, getattr(predictions, name))
     table = pd.DataFrame({"name": predictions.names, "label": predictions.labels})
     write_table(folder / "pictures.parquet", table)
-    facts = ("split", "classes", "ids", "skipped", "weights")
-    about = {name: getattr(predictions, name) for name in facts}
+    about = {name: getattr(predictions, name) for name in ("split", "classes", "ids", "skipped", "weights")}
     write_checked_json(folder / "about.json", {**about, "sha256": checksums_of(folder, CHECKED)})
-    lines = "".join(f"{line}\n" for line in server_lines(predictions))
-    write_text(folder / predictions.guesses_file, lines)
+    write_text(folder / predictions.guesses_file, "".join(f"{line}\n" for line in server_lines(predictions)))
 
 
 def load_predictions(folder: Path) -> Predictions:
@@ -213,23 +197,29 @@ def load_predictions(folder: Path) -> Predictions:
         refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
         ten, one = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ten", "one"))
-        classes = tuple((str(wnid), str(words)) for wnid, words in about["classes"])
-        labels, names = pictures["label"].to_numpy(np.int64, copy=True), pictures["name"].to_numpy()
-        split, ids = str(about["split"]), tuple(int(number) for number in about["ids"])
-        skipped = tuple(str(name) for name in about["skipped"])
-        weights = str(about.get("weights", ""))
+        found = Predictions(
+            ten,
+            one,
+            labels=pictures["label"].to_numpy(np.int64, copy=True),
+            names=pictures["name"].to_numpy(),
+            split=str(about["split"]),
+            classes=tuple((str(wnid), str(words)) for wnid, words in about["classes"]),
+            ids=tuple(int(number) for number in about["ids"]),
+            skipped=tuple(str(name) for name in about["skipped"]),
+            weights=str(about.get("weights", "")),
+        )
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run the evaluate stage first (dvc repro)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: no predictions that this project wrote: {error}") from None
-    if ten.shape != (len(labels), len(classes)) or one.shape != ten.shape:
+    if not ten.shape == one.shape == (len(found), len(found.classes)):
         raise UserError(
             f"{folder}: found arrays of {ten.shape} and {one.shape};"
-            f" allowed: {len(labels)} pictures × {len(classes)} classes"
+            f" allowed: {len(found)} pictures × {len(found.classes)} classes"
         )
     if any(np.isnan(rows).any() for scores in (ten, one) for _, rows in _blocks(scores)):
         raise UserError(f"{folder}: the probabilities hold NaN. Train and evaluate again.")
-    return Predictions(ten, one, labels, names, split, classes, ids, skipped, weights)
+    return found
 
 
 def what_differs(one: Predictions, other: Predictions) -> str | None:
@@ -251,24 +241,21 @@ def what_differs(one: Predictions, other: Predictions) -> str | None:
 def average_predictions(several: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
     """Return the mean of several networks' predictions (paper, section 6: "averaging").
 
-    Args:
-        names: what errors call them; their numbers, from 1, unless given.
+    Errors call them by their `names`, or else by their numbers from 1.
 
     Raises:
         UserError: they are not of the same pictures and classes.
     """
     first, *others = several
-    known = [*names] or [str(number) for number, _ in enumerate(several, 1)]
-    for name, other in zip(known[1:], others, strict=True):
+    names = names or [str(number) for number in range(1, len(several) + 1)]
+    for name, other in zip(names[1:], others, strict=True):
         if what := what_differs(first, other):
             raise UserError(
-                f"predictions {known[0]} and {name} differ in their {what}; only predictions of the same"
+                f"predictions {names[0]} and {name} differ in their {what}; only predictions of the same"
                 " pictures and classes can be averaged"
             )
-    ten, one = (
-        sum((getattr(other, name) for other in others), start=np.array(getattr(first, name))) / len(several)
-        for name in ("ten", "one")
-    )
+    ten = sum((other.ten for other in others), start=np.array(first.ten)) / len(several)
+    one = sum((other.one for other in others), start=np.array(first.one)) / len(several)
     return replace(first, ten=ten, one=one, weights="")
 
 
@@ -280,8 +267,8 @@ def server_lines(predictions: Predictions) -> Iterator[str]:
     """
     guesses, _ = predictions.guesses()
     usual = np.argsort(-predictions.ten.mean(0), kind="stable")[: guesses.shape[1]]
-    named = predictions.ids or [wnid for wnid, _ in predictions.classes]
+    named = np.array(predictions.ids or [wnid for wnid, _ in predictions.classes])
     names = np.concatenate([predictions.names, predictions.skipped]).astype(str)
-    translated = np.asarray(named)[np.concatenate([guesses, np.tile(usual, (len(predictions.skipped), 1))])]
+    labels = np.concatenate([guesses, np.tile(usual, (len(predictions.skipped), 1))])
     for picture in np.argsort(names, kind="stable"):
-        yield " ".join(map(str, translated[picture]))
+        yield " ".join(map(str, named[labels[picture]]))

@@ -5,17 +5,15 @@ Retrieval": an encoder to a few binary units and a decoder back, trained on the 
 input is fc7's activations, and the binary units pass their gradient straight through.
 """
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.core.draws import generator
-from alexnet.core.files import replacing
 from alexnet.retrieval.params import Retrieve
 from alexnet.retrieval.search import pack
 
@@ -49,16 +47,18 @@ class AutoEncoder(nn.Module):
         code = soft + (soft.sign() - soft).detach()
         return functional.mse_loss(self.decoder(code), inputs)
 
-    @torch.no_grad()
     def codes(self, features: NDArray[np.float32]) -> NDArray[np.uint64]:
         """Return the packed codes of features (n, d)."""
         device = self.mean.device
-        parts = []
-        for start in range(0, len(features), ROWS_AT_ONCE):
-            rows = torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])).to(device)
-            bits = self.encoder((rows - self.mean) / self.scale) > 0
-            parts.append(pack(bits.cpu().numpy()))
-        return np.concatenate(parts)
+        return signs(features, lambda rows: self.encoder((rows.to(device) - self.mean) / self.scale))
+
+
+@torch.no_grad()
+def signs(features: NDArray[np.float32], outputs: Callable[[Tensor], Tensor]) -> NDArray[np.uint64]:
+    """Return, packed, which `outputs` of the rows of `features` (n, d) are positive."""
+    starts = range(0, len(features), ROWS_AT_ONCE)
+    blocks = (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) for start in starts)
+    return np.concatenate([pack((outputs(block) > 0).cpu().numpy()) for block in blocks])
 
 
 def train_encoder(features: NDArray[np.float32], settings: Retrieve, device: torch.device) -> AutoEncoder:
@@ -90,18 +90,3 @@ def _initialise(encoder: AutoEncoder, draw: np.random.Generator) -> None:
             weights = draw.standard_normal(shape, dtype=np.float32) / np.sqrt(shape[1])
             module.weight.copy_(torch.from_numpy(weights.astype(np.float32)))
             module.bias.zero_()
-
-
-def save_encoder(path: Path, encoder: AutoEncoder) -> None:
-    """Write `encoder` to `path`."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors))
-
-
-def load_encoder(path: Path) -> AutoEncoder:
-    """Read what `save_encoder` wrote."""
-    tensors = safetensors.torch.load_file(path)
-    encoder = AutoEncoder(tensors["mean"].shape[0], tensors["encoder.2.bias"].shape[0])
-    encoder.load_state_dict(tensors)
-    return encoder.eval()

@@ -23,12 +23,10 @@ def features_of_records(
     out: NDArray[np.float32],
     style: Style,
 ) -> None:
-    """Write fc7's activations of the centre patches of `records` into `out` (records, d), in their order.
+    """Write fc7's activations of the centre patches of `records`, of a split of so many `pictures`.
 
-    Args:
-        loader: of whole pictures, whose centres are cut on the device.
-        pictures: the number of pictures in the split.
-        out: may be mapped to a file.
+    They go into `out` (records, d), in their order. The loader gives whole pictures, whose centres are cut on
+    the device.
     """
     network.eval()
     done = 0

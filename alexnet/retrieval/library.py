@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import safetensors.torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -27,7 +28,7 @@ from alexnet.core.files import (
     write_table,
 )
 from alexnet.model.weights import Classes
-from alexnet.retrieval.codes import AutoEncoder, load_encoder, save_encoder
+from alexnet.retrieval.codes import AutoEncoder
 from alexnet.retrieval.search import Hits, by_code, nearest, rerank
 
 FEATURES = "features.npy"
@@ -39,13 +40,7 @@ SHORTLIST = 100
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The training pictures as they are searched; see the module for shapes.
-
-    Attributes:
-        names: of the pictures in the index.
-        labels: int64 (pictures,).
-        classes: WNID and words, in label order.
-    """
+    """The training pictures as they are searched, in shapes as above; labels are int64 (pictures,)."""
 
     features: NDArray[np.float32]
     codes: NDArray[np.uint64]
@@ -68,15 +63,13 @@ def save_library(folder: Path, library: Library, weights: Path) -> None:
     """Write all of `library` but its features, which are there already, made by `weights`."""
     with replacing(folder / "codes.npy") as temporary, temporary.open("wb") as file:
         np.save(file, library.codes)
-    save_encoder(folder / "encoder.safetensors", library.encoder)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in library.encoder.state_dict().items()}
+    with replacing(folder / "encoder.safetensors") as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors))
     table = pd.DataFrame({"name": library.names, "label": library.labels})
     write_table(folder / "pictures.parquet", table)
-    about = {
-        "weights": sha256_of(weights),
-        "classes": library.classes,
-        "sha256": checksums_of(folder, CHECKED),
-    }
-    write_checked_json(folder / "about.json", about)
+    about = {"weights": sha256_of(weights), "classes": library.classes}
+    write_checked_json(folder / "about.json", {**about, "sha256": checksums_of(folder, CHECKED)})
 
 
 def find_damaged_features(folder: Path) -> list[str]:
@@ -102,10 +95,13 @@ def load_library(folder: Path, weights: Path) -> Library:
         about = parse_checked_json((folder / "about.json").read_bytes())
         refuse_damaged(folder, about["sha256"])
         pictures = read_parquet(folder / "pictures.parquet")
+        tensors = safetensors.torch.load_file(folder / "encoder.safetensors")
+        encoder = AutoEncoder(len(tensors["mean"]), len(tensors["encoder.2.bias"]))
+        encoder.load_state_dict(tensors)
         library = Library(
             features=np.load(folder / FEATURES, mmap_mode="r"),
             codes=np.load(folder / "codes.npy"),
-            encoder=load_encoder(folder / "encoder.safetensors"),
+            encoder=encoder.eval(),
             names=pictures["name"].to_numpy(),
             labels=pictures["label"].to_numpy(np.int64, copy=True),
             classes=[(wnid, words) for wnid, words in about["classes"]],

@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +18,13 @@ from alexnet.core.sizes import PICTURE
 from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
-from alexnet.model.network import AlexNet
 from alexnet.model.weights import load_network
 from alexnet.parallel.device import choose_device, memory_format
-from alexnet.retrieval.codes import ROWS_AT_ONCE, train_encoder
+from alexnet.retrieval.codes import signs, train_encoder
 from alexnet.retrieval.features import features_of_records
 from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
 from alexnet.retrieval.params import Retrieve
-from alexnet.retrieval.search import Hits, by_code, nearest, pack, random_signs, recall
+from alexnet.retrieval.search import by_code, nearest, recall
 from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
 from alexnet.store.records import Records, open_records
 from alexnet.store.verified import refuse_damaged_shards
@@ -58,10 +58,15 @@ def retrieve_pictures(
     device = choose_device(machine)
     network.to(device).set_memory_format(memory_format(machine))
     training, asked = open_records(records, "train"), open_records(records, evaluate.split)
+
+    def fill(out: NDArray[np.float32], pictures: Records, chosen: NDArray[np.int64]) -> None:
+        loader = open_loader(machine, pictures, AT_ONCE[device.type], device, side=PICTURE)
+        features_of_records(network, loader, chosen, len(pictures), out, machine.progress)
+
     shape = (len(training), network.fc7.out_features)
     _refuse_small_disk(library, *shape)
     with new_array(library / FEATURES, shape, np.float32) as features:
-        _fill(network, training, np.arange(len(training)), features, machine, device)
+        fill(features, training, np.arange(len(training)))
 
     encoder = train_encoder(features, settings, device)
     found = Library(features, encoder.codes(features), encoder, training.names, training.labels, classes)
@@ -69,9 +74,9 @@ def retrieve_pictures(
 
     chosen = _queries(len(asked), settings)
     queries = np.empty((len(chosen), features.shape[1]), np.float32)
-    _fill(network, asked, chosen, queries, machine, device)
+    fill(queries, asked, chosen)
     own = chosen if evaluate.split == "train" else None
-    measured = _measure(found, settings, asked, chosen, queries, own, device)
+    measured = _measure(found, settings, chosen, asked.labels[chosen], queries, own, device)
     write_checked_json(summary, measured.model_dump())
 
 
@@ -86,18 +91,6 @@ def _refuse_small_disk(library: Path, pictures: int, dimensions: int) -> None:
         )
 
 
-def _fill(
-    network: AlexNet,
-    pictures: Records,
-    records: NDArray[np.int64],
-    out: NDArray[np.float32],
-    machine: Machine,
-    device: torch.device,
-) -> None:
-    loader = open_loader(machine, pictures, AT_ONCE[device.type], device, side=PICTURE)
-    features_of_records(network, loader, records, len(pictures), out, machine.progress)
-
-
 def _queries(pictures: int, settings: Retrieve) -> NDArray[np.int64]:
     """Return the pictures shown in the report, then others by seed, each once."""
     shown = generator(SHOWN_SEED, "queries shown").permutation(pictures)[:EXAMPLES]
@@ -109,8 +102,8 @@ def _queries(pictures: int, settings: Retrieve) -> NDArray[np.int64]:
 def _measure(
     library: Library,
     settings: Retrieve,
-    asked: Records,
     chosen: NDArray[np.int64],
+    labels: NDArray[np.int64],
     queries: NDArray[np.float32],
     own: NDArray[np.int64] | None,
     device: torch.device,
@@ -118,82 +111,69 @@ def _measure(
     # A query that is itself a training picture is no answer to itself.
     wanted = NEIGHBOURS + (own is not None)
     start = time.perf_counter()
-    exact = _without(nearest(library.features, queries, wanted, device), own)
+    exact = nearest(library.features, queries, wanted, device)
     seconds_exact = time.perf_counter() - start
     start = time.perf_counter()
-    quick = _without(library.neighbours_by_code(queries, wanted), own)
+    quick = library.neighbours_by_code(queries, wanted)
     seconds_codes = time.perf_counter() - start
+    records, distances = (_others(values, exact.records, own) for values in exact)
     examples = [
-        Example(query=int(query), nearest=records.tolist(), distances=distances.round(4).tolist())
-        for query, records, distances in zip(chosen[:EXAMPLES], exact.records, exact.distances, strict=False)
+        Example(query=int(query), nearest=found.tolist(), distances=apart.round(4).tolist())
+        for query, found, apart in zip(chosen[:EXAMPLES], records, distances, strict=False)
     ]
     return RetrievalSummary(
         pictures=len(library.features),
         dimensions=library.features.shape[1],
         queries=len(chosen),
-        neighbours=exact.records.shape[1],
+        neighbours=records.shape[1],
         shortlist=min(SHORTLIST, len(library.features)),
         code_bits=settings.code_bits,
         exact_megabytes=library.features.nbytes / 1e6,
         code_megabytes=library.codes.nbytes / 1e6,
         milliseconds_exact=round(1000 * seconds_exact / len(chosen), 4),
         milliseconds_codes=round(1000 * seconds_codes / len(chosen), 4),
-        same_class_exact=_same_class(library, asked, chosen, exact),
-        same_class_codes=_same_class(library, asked, chosen, quick),
-        candidates=_recalls(library, settings, queries, exact, own),
+        same_class_exact=_same_class(library, labels, records),
+        same_class_codes=_same_class(library, labels, _others(quick.records, quick.records, own)),
+        candidates=_recalls(library, settings, queries, records, own),
         examples=examples,
     )
 
 
-def _without(hits: Hits, own: NDArray[np.int64] | None) -> Hits:
+def _others(values: NDArray[Any], records: NDArray[np.int64], own: NDArray[np.int64] | None) -> NDArray[Any]:
+    """Return the `values` of all `records` but the query's own in each row, else of all but the last."""
     if own is None:
-        return hits
-    keep, shape = _but_own(hits.records, own), (len(own), hits.records.shape[1] - 1)
-    return Hits(hits.records[keep].reshape(shape), hits.distances[keep].reshape(shape))
-
-
-def _others(records: NDArray[np.int64], own: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    return records if own is None else records[_but_own(records, own)].reshape(len(own), -1)
-
-
-def _but_own(records: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mark all but the query itself in each row, else all but the last."""
+        return values
     keep = records != own[:, None]
     keep[keep.all(1), -1] = False
-    return keep
+    return values[keep].reshape(len(own), -1)
 
 
-def _same_class(library: Library, asked: Records, chosen: NDArray[np.int64], hits: Hits) -> float | None:
-    labels = asked.labels[chosen]
-    if (labels < 0).any():
-        return None
-    return float((library.labels[hits.records] == labels[:, None]).mean())
+def _same_class(library: Library, labels: NDArray[np.int64], records: NDArray[np.int64]) -> float | None:
+    return None if (labels < 0).any() else float((library.labels[records] == labels[:, None]).mean())
 
 
 def _recalls(
     library: Library,
     settings: Retrieve,
     queries: NDArray[np.float32],
-    exact: Hits,
+    exact: NDArray[np.int64],
     own: NDArray[np.int64] | None,
 ) -> list[CandidateRecall]:
+    # Signs along random directions are codes without learning (Charikar 2002, "Similarity Estimation
+    # Techniques from Rounding Algorithms").
     draw = generator(settings.seed, "random projections")
-    directions = random_signs(queries.shape[1], settings.code_bits, draw)
-    mean = library.encoder.mean.cpu()
-
-    def signs(features: NDArray[np.float32]) -> NDArray[np.uint64]:
-        starts = range(0, len(features), ROWS_AT_ONCE)
-        blocks = (torch.from_numpy(np.array(features[start : start + ROWS_AT_ONCE])) for start in starts)
-        return np.concatenate([pack(((block - mean) @ directions > 0).numpy()) for block in blocks])
-
+    directions = draw.standard_normal((queries.shape[1], settings.code_bits), dtype=np.float32)
+    mean, along = library.encoder.mean.cpu(), torch.from_numpy(directions)
+    codes, asked = (signs(each, lambda rows: (rows - mean) @ along) for each in (library.features, queries))
     most = min(CANDIDATES[-1] + (own is not None), len(library.codes))
-    learned = _others(by_code(library.codes, library.encoder.codes(queries), most), own)
-    random = _others(by_code(signs(library.features), signs(queries), most), own)
+    learned = by_code(library.codes, library.encoder.codes(queries), most)
+    random = by_code(codes, asked, most)
+    learned, random = _others(learned, learned, own), _others(random, random, own)
     return [
         CandidateRecall(
             candidates=count,
-            learned=recall(exact.records, learned[:, :count]),
-            random=recall(exact.records, random[:, :count]),
+            learned=recall(exact, learned[:, :count]),
+            random=recall(exact, random[:, :count]),
         )
         for count in CANDIDATES
         if count < len(library.codes)

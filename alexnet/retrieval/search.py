@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 # Of features in memory at once, and queries whose distances to a block are there at once.
 BLOCK_BYTES = 128 * 2**20
@@ -20,11 +19,9 @@ SPARE = 32
 
 
 class Hits(NamedTuple):
-    """What is nearest to each query, the nearest first, equals by record number.
+    """What is nearest to each query, the nearest first, equals by record number; both (queries, hits).
 
-    Attributes:
-        records: int64 (queries, hits).
-        distances: float64 (queries, hits), Euclidean.
+    Distances are Euclidean.
     """
 
     records: NDArray[np.int64]
@@ -40,9 +37,7 @@ def nearest(
 ) -> Hits:
     """Return the `count` rows of `features` (n, d) nearest to each of the `queries` (q, d), exactly.
 
-    Args:
-        device: where the products are made.
-        block_bytes: how much of the features is in memory at once.
+    Products are made on the `device`, with `block_bytes` of the features in memory at once.
     """
     count = min(count, len(features))
     found = [
@@ -83,13 +78,12 @@ def rerank(
     count: int,
 ) -> Hits:
     """Return the nearest `count` of each query's `candidates` (q, c), by distances in float64."""
-    records, distances = [], []
+    hits = []
     for query, rows in zip(queries, candidates, strict=True):
         apart = np.sqrt(((features[rows].astype(np.float64) - query) ** 2).sum(1))
         order = np.lexsort((rows, apart))[:count]
-        records.append(rows[order])
-        distances.append(apart[order])
-    return Hits(np.array(records), np.array(distances))
+        hits.append((rows[order], apart[order]))
+    return Hits(*map(np.array, zip(*hits, strict=True)))
 
 
 def by_code(codes: NDArray[np.uint64], queries: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
@@ -120,11 +114,3 @@ def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
 def recall(exact: NDArray[np.int64], candidates: NDArray[np.int64]) -> float:
     """Return the share of the `exact` records (q, k) that are among its `candidates` (q, c)."""
     return float((exact[:, :, None] == candidates[:, None, :]).any(2).mean())
-
-
-def random_signs(dimensions: int, bits: int, draw: np.random.Generator) -> Tensor:
-    """Return random directions (dimensions, bits): the signs along them are codes without learning.
-
-    Charikar 2002, "Similarity Estimation Techniques from Rounding Algorithms".
-    """
-    return torch.from_numpy(draw.standard_normal((dimensions, bits), dtype=np.float32))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from alexnet.core.errors import UserError
-from alexnet.evaluation.evaluate import check_classes, check_whole, ilsvrc_ids
+from alexnet.evaluation.evaluate import check_classes, check_whole
 from alexnet.ingest.selection import require_split
 from alexnet.store.index import Index
 from alexnet.store.records import Records
@@ -77,8 +77,3 @@ def test_weights_of_other_classes_are_refused() -> None:
     ):
         with pytest.raises(UserError, match=message):
             check_classes(found, INDEX.classes, PLACE)
-
-
-def test_ids_are_the_devkits_or_none() -> None:
-    assert ilsvrc_ids(INDEX.classes) == ()
-    assert ilsvrc_ids(INDEX.classes.assign(ilsvrc_id=[712, 5])) == (712, 5)
