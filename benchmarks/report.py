@@ -20,10 +20,8 @@ import typer
 from safetensors.numpy import save_file
 
 from alexnet.core.files import write_json
-from alexnet.core.params import read
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.report.facts import ResultFiles, read_facts
-from alexnet.report.params import Report
 from alexnet.report.publishing import PublishedPages
 from alexnet.report.report import write_report
 from alexnet.report.summary import terminal_summary
@@ -152,7 +150,7 @@ def main(
         with timed("reading", total):
             facts = read_facts(files)
         with timed("report, figures and tables", total):
-            write_report(facts, read(files.params, Report), out or folder / "out")
+            write_report(facts, out or folder / "out")
         print(terminal_summary(facts))
         size = ((out or folder / "out") / "report.html").stat().st_size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

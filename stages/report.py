@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from alexnet.core.params import read
 from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
 from alexnet.core.stage import run
 from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
-from alexnet.report.params import Report
 from alexnet.report.report import write_report
 from alexnet.report.summary import terminal_summary
 
@@ -37,7 +35,7 @@ def main(
         )
     )
     if not summary_only:
-        write_report(facts, read(params, Report), out)
+        write_report(facts, out)
     for line in terminal_summary(facts).splitlines():
         say(line)
     say("")

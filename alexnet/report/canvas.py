@@ -60,26 +60,17 @@ def canvas(
     """
     # From the defaults, so that a user's matplotlibrc cannot change the bytes.
     settings: dict[str, Any] = {
+        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme.ink),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), theme.faint),
+        **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon", "text.parse_math"), False),
         "font.family": _fonts(),
         "font.size": 9.5,
-        "axes.edgecolor": theme.faint,
-        "axes.labelcolor": theme.ink,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "text.color": theme.ink,
-        "text.parse_math": False,
-        "xtick.color": theme.faint,
-        "xtick.labelcolor": theme.ink,
-        "ytick.color": theme.faint,
-        "ytick.labelcolor": theme.ink,
         "legend.fontsize": 8.5,
-        "legend.frameon": False,
     }
     png = io.BytesIO()
     with style.context(["default", settings]):
-        figure = matplotlib.figure.Figure(
-            figsize=(width, height), dpi=dpi, facecolor=theme.paper, layout=layout
-        )
+        size = width, height
+        figure = matplotlib.figure.Figure(figsize=size, dpi=dpi, facecolor=theme.paper, layout=layout)
         FigureCanvasAgg(figure)
         yield figure, png
         with warnings.catch_warnings():

@@ -75,6 +75,7 @@ class Facts:
     """
 
     params: str
+    settings: Report
     recipes: Recipes
     seeds: dict[str, int]
     share_ties: bool
@@ -85,11 +86,11 @@ class Facts:
     statistics: Statistics
     rgb_pca: StatisticsSummary
     retrieval: RetrievalSummary
-    experiments: tuple[Published, ...]
+    experiments: list[Published]
     ensemble: Ensemble | None
     durations: dict[str, float]
     data: Counts
-    skipped: tuple[Skipped, ...]
+    skipped: list[Skipped]
     history: tuple[EpochRow, ...]
     run: Run
     kernels: NDArray[np.float32]
@@ -114,22 +115,24 @@ def read_facts(files: ResultFiles) -> Facts:
             names them.
     """
     run, found = read_json(files.run, Run), load_predictions(files.predictions)
-    params = load_yaml(files.params)
+    params, settings = load_yaml(files.params), read(files.params, Report)
     share_ties = read(files.params, Evaluate).share_ties
-    others = read(files.params, Report).ensemble
     recipes = Recipes(
-        *(recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
+        *(_recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
     )
-    kernels = _read_kernels(files.model, run.columns)
-    _refuse_other_weights(files, found, run)
-    data = read_json(files.data, Counts)
-    _refuse_other_content(files.history, files.run, run.history)
-    _refuse_other_content(files.skipped, files.data, data.skipped_sha256)
-    photographs = Photographs(files.records, read(files.params, Report).photographs)
-    _refuse_other_pictures(files, found, photographs)
-    _refuse_another_recipe(files, recipes.ours)
+    kernels, trained_as = _read_weights(files.model, run.columns)
+    data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
+    _refuse_other_runs(files, found, run, data, photographs)
+    for key, value in trained_as.items():
+        if key in recipes.ours and recipes.ours[key] != value:
+            raise UserError(
+                f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours[key]}:"
+                f" they are of different recipes. {REMEDY}"
+            )
+    others = settings.ensemble
     return Facts(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
+        settings=settings,
         recipes=recipes,
         seeds={name: section["seed"] for name, section in params.items() if "seed" in section},
         share_ties=share_ties,
@@ -140,24 +143,26 @@ def read_facts(files: ResultFiles) -> Facts:
         statistics=read_statistics(files.statistics),
         rgb_pca=read_json(files.rgb_pca, StatisticsSummary),
         retrieval=read_json(files.retrieval, RetrievalSummary),
-        experiments=tuple(read_json(files.pages, PublishedPages).pages),
+        experiments=read_json(files.pages, PublishedPages).pages,
         ensemble=count_ensemble(files.predictions, others, share_ties) if others else None,
         durations=durations.read_durations(files.durations),
         data=data,
-        skipped=tuple(read_rows(files.skipped, Skipped, list(Skipped.model_fields))),
+        skipped=[*read_rows(files.skipped, Skipped, list(Skipped.model_fields))],
         history=read_history(files.history),
         run=run,
         kernels=kernels,
     )
 
 
-def recipe_of(params: dict[str, Any]) -> dict[str, Any]:
+def _recipe_of(params: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of the sections that make the recipe, dotted."""
     return flattened({name: params.get(name, {}) for name in RECIPE_SECTIONS})
 
 
-def _refuse_other_weights(files: ResultFiles, found: Predictions, run: Run) -> None:
-    """Compare the weights that predicted and those that were trained with the weights at hand."""
+def _refuse_other_runs(
+    files: ResultFiles, found: Predictions, run: Run, data: Counts, photographs: Photographs
+) -> None:
+    """Compare the files with the checksums that they have of one another, and the names of the pictures."""
     at_hand = sha256_of(files.model)
     for path, made_with in ((files.predictions / "about.json", found.weights), (files.run, run.weights)):
         if made_with and made_with != at_hand:
@@ -165,44 +170,28 @@ def _refuse_other_weights(files: ResultFiles, found: Predictions, run: Run) -> N
                 f"{path}: of the weights {made_with[:12]}…, but {files.model} has {at_hand[:12]}…:"
                 f" they are of different runs. {REMEDY}"
             )
-
-
-def _refuse_other_pictures(files: ResultFiles, found: Predictions, photographs: Photographs) -> None:
-    """Compare the pictures that were predicted with those at hand, where they can be read."""
+    for path, where, checksum in (
+        (files.history, files.run, run.history),
+        (files.skipped, files.data, data.skipped_sha256),
+    ):
+        if checksum and path.exists() and sha256_of(path) != checksum:
+            raise UserError(f"{path}: damaged, or of another run than {where}. {REMEDY}")
     records = photographs.records(found.split)
     if records is not None and not np.array_equal(records.names, found.names):
         raise UserError(f"{files.predictions}: of other pictures than {files.records} holds. {REMEDY}")
 
 
-def _refuse_other_content(path: Path, where: Path, checksum: str) -> None:
-    """Compare a file with its `checksum` in the file `where`, if it has one there."""
-    if checksum and path.exists() and sha256_of(path) != checksum:
-        raise UserError(f"{path}: damaged, or of another run than {where}. {REMEDY}")
-
-
-def _refuse_another_recipe(files: ResultFiles, ours: dict[str, Any]) -> None:
-    """Compare what the weights say of their network with the parameters that the report names."""
-    with safe_open(files.model, framework="numpy") as tensors:
-        about = json.loads((tensors.metadata() or {}).get("alexnet", "{}"))
-    for key, value in recipe_of({"model": about.get("model", {})}).items():
-        if key in ours and ours[key] != value:
-            raise UserError(
-                f"{files.model}: trained with {key}: {value}, but {files.params} has {ours[key]}: they are of"
-                f" different recipes. {REMEDY}"
-            )
-
-
-def _read_kernels(path: Path, columns: int) -> NDArray[np.float32]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. {REMEDY}")
+def _read_weights(path: Path, columns: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return the weights of conv1, and what the file says of its network, by dotted key."""
     try:
         with safe_open(path, framework="numpy") as tensors:
             kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
-    except (OSError, SafetensorError) as error:
+            about = json.loads((tensors.metadata() or {}).get("alexnet", "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
     if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
         raise UserError(
             f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
             f"width) with kernels divisible by the {columns} columns. {REMEDY}"
         )
-    return kernels
+    return kernels, flattened({"model": about.get("model", {})})

@@ -22,11 +22,10 @@ PAPER = "https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e92
 
 @dataclass(frozen=True)
 class Figure:
-    """An image with its alternative text, and perhaps another for dark pages.
+    """An image (PNG; of photographs WebP, a tenth as large), and perhaps another for dark pages.
 
     Attributes:
         name: of its file, without the suffix.
-        image: the bytes of a PNG; of photographs, of a WebP, a tenth as large.
         caption: what stands below this image alone; plain text.
         width: pixels of the page, or 0: as much as there is room.
         least: pixels below which it is scrolled sideways instead of shrunk.
@@ -65,7 +64,6 @@ def write_page(path: Path, title: str, summary: str, parts: Sequence[Part], fold
     Args:
         path: without a suffix, e.g. ``reports/experiments/figure1``.
         title, summary: plain text; what was found, in a sentence or two.
-        parts: in reading order.
         folder: where the figures' files are put, relative to the page. If it is empty they lie beside the
             page, and a figure's name must begin with the page's.
 
@@ -87,12 +85,10 @@ def write_page(path: Path, title: str, summary: str, parts: Sequence[Part], fold
 
 def page_as_markdown(title: str, summary: str, parts: Sequence[Part], folder: str = "") -> str:
     """Return a page as Markdown; arguments as of `write_page`."""
-    texts = [
-        part.strip() if isinstance(part, str) else _figures_as_markdown(part, folder)
-        for part in map(_grouped, parts)
-    ]
-    head = f"# {markup.escape(printable(title))}", markup.escape(printable(summary))
-    return "\n\n".join([*head, *texts]) + "\n"
+    texts = [f"# {markup.escape(printable(title))}", markup.escape(printable(summary))]
+    for part in map(_grouped, parts):
+        texts.append(part.strip() if isinstance(part, str) else _figures_as_markdown(part, folder))
+    return "\n\n".join(texts) + "\n"
 
 
 def page_as_html(title: str, summary: str, parts: Sequence[Part]) -> str:
@@ -172,27 +168,20 @@ def _figures_as_html(group: Figures) -> str:
 def _figure_as_html(figure: Figure) -> str:
     with Image.open(io.BytesIO(figure.image)) as image:
         width, height = image.size
-    style = ""
-    if figure.width:
-        style = f' style="width: {figure.width}px"'
-    elif figure.least:
-        style = f' style="min-width: {figure.least}px"'
-    dark = ""
-    if figure.dark:
-        source = _address(figure.dark, figure.kind)
-        dark = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{source}">\n'
-    light = _address(figure.image, figure.kind)
+    style = f' style="min-width: {figure.least}px"' if figure.least else ""
+    style = f' style="width: {figure.width}px"' if figure.width else style
+    light, dark = (
+        f"data:image/{figure.kind};base64,{base64.b64encode(image or b'').decode('ascii')}"
+        for image in (figure.image, figure.dark)
+    )
+    source = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">\n'
     picture = (
-        f'<picture>\n{dark}<img src="{light}" alt="{escape(figure.alt)}" width="{width}" height="{height}"'
-        f"{style}>\n</picture>\n"
+        f'<picture>\n{source if figure.dark else ""}<img src="{light}" alt="{escape(figure.alt)}"'
+        f' width="{width}" height="{height}"{style}>\n</picture>\n'
     )
     if not figure.caption:
         return picture
     return f'<figure class="one">\n{picture}{_caption(figure.caption)}</figure>\n'
-
-
-def _address(image: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _caption(text: str) -> str:

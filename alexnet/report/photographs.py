@@ -21,11 +21,7 @@ QUALITY = 75
 
 
 class Photographs:
-    """Pixels of records by split and number; what cannot be read is named in `missing`.
-
-    Args:
-        shown: whether there are to be any (`report.photographs`).
-    """
+    """Pixels of records by split and number, if `shown`; what cannot be read is named in `missing`."""
 
     def __init__(self, folder: Path, shown: bool) -> None:
         self.folder, self.shown = folder, shown
@@ -50,13 +46,11 @@ class Photographs:
         records = self.records(split) if self.shown else None
         if records is None:
             return None
-        if record >= len(records):
-            self._note(f"record {record} of {split}")
-            return None
         try:
             return decoded(records, record)
-        except (OSError, ValueError):
-            self._note(f"{records.names[record]} of {split}")
+        except (OSError, ValueError, IndexError):
+            name = records.names[record] if record < len(records) else f"record {record}"
+            self._note(f"{name} of {split}")
             return None
 
     @property

@@ -31,10 +31,7 @@ class PublishedPages(Written):
 
 
 def publish(out: Path, name: str, title: str, summary: str, parts: Sequence[Part]) -> None:
-    """Write the page `name` into the folder `out`. If the report looks there, it lists the page from now on.
-
-    Arguments as of `write_page`.
-    """
+    """Write the page `name` as `write_page` does into `out`; if the report looks there, it lists the page."""
     write_page(out / name, title, summary, parts)
     if out == FOLDER:
         list_page(name, title, summary)
@@ -43,7 +40,6 @@ def publish(out: Path, name: str, title: str, summary: str, parts: Sequence[Part
 def list_page(name: str, title: str, summary: str, pages: Path = PAGES) -> None:
     """Enter the page of the experiment `name` into `pages`, in place of an older one."""
     listed = read_json(pages, PublishedPages).pages if pages.exists() else []
-    others = [page for page in listed if page.name != name]
-    entries = [*others, Published(name=name, title=title, summary=summary)]
-    ordered = PublishedPages(pages=sorted(entries, key=lambda page: page.name))
+    by_name = {page.name: page for page in [*listed, Published(name=name, title=title, summary=summary)]}
+    ordered = PublishedPages(pages=[by_name[each] for each in sorted(by_name)])
     write_json(pages, ordered.model_dump())

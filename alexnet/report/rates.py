@@ -34,29 +34,21 @@ class ErrorRate:
         return "zero by definition" if self.by_definition else interval(self.bounds)
 
 
-def error_rates(facts: Facts) -> tuple[ErrorRate, ...]:
-    """Return top-1 and top-5 over ten patches, then top-1 and top-5 over one (Section 4.1).
-
-    There are none of a split without labels.
-    """
+def error_rates(facts: Facts) -> list[ErrorRate]:
+    """Return top-1 and top-5 over ten patches, then over one (Section 4.1); none without labels."""
     if facts.rates is None:
-        return ()
+        return []
     rates, classes = facts.rates, facts.data.classes
-    return tuple(
-        ErrorRate(
-            f"Top-{k} error, {patches}",
-            error,
-            exact_interval(error, len(facts.predictions)),
-            chance=max(0.0, 1 - k / classes),
-            by_definition=classes <= k,
-        )
-        for k, patches, error in (
-            (1, "ten patches", rates.top1),
-            (5, "ten patches", rates.top5),
-            (1, "one patch", rates.top1_one_patch),
-            (5, "one patch", rates.top5_one_patch),
-        )
-    )
+    found = []
+    for k, patches, error in (
+        (1, "ten patches", rates.top1),
+        (5, "ten patches", rates.top5),
+        (1, "one patch", rates.top1_one_patch),
+        (5, "one patch", rates.top5_one_patch),
+    ):
+        bounds, chance = exact_interval(error, len(facts.predictions)), max(0.0, 1 - k / classes)
+        found.append(ErrorRate(f"Top-{k} error, {patches}", error, bounds, chance, classes <= k))
+    return found
 
 
 def describe_data(facts: Facts) -> str:
@@ -64,9 +56,8 @@ def describe_data(facts: Facts) -> str:
     name = LAYOUT_NAMES.get(facts.data.layout)
     if name is None:
         return f"pictures laid out as {facts.data.layout}"
-    if not name.startswith("ILSVRC") or facts.data.classes == paper.CLASSES:
-        return name
-    return f"a sample laid out as {name}"
+    whole = not name.startswith("ILSVRC") or facts.data.classes == paper.CLASSES
+    return name if whole else f"a sample laid out as {name}"
 
 
 def comparable_table(facts: Facts) -> int | None:
@@ -76,12 +67,9 @@ def comparable_table(facts: Facts) -> int | None:
     besides those for training whose labels are public; Table 1 the test set of ILSVRC-2010. A part of
     either is another set.
     """
-    layout, split = facts.data.layout, facts.predictions.split
-    if facts.data.classes != paper.CLASSES or facts.rates is None:
-        return None
+    split = facts.predictions.split
+    number, pictures = paper.EVALUATED.get((facts.data.layout, split), (None, 0))
     stored = facts.data.splits.get(split)
-    if stored is None or stored.pictures + stored.skipped != paper.SPLIT_SIZES.get((layout, split)):
+    if facts.rates is None or facts.data.classes != paper.CLASSES or stored is None:
         return None
-    if layout in ("ilsvrc-2012", "kaggle"):
-        return 2
-    return 1 if layout == "ilsvrc-2010" and split == "test" else None
+    return number if stored.pictures + stored.skipped == pictures else None

@@ -9,7 +9,6 @@ from alexnet.core.files import write_table
 from alexnet.evaluation.confusion import per_class
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part, write_page
-from alexnet.report.params import Report
 from alexnet.report.text import short
 from alexnet.report.topics import (
     calibration,
@@ -40,26 +39,16 @@ TOPICS = (
 )
 
 
-def write_report(facts: Facts, settings: Report, folder: Path) -> None:
+def write_report(facts: Facts, folder: Path) -> None:
     """Write all that people open into `folder`.
 
     ``report.html`` and ``report.md`` with ``figures/``; ``per_class.csv`` with each class' errors; and
     ``confusion.csv``, one row per picture, which DVC draws. The two tables are empty without labels. Equal
-    facts and settings give equal bytes.
+    facts give equal bytes.
     """
     for old in (folder / "figures").glob("*.*"):
         old.unlink()
-    parts = all_parts(facts, settings)
-    write_page(folder / "report", settings.title, errors.summary(facts), parts, "figures")
-    _write_tables(facts, folder)
-
-
-def all_parts(facts: Facts, settings: Report) -> list[Part]:
-    """Return the parts of the page."""
-    return [part for topic in TOPICS for part in topic.topic(facts, settings)]
-
-
-def _write_tables(facts: Facts, folder: Path) -> None:
+    write_page(folder / "report", facts.settings.title, errors.summary(facts), all_parts(facts), "figures")
     found = facts.predictions
     wrong = pd.DataFrame(columns=["wnid", "words", "images", "top1_error", "top5_error"])
     taken = pd.DataFrame(columns=["actual", "predicted"])
@@ -70,3 +59,8 @@ def _write_tables(facts: Facts, folder: Path) -> None:
         taken = pd.DataFrame({"actual": names[found.labels], "predicted": names[likeliest[:, 0]]})
     write_table(folder / "per_class.csv", wrong)
     write_table(folder / "confusion.csv", taken)
+
+
+def all_parts(facts: Facts) -> list[Part]:
+    """Return the parts of the page."""
+    return [part for topic in TOPICS for part in topic.topic(facts)]

@@ -2,7 +2,7 @@
 
 from alexnet.report.facts import Facts
 from alexnet.report.paper import TABLE_1, TABLE_2
-from alexnet.report.rates import ErrorRate, comparable_table, error_rates
+from alexnet.report.rates import comparable_table, error_rates
 from alexnet.report.text import percent
 
 
@@ -14,41 +14,33 @@ def terminal_summary(facts: Facts) -> str:
             f"{images:,} pictures of {facts.predictions.split} without labels: no error rates."
             " The predictions are in data/predictions."
         )
-    top1, top5, top1_one_patch, top5_one_patch = rates
-    ours = [
-        ("ten patches", _with_interval(top1), _with_interval(top5)),
-        ("one patch", _with_interval(top1_one_patch), _with_interval(top5_one_patch)),
+    early = f"; training ended after {facts.epochs} epochs" if facts.ended_early else ""
+    top1, top5, top1_one_patch, top5_one_patch = (
+        f"{percent(rate.error)} ({rate.interval})" for rate in rates
+    )
+    lines = [
+        ("Error rates", "top-1", "top-5"),
+        (f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals{early}",),
+        ("  ten patches", top1, top5),
+        ("  one patch", top1_one_patch, top5_one_patch),
     ]
     if facts.ensemble:
         together = facts.ensemble.together
-        ours.append((f"{facts.ensemble.name}, averaged", percent(together.top1), percent(together.top5)))
-    early = f"; training ended after {facts.epochs} epochs" if facts.ended_early else ""
-    lines = [
-        _line("Error rates", "top-1", "top-5"),
-        f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals{early}",
-        *(_line(f"  {name}", *errors) for name, *errors in ours),
-        _line("  guessing", percent(top1.chance), percent(top5.chance)),
-        "The paper: ILSVRC-2010 test",
-        *(_line(f"  {row.model}", f"{row.top1:.1f}%", f"{row.top5:.1f}%") for row in TABLE_1),
-        "The paper: ILSVRC-2012 validation",
-        *(
-            _line(f"  {row.model}", f"{row.top1_val:.1f}%", f"{row.top5_val:.1f}%")
-            for row in TABLE_2
-            if row.top1_val is not None
-        ),
-    ]
-    table = comparable_table(facts)
+        averaged = f"  {facts.ensemble.name}, averaged"
+        lines.append((averaged, percent(together.top1), percent(together.top5)))
+    lines.append(("  guessing", percent(rates[0].chance), percent(rates[1].chance)))
+    for name, printed in (("ILSVRC-2010 test", TABLE_1), ("ILSVRC-2012 validation", TABLE_2)):
+        lines.append((f"The paper: {name}",))
+        lines += [(f"  {row.model}", f"{row.top1}%", f"{row.top5}%") for row in printed if row.top1]
+    number = comparable_table(facts)
     verdict = (
-        f"The data is that of the paper's Table {table}."
-        if table
+        f"The data is that of the paper's Table {number}."
+        if number
         else "On other data than the paper's: these error rates cannot be compared with it."
     )
-    return "\n".join([*lines, verdict])
+    return "\n".join([*map(_line, lines), verdict])
 
 
-def _with_interval(rate: ErrorRate) -> str:
-    return f"{percent(rate.error)} ({rate.interval})"
-
-
-def _line(name: str, top1: str, top5: str) -> str:
-    return f"{name:<20}{top1:<28}{top5}"
+def _line(cells: tuple[str, ...]) -> str:
+    name, *errors = cells
+    return f"{name:<20}{errors[0]:<28}{errors[1]}" if errors else name

@@ -20,7 +20,7 @@ from experiments.shared.plans import Values
 
 DPI = 150
 # Top-1 and top-5 errors on ILSVRC-2012's validation pictures, fractions.
-PRINTED = {row.model: np.array([row.top1_val, row.top5_val], np.float64) / 100 for row in TABLE_2}
+PRINTED = {row.model: np.array([row.top1, row.top5], np.float64) / 100 for row in TABLE_2}
 
 
 def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.DataFrame) -> None:

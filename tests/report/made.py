@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -18,7 +19,6 @@ from safetensors.numpy import save_file
 from alexnet.core.files import write_json, write_text
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.report.facts import ResultFiles
-from alexnet.report.params import Report
 from alexnet.report.publishing import Published, PublishedPages
 from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
 from alexnet.store.counts import Counts, SplitCounts
@@ -28,9 +28,6 @@ from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORM_COLUMN, NORMS, Run
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
-SETTINGS = Report(
-    title="AlexNet on made numbers", ensemble=[], photographs=True, kernel_pixels=2, figure_dpi=60
-)
 EPOCHS = 4
 CLASSES = 10
 # Of the pictures evaluated: 72 wrong, 12 of them beyond the fifth.
@@ -187,7 +184,9 @@ def write_results(folder: Path) -> ResultFiles:
     files.printed.parent.mkdir()
     for path in (files.printed, files.run_in_2012):
         shutil.copy(ROOT / "profiles" / path.name, path)
-    text = files.printed.read_text(encoding="utf-8").replace(" learning_rate: 0.01 ", " learning_rate: 0.02 ")
+    text = files.printed.read_text(encoding="utf-8")
+    for key, value in (("learning_rate", 0.02), ("kernel_pixels", 2), ("figure_dpi", 60)):
+        text = re.sub(rf" {key}: \S+ ", f" {key}: {value} ", text)
     write_text(files.params, text + "# ``` & <b>\n")
     found = made_predictions()
     save_predictions(files.predictions, found)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import IMAGES, SETTINGS, WRONG, made_predictions, write_results
+from made import IMAGES, WRONG, made_predictions, write_results
 from reference import literally_wrong
 from tiny import told
 
@@ -77,12 +77,12 @@ def test_a_split_without_labels_has_no_ensemble(own: Predictions, tmp_path: Path
 
 def test_the_tables_have_a_row_of_the_ensemble(tmp_path: Path) -> None:
     facts = read_facts(write_results(tmp_path))
-    assert not ensemble.topic(facts, SETTINGS)
-    assert "CNNs, averaged" not in "\n".join(map(str, errors.topic(facts, SETTINGS)))
+    assert not ensemble.topic(facts)
+    assert "CNNs, averaged" not in "\n".join(map(str, errors.topic(facts)))
     assert facts.rates is not None
     members = dict.fromkeys(("This run", "runs/second <b>"), facts.rates)
     several = replace(facts, ensemble=Ensemble(members, Rates(0.31, 0.045, 0.4, 0.08)))
-    parts = [*errors.topic(several, SETTINGS), *ensemble.topic(several, SETTINGS)]
+    parts = [*errors.topic(several), *ensemble.topic(several)]
     text, html = "\n".join(map(str, parts)), page_as_html("t", "s", parts)
     assert "| **2 CNNs, averaged †** | **31.0%** | **4.5%** |" in text
     assert "| **2 CNNs, averaged †** | **31.0%** | **4.5%** | **—** |" in text

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 import pytest
-from made import SETTINGS, write_results
+from made import write_results
 
 from alexnet.report.facts import read_facts
 from alexnet.report.page import page_as_html
@@ -18,8 +19,8 @@ from alexnet.report.report import all_parts
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     facts = read_facts(write_results(tmp_path_factory.mktemp("results")))
-    sharp = SETTINGS.model_copy(update={"kernel_pixels": 6, "figure_dpi": 120})
-    return page_as_html(SETTINGS.title, "Made.", all_parts(facts, sharp))
+    sharp = facts.settings.model_copy(update={"kernel_pixels": 6, "figure_dpi": 120})
+    return page_as_html("AlexNet on made numbers", "Made.", all_parts(replace(facts, settings=sharp)))
 
 
 def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,6 @@ from made import (
     IMAGES,
     RETRIEVAL,
     RUN,
-    SETTINGS,
     WRONG,
     epoch,
     made_predictions,
@@ -156,7 +155,7 @@ def test_a_diverged_loss_is_read_and_drawn(files: ResultFiles) -> None:
     write_history(files.history, [epoch(1), epoch(2)], train_loss="nan", val_loss="inf")
     facts = read_facts(files)
     assert np.isnan(facts.history[-1].train_loss)
-    assert any("| nan |" in part for part in curves.topic(facts, SETTINGS) if isinstance(part, str))
+    assert any("| nan |" in part for part in curves.topic(facts) if isinstance(part, str))
 
 
 def test_durations_and_pictures_may_be_absent(files: ResultFiles) -> None:

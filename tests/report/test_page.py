@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made import CLASSES, HOSTILE, IMAGES, SETTINGS, WRONG, write_results
+from made import CLASSES, HOSTILE, IMAGES, WRONG, write_results
 from markdown_it import MarkdownIt
 from PIL import Image
 
@@ -68,7 +68,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 
 @pytest.fixture(scope="module")
 def parts(facts: Facts) -> list[Part]:
-    return all_parts(facts, SETTINGS)
+    return all_parts(facts)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_the_report_is_page_markdown_figures_and_tables(
 ) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mistake-9.webp").write_bytes(b"of an earlier run")
-    write_report(facts, SETTINGS, tmp_path)
+    write_report(facts, tmp_path)
     told = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == FIGURES
     assert set(re.findall(r"\]\(figures/(\S+)\.(?:png|webp)\)", told)) == FIGURES

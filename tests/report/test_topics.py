@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import EPOCHS, HOSTILE, IMAGES, SETTINGS, WRONG, write_results, write_skipped
+from made import EPOCHS, HOSTILE, IMAGES, WRONG, write_results, write_skipped
 
 from alexnet.core.files import sha256_of
 from alexnet.evaluation.confusion import per_class
@@ -69,7 +69,7 @@ def rows(text: str) -> list[list[str]]:
 
 def test_both_forms_show_the_numbers(facts: Facts) -> None:
     low, high = exact_interval(WRONG / IMAGES, IMAGES)
-    parts = all_parts(facts, SETTINGS)
+    parts = all_parts(facts)
     for form in (page_as_html("t", "s", parts), page_as_markdown("t", "s", parts)):
         text = form.replace("\\", "").replace("<wbr>", "")
         for shown in (
@@ -138,7 +138,7 @@ def test_only_the_papers_own_data_is_compared(
 ) -> None:
     other = with_data(with_predictions(facts, split=split), layout=layout, classes=count, splits=WHOLE)
     assert comparable_table(other) == table
-    text = words(errors.topic(other, SETTINGS))
+    text = words(errors.topic(other))
     assert ("cannot be compared with the paper" in text) == (table is None)
     assert text.count(f"This run {errors.OTHER_DATA}") == (2 if table is None else 1)
 
@@ -153,12 +153,12 @@ def test_what_departs_from_the_printed_recipe_is_listed(facts: Facts) -> None:
     table = errors.recipe_differences(facts).replace("\\", "")
     assert rows(table)[1:] == [["train.learning_rate", "0.01", "0.01", "0.02"]]
     same = replace(facts, recipes=facts.recipes._replace(ours=facts.recipes.printed))
-    assert "Every parameter of the recipe is the one" in words(errors.topic(same, SETTINGS))
+    assert "Every parameter of the recipe is the one" in words(errors.topic(same))
 
 
 def test_a_split_without_labels_has_no_rate_anywhere(facts: Facts) -> None:
     blind = with_predictions(facts, labels=np.full(IMAGES, -1))
-    parts = all_parts(blind, SETTINGS)
+    parts = all_parts(blind)
     for text in (page_as_html("t", "s", parts), page_as_markdown("t", "s", parts)):
         assert "no class has an error rate" in text
         assert "This run, one patch" not in text
@@ -171,8 +171,8 @@ def test_a_split_without_labels_has_no_rate_anywhere(facts: Facts) -> None:
 
 
 def test_skipped_pictures_are_listed_but_no_more_than_twenty(facts: Facts, tmp_path: Path) -> None:
-    assert "1 could not be used" in words(pictures.topic(facts, SETTINGS))
-    assert "No picture was skipped." in words(pictures.topic(replace(facts, skipped=()), SETTINGS))
+    assert "1 could not be used" in words(pictures.topic(facts))
+    assert "No picture was skipped." in words(pictures.topic(replace(facts, skipped=[])))
     files = write_results(tmp_path)
     write_skipped(files.skipped, [f"{HOSTILE} {n}" for n in range(30)])
     table = pictures.skipped_table(read_facts(files))
@@ -189,11 +189,11 @@ def test_the_worst_mistakes_are_the_surest(facts: Facts) -> None:
     ten[50] = np.eye(10)[(found.labels[50] + 3) % 10]
     assert guesses.worst_mistakes(with_predictions(facts, ten=ten))[0] == 50
     perfect = with_predictions(facts, ten=np.eye(10)[found.labels])
-    assert "never wrong" in words(guesses.topic(perfect, SETTINGS))
+    assert "never wrong" in words(guesses.topic(perfect))
 
 
 def test_classes_are_listed_the_worst_first_and_those_without_pictures_last(facts: Facts) -> None:
-    assert "have no picture in this split" not in words(classes.topic(facts, SETTINGS))
+    assert "have no picture in this split" not in words(classes.topic(facts))
     _, *found = rows(classes.class_table(per_class(facts.predictions, False)).replace("\\|", ""))
     assert sum(int(row[2]) for row in found) == IMAGES
     rates = [float(row[3].rstrip("%")) for row in found]
@@ -201,7 +201,7 @@ def test_classes_are_listed_the_worst_first_and_those_without_pictures_last(fact
     assert np.mean(rates) == pytest.approx(36.0)
     labels = facts.predictions.labels
     changed = with_predictions(facts, labels=np.where(labels == 3, 4, labels))
-    text = words(classes.topic(changed, SETTINGS))
+    text = words(classes.topic(changed))
     assert "1 of the classes have no picture in this split, so they have no error rate: class 3" in text
     assert "| class 3, another word | n00000003 | 0 | — | — |" in text
 
@@ -212,9 +212,9 @@ def test_a_single_class_makes_a_page(facts: Facts) -> None:
         found, ten=found.ten[:, :1], one=found.one[:, :1], labels=found.labels * 0, classes=found.classes[:1]
     )
     changed = with_data(replace(facts, predictions=alone), classes=1)
-    assert "No picture's likeliest label was wrong." in words(classes.topic(changed, SETTINGS))
-    assert figures(calibration.topic(changed, SETTINGS))
-    assert figures(guesses.topic(changed, SETTINGS))
+    assert "No picture's likeliest label was wrong." in words(classes.topic(changed))
+    assert figures(calibration.topic(changed))
+    assert figures(guesses.topic(changed))
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(facts: Facts, tmp_path: Path) -> None:
@@ -233,9 +233,9 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named(facts: Facts, tmp_p
     table.write_text(table.read_text().replace(before, sha256_of(tar)))
 
     changed = read_facts(files)
-    whole = figures(guesses.topic(facts, SETTINGS))
-    assert len(figures(guesses.topic(changed, SETTINGS))) < len(whole)
-    said = words(provenance.topic(changed, SETTINGS))
+    whole = figures(guesses.topic(facts))
+    assert len(figures(guesses.topic(changed))) < len(whole)
+    said = words(provenance.topic(changed))
     assert f"{broken:05d}.JPEG of val" in said
     assert "The error rates do not depend on that." in said
 
@@ -244,7 +244,7 @@ def test_no_picture_at_all_makes_a_page_that_says_so(tmp_path: Path) -> None:
     files = write_results(tmp_path)
     for path in files.records.iterdir():
         path.unlink()
-    parts = all_parts(read_facts(files), SETTINGS)
+    parts = all_parts(read_facts(files))
     assert words(parts).count("could be read") >= 3
     assert "all of val and all of train" in words(parts)
     assert not [figure for figure in figures(parts) if "guess" in figure.name]
@@ -254,25 +254,25 @@ def test_a_page_that_may_be_passed_on_shows_no_picture_of_the_data(tmp_path: Pat
     files = write_results(tmp_path)
     text = files.params.read_text()
     assert "  photographs: true " in text
-    shown = figures(all_parts(read_facts(files), SETTINGS))
+    shown = figures(all_parts(read_facts(files)))
     files.params.write_text(text.replace("  photographs: true ", "  photographs: false "))
-    parts = all_parts(read_facts(files), SETTINGS)
+    parts = all_parts(read_facts(files))
     gone = {figure.name for figure in shown} - {figure.name for figure in figures(parts)}
     assert {name.rpartition("-")[0] for name in gone} == {"guesses", "mistake", "neighbours", "patches"}
     assert words(parts).count("No pictures are shown (`report.photographs: false`).") == 3
     assert "could be read" not in words(parts)
-    assert "could not be read" not in words(provenance.topic(read_facts(files), SETTINGS))
+    assert "could not be read" not in words(provenance.topic(read_facts(files)))
 
 
 def test_neighbours_are_named_with_their_distances(facts: Facts) -> None:
-    first, second = figures(neighbours.topic(facts, SETTINGS))
+    first, second = figures(neighbours.topic(facts))
     assert first.caption.startswith("class 7. Nearest: 1 × class 5, 1 × class 4")
     assert "distances 1.0, 2.0, 3.0" in first.alt
     assert "class 8" in second.caption
 
 
 def test_the_curves_show_every_learning_rate(facts: Facts) -> None:
-    header, first, *_ = rows(words(curves.topic(facts, SETTINGS)))
+    header, first, *_ = rows(words(curves.topic(facts)))
     assert header[1:5] == ["Rate", "Rate, biases", "Rate, conv1", "Rate, fc8"]
     assert first[:7] == ["1", "0.01", "0.02", "0.0125", "0.0375", "2.300", "90.0%"]
 
@@ -284,32 +284,32 @@ def test_colour_specificity_of_each_column_is_shown(facts: Facts) -> None:
         ["3", "10.0%", "0.0%", "20.0%", "2", "0"],
         ["3", "90.0%", "50.0%", "100.0%", "0", "2"],
     ]
-    assert "66.7% and 66.7%" in words(kernels.topic(facts, SETTINGS))
+    assert "66.7% and 66.7%" in words(kernels.topic(facts))
 
 
 def test_a_training_that_was_ended_early_says_so(facts: Facts) -> None:
     for asked in (None, EPOCHS):
         whole = replace(facts, run=facts.run.model_copy(update={"epochs_asked": asked}))
-        assert "was ended" not in words(errors.topic(whole, SETTINGS))
+        assert "was ended" not in words(errors.topic(whole))
         assert f"for {EPOCHS} epochs" in provenance.training_table(whole)
         assert "ended" not in terminal_summary(whole)
     early = replace(facts, run=facts.run.model_copy(update={"epochs_asked": EPOCHS + 2}))
     said = f"ended after {EPOCHS} of {EPOCHS + 2} epochs"
-    assert f"The training was {said}" in words(errors.topic(early, SETTINGS))
+    assert f"The training was {said}" in words(errors.topic(early))
     assert f"for {EPOCHS} of {EPOCHS + 2} epochs" in provenance.training_table(early)
     assert f"training {said}" in terminal_summary(early)
     unlabelled = with_predictions(early, labels=np.full(IMAGES, -1))
-    assert f"The training was {said}" in words(errors.topic(unlabelled, SETTINGS))
+    assert f"The training was {said}" in words(errors.topic(unlabelled))
 
 
 def test_seeds_durations_and_ties_are_shown(facts: Facts) -> None:
-    said = words(provenance.topic(facts, SETTINGS))
+    said = words(provenance.topic(facts))
     shown = dict(row[:2] for row in rows(said))
     assert shown["evaluate"] == "1 min 15 s"
     assert shown["preprocess"] == "not run here"
     assert {"sample", "data", "train", "retrieve"} <= set(shown)
     assert "against the network" in said
-    assert "a share of an error" in words(provenance.topic(replace(facts, share_ties=True), SETTINGS))
+    assert "a share of an error" in words(provenance.topic(replace(facts, share_ties=True)))
 
 
 def test_words() -> None:

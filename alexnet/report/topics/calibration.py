@@ -7,11 +7,10 @@ from alexnet.evaluation.calibration import BINS, Reliability, reliability
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part
-from alexnet.report.params import Report
 from alexnet.report.text import percent
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return the reliability diagram and its expected calibration error."""
     found = facts.predictions
     if not found.labelled:
@@ -29,7 +28,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         f" pictures ({BINS} bins of equal width; Guo et al. 2017).",
         drawn(
             "reliability",
-            lambda theme: reliability_diagram(measured, settings.figure_dpi, theme),
+            lambda theme: reliability_diagram(measured, facts.settings.figure_dpi, theme),
             f"Reliability diagram in {BINS} bins; expected calibration error {percent(measured.error)}.",
             "How often the likeliest label is right, by its probability, and how many pictures that is. Bars"
             " below the line: surer than right.",
@@ -39,10 +38,7 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
 
 
 def reliability_diagram(found: Reliability, dpi: int, theme: Theme) -> bytes:
-    """Draw how often the network was right by how sure it was, above how many pictures that is.
-
-    The figure is 4.4 by 4 inches.
-    """
+    """Draw how often the network was right by how sure it was, above how many pictures that is."""
     bins = len(found.pictures)
     edges = np.linspace(0, 1, bins + 1)
     middle, wide = (edges[1:] + edges[:-1]) / 2, 0.9 / bins
@@ -51,28 +47,19 @@ def reliability_diagram(found: Reliability, dpi: int, theme: Theme) -> bytes:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for axes in (above, below):
             axes.set_facecolor("none")
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         above.plot([0, 1], [0, 1], color=theme.train, linestyle=":", linewidth=1.2, label="as sure as right")
         above.bar(middle[filled], found.accuracy[filled], wide, color=theme.top1, label="right")
         # From what was right up or down to what was said.
-        above.bar(
-            middle[filled],
-            (found.confidence - found.accuracy)[filled],
-            wide,
-            found.accuracy[filled],
-            facecolor="none",
-            edgecolor=theme.top5,
-            linewidth=1,
-            hatch="////",
-            label="gap to what it said",
-        )
+        gap, right = (found.confidence - found.accuracy)[filled], found.accuracy[filled]
+        look = {"facecolor": "none", "edgecolor": theme.top5, "linewidth": 1, "hatch": "////"}
+        above.bar(middle[filled], gap, wide, right, label="gap to what it said", **look)
         above.set_ylabel("right")
         above.set_ylim(0, 1)
-        above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         below.bar(middle, found.pictures / found.pictures.sum(), wide, color=theme.train)
         below.set_ylabel("pictures")
         below.set_xlabel("probability of the likeliest label")
         below.set_xlim(0, 1)
         below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=1.6, handletextpad=0.5)
     return png.getvalue()

@@ -12,9 +12,8 @@ from alexnet.evaluation.confusion import confusion, most_confused, per_class
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
-from alexnet.report.page import Figure, Part
-from alexnet.report.params import Report
-from alexnet.report.text import NOTHING, percent, printable, short
+from alexnet.report.page import Part
+from alexnet.report.text import percent, printable, short
 
 PAIRS = 20
 # Up to this many classes every row is named, and up to this many every cell has its number.
@@ -24,20 +23,35 @@ NUMBERED = 20
 MARKED = 28
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return the confusion matrix, the most confused pairs, and the error of every class."""
     found = facts.predictions
     if not found.labelled:
         return ["## Classes", "Without labels no class has an error rate."]
     guesses, _ = found.guesses(1)
     matrix = confusion(found.labels, guesses[:, 0], len(found.classes))
+    names = [short(words) for _, words in found.classes]
+    order = (
+        ""
+        if len(names) <= NAMED
+        else " Classes that are taken for one another stand next to each other; some of the rows are named,"
+        " and mistakes are drawn larger than their cells."
+    )
     parts: list[Part] = [
         "## Classes",
-        _figure(matrix, [short(words) for _, words in found.classes], settings.figure_dpi),
+        drawn(
+            "confusion",
+            lambda theme: confusion_matrix(matrix, names, facts.settings.figure_dpi, theme),
+            f"Confusion matrix of {len(names):,} classes: {percent(np.trace(matrix) / matrix.sum())} of"
+            f" {matrix.sum():,} pictures lie on the diagonal.",
+            "What each class was taken for. A row is a true class; the colours follow the square root of its"
+            f" shares, so that rare mistakes show.{order}",
+            least=560,
+        ),
         confused_table(facts, matrix),
         fold("The error rates of every class", class_table(per_class(found, facts.share_ties))),
     ]
-    absent = [short(words) for (_, words), row in zip(found.classes, matrix, strict=True) if not row.any()]
+    absent = [name for name, row in zip(names, matrix, strict=True) if not row.any()]
     if absent:
         parts.append(
             warning(
@@ -46,24 +60,6 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
             )
         )
     return parts
-
-
-def _figure(matrix: NDArray[np.int64], names: list[str], dpi: int) -> Figure:
-    order = (
-        ""
-        if len(names) <= NAMED
-        else " Classes that are taken for one another stand next to each other; some of the rows are named,"
-        " and mistakes are drawn larger than their cells."
-    )
-    return drawn(
-        "confusion",
-        lambda theme: confusion_matrix(matrix, names, dpi, theme),
-        f"Confusion matrix of {len(names):,} classes: {percent(float(np.trace(matrix) / matrix.sum()))} of"
-        f" {matrix.sum():,} pictures lie on the diagonal.",
-        "What each class was taken for. A row is a true class; the colours follow the square root of its"
-        f" shares, so that rare mistakes show.{order}",
-        least=560,
-    )
 
 
 def confused_table(facts: Facts, matrix: NDArray[np.int64]) -> str:
@@ -86,13 +82,8 @@ def class_table(errors: pd.DataFrame) -> str:
     return table(
         ("Class", "WNID", "Pictures", "Top-1", "Top-5"),
         [
-            (
-                printable(row.words),
-                printable(row.wnid),
-                f"{row.images:,}",
-                *(percent(error) if row.images else NOTHING for error in (row.top1_error, row.top5_error)),
-            )
-            for row in worst_first.itertuples()
+            (printable(words), printable(wnid), f"{images:,}", percent(top1), percent(top5))
+            for wnid, words, images, top1, top5 in worst_first.itertuples(index=False)
         ],
         "Error rates by class",
         "Over ten patches. per_class.csv holds the same.",
@@ -102,43 +93,36 @@ def class_table(errors: pd.DataFrame) -> str:
 
 
 def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, theme: Theme) -> bytes:
-    """Draw each true class' row: the shares of its pictures that were taken for each class.
+    """Draw each true class' row of `matrix`: the shares of its pictures that were taken for each class.
 
     The scale of colours is the square root, so that rare mistakes show. Beyond `NAMED` classes the
     rows are ordered by `by_likeness` and some of them named, and a mistake is drawn larger than its
     cell, which would be less than a pixel.
-
-    Args:
-        matrix: counts, (classes, classes), one row per true class.
-        names: of the classes, short.
-        dpi: pixels per inch; the figure is 7.4 inches wide.
     """
     count = len(matrix)
     order = np.arange(count) if count <= NAMED else by_likeness(matrix)
     shares = _shares(matrix)[np.ix_(order, order)]
-    labels = [names[place] for place in order]
-    colours = LinearSegmentedColormap.from_list("shares", _stops(theme))
+    # One picture of fifty is to be seen at once, hence the early step away from the ground.
+    stops = [(0.0, theme.paper), (0.12, theme.tint), (0.5, theme.middle), (1.0, theme.top1)]
+    colours = LinearSegmentedColormap.from_list("shares", stops)
     with canvas(theme, dpi, 7.4, 6.3) as (figure, png):
         axes = figure.add_subplot(facecolor="none")
         shown = shares if count <= NAMED else _thickened(shares, max(1, count // 250))
         image = axes.imshow(np.sqrt(shown), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
-        _name_rows(axes, labels)
+        _name_rows(axes, [names[place] for place in order])
         if count <= NUMBERED:
-            _number_cells(axes, matrix, shares, theme)
+            for row, column in zip(*np.nonzero(matrix), strict=True):
+                colour = theme.paper if shares[row, column] > 0.45 else theme.ink
+                said = f"{matrix[row, column]}"
+                axes.text(column, row, said, ha="center", va="center", fontsize=8, color=colour)
         axes.set_xlabel("taken for")
         axes.set_ylabel("true class")
-        bar = figure.colorbar(
-            image, ax=axes, shrink=0.6, ticks=np.sqrt([0, 0.01, 0.1, 0.25, 0.5, 1]), pad=0.01
-        )
+        ticks = np.sqrt([0, 0.01, 0.1, 0.25, 0.5, 1])
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=ticks, pad=0.01)
         bar.ax.yaxis.set_major_formatter(lambda root, _: f"{root**2:.0%}")
         bar.outline.set_visible(False)
         bar.set_label("of the true class' pictures")
     return png.getvalue()
-
-
-def _stops(theme: Theme) -> list[tuple[float, str]]:
-    # One picture of fifty is to be seen at once, hence the early step away from the ground.
-    return [(0.0, theme.paper), (0.12, theme.tint), (0.5, theme.middle), (1.0, theme.top1)]
 
 
 def by_likeness(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,9 +162,3 @@ def _name_rows(axes: Axes, labels: list[str]) -> None:
         axes.set_xticks([])
     axes.tick_params(length=0 if count <= NAMED else 2)
     axes.spines[:].set_visible(count > NAMED)
-
-
-def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], theme: Theme) -> None:
-    for row, column in zip(*np.nonzero(matrix), strict=True):
-        colour = theme.paper if shares[row, column] > 0.45 else theme.ink
-        axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8, color=colour)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet.core.progress import duration
@@ -14,7 +13,6 @@ from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figures, Part
-from alexnet.report.params import Report
 from alexnet.report.text import decimal, percent
 from alexnet.training.measures import EpochRow
 
@@ -23,12 +21,12 @@ History = Sequence[EpochRow]
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart draws: the fields of an epoch by what they are called, and the value of guessing."""
+    """What a chart draws: the fields of an epoch by what they are called, and what guessing gives."""
 
     name: str
     fields: dict[str, str]
-    guessing: dict[str, float]
-    is_rate: bool = False
+    guessing: tuple[str, float]
+    is_rate: bool
 
 
 def charts(classes: int) -> tuple[Chart, Chart]:
@@ -36,16 +34,16 @@ def charts(classes: int) -> tuple[Chart, Chart]:
     losses = {"training": "train_loss", "validation": "val_loss"}
     errors = {"training": "train_error", "validation, top-1": "val_top1_error", "top-5": "val_top5_error"}
     return (
-        Chart("loss", losses, {"guessing": math.log(classes)}),
-        Chart("error", errors, {"guessing, top-1": 1 - 1 / classes}, is_rate=True),
+        Chart("loss", losses, ("guessing", math.log(classes)), is_rate=False),
+        Chart("error", errors, ("guessing, top-1", 1 - 1 / classes), is_rate=True),
     )
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return the learning curves, drawn and in numbers."""
     history, outputs = facts.history, facts.run.class_count
     figures = [
-        drawn(chart.name, partial(curves, history, chart, settings.figure_dpi), _alt(history, chart))
+        drawn(chart.name, partial(curves, history, chart, facts.settings.figure_dpi), _alt(history, chart))
         for chart in charts(outputs)
     ]
     return [
@@ -54,36 +52,34 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         " validation after each epoch, on the centre patch without them. The training curve can therefore lie"
         " above the validation curve. A network that finds every class equally likely has a loss of"
         f" ln {outputs:,} = {math.log(outputs):.2f}.",
-        Figures((*figures,), f"Loss and error rate by epoch. {_falls(history)}", across=2),
-        fold("The curves in numbers", history_table(history)),
+        Figures((*figures,), f"Loss and error rate by epoch. {_rate_in_words(history)}", across=2),
+        fold("The curves in numbers", _numbers(history)),
     ]
 
 
 def _alt(history: History, chart: Chart) -> str:
-    ends = [
-        [percent(value) if chart.is_rate else f"{value:.2f}" for value in (first, last)]
-        for field in chart.fields.values()
-        for first, last in [(getattr(history[0], field), getattr(history[-1], field))]
-    ]
-    curves = [f"{name}: {' to '.join(both)}" for name, both in zip(chart.fields, ends, strict=True)]
-    return f"The {chart.name} by epoch, from the first to the last of {len(history)}; {'; '.join(curves)}."
+    said = []
+    for name, field in chart.fields.items():
+        ends = getattr(history[0], field), getattr(history[-1], field)
+        words = [percent(value) if chart.is_rate else f"{value:.2f}" for value in ends]
+        said.append(f"{name}: {' to '.join(words)}")
+    return f"The {chart.name} by epoch, from the first to the last of {len(history)}; {'; '.join(said)}."
 
 
-def _falls(history: History) -> str:
-    falls, first = learning_rate_falls(history), decimal(history[0].learning_rate)
+def _rate_in_words(history: History) -> str:
+    falls, first = _falling(history), decimal(history[0].learning_rate)
     if not falls:
         return f"The learning rate began at {first} and never fell."
     steps = ", ".join(f"to {decimal(row.learning_rate)} at epoch {row.epoch}" for row in falls)
     return f"The vertical lines mark where the learning rate, {first} at first, fell: {steps}."
 
 
-def learning_rate_falls(history: History) -> list[EpochRow]:
+def _falling(history: History) -> list[EpochRow]:
     """Return the epochs that began with a lower learning rate than the epoch before had."""
     return [now for before, now in itertools.pairwise(history) if now.learning_rate < before.learning_rate]
 
 
-def history_table(history: History) -> str:
-    """Return the learning curves in numbers, one row per epoch."""
+def _numbers(history: History) -> str:
     rows = []
     for row in history:
         rates = row.learning_rate, row.bias_learning_rate, row.conv1_learning_rate, row.fc8_learning_rate
@@ -100,7 +96,7 @@ def history_table(history: History) -> str:
 
 
 def curves(history: History, chart: Chart, dpi: int, theme: Theme) -> bytes:
-    """Draw a chart by epoch, and where the learning rate fell; the figure is 4.4 by 3.2 inches."""
+    """Draw a chart by epoch, and where the learning rate fell."""
     looks = ((theme.train, "--"), (theme.top1, "-"), (theme.top5, (0, (4, 1, 1, 1))))
     # A lone epoch is a point: a line would not show.
     marker = "o" if len(history) == 1 else ""
@@ -109,8 +105,8 @@ def curves(history: History, chart: Chart, dpi: int, theme: Theme) -> bytes:
         for (label, field), (colour, line) in zip(chart.fields.items(), looks, strict=False):
             values = [getattr(row, field) for row in history]
             axes.plot(epochs, values, label=label, linewidth=1.6, marker=marker, color=colour, linestyle=line)
-        for label, value in chart.guessing.items():
-            axes.axhline(value, color=theme.train, linestyle=":", linewidth=1.2, label=label, zorder=0)
+        label, value = chart.guessing
+        axes.axhline(value, color=theme.train, linestyle=":", linewidth=1.2, label=label, zorder=0)
         axes.set_ylabel("error rate" if chart.is_rate else "loss, nats")
         if chart.is_rate:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -118,25 +114,20 @@ def curves(history: History, chart: Chart, dpi: int, theme: Theme) -> bytes:
         axes.set_xlim(0.5, max(len(history), 2) + 0.5)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for row in learning_rate_falls(history):
-            _mark_fall(axes, row, theme)
+        for row in _falling(history):
+            # Between the last epoch at the old rate and the first at the new.
+            axes.axvline(row.epoch - 0.5, color=theme.faint, linewidth=0.8, zorder=0)
+            axes.annotate(
+                f"rate {decimal(row.learning_rate)}",
+                (row.epoch - 0.5, 0.92),
+                xycoords=("data", "axes fraction"),
+                xytext=(2, 0),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize=8,
+            )
         axes.figure.legend(
             loc="outside upper left", ncols=4, columnspacing=1, handlelength=1.6, handletextpad=0.5
         )
     return png.getvalue()
-
-
-def _mark_fall(axes: Axes, row: EpochRow, theme: Theme) -> None:
-    # Between the last epoch at the old rate and the first at the new.
-    position = row.epoch - 0.5
-    axes.axvline(position, color=theme.faint, linewidth=0.8, zorder=0)
-    axes.annotate(
-        f"rate {decimal(row.learning_rate)}",
-        xy=(position, 0.92),
-        xycoords=("data", "axes fraction"),
-        xytext=(2, 0),
-        textcoords="offset points",
-        rotation=90,
-        va="top",
-        fontsize=8,
-    )

@@ -1,5 +1,6 @@
 """The error rates and how far to trust them, beside the paper's, and what differs."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,18 +9,16 @@ from alexnet.report import paper
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table, warning
 from alexnet.report.page import Part
-from alexnet.report.params import Report
 from alexnet.report.rates import comparable_table, describe_data, error_rates
 from alexnet.report.text import NOTHING, percent, printable
 
 OTHER_DATA = "\N{DAGGER}"
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return our error rates, the paper's tables with our rows, and what differs in data and recipe."""
     return [
         *opening(facts),
-        *_ended_early(facts),
         "## Beside the paper",
         _verdict(facts),
         table_1(facts),
@@ -47,15 +46,21 @@ def summary(facts: Facts) -> str:
 
 def opening(facts: Facts) -> Iterator[str]:
     """Yield the error rates and what must be known to read them."""
-    found = facts.predictions
     if facts.rates is None:
+        found = facts.predictions
         form = ", in the format of the ILSVRC server," if found.ids else ""
         yield warning(
             "Without labels nothing can be counted. The guesses, five for each picture"
             f"{form} are in data/predictions/{found.guesses_file}."
         )
-        return
-    rates = error_rates(facts)
+    else:
+        yield from _labelled_opening(facts)
+    if facts.ended_early:
+        yield warning(f"The training was ended after {facts.epochs} epochs, as .state/finish asked.")
+
+
+def _labelled_opening(facts: Facts) -> Iterator[str]:
+    found, rates = facts.predictions, error_rates(facts)
     yield "<!-- headline -->"
     yield table(
         ("", "Error", "95% interval", "Guessing"),
@@ -84,12 +89,6 @@ def opening(facts: Facts) -> Iterator[str]:
         yield warning("The top-1 error cannot be told apart from guessing, which lies in its interval.")
 
 
-def _ended_early(facts: Facts) -> list[str]:
-    if not facts.ended_early:
-        return []
-    return [warning(f"The training was ended after {facts.epochs} epochs, as .state/finish asked.")]
-
-
 def _verdict(facts: Facts) -> str:
     comparable = comparable_table(facts)
     if facts.rates is None:
@@ -111,94 +110,89 @@ def _verdict(facts: Facts) -> str:
 
 def table_1(facts: Facts) -> str:
     """Return the paper's Table 1 with our rows added."""
-    rows = [(row.model, _printed(row.top1), _printed(row.top5)) for row in paper.TABLE_1]
-    ours = [(name, percent(top1), percent(top5)) for name, top1, top5 in _ours(facts, 1)]
-    note = f"One patch: from the paper's text, not its table.{_explained(_mark(facts, 1))}"
-    return table(
-        ("Model", "Top-1", "Top-5"),
-        [*rows, *ours],
-        "The paper's Table 1: ILSVRC-2010 test set",
-        note,
-        ours=range(len(rows), len(rows) + len(ours)),
-        others=_by_others(paper.TABLE_1),
-    )
+    columns = {"Top-1": "top1", "Top-5": "top5"}
+    note = "One patch: from the paper's text, not its table."
+    return _with_ours(facts, 1, "ILSVRC-2010 test set", paper.TABLE_1, columns, note)
 
 
 def table_2(facts: Facts) -> str:
     """Return the paper's Table 2 with our rows added."""
-    rows = [(row.model, *map(_printed, (row.top1_val, row.top5_val, row.top5_test))) for row in paper.TABLE_2]
-    tested = facts.predictions.split == "test"
-    ours = [
-        (name, NOTHING, NOTHING, percent(top5)) if tested else (name, percent(top1), percent(top5), NOTHING)
-        for name, top1, top5 in _ours(facts, 2)
-    ]
+    columns = {"Top-1, val": "top1", "Top-5, val": "top5", "Top-5, test": "top5_test"}
     classes, top1, top5 = paper.IMAGENET_2009
     note = (
         "* pre-trained on the ImageNet 2011 Fall release. The authors' logs give 40.66%, 18.21% for 1 CNN and"
         f" 38.99%, 16.62% for 1 CNN*. On ImageNet 2009 with its {classes:,} classes, the paper reports"
-        f" {_printed(top1)}, {_printed(top5)}.{_explained(_mark(facts, 2))}"
+        f" {top1}%, {top5}%."
     )
+    return _with_ours(facts, 2, "ILSVRC-2012", paper.TABLE_2, columns, note)
+
+
+def _with_ours(
+    facts: Facts,
+    number: int,
+    data: str,
+    published: Sequence[paper.Printed],
+    columns: dict[str, str],
+    note: str,
+) -> str:
+    """Return a table of the paper; `columns` are fields of its rows by their headings."""
+    rows = []
+    for row in published:
+        errors = [getattr(row, field) for field in columns.values()]
+        rows.append((row.model, *(NOTHING if error is None else f"{error}%" for error in errors)))
+    elsewhere = facts.rates is not None and comparable_table(facts) != number
+    mark = f" {OTHER_DATA}" if elsewhere else ""
+    tested = number == 2 and facts.predictions.split == "test"
+    for name, top1, top5 in _ours(facts):
+        ours = {"top5_test": top5} if tested else {"top1": top1, "top5": top5}
+        rows.append((f"{name}{mark}", *(percent(ours.get(field, math.nan)) for field in columns.values())))
     return table(
-        ("Model", "Top-1, val", "Top-5, val", "Top-5, test"),
-        [*rows, *ours],
-        "The paper's Table 2: ILSVRC-2012",
-        note,
-        ours=range(len(rows), len(rows) + len(ours)),
-        others=_by_others(paper.TABLE_2),
+        ("Model", *columns),
+        rows,
+        f"The paper's Table {number}: {data}",
+        f"{note}{mark} on other data than this table's: not comparable." if elsewhere else note,
+        ours=range(len(published), len(rows)),
+        others=[place for place, row in enumerate(published) if row.by_others],
     )
 
 
-def _by_others(published: Sequence[paper.Table1Row | paper.Table2Row]) -> list[int]:
-    return [number for number, row in enumerate(published) if row.by_others]
-
-
-def _ours(facts: Facts, number: int) -> list[tuple[str, float, float]]:
-    """Return name, top-1 and top-5 error of our rows in the paper's table of that number."""
+def _ours(facts: Facts) -> list[tuple[str, float, float]]:
+    """Return name, top-1 and top-5 error of our rows in the paper's tables."""
     if facts.rates is None:
         return []
-    rates, mark = facts.rates, _mark(facts, number)
+    rates = facts.rates
     rows = [
-        (f"This run{mark}", rates.top1, rates.top5),
-        (f"This run, one patch{mark}", rates.top1_one_patch, rates.top5_one_patch),
+        ("This run", rates.top1, rates.top5),
+        ("This run, one patch", rates.top1_one_patch, rates.top5_one_patch),
     ]
     if facts.ensemble:
         together = facts.ensemble.together
-        rows.append((f"{facts.ensemble.name}, averaged{mark}", together.top1, together.top5))
+        rows.append((f"{facts.ensemble.name}, averaged", together.top1, together.top5))
     return rows
-
-
-def _explained(mark: str) -> str:
-    return f"{mark} on other data than this table's: not comparable." if mark else ""
-
-
-def _mark(facts: Facts, number: int) -> str:
-    return "" if facts.rates is None or comparable_table(facts) == number else f" {OTHER_DATA}"
-
-
-def _printed(error: float | None) -> str:
-    return NOTHING if error is None else f"{error:.1f}%"
 
 
 def differences(facts: Facts) -> str:
     """Return what the error rates are measured on and with, in the paper and here (Sections 2 to 6)."""
     data, run, found = facts.data, facts.run, facts.predictions
     train = data.splits.get("train")
+    trained, evaluated = f"{train.pictures:,}" if train else NOTHING, f"{len(found):,} ({found.split})"
     networks = f"one, or {len(facts.ensemble.members)}, as the rows say" if facts.ensemble else "one"
+    # The exact counts of pictures are those of the challenges.
     rows = (
-        ("Data set", paper.DATA_SET, describe_data(facts)),
+        ("Data set", "ILSVRC-2010 (Table 1), ILSVRC-2012 (Table 2)", describe_data(facts)),
         ("Classes", f"{paper.CLASSES:,}", f"{data.classes:,}"),
-        ("Training pictures", paper.TRAINING_PICTURES, f"{train.pictures:,}" if train else NOTHING),
-        ("Pictures evaluated", paper.EVALUATED_PICTURES, f"{len(found):,} ({found.split})"),
+        ("Training pictures", "1,261,406 (2010), 1,281,167 (2012)", trained),
+        ("Pictures evaluated", "150,000 (2010 test), 50,000 (2012 validation)", evaluated),
         ("Recipe", "as printed", run.recipe),
-        ("Epochs", paper.EPOCHS, facts.epochs),
-        ("Batch size", paper.BATCH_SIZE, f"{run.batch_size:,}"),
-        ("Columns", paper.COLUMNS, f"{run.columns}"),
-        ("Parameters", paper.PARAMETERS, f"{run.parameter_count:,}"),
+        ("Epochs", "about 90", facts.epochs),
+        ("Batch size", "128", f"{run.batch_size:,}"),
+        ("Columns", "2, one on each GPU", f"{run.columns}"),
+        ("Parameters", "60,965,224, printed as 60 million", f"{run.parameter_count:,}"),
         ("Patches averaged", "ten", "ten"),
         ("Networks averaged", "one, five or seven, as the rows say", networks),
         ("Weights evaluated", "not said", "those after the last epoch"),
-        ("Devices", paper.DEVICES, run.devices),
-        ("Training time, without validation", paper.TRAINING_TIME, duration(run.seconds)),
+        ("Devices", "two GTX 580, 3 GB each", run.devices),
+        ("Training time, without validation", "five to six days", duration(run.seconds)),
     )
     return table(("", "The paper", "This run"), rows, "What the numbers rest on", numeric=False)
 
@@ -207,7 +201,7 @@ def recipe_differences(facts: Facts) -> str:
     """Return the recipe's parameters in which this run departs from the paper."""
     ours, printed, run_in_2012 = facts.recipes
     rows = [
-        (key, _shown(printed.get(key)), _shown(run_in_2012.get(key)), _shown(value))
+        (key, *(_shown(each) for each in (printed.get(key), run_in_2012.get(key), value)))
         for key, value in ours.items()
         if key != "train.seed" and value != printed.get(key)
     ]
@@ -224,8 +218,10 @@ def recipe_differences(facts: Facts) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):

@@ -5,11 +5,10 @@ from urllib.parse import quote
 from alexnet.report.facts import Facts
 from alexnet.report.markup import escape
 from alexnet.report.page import Part
-from alexnet.report.params import Report
 from alexnet.report.publishing import FOLDER, Published
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return a link to every page with what was found; nothing without pages."""
     if not facts.experiments:
         return []

@@ -12,7 +12,6 @@ from alexnet.core.draws import generator
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Figure, Figures, Part
-from alexnet.report.params import Report
 from alexnet.report.photographs import Photograph, webp
 from alexnet.report.text import percent, printable, short
 
@@ -23,33 +22,27 @@ SEED = 2012
 SIDE, TITLE, BARS, GAP = 2.1, 0.2, 1.15, 0.06
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return some pictures with the five likeliest labels, and the surest mistakes."""
     found = facts.predictions
     drawn = np.sort(generator(SEED, "pictures shown").permutation(len(found))[:SHOWN])
-    shown = _figures(facts, settings, "guesses", drawn)
+    shown = _figures(facts, "guesses", drawn)
+    true = " The true label stands above each; its bar is in another colour." if found.labelled else ""
+    caption = (
+        f"{len(shown)} pictures of the split {found.split}, drawn by a fixed seed, not chosen, with the five"
+        f" likeliest labels over ten patches, as in the paper's Figure 4.{true}"
+    )
     parts: list[Part] = ["## What it sees"]
     if shown:
-        true = " The true label stands above each; its bar is in another colour." if found.labelled else ""
-        parts.append(
-            Figures(
-                shown,
-                f"{len(shown)} pictures of the split {found.split}, drawn by a fixed seed, not chosen, with"
-                f" the five likeliest labels over ten patches, as in the paper's Figure 4.{true}",
-                across=4,
-            )
-        )
+        parts.append(Figures(shown, caption, across=4))
     if found.labelled:
         worst = worst_mistakes(facts)
-        if mistakes := _figures(facts, settings, "mistake", worst):
-            parts.append(
-                Figures(
-                    mistakes,
-                    "The worst mistakes: the wrong labels that the network was surest of. In some the"
-                    " picture or its label is at fault.",
-                    across=4,
-                )
-            )
+        caption = (
+            "The worst mistakes: the wrong labels that the network was surest of. In some the picture or its"
+            " label is at fault."
+        )
+        if mistakes := _figures(facts, "mistake", worst):
+            parts.append(Figures(mistakes, caption, across=4))
         elif not len(worst):
             parts.append("The likeliest label was never wrong, so there are no worst mistakes.")
     if not shown:
@@ -64,7 +57,7 @@ def worst_mistakes(facts: Facts) -> NDArray[np.int64]:
     return wrong[np.argsort(-shares[wrong, 0], kind="stable")][:SHOWN]
 
 
-def _figures(facts: Facts, settings: Report, name: str, chosen: NDArray[np.int64]) -> tuple[Figure, ...]:
+def _figures(facts: Facts, name: str, chosen: NDArray[np.int64]) -> tuple[Figure, ...]:
     found = facts.predictions
     guesses, shares = found.guesses()
     words = [words for _, words in found.classes]
@@ -83,7 +76,7 @@ def _figures(facts: Facts, settings: Report, name: str, chosen: NDArray[np.int64
         figures.append(
             drawn(
                 f"{name}-{len(figures) + 1}",
-                partial(with_guesses, pixels, true, bars, settings.figure_dpi),
+                partial(with_guesses, pixels, true, bars, facts.settings.figure_dpi),
                 f"{printable(str(found.names[picture]))}: {truth}; likeliest labels: {said}.",
             )
         )
@@ -97,13 +90,9 @@ def with_guesses(
     dpi: int,
     theme: Theme,
 ) -> bytes:
-    """Draw a photograph, its true label, and a bar for each of the likeliest labels.
+    """Draw a photograph, its true label, if known, and a bar for each of the likeliest labels.
 
-    Args:
-        photograph: uint8 (256, 256, 3).
-        true: the true label, or empty if it is unknown.
-        labels: name, probability and whether it is the true one, the likeliest first.
-        dpi: pixels per inch; the figure is 2.1 by 3.45 inches.
+    `labels` are name, probability and whether it is the true one, the likeliest first.
     """
     height = TITLE + SIDE + BARS
     with canvas(theme, dpi, SIDE, height, layout=None, colours=None) as (figure, png):

@@ -10,7 +10,6 @@ from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Part
-from alexnet.report.params import Report
 from alexnet.report.text import percent
 
 KERNELS_PER_ROW = 16
@@ -23,27 +22,28 @@ RANDOM = 2 / 3
 Shares = list[NDArray[np.float64]]
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return the kernels of conv1, column 1 above column 2, and how colourful each column is."""
     count, _, height, width = facts.kernels.shape
     columns = facts.run.columns
     shares = [colour_specificity(column) for column in np.split(facts.kernels, columns)]
     order = "column 1 above, column 2 below" if columns == 2 else "all of one column"
-    medians = [f"Column {n}: median {percent(_median(column))}." for n, column in enumerate(shares, 1)]
+    medians = [percent(_spread(column)[0]) for column in shares]
+    said = " ".join(f"Column {number}: median {median}." for number, median in enumerate(medians, 1))
     return [
         "## First-layer kernels",
         Figure(
             "kernels",
-            kernels(facts.kernels, columns, settings.kernel_pixels),
+            kernels(facts.kernels, columns, facts.settings.kernel_pixels),
             f"The {count} kernels of the first convolution, drawn as small colour pictures.",
             caption=f"The {count} kernels of conv1, {height} by {width} by 3 weights each, arranged as in the"
             f" paper's Figure 3: {order}. Each is scaled by its own largest weight; zero is grey.",
         ),
-        _finding(shares),
+        _finding(medians),
         drawn(
             "specificity",
-            lambda theme: specificity(shares, settings.figure_dpi, theme),
-            f"Every kernel's share of colour, one row per column. {' '.join(medians)}",
+            lambda theme: specificity(shares, facts.settings.figure_dpi, theme),
+            f"Every kernel's share of colour, one row per column. {said}",
             "Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
             least=480,
         ),
@@ -51,33 +51,35 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     ]
 
 
-def _finding(shares: Shares) -> str:
+def _finding(medians: list[str]) -> str:
     measured = (
         "The colour-specificity of a kernel is the share of its energy that no grey picture could excite: 0"
         " for a kernel that sees only light and dark, 1 for one of opposed colours only, 2/3 for random"
         " weights."
     )
-    if len(shares) < 2:
+    if len(medians) < 2:
         return measured
-    one, other = (percent(_median(column)) for column in shares)
     return (
         f"{measured} In the paper one column became colour-agnostic and the other colour-specific, and which"
-        f" of them did changed from run to run. Here the medians of the two columns are {one} and {other}."
+        " of them did changed from run to run. Here the medians of the two columns are"
+        f" {' and '.join(medians)}."
     )
 
 
-def _median(column: NDArray[np.float64]) -> float:
-    return float(np.nanmedian(column)) if np.isfinite(column).any() else np.nan
+def _spread(column: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the median, the least and the most of a column's shares."""
+    known = column[np.isfinite(column)]
+    return (np.median(known), known.min(), known.max()) if len(known) else 3 * (np.nan,)
 
 
 def specificity_table(shares: Shares) -> str:
     """Return how colourful the kernels of each column are."""
     rows = []
     for number, column in enumerate(shares, 1):
-        known = column[np.isfinite(column)]
-        spread = (np.median(known), known.min(), known.max()) if len(known) else 3 * (np.nan,)
-        extremes = int((known < RANDOM / 2).sum()), int((known > RANDOM).sum())
-        rows.append((f"Column {number}", f"{len(column)}", *map(percent, spread), *map(str, extremes)))
+        extremes = (column < RANDOM / 2).sum(), (column > RANDOM).sum()
+        rows.append(
+            (f"Column {number}", f"{len(column)}", *map(percent, _spread(column)), *map(str, extremes))
+        )
     return table(
         ("", "Kernels", "Median", "Least", "Most", "Below 1/3", "Above 2/3"),
         rows,
@@ -88,13 +90,12 @@ def specificity_table(shares: Shares) -> str:
 def kernels(weights: NDArray[np.float32], columns: int, pixels: int) -> bytes:
     """Draw the kernels of conv1 as Figure 3 of the paper: column 1 above column 2, 16 in a row.
 
-    Args:
-        weights: shape (kernels, 3, height, width); the first kernels are column 1's.
-        columns: columns of the network; they divide the kernels evenly.
-        pixels: side of one weight in pixels of the figure.
-
     Each kernel is scaled by its own largest weight, with zero as mid-grey, so that its colours keep
     their meaning. The gaps are transparent.
+
+    Args:
+        weights: (kernels, 3, height, width); the first kernels are column 1's.
+        pixels: side of one weight in pixels of the figure.
     """
     blocks = [_tile(_as_colours(column)) for column in np.split(weights, columns)]
     gap = np.zeros((COLUMN_GAP, blocks[0].shape[1], 4), np.uint8)
@@ -111,10 +112,7 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
     At each place a kernel's three weights split into their mean, which answers to grey, and the rest,
     which answers to colour; the share is the sum of squares of the rest over that of the whole. A
     grey kernel has 0, weights with one distribution for all channels have 2/3, opposed colours alone have 1;
-    a kernel of zeros has NaN.
-
-    Args:
-        weights: (kernels, 3, height, width).
+    a kernel of zeros has NaN. `weights` are (kernels, 3, height, width).
     """
     energy = weights.astype(np.float64) ** 2
     grey = 3 * weights.astype(np.float64).mean(1) ** 2
@@ -124,12 +122,7 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
-    """Draw each column's kernels by their colour-specificity, one row of strokes per column.
-
-    Args:
-        shares: of each column's kernels, from 0 to 1.
-        dpi: pixels per inch; the figure is 6.6 inches wide.
-    """
+    """Draw each column's kernels by their colour-specificity, one row of strokes per column."""
     with one_axes(theme, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
         axes.axvline(RANDOM, color=theme.train, linestyle=":", linewidth=1.2)
         axes.annotate(
@@ -157,7 +150,6 @@ def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
 
 
 def _as_colours(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return kernels as RGBA pictures of shape (kernels, height, width, 4)."""
     finite = np.nan_to_num(weights.astype(np.float64), posinf=0, neginf=0)
     largest = np.abs(finite).max(axis=(1, 2, 3), keepdims=True)
     scaled = finite / np.where(largest > 0, largest, 1)

@@ -1,6 +1,6 @@
 """Figure 4 of the paper, right: the nearest training pictures, and how well short codes find them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -8,17 +8,17 @@ from PIL import Image
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Figures, Part
-from alexnet.report.params import Report
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
 from alexnet.report.text import NOTHING, percent, printable, short
 from alexnet.retrieval.summary import Example
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return queries beside their nearest training pictures, and the table of codes against exact search."""
     found = facts.retrieval
-    examples = [_example(facts, example, number) for number, example in enumerate(found.examples, 1)]
-    figures = tuple(figure for figure in examples if figure is not None)
+    figures = tuple(
+        figure for number, each in enumerate(found.examples, 1) for figure in _example(facts, each, number)
+    )
     return [
         "## Nearest pictures",
         f"Pictures that excite the {found.dimensions:,} neurons of fc7 alike are alike to the network"
@@ -37,23 +37,20 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     ]
 
 
-def _example(facts: Facts, example: Example, number: int) -> Figure | None:
+def _example(facts: Facts, example: Example, number: int) -> Iterator[Figure]:
     found, training = facts.predictions, facts.photographs.records("train")
     query = facts.photographs.pixels(found.split, example.query)
     others = {record: facts.photographs.pixels("train", record) for record in example.nearest}
     readable = {record: other for record, other in others.items() if other is not None}
     if query is None or training is None or not readable:
-        return None
-
-    def words(label: int) -> str:
-        return short(found.classes[label][1])
-
+        return
+    words = [short(words) for _, words in found.classes]
     name = printable(str(found.names[example.query]))
-    true = words(int(found.labels[example.query])) if found.labelled else ""
-    names = [words(int(training.labels[record])) for record in readable]
+    true = words[found.labels[example.query]] if found.labelled else ""
+    names = [words[training.labels[record]] for record in readable]
     grouped = ", ".join(f"{names.count(one)} × {one}" for one in dict.fromkeys(names))
     distances = ", ".join(f"{distance:.1f}" for distance in example.distances)
-    return Figure(
+    yield Figure(
         f"neighbours-{number}",
         beside_six(query, [*readable.values()]),
         f"{f'{name}: {true}' if true else name}; nearest training pictures: {', '.join(names)}; distances"
@@ -88,14 +85,13 @@ def _agreement(facts: Facts) -> str:
 
 def codes_table(facts: Facts) -> str:
     """Return how many of the exact neighbours are among the first by code, and what either search costs."""
-    found = facts.retrieval
+    found, rows = facts.retrieval, []
+    for row in found.candidates:
+        chance = min(1.0, row.candidates / found.pictures)
+        rows.append((f"{row.candidates:,}", percent(row.learned), percent(row.random), percent(chance)))
     return table(
         ("First by code", "Auto-encoder", "Random signs", "Chance"),
-        [
-            (f"{row.candidates:,}", *map(percent, (row.learned, row.random, chance)))
-            for row in found.candidates
-            for chance in [min(1.0, row.candidates / found.pictures)]
-        ],
+        rows,
         f"Recall of the {found.neighbours} nearest by codes of {found.code_bits} bits",
         "The share of the exact nearest pictures that is among this many first by Hamming distance; random"
         " signs are those of as many random projections. Exact search:"
@@ -105,6 +101,4 @@ def codes_table(facts: Facts) -> str:
 
 
 def _cost(milliseconds: float, megabytes: float) -> str:
-    if not milliseconds:
-        return NOTHING
-    return f"{milliseconds:.3g} ms per query, {megabytes:.3g} MB to search"
+    return f"{milliseconds:.3g} ms per query, {megabytes:.3g} MB to search" if milliseconds else NOTHING

@@ -12,7 +12,6 @@ from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
-from alexnet.report.params import Report
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
 from alexnet.report.text import MINUS, percent, printable, short
 from alexnet.store.statistics import StatisticsSummary
@@ -25,25 +24,24 @@ SEED = 2012
 DEVIATIONS_SHOWN = 2
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return patches as training cut them, the components of RGB beside the authors', and the counts."""
-    patches = _augmented(facts)
+    patches, splits = _augmented(facts), facts.data.splits.items()
+    caption = (
+        f"Training pictures (first) and the patches that epochs 1 to {EPOCHS_SHOWN} cut from them: place,"
+        " mirroring and colour shift as drawn for this run (Section 4.1 of the paper). The colour shift"
+        " as printed is only a few grey levels."
+    )
+    means = (("This run", facts.rgb_pca.channel_means), ("The authors", CHANNEL_MEANS))
     return [
         "## Patches and colours",
-        Figures(
-            patches,
-            f"Training pictures (first) and the patches that epochs 1 to {EPOCHS_SHOWN} cut from them: place,"
-            " mirroring and colour shift as drawn for this run (Section 4.1 of the paper). The colour shift"
-            " as printed is only a few grey levels.",
-        )
-        if patches
-        else facts.photographs.absence,
+        Figures(patches, caption) if patches else facts.photographs.absence,
         "The colour noise of training shifts a picture along these three directions. The authors' values,"
         " shipped with their cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
         components_table(facts),
         drawn(
             "rgb_components",
-            lambda theme: rgb_components(facts.rgb_pca, settings.figure_dpi, theme),
+            lambda theme: rgb_components(facts.rgb_pca, facts.settings.figure_dpi, theme),
             "Three strips of colour, one per component, from two standard deviations below the mean colour"
             " to two above.",
             "The colours along each component, through the mean colour.",
@@ -51,20 +49,14 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
         ),
         table(
             ("", "Red", "Green", "Blue"),
-            [
-                (name, *(f"{mean:.2f}" for mean in means))
-                for name, means in (("This run", facts.rgb_pca.channel_means), ("The authors", CHANNEL_MEANS))
-            ],
+            [(name, *(f"{mean:.2f}" for mean in levels)) for name, levels in means],
             "Channel means, in grey levels",
             ours=[0],
         ),
         "## Data",
         table(
             ("Split", "Pictures", "Skipped"),
-            [
-                (name, f"{split.pictures:,}", f"{split.skipped:,}")
-                for name, split in facts.data.splits.items()
-            ],
+            [(name, f"{split.pictures:,}", f"{split.skipped:,}") for name, split in splits],
             "Pictures",
         ),
         fold(f"Why {len(facts.skipped):,} could not be used", skipped_table(facts))
@@ -79,14 +71,16 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
         return ()
     count = len(training)
     drawn = np.sort(generator(SEED, "augmented pictures shown").permutation(count)[:AUGMENTED])
-    whole = {int(record): facts.photographs.pixels("train", int(record)) for record in drawn}
-    readable = {record: pixels for record, pixels in whole.items() if pixels is not None}
-    rows = {record: [_in_a_patchs_size(pixels)] for record, pixels in readable.items()}
-    for number in range(1, EPOCHS_SHOWN + 1):
-        epoch = training_epoch(
-            facts.seeds["train"], number, count, augment, facts.recipes.ours["train.order"]
-        )
-        for record, pixels in readable.items():
+    seed, order = facts.seeds["train"], facts.recipes.ours["train.order"]
+    epochs = [training_epoch(seed, number, count, augment, order) for number in range(1, EPOCHS_SHOWN + 1)]
+    figures: list[Figure] = []
+    for record in drawn.tolist():
+        pixels = facts.photographs.pixels("train", record)
+        if pixels is None:
+            continue
+        small = Image.fromarray(pixels).resize((PATCH, PATCH), Image.Resampling.LANCZOS)
+        row = [np.asarray(small)]
+        for number, epoch in enumerate(epochs, 1):
             noise = epoch.noise[record : record + 1]
             shift, divisor = colour_shift(noise, facts.statistics, augment, number)
             top, left = int(epoch.top[record]), int(epoch.left[record])
@@ -94,21 +88,14 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
             patch = patch[:, ::-1] if epoch.mirrored[record] else patch
             # What is seen is relative to the mean image, so the source's divisor shrinks the contrast.
             patch = (patch - 127.5 + (0 if shift is None else shift)) / divisor + 127.5
-            rows[record].append(np.rint(patch.clip(0, 255)).astype(np.uint8))
-    return tuple(
-        Figure(
-            f"patches-{number}",
-            _in_a_row(row),
-            f"{printable(str(training.names[record]))}, a picture of"
-            f" {short(facts.predictions.classes[int(training.labels[record])][1])}, and {EPOCHS_SHOWN}"
-            " patches of it.",
+            row.append(np.rint(patch.clip(0, 255)).astype(np.uint8))
+        name, label = printable(str(training.names[record])), training.labels[record]
+        alt = (
+            f"{name}, a picture of {short(facts.predictions.classes[label][1])}, and {EPOCHS_SHOWN} patches"
+            " of it."
         )
-        for number, (record, row) in enumerate(rows.items(), 1)
-    )
-
-
-def _in_a_patchs_size(pixels: Photograph) -> Photograph:
-    return np.asarray(Image.fromarray(pixels).resize((PATCH, PATCH), Image.Resampling.LANCZOS))
+        figures.append(Figure(f"patches-{len(figures) + 1}", _in_a_row(row), alt))
+    return tuple(figures)
 
 
 def _in_a_row(photographs: list[Photograph]) -> bytes:
@@ -122,21 +109,16 @@ def components_table(facts: Facts) -> str:
     """Return the principal components of the RGB values beside the authors' (Section 4.1)."""
     pca = facts.rgb_pca
     variance = sum(pca.eigenvalues_unit)
-    components = zip(
-        pca.standard_deviations, RGB_STANDARD_DEVIATIONS, pca.eigenvalues_unit, pca.eigenvectors, strict=True
-    )
+    rows = []
+    for place, theirs in enumerate(RGB_STANDARD_DEVIATIONS):
+        share = percent(pca.eigenvalues_unit[place] / variance if variance else 0.0)
+        weights = [f"{weight:+.3f}".replace("-", MINUS) for weight in pca.eigenvectors[place]]
+        rows.append(
+            (f"{place + 1}", f"{pca.standard_deviations[place]:.2f}", f"{theirs:.2f}", share, *weights)
+        )
     return table(
         ("Component", "This run", "The authors", "Variance", "Red", "Green", "Blue"),
-        [
-            (
-                f"{number}",
-                f"{deviation:.2f}",
-                f"{theirs:.2f}",
-                percent(eigenvalue / variance if variance else 0.0),
-                *(f"{weight:+.3f}".replace("-", MINUS) for weight in vector),
-            )
-            for number, (deviation, theirs, eigenvalue, vector) in enumerate(components, 1)
-        ],
+        rows,
         f"Principal components over {pca.images:,} training pictures",
         "This run, the authors: standard deviations in grey levels, 0 to 255. The sign of a component is"
         " arbitrary.",
@@ -146,8 +128,7 @@ def components_table(facts: Facts) -> str:
 def rgb_components(pca: StatisticsSummary, dpi: int, theme: Theme) -> bytes:
     """Draw the colours along each RGB component, two standard deviations either side of the mean.
 
-    Along these directions the colour noise (Section 4.1) shifts a picture, by far less. The figure is 4.4
-    by 1.5 inches.
+    Along these directions the colour noise (Section 4.1) shifts a picture, by far less.
     """
     reach = np.linspace(-DEVIATIONS_SHOWN, DEVIATIONS_SHOWN, 256)
     shifts = np.array(pca.eigenvectors) * np.array(pca.standard_deviations)[:, np.newaxis]

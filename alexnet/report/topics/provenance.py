@@ -1,24 +1,24 @@
 """How the numbers came to be: seeds, code, devices, durations, versions and every parameter."""
 
 import statistics
+from collections.abc import Iterator
 
 from alexnet.core.progress import duration
 from alexnet.report.facts import Facts
 from alexnet.report.markup import code, fold, table, warning
 from alexnet.report.page import Part
-from alexnet.report.params import Report
 from alexnet.report.text import enumerated, percent, printable
 
 # In the order they run; the report's own time is not known while it is written.
 STAGES = ("check", "sample", "index", "preprocess", "rgb_pca", "train", "evaluate", "retrieve")
 
 
-def topic(facts: Facts, settings: Report) -> list[Part]:
+def topic(facts: Facts) -> list[Part]:
     """Return how the run was made. It comes last, to name the pictures that other topics could not read."""
     ties = "as a share of an error, as in the 2012 source" if facts.share_ties else "against the network"
     return [
         "## How it came to be",
-        *_missing(facts.photographs.missing),
+        *_left_out(facts.photographs.missing),
         f"The weights evaluated are the last, those after epoch {len(facts.history)}. No epoch was chosen by"
         f" its validation error, which would make the rate look too good. A tie counts {ties}.",
         training_table(facts),
@@ -28,16 +28,13 @@ def topic(facts: Facts, settings: Report) -> list[Part]:
     ]
 
 
-def _missing(missing: list[str]) -> list[Part]:
-    if not missing:
-        return []
-    named = enumerated([printable(name) for name in missing[:5]])
-    return [
-        warning(
+def _left_out(missing: list[str]) -> Iterator[str]:
+    if missing:
+        named = enumerated([printable(name) for name in missing[:5]])
+        yield warning(
             f"{len(missing)} pictures could not be read for the figures and are left out of them: {named}"
             f"{', …' if len(missing) > 5 else ''}. The error rates do not depend on that."
         )
-    ]
 
 
 def training_table(facts: Facts) -> str:
