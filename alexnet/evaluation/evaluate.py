@@ -41,10 +41,7 @@ def evaluate_network(
 ) -> None:
     """Predict every picture of the split; write the folder `predictions` and the rates to `metrics`.
 
-    Args:
-        mesh: the processes that share the pictures, each of which calls this; all have a whole network.
-        device: where this process computes.
-        index, records, skipped, weights: what the earlier stages wrote.
+    Each process of `mesh` calls this, has a whole network, and computes on its `device`.
 
     Raises:
         UserError: the split is missing or incomplete, the weights are of other classes, or the

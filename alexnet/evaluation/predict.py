@@ -1,8 +1,7 @@
 """Class probabilities by ten patches and by one (paper, section 4.1).
 
-Several processes can share a split: each predicts the records that `own_records` gives it, and
-`merge_parts` joins the parts. They share whole batches, so that a picture has the same neighbours in
-its batch with any number of processes, and its probabilities are the same to the last bit.
+Several processes can share a split, in whole batches: a picture has the same neighbours in its batch with any
+number of processes, and its probabilities are the same to the last bit.
 """
 
 from dataclasses import replace
@@ -37,8 +36,7 @@ def predict(
 ) -> Part:
     """Return the probabilities that `network` gives the chosen `records` of a split of so many `pictures`.
 
-    Args:
-        loader: of whole pictures; each is decoded and moved to the device once; its patches are cut there.
+    Each picture is loaded whole and moved to the device once; its patches are cut there.
 
     Raises:
         UserError: the network's outputs hold NaN.

@@ -2,8 +2,8 @@
 
 A folder of predictions holds
 
-- ``ten.npy``, ``one.npy``: float64 (pictures, classes), mean softmax of ten patches and softmax of
-  the centre; float64, so that what is counted from the files is what was counted from the network;
+- ``ten.npy``, ``one.npy``: the arrays of `Predictions`; float64, so that what is counted from the files is
+  what was counted from the network;
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
 - ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the SHA-256 of
   the weights, the arrays and the table;
@@ -100,24 +100,24 @@ class Predictions:
         return SERVER_FILE if self.ids else NAMES_FILE
 
     def metrics(self, share_ties: bool = False) -> dict[str, float | int | str]:
-        """Return error rates (fractions), mean loss (nats) and calibration error of the split.
+        """Return error rates (fractions), and the mean loss (nats) and calibration error over ten patches.
 
-        Loss and calibration error are the ten-patch probabilities'. A split without labels has
-        no rates, just its name and size.
+        A split without labels has just its name and size.
         """
-        result: dict[str, float | int | str] = {}
-        if self.labelled:
-            rates = self.rates(share_ties)
-            guesses, confidence = self.guesses(1)
-            result = {
-                "top1_error": rates.top1,
-                "top5_error": rates.top5,
-                "top1_error_one_patch": rates.top1_one_patch,
-                "top5_error_one_patch": rates.top5_one_patch,
-                "loss": self.loss(),
-                "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
-            }
-        return result | {"images": len(self), "split": self.split}
+        about: dict[str, float | int | str] = {"images": len(self), "split": self.split}
+        if not self.labelled:
+            return about
+        rates = self.rates(share_ties)
+        guesses, confidence = self.guesses(1)
+        return {
+            "top1_error": rates.top1,
+            "top5_error": rates.top5,
+            "top1_error_one_patch": rates.top1_one_patch,
+            "top5_error_one_patch": rates.top5_one_patch,
+            "loss": self.loss(),
+            "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
+            **about,
+        }
 
     def rates(self, share_ties: bool) -> Rates:
         """Return the error rates of the split, whose labels must be known."""
@@ -139,6 +139,20 @@ class Predictions:
             truth = labels[start : start + _ROWS]
             shares.append(top_k_error(torch.from_numpy(rows), truth, k, share_ties))
         return torch.cat(shares).numpy()
+
+    def per_class(self, share_ties: bool) -> pd.DataFrame:
+        """Return a row per class in label order: wnid, words, images, top1_error, top5_error.
+
+        The errors are fractions over ten patches, NaN for a class that never occurs.
+        """
+        count = len(self.classes)
+        images = np.bincount(self.labels, minlength=count)
+        table = pd.DataFrame(self.classes, columns=["wnid", "words"]).assign(images=images)
+        for k in (1, 5):
+            wrong = np.bincount(self.labels, self.wrong(k, share_ties), count)
+            with np.errstate(invalid="ignore"):
+                table[f"top{k}_error"] = wrong / images
+        return table
 
     def guesses(self, count: int = GUESSES) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the likeliest labels and their ten-patch probabilities, best first, (pictures, count).

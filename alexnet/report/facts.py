@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +68,6 @@ class Facts:
         params: the text of the parameters file.
         seeds: by section.
         share_ties: whether equal scores share the credit.
-        rates: of the predictions; None if the split has no labels.
         ensemble: None if `report.ensemble` names no other networks.
         durations: seconds of each stage, as last run in this folder.
         history: the epochs in order, at least one, numbered from 1.
@@ -81,7 +81,6 @@ class Facts:
     share_ties: bool
     augment: Augment
     predictions: Predictions
-    rates: Rates | None
     photographs: Photographs
     statistics: Statistics
     rgb_pca: StatisticsSummary
@@ -94,6 +93,11 @@ class Facts:
     history: tuple[EpochRow, ...]
     run: Run
     kernels: NDArray[np.float32]
+
+    @cached_property
+    def rates(self) -> Rates | None:
+        """The error rates of the predictions; None if the split has no labels."""
+        return self.predictions.rates(self.share_ties) if self.predictions.labelled else None
 
     @property
     def ended_early(self) -> bool:
@@ -138,7 +142,6 @@ def read_facts(files: ResultFiles) -> Facts:
         share_ties=share_ties,
         augment=read(files.params, Augment),
         predictions=found,
-        rates=found.rates(share_ties) if found.labelled else None,
         photographs=photographs,
         statistics=read_statistics(files.statistics),
         rgb_pca=read_json(files.rgb_pca, StatisticsSummary),

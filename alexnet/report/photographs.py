@@ -25,7 +25,8 @@ class Photographs:
 
     def __init__(self, folder: Path, shown: bool) -> None:
         self.folder, self.shown = folder, shown
-        self.missing: list[str] = []
+        # In the order in which they were found missing, each once.
+        self.missing: dict[str, None] = {}
         self._open: dict[str, Records | None] = {}
 
     def records(self, split: str) -> Records | None:
@@ -37,7 +38,7 @@ class Photographs:
             except (OSError, UserError) as error:
                 if not self.missing:
                     say(f"report: photographs are left out: {error}")
-                self._note(f"all of {split}")
+                self.missing[f"all of {split}"] = None
                 self._open[split] = None
         return self._open[split]
 
@@ -50,7 +51,7 @@ class Photographs:
             return decoded(records, record)
         except (OSError, ValueError, IndexError):
             name = records.names[record] if record < len(records) else f"record {record}"
-            self._note(f"{name} of {split}")
+            self.missing[f"{name} of {split}"] = None
             return None
 
     @property
@@ -59,10 +60,6 @@ class Photographs:
         if not self.shown:
             return "No pictures are shown (`report.photographs: false`)."
         return warning(f"None of these pictures could be read from {self.folder}.")
-
-    def _note(self, what: str) -> None:
-        if what not in self.missing:
-            self.missing.append(what)
 
 
 def webp(image: Image.Image) -> bytes:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from alexnet.core.files import write_table
-from alexnet.evaluation.confusion import per_class
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part, write_page
 from alexnet.report.text import short
@@ -53,7 +52,7 @@ def write_report(facts: Facts, folder: Path) -> None:
     wrong = pd.DataFrame(columns=["wnid", "words", "images", "top1_error", "top5_error"])
     taken = pd.DataFrame(columns=["actual", "predicted"])
     if found.labelled:
-        wrong = per_class(found, facts.share_ties)
+        wrong = found.per_class(facts.share_ties)
         likeliest, _ = found.guesses(1)
         names = np.array([f"{short(words)} ({wnid})" for wnid, words in found.classes])
         taken = pd.DataFrame({"actual": names[found.labels], "predicted": names[likeliest[:, 0]]})

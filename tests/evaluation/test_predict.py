@@ -88,13 +88,6 @@ def test_shares_are_whole_batches_and_hold_each_picture_once(pictures: int, rank
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_parts_of_equal_sizes_are_put_in_order() -> None:
-    numbers = np.array([[2, 3], [0, 1]])
-    halves = [Part(half, half[:, None].astype(np.float64), np.zeros((2, 1))) for half in numbers]
-    ten, _ = merge_parts(halves, 4)
-    assert ten[:, 0].tolist() == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize("ranks", [2, 3, 5])
 def test_several_ranks_give_the_bits_of_one(network: AlexNet, found: Part, ranks: int) -> None:
     parts = [

@@ -1,4 +1,4 @@
-"""What is counted from predictions: reliability, exact intervals, confusions and class errors."""
+"""What is counted from predictions: reliability, exact intervals and class errors."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from reference import literally_wrong
 from scipy.stats import binomtest
 
 from alexnet.evaluation.calibration import reliability
-from alexnet.evaluation.confusion import Confused, confusion, most_confused, per_class
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Predictions
 
@@ -35,16 +34,6 @@ def test_shared_ties_move_the_interval_smoothly() -> None:
     assert bounds[0][1] < bounds[1][1] < bounds[2][1]
 
 
-def test_counts_and_pairs_by_hand() -> None:
-    labels, guesses = np.array([0, 0, 0, 1, 1, 3, 3]), np.array([0, 1, 1, 1, 0, 2, 2])
-    matrix = confusion(labels, guesses, 4)
-    assert matrix.tolist() == [[1, 2, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0]]
-    # Equals in label order; the diagonal and what never happened are no confusions.
-    assert most_confused(matrix, 10) == [Confused(0, 1, 2), Confused(3, 2, 2), Confused(1, 0, 1)]
-    assert most_confused(matrix, 1) == [Confused(0, 1, 2)]
-    assert most_confused(np.eye(3, dtype=np.int64), 5) == []
-
-
 def test_each_class_counts_its_own_pictures() -> None:
     draw = np.random.default_rng(1)
     labels = draw.integers(0, 9, 300)
@@ -52,16 +41,12 @@ def test_each_class_counts_its_own_pictures() -> None:
     ten = draw.integers(0, 5, (300, 9)).astype(np.float64)
     names = np.arange(300).astype(str)
     classes = tuple((f"n{label}", f"word {label}") for label in range(9))
-    table = per_class(Predictions(ten, ten, labels, names, "val", classes, tuple(range(9))), False)
+    table = Predictions(ten, ten, labels, names, "val", classes, ()).per_class(False)
     assert table["wnid"].tolist() == [wnid for wnid, _ in classes]
     for k in (1, 5):
         wrong = np.array(literally_wrong(ten, labels, k))
-        for label in range(9):
-            mine = labels == label
-            found = table[f"top{k}_error"][label]
-            assert table["images"][label] == mine.sum()
-            if label == 4:
-                assert np.isnan(found)
-            else:
-                assert found == pytest.approx(wrong[mine].mean())
+        for label in {*range(9)} - {4}:
+            assert table["images"][label] == (labels == label).sum()
+            assert table[f"top{k}_error"][label] == pytest.approx(wrong[labels == label].mean())
+        assert np.isnan(table[f"top{k}_error"][4])
     assert 0 < np.nanmean(table["top1_error"]) < 1

@@ -1,11 +1,12 @@
 """The figures: what lies where in them, and what is measured for them."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from made import epoch, two_columns
+from made import epoch, made_predictions, two_columns
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,7 +15,7 @@ from alexnet.report import canvas
 from alexnet.report.canvas import DARK, LIGHT, Theme
 from alexnet.report.photographs import GAP
 from alexnet.report.topics.calibration import reliability_diagram
-from alexnet.report.topics.classes import by_likeness, confusion_matrix
+from alexnet.report.topics.classes import PAIRS, by_likeness, confusion, confusion_matrix, most_confused
 from alexnet.report.topics.curves import charts, curves
 from alexnet.report.topics.guesses import with_guesses
 from alexnet.report.topics.kernels import colour_specificity, kernels, specificity
@@ -90,6 +91,18 @@ def test_colour_specificity_by_hand() -> None:
     assert found[:4] == pytest.approx([0, 1, 2 / 3, 2 / 5])
     assert np.isnan(found[4])
     assert specificity([found[4:], found[:1]], 60, LIGHT)[:4] == b"\x89PNG"
+
+
+def test_counts_and_pairs_by_hand() -> None:
+    labels, guesses = np.array([0, 0, 0, 1, 1, 3, 3]), np.array([0, 1, 1, 1, 0, 2, 2])
+    matrix = confusion(
+        replace(made_predictions(), ten=np.eye(4)[guesses], labels=labels, classes=4 * (("", ""),))
+    )
+    assert matrix.tolist() == [[1, 2, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0]]
+    # Equals in label order; the diagonal and what never happened are no confusions.
+    assert most_confused(matrix) == [(0, 1), (3, 2), (1, 0)]
+    assert most_confused(np.eye(3, dtype=np.int64)) == []
+    assert len(most_confused(1 - np.eye(9, dtype=np.int64))) == PAIRS
 
 
 def test_confused_classes_stand_together() -> None:

@@ -10,7 +10,6 @@ import pytest
 from made import EPOCHS, HOSTILE, IMAGES, WRONG, write_results, write_skipped
 
 from alexnet.core.files import sha256_of
-from alexnet.evaluation.confusion import per_class
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.facts import Facts, read_facts
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
@@ -44,7 +43,7 @@ def with_data(facts: Facts, **changes: object) -> Facts:
 
 def with_predictions(facts: Facts, **changes: object) -> Facts:
     found = replace(facts.predictions, **changes)  # type: ignore[arg-type]
-    return replace(facts, predictions=found, rates=found.rates(False) if found.labelled else None)
+    return replace(facts, predictions=found)
 
 
 def words(parts: Sequence[Part]) -> str:
@@ -194,7 +193,7 @@ def test_the_worst_mistakes_are_the_surest(facts: Facts) -> None:
 
 def test_classes_are_listed_the_worst_first_and_those_without_pictures_last(facts: Facts) -> None:
     assert "have no picture in this split" not in words(classes.topic(facts))
-    _, *found = rows(classes.class_table(per_class(facts.predictions, False)).replace("\\|", ""))
+    _, *found = rows(classes.class_table(facts.predictions.per_class(False)).replace("\\|", ""))
     assert sum(int(row[2]) for row in found) == IMAGES
     rates = [float(row[3].rstrip("%")) for row in found]
     assert rates == sorted(rates, reverse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from alexnet.retrieval.search import by_code, nearest, pack, recall, rerank
+from alexnet.retrieval.search import by_code, nearest, pack, recall
 
 
 def brute_force(features: NDArray[np.float32], query: NDArray[np.float32], count: int) -> list[int]:
@@ -77,16 +77,6 @@ def test_codes_are_ranked_by_differing_bits_then_by_number(bits: int) -> None:
     for query, records in zip(queries, found, strict=True):
         differing = [(int((code != query).sum()), number) for number, code in enumerate(codes)]
         assert records.tolist() == [number for _, number in sorted(differing)[:10]]
-
-
-def test_candidates_are_ranked_by_distance() -> None:
-    features = some_features(30)
-    candidates = np.array([[9, 2, 17, 5]])
-    found = rerank(features, features[[2]], candidates, 2)
-    allowed = {9, 2, 17, 5}
-    expected = [number for number in brute_force(features, features[2], 30) if number in allowed][:2]
-    assert found.records[0].tolist() == expected
-    assert found.records[0, 0] == 2
 
 
 def test_recall_by_hand() -> None:

@@ -1,14 +1,17 @@
 """Which classes the network gets wrong, and what it takes them for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.ndimage import maximum_filter
 from scipy.spatial.distance import squareform
 
-from alexnet.evaluation.confusion import confusion, most_confused, per_class
+from alexnet.evaluation.predictions import Predictions
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
@@ -28,8 +31,7 @@ def topic(facts: Facts) -> list[Part]:
     found = facts.predictions
     if not found.labelled:
         return ["## Classes", "Without labels no class has an error rate."]
-    guesses, _ = found.guesses(1)
-    matrix = confusion(found.labels, guesses[:, 0], len(found.classes))
+    matrix = confusion(found)
     names = [short(words) for _, words in found.classes]
     order = (
         ""
@@ -48,8 +50,8 @@ def topic(facts: Facts) -> list[Part]:
             f" shares, so that rare mistakes show.{order}",
             least=560,
         ),
-        confused_table(facts, matrix),
-        fold("The error rates of every class", class_table(per_class(found, facts.share_ties))),
+        _confused_table(matrix, found.classes),
+        fold("The error rates of every class", class_table(found.per_class(facts.share_ties))),
     ]
     absent = [name for name, row in zip(names, matrix, strict=True) if not row.any()]
     if absent:
@@ -62,15 +64,30 @@ def topic(facts: Facts) -> list[Part]:
     return parts
 
 
-def confused_table(facts: Facts, matrix: NDArray[np.int64]) -> str:
-    """Return the pairs of classes that are most often confused."""
-    words = [printable(words) for _, words in facts.predictions.classes]
-    pairs = most_confused(matrix, PAIRS)
+def confusion(found: Predictions) -> NDArray[np.int64]:
+    """Count pictures by true class (row) and likeliest label (column), (classes, classes)."""
+    (guesses, _), count = found.guesses(1), len(found.classes)
+    return np.bincount(found.labels * count + guesses[:, 0], minlength=count**2).reshape(count, count)
+
+
+def most_confused(matrix: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return at most `PAIRS` of true and likeliest label, the most often confused first; equals in order."""
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    return [divmod(place, len(matrix)) for place in order.tolist() if wrong.flat[place]]
+
+
+def _confused_table(matrix: NDArray[np.int64], classes: Sequence[tuple[str, str]]) -> str:
+    rows = []
+    for true, guess in most_confused(matrix):
+        words, pictures = [printable(classes[label][1]) for label in (true, guess)], matrix[true, guess]
+        rows.append((*words, f"{pictures:,}", percent(pictures / matrix[true].sum())))
     return table(
         ("True class", "Taken for", "Pictures", "Of the class"),
-        [(words[t], words[g], f"{count:,}", percent(count / matrix[t].sum())) for t, g, count in pairs],
+        rows,
         "Most confused",
-        "" if pairs else "No picture's likeliest label was wrong.",
+        "" if rows else "No picture's likeliest label was wrong.",
         names=2,
         sortable=True,
     )
@@ -107,8 +124,9 @@ def confusion_matrix(matrix: NDArray[np.int64], names: list[str], dpi: int, them
     colours = LinearSegmentedColormap.from_list("shares", stops)
     with canvas(theme, dpi, 7.4, 6.3) as (figure, png):
         axes = figure.add_subplot(facecolor="none")
-        shown = shares if count <= NAMED else _thickened(shares, max(1, count // 250))
-        image = axes.imshow(np.sqrt(shown), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+        if count > NAMED:
+            shares = maximum_filter(shares, 2 * max(1, count // 250) + 1, mode="constant")
+        image = axes.imshow(np.sqrt(shares), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
         _name_rows(axes, [names[place] for place in order])
         if count <= NUMBERED:
             for row, column in zip(*np.nonzero(matrix), strict=True):
@@ -143,22 +161,14 @@ def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.nan_to_num(matrix / matrix.sum(1, keepdims=True))
 
 
-def _thickened(shares: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Let each cell show the largest share within `reach` of it."""
-    padded = np.pad(shares, reach)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(windows.max((2, 3)))
-
-
 def _name_rows(axes: Axes, labels: list[str]) -> None:
     count = len(labels)
-    places = range(count) if count <= NAMED else np.linspace(0, count - 1, MARKED).round().astype(int)
+    places = np.linspace(0, count - 1, count if count <= NAMED else MARKED).round().astype(int)
     names = [labels[place] for place in places]
     size = 8.5 if count <= NUMBERED else 7
-    axes.set_yticks(list(places), names, fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)
+    axes.set_xticks([])
     if count <= NAMED:
-        axes.set_xticks(list(places), names, fontsize=size, rotation=45, ha="right", rotation_mode="anchor")
-    else:
-        axes.set_xticks([])
+        axes.set_xticks(places, names, fontsize=size, rotation=45, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0 if count <= NAMED else 2)
     axes.spines[:].set_visible(count > NAMED)

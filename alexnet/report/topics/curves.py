@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -117,15 +118,10 @@ def curves(history: History, chart: Chart, dpi: int, theme: Theme) -> bytes:
         for row in _falling(history):
             # Between the last epoch at the old rate and the first at the new.
             axes.axvline(row.epoch - 0.5, color=theme.faint, linewidth=0.8, zorder=0)
+            look: dict[str, Any] = {"textcoords": "offset points", "rotation": 90, "va": "top", "fontsize": 8}
+            place = (row.epoch - 0.5, 0.92)
             axes.annotate(
-                f"rate {decimal(row.learning_rate)}",
-                (row.epoch - 0.5, 0.92),
-                xycoords=("data", "axes fraction"),
-                xytext=(2, 0),
-                textcoords="offset points",
-                rotation=90,
-                va="top",
-                fontsize=8,
+                f"rate {decimal(row.learning_rate)}", place, (2, 0), ("data", "axes fraction"), **look
             )
         axes.figure.legend(
             loc="outside upper left", ncols=4, columnspacing=1, handlelength=1.6, handletextpad=0.5

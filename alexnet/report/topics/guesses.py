@@ -95,7 +95,7 @@ def with_guesses(
     `labels` are name, probability and whether it is the true one, the likeliest first.
     """
     height = TITLE + SIDE + BARS
-    with canvas(theme, dpi, SIDE, height, layout=None, colours=None) as (figure, png):
+    with canvas(theme, dpi, SIDE, height, photograph=True) as (figure, png):
         above = figure.add_axes((0, BARS / height, 1, SIDE / height))
         below = figure.add_axes((0, 0, 1, (BARS - GAP) / height), facecolor="none")
         above.imshow(photograph, interpolation="lanczos")

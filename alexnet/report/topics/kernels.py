@@ -1,6 +1,7 @@
 """Figure 3 of the paper: the kernels of conv1, and how colourful each is."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,8 @@ from alexnet.report.page import Figure, Part
 from alexnet.report.text import percent
 
 KERNELS_PER_ROW = 16
-# Gaps in units of one weight: between kernels, and between the two columns.
-KERNEL_GAP = 1
-COLUMN_GAP = 4
+# In units of one weight: between kernels, and between the two columns.
+KERNEL_GAP, COLUMN_GAP = 1, 4
 # The share of weights with one distribution for all three channels: two of three dimensions are colour.
 RANDOM = 2 / 3
 
@@ -125,15 +125,8 @@ def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
     """Draw each column's kernels by their colour-specificity, one row of strokes per column."""
     with one_axes(theme, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
         axes.axvline(RANDOM, color=theme.train, linestyle=":", linewidth=1.2)
-        axes.annotate(
-            "random weights",
-            (RANDOM, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 1),
-            textcoords="offset points",
-            fontsize=8,
-            color=theme.train,
-        )
+        look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": theme.train}
+        axes.annotate("random weights", (RANDOM, 1), (3, 1), ("data", "axes fraction"), **look)
         for number, column in enumerate(shares, 1):
             colour = theme.top1 if number == 1 else theme.top5
             known = column[np.isfinite(column)]
@@ -159,10 +152,8 @@ def _as_colours(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _tile(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay pictures of shape (n, height, width, 4) in rows with transparent gaps between them."""
-    count, height, width, channels = pictures.shape
-    across = min(KERNELS_PER_ROW, count)
-    gaps = [(0, -count % across), (0, KERNEL_GAP), (0, KERNEL_GAP), (0, 0)]
-    grid = np.pad(pictures, gaps).reshape(-1, across, height + KERNEL_GAP, width + KERNEL_GAP, channels)
-    rows, _, step_y, step_x, _ = grid.shape
-    sheet = grid.swapaxes(1, 2).reshape(rows * step_y, across * step_x, channels)
-    return sheet[:-KERNEL_GAP, :-KERNEL_GAP]
+    across = min(KERNELS_PER_ROW, len(pictures))
+    gaps = [(0, -len(pictures) % across), (0, KERNEL_GAP), (0, KERNEL_GAP), (0, 0)]
+    padded = np.pad(pictures, gaps)
+    rows = [np.concatenate(row, 1) for row in np.split(padded, len(padded) // across)]
+    return np.concatenate(rows)[:-KERNEL_GAP, :-KERNEL_GAP]

@@ -18,7 +18,7 @@ def topic(facts: Facts) -> list[Part]:
     ties = "as a share of an error, as in the 2012 source" if facts.share_ties else "against the network"
     return [
         "## How it came to be",
-        *_left_out(facts.photographs.missing),
+        *_left_out([*facts.photographs.missing]),
         f"The weights evaluated are the last, those after epoch {len(facts.history)}. No epoch was chosen by"
         f" its validation error, which would make the rate look too good. A tie counts {ties}.",
         training_table(facts),
