@@ -1,11 +1,11 @@
 """Made results of a small run, as the stages would have written them."""
 
-import csv
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors.numpy import save_file
 
-from alexnet.core.files import write_json, write_text
+from alexnet.core.files import write_json, write_table, write_text
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.report.facts import ResultFiles
 from alexnet.report.publishing import Published, PublishedPages
@@ -25,7 +25,7 @@ from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.records import Record, encode, write_shard, write_tables
 from alexnet.store.statistics import Statistics, write_statistics
 from alexnet.training.measures import EpochRow
-from alexnet.training.results import NORM_COLUMN, NORMS, Run
+from alexnet.training.results import Run, write_history
 
 HOSTILE = '<script>alert("x")</script>|`a`.JPEG'
 EPOCHS = 4
@@ -130,22 +130,12 @@ def made_predictions() -> Predictions:
     return Predictions(ten, ten, labels, names, "val", (*classes, hostile), tuple(range(1, CLASSES + 1)))
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_history(path: Path, rows: Sequence[EpochRow], **changes_of_the_last: object) -> None:
-    flat = []
-    for row in rows:
-        cells = asdict(row)
-        norms = cells.pop(NORMS)
-        flat.append({**cells, **{f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()}})
-    flat[-1] |= changes_of_the_last
-    write_rows(path, flat)
+def write_epochs(path: Path, *numbers: int, **changes_of_the_last: str) -> None:
+    write_history(path, [epoch(number) for number in numbers])
+    table = pd.read_csv(path, dtype=str)
+    for name, value in changes_of_the_last.items():
+        table.loc[len(table) - 1, name] = value
+    table.to_csv(path, index=False)
 
 
 def write_model(path: Path, model: BaseModel, **changes: object) -> None:
@@ -153,22 +143,24 @@ def write_model(path: Path, model: BaseModel, **changes: object) -> None:
 
 
 def write_skipped(path: Path, names: Sequence[str]) -> None:
-    write_rows(path, [{"split": "train", "name": name, "reason": "cannot be decoded"} for name in names])
+    write_table(path, pd.DataFrame({"split": "train", "name": names, "reason": "cannot be decoded"}))
 
 
-def write_records(folder: Path, found: Predictions) -> None:
+def write_records(folder: Path, found: Predictions, broken: int = -1) -> None:
+    """Write 12 training pictures and all of `found`, of which `broken` is no picture."""
     draw = np.random.default_rng(1)
-    jpegs = [
-        encode(draw.integers(0, 255, (8, 8, 3), np.uint8).repeat(32, 0).repeat(32, 1), 90, "4:2:0")
-        for _ in range(8)
-    ]
-    val = [
-        Record(int(label), str(name), jpegs[key % 8])
-        for key, (label, name) in enumerate(zip(found.labels, found.names, strict=True))
-    ]
-    train = [Record(key % CLASSES, f"train/{key}.jpg", jpegs[key % 8]) for key in range(12)]
-    rows = [write_shard(folder, "train", 0, train), write_shard(folder, "val", 0, val)]
-    write_tables(folder, pd.concat(rows, ignore_index=True))
+    coarse = draw.integers(0, 255, (8, 8, 8, 3), np.uint8).repeat(32, 1).repeat(32, 2)
+    jpegs = [encode(picture, 90, "4:2:0") for picture in coarse]
+    names = {"train": [f"train/{key}.jpg" for key in range(12)], "val": found.names}
+    labels = {"train": np.arange(12) % CLASSES, "val": found.labels}
+    tables = []
+    for split in names:
+        pictures = zip(labels[split].tolist(), names[split], itertools.cycle(jpegs), strict=False)
+        records = [Record(*picture) for picture in pictures]
+        if split == "val" and broken >= 0:
+            records[broken] = records[broken]._replace(data=b"no picture")
+        tables.append(write_shard(folder, split, 0, records))
+    write_tables(folder, pd.concat(tables, ignore_index=True))
 
 
 def write_weights(path: Path, kernels: NDArray[np.float32], model: Mapping[str, Any] | None = None) -> None:
@@ -193,15 +185,11 @@ def write_results(folder: Path) -> ResultFiles:
     write_records(files.records, found)
     write_statistics(files.statistics, STATISTICS)
     write_json(files.rgb_pca, STATISTICS.summary().model_dump())
-    for path, model in (
-        (files.retrieval, RETRIEVAL),
-        (files.pages, PAGES),
-        (files.data, DATA),
-        (files.run, RUN),
-    ):
+    paths = files.retrieval, files.pages, files.data, files.run
+    for path, model in zip(paths, (RETRIEVAL, PAGES, DATA, RUN), strict=True):
         write_model(path, model)
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
     write_skipped(files.skipped, [HOSTILE])
-    write_history(files.history, [epoch(n + 1) for n in range(EPOCHS)])
+    write_epochs(files.history, *range(1, EPOCHS + 1))
     write_weights(files.model, two_columns())
     return files

@@ -41,15 +41,13 @@ def test_an_ensembles_rates_are_those_of_the_mean(own: Predictions, tmp_path: Pa
     assert [*found.members] == ["This run", *folders]
     assert found.members["This run"].top1 == WRONG / IMAGES
     assert found.name == "3 CNNs"
-    ten = np.mean([own.ten, *(other.ten for other in others)], axis=0)
-    one = np.mean([own.one, *(other.one for other in others)], axis=0)
-    for rate, scores, k in (
-        (found.together.top1, ten, 1),
-        (found.together.top5, ten, 5),
-        (found.together.top1_one_patch, one, 1),
-        (found.together.top5_one_patch, one, 5),
+    for rates, patches in (
+        ((found.together.top1, found.together.top5), "ten"),
+        ((found.together.top1_one_patch, found.together.top5_one_patch), "one"),
     ):
-        assert rate == pytest.approx(np.mean(literally_wrong(scores, own.labels, k)), abs=1e-12)
+        scores = np.mean([getattr(each, patches) for each in (own, *others)], axis=0)
+        wrong = [np.mean(literally_wrong(scores, own.labels, k)) for k in (1, 5)]
+        assert rates == pytest.approx(wrong, abs=1e-12)
 
 
 def test_a_member_that_does_not_fit_is_refused_by_name(own: Predictions, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import EPOCHS, HOSTILE, IMAGES, WRONG, write_results, write_skipped
+from made import EPOCHS, HOSTILE, IMAGES, WRONG, write_records, write_results
 
-from alexnet.core.files import sha256_of
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.facts import Facts, read_facts
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
+from alexnet.report.photographs import Photographs
 from alexnet.report.rates import comparable_table
 from alexnet.report.report import all_parts
 from alexnet.report.summary import terminal_summary
@@ -29,12 +29,16 @@ from alexnet.report.topics import (
     provenance,
 )
 from alexnet.store.counts import SplitCounts
-from alexnet.store.records import SHARDS
 
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     return read_facts(write_results(tmp_path_factory.mktemp("results")))
+
+
+@pytest.fixture(scope="module")
+def parts(facts: Facts) -> list[Part]:
+    return all_parts(facts)
 
 
 def with_data(facts: Facts, **changes: object) -> Facts:
@@ -66,9 +70,8 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_both_forms_show_the_numbers(facts: Facts) -> None:
+def test_both_forms_show_the_numbers(facts: Facts, parts: list[Part]) -> None:
     low, high = exact_interval(WRONG / IMAGES, IMAGES)
-    parts = all_parts(facts)
     for form in (page_as_html("t", "s", parts), page_as_markdown("t", "s", parts)):
         text = form.replace("\\", "").replace("<wbr>", "")
         for shown in (
@@ -169,12 +172,11 @@ def test_a_split_without_labels_has_no_rate_anywhere(facts: Facts) -> None:
     assert sum(figure.name.startswith("guesses") for figure in figures(parts)) == guesses.SHOWN
 
 
-def test_skipped_pictures_are_listed_but_no_more_than_twenty(facts: Facts, tmp_path: Path) -> None:
+def test_skipped_pictures_are_listed_but_no_more_than_twenty(facts: Facts) -> None:
     assert "1 could not be used" in words(pictures.topic(facts))
     assert "No picture was skipped." in words(pictures.topic(replace(facts, skipped=[])))
-    files = write_results(tmp_path)
-    write_skipped(files.skipped, [f"{HOSTILE} {n}" for n in range(30)])
-    table = pictures.skipped_table(read_facts(files))
+    many = [facts.skipped[0].model_copy(update={"name": f"{HOSTILE} {n}"}) for n in range(30)]
+    table = pictures.skipped_table(replace(facts, skipped=many))
     assert table.startswith("**Skipped pictures, the first 20 of 30**")
     assert len(table.splitlines()) == 2 + 2 + 20
 
@@ -217,50 +219,37 @@ def test_a_single_class_makes_a_page(facts: Facts) -> None:
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(facts: Facts, tmp_path: Path) -> None:
-    files = write_results(tmp_path)
-    records = read_facts(files).photographs.records("val")
-    assert records is not None
     broken = int(guesses.worst_mistakes(facts)[0])
-    start, size = int(records._offset[broken]), int(records._size[broken])
-    tar = next(files.records.glob("val-*.tar"))
-    content = bytearray(tar.read_bytes())
-    content[start : start + size] = bytes(size)
-    before = sha256_of(tar)
-    tar.write_bytes(content)
-    # As it was written: this is no damage that a checksum finds.
-    table = files.records / SHARDS
-    table.write_text(table.read_text().replace(before, sha256_of(tar)))
-
-    changed = read_facts(files)
-    whole = figures(guesses.topic(facts))
-    assert len(figures(guesses.topic(changed))) < len(whole)
+    write_records(tmp_path, facts.predictions, broken)
+    changed = replace(facts, photographs=Photographs(tmp_path, shown=True))
+    shown = [figure.name for figure in figures(guesses.topic(changed)) if "mistake" in figure.name]
+    assert len(shown) == guesses.SHOWN - 1
     said = words(provenance.topic(changed))
     assert f"{broken:05d}.JPEG of val" in said
     assert "The error rates do not depend on that." in said
 
 
-def test_no_picture_at_all_makes_a_page_that_says_so(tmp_path: Path) -> None:
-    files = write_results(tmp_path)
-    for path in files.records.iterdir():
-        path.unlink()
-    parts = all_parts(read_facts(files))
+def test_no_picture_at_all_makes_a_page_that_says_so(facts: Facts, tmp_path: Path) -> None:
+    without = replace(facts, photographs=Photographs(tmp_path, shown=True))
+    parts = all_parts(without)
     assert words(parts).count("could be read") >= 3
     assert "all of val and all of train" in words(parts)
     assert not [figure for figure in figures(parts) if "guess" in figure.name]
 
 
-def test_a_page_that_may_be_passed_on_shows_no_picture_of_the_data(tmp_path: Path) -> None:
+def test_a_page_that_may_be_passed_on_shows_no_picture_of_the_data(
+    facts: Facts, parts: list[Part], tmp_path: Path
+) -> None:
     files = write_results(tmp_path)
     text = files.params.read_text()
     assert "  photographs: true " in text
-    shown = figures(all_parts(read_facts(files)))
     files.params.write_text(text.replace("  photographs: true ", "  photographs: false "))
-    parts = all_parts(read_facts(files))
-    gone = {figure.name for figure in shown} - {figure.name for figure in figures(parts)}
+    discreet = all_parts(read_facts(files))
+    gone = {figure.name for figure in figures(parts)} - {figure.name for figure in figures(discreet)}
     assert {name.rpartition("-")[0] for name in gone} == {"guesses", "mistake", "neighbours", "patches"}
-    assert words(parts).count("No pictures are shown (`report.photographs: false`).") == 3
-    assert "could be read" not in words(parts)
-    assert "could not be read" not in words(provenance.topic(read_facts(files)))
+    assert words(discreet).count("No pictures are shown (`report.photographs: false`).") == 3
+    assert "could be read" not in words(discreet)
+    assert "could not be read" not in words(discreet)
 
 
 def test_neighbours_are_named_with_their_distances(facts: Facts) -> None:
