@@ -49,14 +49,9 @@ def table(
     for number, row in enumerate(rows):
         emphasis = "**" if number in ours else "*" if number in others else ""
         lines.append([f"{emphasis}{_cell(cell)}{emphasis}" if cell else "" for cell in row])
-    return "\n\n".join(
-        [
-            *(["<!-- sortable -->"] if sortable else []),
-            f"**{escape(caption)}**",
-            "\n".join(f"| {' | '.join(cells)} |" for cells in lines),
-            *([f"*{escape(note)}*"] if note else []),
-        ]
-    )
+    mark, below = "<!-- sortable -->" if sortable else "", f"*{escape(note)}*" if note else ""
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n\n".join(filter(None, (mark, f"**{escape(caption)}**", body, below)))
 
 
 def _cell(text: str) -> str:
@@ -80,9 +75,7 @@ def table_of(
     """
     formats = formats or {}
     columns = [[_shown(value, formats.get(name, "")) for value in frame[name]] for name in frame]
-    rows = list(zip(*columns, strict=True))
-    header = [str(name) for name in frame]
-    return table(header, rows, caption, note, numeric=numeric)
+    return table([*map(str, frame)], [*zip(*columns, strict=True)], caption, note, numeric=numeric)
 
 
 def _shown(value: Any, form: str) -> str:

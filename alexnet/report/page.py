@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from string import Template
 from urllib.parse import quote
 
 from PIL import Image
@@ -16,8 +17,6 @@ from alexnet.core.files import replacing, write_text
 from alexnet.report import markup
 from alexnet.report.html import as_html
 from alexnet.report.text import printable
-
-PAPER = "https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html"
 
 
 @dataclass(frozen=True)
@@ -104,40 +103,25 @@ def page_as_html(title: str, summary: str, parts: Sequence[Part]) -> str:
             body += as_html("\n\n".join(map(str, run)), anchors)
         else:
             body += "".join(_figures_as_html(part) for part in run if isinstance(part, Figures))
+    if anchors:
+        items = "".join(f'<li><a href="#{name}">{heading}</a></li>\n' for name, heading in anchors.items())
+        nav = f'<nav aria-label="Sections">\n<ul>\n{items}</ul>\n</nav>\n'
+        body = body.replace("<section", f"{nav}<section", 1) + "</section>"
     here = Path(__file__).parent
-    style, script = (f"\n{(here / name).read_text(encoding='utf-8')}" for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    notes, section, sections = body.partition("<section")
-    items = "".join(f'<li><a href="#{name}">{heading}</a></li>\n' for name, heading in anchors.items())
-    nav = f'<nav aria-label="Sections">\n<ul>\n{items}</ul>\n</nav>\n' if anchors else ""
+    style, script, page = (
+        (here / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
+    )
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode("ascii")
     title, summary = escape(printable(title)), escape(printable(summary))
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return f"""<!DOCTYPE html>
-<html lang="en-GB">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<meta name="description" content="{summary}">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<header>
-<p class="source">AlexNet, reproduced. After Krizhevsky, Sutskever, Hinton: <a href="{PAPER}"><cite>ImageNet \
-Classification with Deep Convolutional Neural Networks</cite></a>, NIPS 2012</p>
-<h1>{title}</h1>
-<p class="lede">{_typeset(summary)}</p>
-</header>
-<main>
-{notes}{nav}{section}{sections}{"</section>" if anchors else ""}
-</main>
-<script>{script}</script>
-</body>
-</html>
-"""
+    return Template(page).substitute(
+        title=title,
+        summary=summary,
+        lede=_typeset(summary),
+        style=style,
+        script=script,
+        digest=digest,
+        body=body,
+    )
 
 
 def _grouped(part: Part) -> str | Figures:

@@ -23,20 +23,6 @@ from alexnet.report.topics import (
     provenance,
 )
 
-TOPICS = (
-    errors,
-    ensemble,
-    guesses,
-    classes,
-    calibration,
-    neighbours,
-    curves,
-    kernels,
-    pictures,
-    experiments,
-    provenance,
-)
-
 
 def write_report(facts: Facts, folder: Path) -> None:
     """Write all that people open into `folder`.
@@ -61,5 +47,7 @@ def write_report(facts: Facts, folder: Path) -> None:
 
 
 def all_parts(facts: Facts) -> list[Part]:
-    """Return the parts of the page."""
-    return [part for topic in TOPICS for part in topic.topic(facts)]
+    """Return the parts of the page, topic by topic."""
+    results = errors, ensemble, guesses, classes, calibration, neighbours
+    origins = curves, kernels, pictures, experiments, provenance
+    return [part for each in (*results, *origins) for part in each.topic(facts)]
