@@ -23,8 +23,8 @@ from alexnet.core.files import write_json
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.publishing import PublishedPages
+from alexnet.report.rates import terminal_summary
 from alexnet.report.report import write_report
-from alexnet.report.summary import terminal_summary
 from alexnet.retrieval.summary import RetrievalSummary
 from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.records import Record, encode, write_shard, write_tables

@@ -9,8 +9,8 @@ from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STAT
 from alexnet.core.stage import run
 from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
+from alexnet.report.rates import terminal_summary
 from alexnet.report.report import write_report
-from alexnet.report.summary import terminal_summary
 
 
 def main(

@@ -28,8 +28,6 @@ from alexnet.store.statistics import Statistics, StatisticsSummary, read_statist
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import Run, read_history
 
-RECIPE_SECTIONS = ("augment", "model", "train")
-
 
 @dataclass(frozen=True)
 class ResultFiles:
@@ -121,9 +119,7 @@ def read_facts(files: ResultFiles) -> Facts:
     run, found = read_json(files.run, Run), load_predictions(files.predictions)
     params, settings = load_yaml(files.params), read(files.params, Report)
     share_ties = read(files.params, Evaluate).share_ties
-    recipes = Recipes(
-        *(_recipe_of(load_yaml(path)) for path in (files.params, files.printed, files.run_in_2012))
-    )
+    recipes = Recipes(*map(_recipe_of, (files.params, files.printed, files.run_in_2012)))
     kernels, trained_as = _read_weights(files.model, run.columns)
     data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
     _refuse_other_runs(files, found, run, data, photographs)
@@ -157,9 +153,9 @@ def read_facts(files: ResultFiles) -> Facts:
     )
 
 
-def _recipe_of(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of the sections that make the recipe, dotted."""
-    return flattened({name: params.get(name, {}) for name in RECIPE_SECTIONS})
+def _recipe_of(path: Path) -> dict[str, Any]:
+    params = load_yaml(path)
+    return flattened({name: params.get(name, {}) for name in ("augment", "model", "train")})
 
 
 def _refuse_other_runs(

@@ -1,11 +1,11 @@
-"""Our error rates, and what they may be compared with."""
+"""Our error rates, what they may be compared with, and both as plain text for the terminal."""
 
 from dataclasses import dataclass
 
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.report import paper
 from alexnet.report.facts import Facts
-from alexnet.report.text import interval
+from alexnet.report.text import interval, percent
 
 LAYOUT_NAMES = {
     "ilsvrc-2010": "ILSVRC-2010",
@@ -73,3 +73,43 @@ def comparable_table(facts: Facts) -> int | None:
     if facts.rates is None or facts.data.classes != paper.CLASSES or stored is None:
         return None
     return number if stored.pictures + stored.skipped == pictures else None
+
+
+def terminal_summary(facts: Facts) -> str:
+    """Return our error rates and the paper's as plain text without a last newline."""
+    rates, images = error_rates(facts), len(facts.predictions)
+    if not rates:
+        return (
+            f"{images:,} pictures of {facts.predictions.split} without labels: no error rates."
+            " The predictions are in data/predictions."
+        )
+    early = f"; training ended after {facts.epochs} epochs" if facts.ended_early else ""
+    top1, top5, top1_one_patch, top5_one_patch = (
+        f"{percent(rate.error)} ({rate.interval})" for rate in rates
+    )
+    lines = [
+        ("Error rates", "top-1", "top-5"),
+        (f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals{early}",),
+        ("  ten patches", top1, top5),
+        ("  one patch", top1_one_patch, top5_one_patch),
+    ]
+    if facts.ensemble:
+        together = facts.ensemble.together
+        averaged = f"  {facts.ensemble.name}, averaged"
+        lines.append((averaged, percent(together.top1), percent(together.top5)))
+    lines.append(("  guessing", percent(rates[0].chance), percent(rates[1].chance)))
+    for name, printed in (("ILSVRC-2010 test", paper.TABLE_1), ("ILSVRC-2012 validation", paper.TABLE_2)):
+        lines.append((f"The paper: {name}",))
+        lines += [(f"  {row.model}", f"{row.top1}%", f"{row.top5}%") for row in printed if row.top1]
+    number = comparable_table(facts)
+    verdict = (
+        f"The data is that of the paper's Table {number}."
+        if number
+        else "On other data than the paper's: these error rates cannot be compared with it."
+    )
+    return "\n".join([*map(_line, lines), verdict])
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    name, *errors = cells
+    return f"{name:<20}{errors[0]:<28}{errors[1]}" if errors else name

@@ -15,7 +15,7 @@ from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Predictions, Rates, save_predictions
 from alexnet.report.facts import read_facts
 from alexnet.report.page import page_as_html
-from alexnet.report.summary import terminal_summary
+from alexnet.report.rates import terminal_summary
 from alexnet.report.topics import ensemble, errors
 from alexnet.store.index import UNKNOWN
 

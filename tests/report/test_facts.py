@@ -10,10 +10,8 @@ import pytest
 from made import (
     DATA,
     EPOCHS,
-    IMAGES,
     RETRIEVAL,
     RUN,
-    WRONG,
     epoch,
     made_predictions,
     two_columns,
@@ -26,7 +24,7 @@ from tiny import told
 
 from alexnet.core.files import sha256_of, write_checked_json
 from alexnet.core.params import load_yaml
-from alexnet.evaluation.predictions import load_predictions, save_predictions
+from alexnet.evaluation.predictions import save_predictions
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.topics import curves
 
@@ -144,15 +142,6 @@ def test_predictions_of_other_pictures_are_refused(files: ResultFiles) -> None:
     found = made_predictions()
     save_predictions(files.predictions, replace(found, names=found.names[::-1]))
     assert refusal(files).startswith(f"{files.predictions}: of other pictures than {files.records} holds.")
-
-
-def test_rates_are_counted_from_the_predictions(files: ResultFiles) -> None:
-    facts = read_facts(files)
-    assert facts.rates is not None
-    assert (facts.rates.top1, facts.rates.top1_one_patch) == (WRONG / IMAGES, WRONG / IMAGES)
-    blind = replace(load_predictions(files.predictions), labels=np.full(IMAGES, -1), split="test")
-    save_predictions(files.predictions, blind)
-    assert read_facts(files).rates is None
 
 
 def test_a_diverged_loss_is_read_and_drawn(files: ResultFiles) -> None:

@@ -13,9 +13,8 @@ from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.facts import Facts, read_facts
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
 from alexnet.report.photographs import Photographs
-from alexnet.report.rates import comparable_table
+from alexnet.report.rates import comparable_table, terminal_summary
 from alexnet.report.report import all_parts
-from alexnet.report.summary import terminal_summary
 from alexnet.report.text import enumerated, interval, percent, points, printable, short
 from alexnet.report.topics import (
     calibration,
