@@ -36,23 +36,14 @@ INDEX = index_of([("train", "t", 0), ("val", "a", 0), ("val", "b", 1), ("val", "
 def test_every_picture_but_the_skipped_must_be_there() -> None:
     check_whole(records_of(["c", "a", "b"], [1, 0, 1]), INDEX, "val", skipped(), PLACE)
     check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", skipped("b"), PLACE)
-    with pytest.raises(UserError, match="val b: in the index, but neither stored nor skipped"):
-        check_whole(records_of(["c", "a"], [1, 0]), INDEX, "val", skipped(), PLACE)
-
-
-@pytest.mark.parametrize(
-    ("names", "labels", "message"),
-    [
-        (["a", "b", "c", "a"], [0, 1, 1, 0], "val a: stored twice"),
-        (["a", "b", "c", "t"], [0, 1, 1, 0], "val t: stored, but not in the index"),
-        (["a", "b", "c"], [0, 0, 1], "val b: labelled 0, in the index 1"),
-    ],
-)
-def test_records_that_are_not_the_indexs_are_refused(
-    names: list[str], labels: list[int], message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        check_whole(records_of(names, labels), INDEX, "val", skipped(), PLACE)
+    for names, labels, message in (
+        ("ca", [1, 0], "val b: in the index, but neither stored nor skipped"),
+        ("abca", [0, 1, 1, 0], "val a: stored twice"),
+        ("abct", [0, 1, 1, 0], "val t: stored, but not in the index"),
+        ("abc", [0, 0, 1], "val b: labelled 0, in the index 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_whole(records_of([*names], labels), INDEX, "val", skipped(), PLACE)
 
 
 def test_a_split_is_labelled_or_not() -> None:

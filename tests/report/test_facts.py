@@ -88,10 +88,10 @@ def test_the_history_must_be_whole(files: ResultFiles) -> None:
     assert "holds no epoch" in refusal(files)
 
 
-@pytest.mark.parametrize("shape", [(40, 1, 11, 11), (39, 3, 11, 11), (40, 363)])
-def test_kernels_of_another_shape_are_refused(files: ResultFiles, shape: tuple[int, ...]) -> None:
-    write_weights(files.model, np.zeros(shape, np.float32))
-    assert "conv1.weight: found shape" in refusal(files)
+def test_kernels_of_another_shape_are_refused(files: ResultFiles) -> None:
+    for shape in ((40, 1, 11, 11), (39, 3, 11, 11), (40, 363)):
+        write_weights(files.model, np.zeros(shape, np.float32))
+        assert "conv1.weight: found shape" in refusal(files)
 
 
 def test_weights_of_another_recipe_are_refused(files: ResultFiles) -> None:
