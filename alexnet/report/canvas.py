@@ -46,11 +46,7 @@ DARK = Theme("#15171b", "#d9dce1", "#555c66", "#9aa1ab", "#7db4f0", "#e8955c", "
 
 @contextmanager
 def canvas(
-    theme: Theme,
-    dpi: int,
-    width: float,
-    height: float,
-    photograph: bool = False,
+    theme: Theme, dpi: int, width: float, height: float, photograph: bool = False
 ) -> Iterator[tuple[matplotlib.figure.Figure, io.BytesIO]]:
     """Yield an empty figure of `width` by `height` inches; after the block the PNG is in the buffer.
 

@@ -72,10 +72,7 @@ def _candidates(
 
 
 def rerank(
-    features: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    candidates: NDArray[np.int64],
-    count: int,
+    features: NDArray[np.float32], queries: NDArray[np.float32], candidates: NDArray[np.int64], count: int
 ) -> Hits:
     """Return the nearest `count` of each query's `candidates` (q, c), by distances in float64."""
     hits = []

@@ -84,11 +84,7 @@ def _figures(facts: Facts, name: str, chosen: NDArray[np.int64]) -> tuple[Figure
 
 
 def with_guesses(
-    photograph: Photograph,
-    true: str,
-    labels: Sequence[tuple[str, float, bool]],
-    dpi: int,
-    theme: Theme,
+    photograph: Photograph, true: str, labels: Sequence[tuple[str, float, bool]], dpi: int, theme: Theme
 ) -> bytes:
     """Draw a photograph, its true label, if known, and a bar for each of the likeliest labels.
 
