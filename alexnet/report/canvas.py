@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.figure
+import numpy as np
 from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -66,24 +67,20 @@ def canvas(
     png = io.BytesIO()
     with style.context(["default", settings]):
         figure = matplotlib.figure.Figure((width, height), dpi, facecolor=theme.paper)
-        FigureCanvasAgg(figure)
+        surface = FigureCanvasAgg(figure)
         yield figure, png
         with warnings.catch_warnings():
             # A line for each letter would bury what else the stage says.
             warnings.filterwarnings("error", message="Glyph .* missing from font")
             try:
-                figure.savefig(png, format="png")
+                surface.draw()
             except UserWarning:
                 _say_that_letters_are_missing()
                 warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-                png.seek(0)
-                png.truncate()
-                figure.savefig(png, format="png")
-    image = Image.open(png).convert("RGB")
+                surface.draw()
+    image = Image.fromarray(np.asarray(surface.buffer_rgba())).convert("RGB")
     if not photograph:
         image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    png.seek(0)
-    png.truncate()
     image.save(png, format="PNG", optimize=True, dpi=(dpi, dpi))
 
 
