@@ -83,12 +83,8 @@ def partial_of(path: Path) -> Path:
     """
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
         with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime < STALE_SECONDS:
-                continue
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink()
+            if time.time() - leftover.stat().st_mtime >= STALE_SECONDS:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
 
 
@@ -279,16 +275,32 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
-        with _open_lock(folder) as file:
-            if not _taken(file, deadline):
-                raise UserError(
-                    f"{folder}: held by another process for {timeout_seconds:g} s"
-                    " (timeout_seconds of machine.yaml). Wait for it or stop it."
-                )
-            # Whoever held it before may have removed the folder, and this lock with it.
-            if os.fstat(file.fileno()).st_nlink:
+        with naming_what_cannot_be_written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # Whoever held it before may have removed the folder since.
+            try:
+                file = (folder / "lock").open("wb")
+            except FileNotFoundError:
+                continue
+        with file:
+            # It may also have removed the folder with this very lock.
+            if _locked(file) and os.fstat(file.fileno()).st_nlink:
                 yield
                 return
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{folder}: held by another process for {timeout_seconds:g} s"
+                " (timeout_seconds of machine.yaml). Wait for it or stop it."
+            )
+        time.sleep(0.2)
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def remove_unless_held(folder: Path) -> bool:
@@ -299,24 +311,3 @@ def remove_unless_held(folder: Path) -> bool:
     except (UserError, OSError):
         return False
     return True
-
-
-def _open_lock(folder: Path) -> BinaryIO:
-    with naming_what_cannot_be_written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            return (folder / "lock").open("wb")
-        # Whoever held it before has removed the folder since.
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / "lock").open("wb")
-
-
-def _taken(file: BinaryIO, deadline: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.2)

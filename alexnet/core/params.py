@@ -1,7 +1,7 @@
 """Parameters: YAML files, and what is laid over them, read into typed and validated sections."""
 
 import difflib
-import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -9,14 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 from alexnet.core.errors import UserError
 
@@ -37,8 +30,6 @@ class Section(Strict):
 
 
 S = TypeVar("S", bound=Strict)
-
-
 # A parameter file, or several sources, each of which overrides those before it: see `load_parameters`.
 Sources = str | Path | Sequence[str]
 
@@ -50,11 +41,12 @@ def read(sources: Sources, section: type[S]) -> S:
         UserError: a file is missing or no YAML, or a key is missing, unknown, mistyped or out of
             range; the message names key, found and allowed.
     """
-    path = _shown_sources(sources)
-    _record_reading(path, section)
+    path = str(sources) if isinstance(sources, str | Path) else " + ".join(sources)
     content = load_parameters(sources)
-    key = getattr(section, "key", None)
-    if key is None:
+    key = getattr(section, "key", "")
+    # tests/pipeline/test_graph.py hears this, and compares what stages read with what dvc.yaml declares.
+    sys.audit("alexnet.read", key)
+    if not key:
         return validate(content, section, path, "")
     if key not in content:
         raise UserError(f"{path}: {key}: missing; this section is required. Add it as in profiles/.")
@@ -119,10 +111,6 @@ def _overlay(source: str) -> dict[str, Any]:
     return dict(found or {})
 
 
-def _shown_sources(sources: Sources) -> str:
-    return str(sources) if isinstance(sources, str | Path) else " + ".join(sources)
-
-
 def load_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in the YAML file at `path` (YAML 1.2, so that 1e-4 is a number)."""
     try:
@@ -147,34 +135,29 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 def _refuse_bomb(text: str, path: Path) -> None:
     """Refuse what could not be read or shown: content without end, by anchors or depth, and NUL."""
-    sizes: dict[str, int] = {}
-    open_groups: list[tuple[str | None, int]] = []
-    size = len(text)
-    events = YAML(typ="safe", pure=True).parse(text) if size <= MAX_YAML_SIZE else iter(())
-    for event in events:
+    too_large = UserError(
+        f"{path}: larger than any file of parameters; allowed: {MAX_YAML_SIZE:,} characters and values,"
+        f" where an alias counts as all that it stands for, and {MAX_YAML_DEPTH} levels"
+    )
+    if len(text) > MAX_YAML_SIZE:
+        raise too_large
+    try:
+        waiting = [(YAML(typ="safe", pure=True).compose(text), 0)]
+    except RecursionError:
+        raise too_large from None
+    size = 0
+    while waiting:
+        node, depth = waiting.pop()
         size += 1
-        if isinstance(event, AliasEvent):
-            inside_itself = event.anchor in [anchor for anchor, _ in open_groups]
-            size += MAX_YAML_SIZE if inside_itself else sizes.get(event.anchor, 0)
-        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
-            open_groups.append((event.anchor, size))
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            anchor, before = open_groups.pop()
-            if anchor is not None:
-                sizes[anchor] = size - before
-        elif isinstance(event, ScalarEvent):
-            if event.anchor is not None:
-                sizes[event.anchor] = 1
-            if "\0" in event.value:
-                line = event.start_mark.line + 1
-                raise UserError(f"{path}: line {line}: found a NUL character. Remove it.")
-        if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
-            break
-    if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
-        raise UserError(
-            f"{path}: larger than any file of parameters; allowed: {MAX_YAML_SIZE:,} characters and values,"
-            f" where an alias counts as all that it stands for, and {MAX_YAML_DEPTH} levels"
-        )
+        if size > MAX_YAML_SIZE or depth > MAX_YAML_DEPTH:
+            raise too_large
+        if isinstance(node, SequenceNode):
+            waiting += [(inner, depth + 1) for inner in node.value]
+        elif isinstance(node, MappingNode):
+            waiting += [(inner, depth + 1) for pair in node.value for inner in pair]
+        elif node is not None and "\0" in node.value:
+            line = node.start_mark.line + 1
+            raise UserError(f"{path}: line {line}: found a NUL character. Remove it.")
 
 
 def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S:
@@ -189,13 +172,6 @@ def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S
         first, *rest = dict.fromkeys(messages)
         more = f" (and {len(rest)} more)" if rest else ""
         raise UserError(f"{path}: {first}{more}") from None
-
-
-def check_keys(found: Any, known: list[str], path: Path | str) -> None:
-    """Refuse the first key of `found` that is not `known`."""
-    for key in found:
-        if key not in known:
-            raise UserError(f"{path}: {_unknown(str(key), str(key), known)}")
 
 
 def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
@@ -214,7 +190,9 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
             names.append(part)
             schema = known[part]
         elif problem["type"] == "extra_forbidden" and position == len(location) - 1:
-            return _unknown(".".join([*names, str(part)]), str(part), list(known))
+            near = difflib.get_close_matches(str(part), known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            return f"{'.'.join([*names, str(part)])}: unknown key; allowed: {', '.join(known)}.{hint}"
     key = ".".join(names) or "the file"
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}"
@@ -222,12 +200,6 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; allowed: {allowed}. Add it."
     return f"{key}: found {_shown(problem['input'])}; allowed: {allowed}"
-
-
-def _unknown(name: str, part: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(part, known, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{name}: unknown key; allowed: {', '.join(known)}.{hint}"
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -246,8 +218,7 @@ def _allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in schema:
         return _shown(schema["const"])
     if schema.get("type") == "array":
-        inner = _allowed(schema.get("items", {}), definitions)
-        return f"a list of: {inner}"
+        return f"a list of: {_allowed(schema.get('items', {}), definitions)}"
     words = {
         "integer": "a whole number",
         "number": "a number",
@@ -275,11 +246,3 @@ def _shown(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     text = value if isinstance(value, str) and value else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _record_reading(path: str, section: type[Strict]) -> None:
-    # tests/pipeline/test_graph.py compares what stages read with what dvc.yaml declares.
-    log = os.environ.get("ALEXNET_RECORD_PARAMS")
-    if log:
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(f"{path}\t{getattr(section, 'key', '')}\n")

@@ -1,19 +1,13 @@
 """Parameters from a file and what is laid over it."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import ROOT, told
 
-from alexnet.core.errors import UserError
-from alexnet.core.machine import read_machine
-from alexnet.core.params import Section, flattened, load_parameters, read
-from alexnet.feed.params import Augment
-from alexnet.ingest.raw_files import root_of
+from alexnet.core.params import flattened, load_parameters, read
 from alexnet.model.params import Model
-from alexnet.retrieval.params import Retrieve
 from alexnet.training.params import Train
 
 FILE = str(ROOT / "params.yaml")
@@ -84,35 +78,6 @@ def test_an_overlay_that_does_not_fit_is_named(runs: str, overlay: str, message:
         read([FILE, overlay.replace("RUNS", runs)], Model)
 
 
-@pytest.mark.parametrize(
-    ("section", "overlay"),
-    [
-        (Train, "train.batch_size=1000000000000"),
-        (Train, "train.schedule.factor=1.0e+200"),
-        (Train, "train.weight_decay=1.0e+308"),
-        (Train, "train.initial_weights=''"),
-        (Augment, "augment.pictures_per_crop=10000000000000000000"),
-        (Retrieve, "retrieve.batch_size=1000000000000"),
-        (Model, "model.response_norm.beta=1.0e+300"),
-    ],
-)
-def test_what_no_stage_can_compute_is_refused_at_once(section: type[Section], overlay: str) -> None:
-    with told(re.escape(overlay.partition("=")[0]) + ": found .*allowed"):
-        read([FILE, overlay], section)
-
-
-@pytest.mark.parametrize("line", ["workers: 3000000000", "timeout_seconds: 1.0e+15"])
-def test_what_no_machine_has_is_refused_at_once(tmp_path: Path, line: str) -> None:
-    (tmp_path / "machine.yaml").write_text(line)
-    with told(line.partition(":")[0] + ": found .*allowed"):
-        read_machine(tmp_path / "machine.yaml")
-
-
-def test_a_home_that_does_not_exist_is_named() -> None:
-    with told("machine.yaml: data_root: found ~nobody-at-all/pictures"):
-        root_of("~nobody-at-all/pictures")
-
-
 def test_flattened_parameters_are_an_overlay() -> None:
     nested: dict[str, Any] = {"a": {"b": 1, "c": {"d": [2]}, "e": {}}, "f": None}
     assert flattened(nested) == {"a.b": 1, "a.c.d": [2], "a.e": {}, "f": None}
@@ -122,13 +87,6 @@ def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(Path(FILE).read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3"))
     assert read(path, Train).learning_rate == 0.005
-
-
-def test_a_misspelt_key_is_met_with_the_right_one(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(Path(FILE).read_text().replace("batch_size:", "batchsize:"))
-    with pytest.raises(UserError, match=r"train\.batchsize: unknown key.*Did you mean batch_size\?"):
-        read(path, Train)
 
 
 MULTIPLYING = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
@@ -142,7 +100,7 @@ for before, name in zip("abcdefg", "bcdefgh", strict=True):
         ("\n".join(MULTIPLYING), "larger than any file of parameters"),
         ("a: &a [*a]", "larger than any file of parameters"),
         ("a: &a {b: [*a]}", "larger than any file of parameters"),
-        ("a: " + 10_000 * "[", "larger than any file of parameters"),
+        ("a: " + 1000 * "[", "larger than any file of parameters"),
         ("a: " + 2_000_000 * "x", "larger than any file of parameters"),
         ('a: 1\nb: "x\\0y"', "line 2: found a NUL character"),
         ("a: *b", "line 1: is not valid YAML: found undefined alias"),
@@ -151,7 +109,7 @@ for before, name in zip("abcdefg", "bcdefgh", strict=True):
 def test_content_without_end_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=message):
+    with told(message):
         load_parameters(path)
 
 
@@ -159,9 +117,3 @@ def test_an_alias_stands_for_its_anchor(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("a: &few [1, 2]\nb: *few\nc: &one 1\nd: *one\n")
     assert load_parameters(path) == {"a": [1, 2], "b": [1, 2], "c": 1, "d": 1}
-
-
-@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
-def test_numbers_are_finite(value: str) -> None:
-    with pytest.raises(UserError, match=r"train\.learning_rate: found -?(inf|nan); allowed: a number"):
-        read([FILE, f"train.learning_rate={value}"], Train)

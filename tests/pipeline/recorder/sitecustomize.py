@@ -10,6 +10,7 @@ import sys
 _FOLDER = os.environ.get("ALEXNET_RECORD")
 _ROOT = os.getcwd() + os.sep
 _seen: set[str] = set()
+_sections: set[str] = set()
 # A stage's worker processes find its name where the stage left it.
 _stage = os.environ.get("ALEXNET_RECORD_STAGE")
 for _word in sys.orig_argv:
@@ -18,6 +19,8 @@ for _word in sys.orig_argv:
 
 
 def _note(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "alexnet.read":
+        _sections.add(str(arguments[0]))
     if event == "open" and isinstance(arguments[0], str | os.PathLike):
         path = os.path.abspath(os.fspath(arguments[0]))
         mode = arguments[1] if isinstance(arguments[1], str) else ""
@@ -30,12 +33,12 @@ def _write() -> None:
         path = getattr(module, "__file__", None)
         if path and path.startswith(_ROOT):
             _seen.add(path)
-    with open(f"{_FOLDER}/{_stage}.files", "a", encoding="utf-8") as file:
-        file.writelines(f"{path[len(_ROOT) :]}\n" for path in sorted(_seen))
+    for kind, names in (("files", [path[len(_ROOT) :] for path in _seen]), ("params", _sections)):
+        with open(f"{_FOLDER}/{_stage}.{kind}", "a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in sorted(names))
 
 
 if _FOLDER and _stage:
     os.environ["ALEXNET_RECORD_STAGE"] = _stage
-    os.environ["ALEXNET_RECORD_PARAMS"] = f"{_FOLDER}/{_stage}.params"
     sys.addaudithook(_note)
     atexit.register(_write)
