@@ -14,6 +14,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from alexnet.core.files import sole_writer
+
 # Two test processes share two cores: more threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Triton reads it when it is imported: without a GPU its kernels are interpreted.
@@ -107,7 +109,8 @@ def make_project(folder: Path) -> Project:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # A file of compiled code that is being written may be gone before it is copied.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, folder / name)
     project = Project(folder)
@@ -137,17 +140,23 @@ def make_project(folder: Path) -> Project:
 @pytest.fixture(scope="session")
 def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the stages of `reproduced` leave what they read: see the recorder."""
-    return tmp_path_factory.mktemp("readings")
+    own = tmp_path_factory.getbasetemp()
+    # All test processes of one run share it, and the project beside it.
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "readings"
 
 
 @pytest.fixture(scope="session")
-def reproduced(readings: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def reproduced(readings: Path) -> Project:
     """A tiny project that DVC reproduced and that is committed; tests only read it."""
-    made = make_project(tmp_path_factory.mktemp("reproduced"))
-    recorder = ROOT / "tests/pipeline/recorder"
-    Project(made.folder, {"PYTHONPATH": str(recorder), "ALEXNET_RECORD": str(readings)}).repro()
-    made.commit("first run")
-    return made
+    folder = readings.with_name("reproduced")
+    with sole_writer(readings, 600):
+        if not (readings / "complete").exists():
+            made = make_project(folder)
+            recorder = ROOT / "tests/pipeline/recorder"
+            Project(folder, {"PYTHONPATH": str(recorder), "ALEXNET_RECORD": str(readings)}).repro()
+            made.commit("first run")
+            (readings / "complete").touch()
+    return Project(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,21 @@
-"""SIGKILL at any moment: training goes on from the last state and ends with the very same weights."""
+"""Stopped or killed at any moment, training goes on from the last state to the very same weights."""
 
 import json
+import os
 import random
+import signal
+import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import Project, wait_until
 
 STAGE = [sys.executable, "-m", "stages.train"]
 REPRO = ["dvc", "repro", "train"]
-EPOCHS = 40
+EPOCHS = 30
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,6 @@ def undisturbed(project: Project) -> Project:
     project.set("loader", "torch", "machine.yaml")
     # After about every update.
     project.set("checkpoint_minutes", 0.0005, "machine.yaml")
-    project.repro("rgb_pca")
     project.run("rm", "-rf", ".state/train", "models")
     project.run(*STAGE)
     return project
@@ -30,37 +34,46 @@ def states(project: Project) -> set[str]:
     return {path.name for path in (project.folder / ".state/train").glob("*/epoch-*.pt")}
 
 
-def kill_at_random(project: Project, command: list[str], draw: random.Random) -> None:
-    """Kill `command` at a random moment after it has gone on for a while."""
+def rows_of_history(project: Project) -> list[str]:
+    """Return the epochs in the table of the training."""
+    history = (project.folder / "reports/training/history.csv").read_text().splitlines()
+    return [line.split(",")[0] for line in history[1:]]
+
+
+def start_anew(project: Project, command: list[str], **options: int) -> subprocess.Popen[str]:
+    """Start `command` and wait until it has gone on for a while."""
     before = states(project)
-    running = project.start(*command)
+    running = project.start(*command, **options)
     wait_until(lambda: states(project) - before, running)
-    time.sleep(draw.uniform(0, 0.3))
+    return running
+
+
+def kill(running: subprocess.Popen[str]) -> None:
     running.kill()
     running.wait()
 
 
-def kill_while_writing(project: Project) -> None:
-    before = states(project)
-    running = project.start(*STAGE)
-    writing = project.folder / ".state/train"
-    wait_until(lambda: states(project) - before, running)
-    wait_until(lambda: any(writing.glob("*/*.partial")), running)
-    running.kill()
-    running.wait()
-
-
-def test_kills_end_with_the_same_weights(undisturbed: Project) -> None:
+def test_disturbances_end_with_the_same_weights(undisturbed: Project) -> None:
     project, draw = undisturbed, random.Random(1)
     weights = project.folder / "models/alexnet.safetensors"
     expected = weights.read_bytes()
     project.run("rm", "-rf", ".state/train", "models", "reports/training")
-    for command in [STAGE, REPRO] * 2:
-        kill_at_random(project, command, draw)
+    asked = start_anew(project, STAGE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    asked.send_signal(signal.SIGINT)
+    output, _ = asked.communicate(timeout=120)
+    assert asked.returncode == 130
+    assert "stopped in epoch" in output
+    assert "Traceback" not in output
+    for command in (STAGE, REPRO):
+        running = start_anew(project, command)
+        time.sleep(draw.uniform(0, 0.3))
+        kill(running)
         assert not weights.exists()
     # Twice, since a write may end between being seen and the kill.
-    kill_while_writing(project)
-    kill_while_writing(project)
+    for _ in range(2):
+        running = start_anew(project, STAGE)
+        wait_until(lambda: any((project.folder / ".state/train").glob("*/*.partial")), running)
+        kill(running)
     furthest = max(states(project))
 
     output = project.repro("train")
@@ -68,19 +81,16 @@ def test_kills_end_with_the_same_weights(undisturbed: Project) -> None:
     assert f"resuming in epoch {epoch} after {consumed} pictures" in output
     assert weights.read_bytes() == expected
     assert not list((project.folder / ".state/train").glob("*/*.partial"))
-    history = (project.folder / "reports/training/history.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in history[1:]] == [str(number) for number in range(1, EPOCHS + 1)]
+    assert rows_of_history(project) == [str(number) for number in range(1, EPOCHS + 1)]
 
 
 def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> None:
     project = undisturbed
     project.run("rm", "-rf", ".state/train", "models")
-    running = project.start(*REPRO)
-    wait_until(lambda: states(project), running)
+    running = start_anew(project, REPRO)
     (project.folder / ".state/finish").touch()
     assert running.wait(120) == 0
-    history = (project.folder / "reports/training/history.csv").read_text().splitlines()
-    done = len(history) - 1
+    done = len(rows_of_history(project))
     assert 0 < done < EPOCHS
     run = json.loads((project.folder / "reports/training/run.json").read_text())
     assert (run["epochs"], run["epochs_asked"]) == (done, EPOCHS)
@@ -92,4 +102,29 @@ def test_a_training_ends_after_the_epoch_when_asked(undisturbed: Project) -> Non
 
     # Forced, it does not begin anew, as not all epochs were done.
     assert f"resuming in epoch {done + 1} after 0 pictures" in project.repro("-f", "-s", "train")
-    assert len((project.folder / "reports/training/history.csv").read_text().splitlines()) == EPOCHS + 1
+    assert len(rows_of_history(project)) == EPOCHS
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+def test_killed_dvc_leaves_no_stage_behind(shell: str, undisturbed: Project) -> None:
+    project = replace(undisturbed, environment={"SHELL": shell})
+    project.set("train.epochs", 10_000)
+    # DVC runs commands by $SHELL; dash, unlike bash, stays in memory as the stage's parent.
+    dvc = start_anew(project, [*REPRO, "-s"])
+    assert stage_processes(project.folder)
+    kill(dvc)
+    wait_until(lambda: not stage_processes(project.folder), seconds=60)
+
+
+def stage_processes(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                os.readlink(process / "cwd") == str(folder)
+                and b"stages.train" in (process / "cmdline").read_bytes()
+            ):
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
