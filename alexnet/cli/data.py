@@ -12,7 +12,6 @@ from alexnet.core.terminal import say
 app = typer.Typer(no_args_is_help=True, help="Check the records, and show what training sees.")
 
 
-@shown_plainly
 def verify(
     records: Annotated[Path, typer.Option(help="the records to check")] = RECORDS,
     library: Annotated[
@@ -33,11 +32,8 @@ def verify(
     from alexnet.store.index import read_index
     from alexnet.store.verified import note_verified
 
-    left_out = pd.DataFrame(columns=["split", "name"])
-    if skipped.exists():
-        left_out = read_skipped(skipped)
-    found = find_problems(records, read_index(index), left_out)
-    found += find_damaged_features(library)
+    left_out = read_skipped(skipped) if skipped.exists() else pd.DataFrame(columns=["split", "name"])
+    found = [*find_problems(records, read_index(index), left_out), *find_damaged_features(library)]
     for problem in found:
         say(problem)
     if found:
@@ -46,7 +42,6 @@ def verify(
     say(f"{records}: every shard, picture and label is as it should be")
 
 
-@shown_plainly
 def show(
     records: Annotated[Path, typer.Option(help="the records")] = RECORDS,
     index: Annotated[Path, typer.Option(help="the index, for the names of the classes")] = INDEX,
@@ -83,4 +78,4 @@ def show(
 
 
 for command in (verify, show):
-    app.command()(command)
+    app.command()(shown_plainly(command))

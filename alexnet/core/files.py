@@ -204,7 +204,6 @@ def _no_formula(cell: Any) -> Any:
 
 
 def _with_texts(frame: "pd.DataFrame", change: Callable[[Any], Any]) -> "pd.DataFrame":
-    """Return `frame` with every text in it changed, also those in its heading."""
     numbers = frame.select_dtypes("number").columns
     changed = frame.copy()
     for name in frame.columns.difference(numbers, sort=False):

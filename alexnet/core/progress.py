@@ -53,7 +53,6 @@ class Progress:
             self._line(finished=True)
 
     def relabel(self, label: str) -> None:
-        """Change the label."""
         self._label = label
         if self._bar is not None:
             self._bar.set_description(label)
@@ -78,11 +77,9 @@ class Progress:
             when = f"in {duration(seconds)}"
         else:
             when = f"{duration((self._total - self._done) / rate)} left" if rate else "time left unknown"
+        count = f"{self._label}: {self._done}/{self._total} pictures"
         note = f", {self._note}" if self._note else ""
-        say(
-            f"{self._label}: {self._done}/{self._total} pictures, {rate:.0f} pictures/s, {when}{note}",
-            sys.stderr,
-        )
+        say(f"{count}, {rate:.0f} pictures/s, {when}{note}", sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -39,10 +39,9 @@ def read_json(path: Path, model: type[W]) -> W:
     try:
         parse_checked_json(content)
         return model.model_validate_json(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}. {REMEDY}") from None
     except ValueError as error:
-        raise UserError(f"{path}: {error}. {REMEDY}") from None
+        problem = _explain(error) if isinstance(error, ValidationError) else error
+        raise UserError(f"{path}: {problem}. {REMEDY}") from None
 
 
 def read_rows(
@@ -72,24 +71,15 @@ def read_rows(
             if None in cells or None in cells.values():
                 raise UserError(f"{where}: not as many cells as columns. {REMEDY}")
             try:
-                as_they_were = {name: as_it_was(cell) for name, cell in cells.items()}
-                yield adapter.validate_strings(_grouped(as_they_were, groups or {}))
+                found: dict[str, Any] = {name: as_it_was(cell) for name, cell in cells.items()}
+                for field, prefix in (groups or {}).items():
+                    own = [name for name in cells if name.startswith(prefix)]
+                    found[field] = {name.removeprefix(prefix): found[name] for name in own}
+                yield adapter.validate_strings(found)
             except ValidationError as error:
                 raise UserError(f"{where}: {_explain(error)}. {REMEDY}") from None
     except csv.Error as error:
         raise UserError(f"{path}: line {rows.line_num}: {error}. {REMEDY}") from None
-
-
-def _grouped(cells: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        **cells,
-        **{
-            field: {
-                name.removeprefix(prefix): cell for name, cell in cells.items() if name.startswith(prefix)
-            }
-            for field, prefix in groups.items()
-        },
-    }
 
 
 def _read_bytes(path: Path) -> bytes:

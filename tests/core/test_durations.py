@@ -11,26 +11,20 @@ from alexnet.core.durations import read_durations, recorded
 def test_a_stage_that_ends_well_leaves_its_seconds(tmp_path: Path) -> None:
     told: list[int] = []
 
-    def stage(number: int, *, twice: bool = False) -> None:
+    def stage(number: int, *, fails: bool = False) -> None:
         time.sleep(0.2)
-        told.append(2 * number if twice else number)
-
-    recorded(stage, "evaluate", tmp_path)(3, twice=True)
-    assert told == [6]
-    assert 0.2 <= read_durations(tmp_path)["evaluate"] < 60
-
-
-def test_a_stage_that_fails_leaves_those_of_the_time_before(tmp_path: Path) -> None:
-    def stage(fails: bool) -> None:
+        told.append(number)
         if fails:
             raise ValueError("no")
 
-    timed = recorded(stage, "train", tmp_path)
-    timed(False)
-    before = (tmp_path / "train.json").read_text()
+    timed = recorded(stage, "evaluate", tmp_path)
+    timed(3)
+    written = (tmp_path / "evaluate.json").read_text()
+    assert 0.2 <= read_durations(tmp_path)["evaluate"] < 60
     with pytest.raises(ValueError, match="no"):
-        timed(True)
-    assert (tmp_path / "train.json").read_text() == before
+        timed(4, fails=True)
+    assert told == [3, 4]
+    assert (tmp_path / "evaluate.json").read_text() == written
 
 
 def test_what_is_damaged_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

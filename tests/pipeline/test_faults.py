@@ -1,4 +1,4 @@
-"""A few of the kills and damages of tests/faults.py, drawn by a seed."""
+"""A few of the kills and damages of tests/faults.py."""
 
 import random
 
@@ -13,12 +13,12 @@ def prepared(project: Project) -> Project:
     return project
 
 
-def test_after_a_kill_a_stage_makes_the_same_bytes(prepared: Project) -> None:
-    seconds: dict[str, float] = {}
-    found = [kill(prepared, random.Random(f"test {number}"), seconds) for number in range(4)]
-    assert {outcome for _, outcome in found} == {SAME}, found
+# Of these, a stage, the dvc that runs one, and a worker are killed.
+@pytest.mark.parametrize("seed", [1, 5, 10])
+def test_after_a_kill_a_stage_makes_the_same_bytes(prepared: Project, seed: int) -> None:
+    assert kill(prepared, random.Random(f"test {seed}"))[1] == SAME
 
 
-def test_damage_is_named_or_changes_nothing(prepared: Project) -> None:
-    found = [damage(prepared, random.Random(f"test {number}")) for number in range(6)]
-    assert {outcome for _, outcome in found} <= {SAME, REMADE, REFUSED}, found
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_damage_is_named_or_changes_nothing(prepared: Project, seed: int) -> None:
+    assert damage(prepared, random.Random(f"test {seed}"))[1] in (SAME, REMADE, REFUSED)

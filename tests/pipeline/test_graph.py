@@ -1,7 +1,6 @@
 """Each stage declares the code, files and parameters that it reads."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT, Project
@@ -20,10 +19,6 @@ def opened_by(stage: str, readings: Path) -> set[str]:
     return set((readings / f"{stage}.files").read_text().splitlines())
 
 
-def _paths(entries: list[Any]) -> list[str]:
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
 def _files_below(folder: Path, path: str) -> set[str]:
     whole = folder / path
     if whole.is_dir():
@@ -37,7 +32,7 @@ def test_what_a_stage_imports_lies_within_what_it_declares(
     name: str, reproduced: Project, readings: Path
 ) -> None:
     used = {path for path in opened_by(name, readings) if path.startswith(CODE) and ".pyc" not in path}
-    declared = {dep: _files_below(reproduced.folder, dep) for dep in _paths(STAGES[name]["deps"])}
+    declared = {dep: _files_below(reproduced.folder, dep) for dep in STAGES[name]["deps"]}
     # The packages themselves, on the way to their folders, change no number.
     assert used - set().union(*declared.values()) <= {"alexnet/__init__.py", "stages/__init__.py"}
     assert STAGES[name]["cmd"] == f"exec python -m stages.{name}"
@@ -49,9 +44,11 @@ def test_what_a_stage_imports_lies_within_what_it_declares(
 @pytest.mark.parametrize("name", list(STAGES))
 def test_data_dependencies_cover_what_a_stage_opens(name: str, reproduced: Project, readings: Path) -> None:
     stage = STAGES[name]
+    # An output with a flag is a mapping of its path to the flag.
+    outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
     declared, own = (
-        set().union(*(_files_below(reproduced.folder, path) for path in _paths(stage[kind])))
-        for kind in ("deps", "outs")
+        set().union(*(_files_below(reproduced.folder, path) for path in paths))
+        for paths in (stage["deps"], outs)
     )
     opened = {
         path

@@ -1,14 +1,11 @@
 """What people do after the first run, as `docs/using.md` shows: queue, compare, average, apply, go back."""
 
-import json
 import re
 import time
 from pathlib import Path
 
 from conftest import ROOT, Project, copied
 from documents import block_with, commands_in
-from PIL import Image
-from tiny import coarse_pictures
 
 QUIET = "index:\n\talways changed\n"
 
@@ -23,7 +20,8 @@ def test_the_second_hour(reproduced: Project, tmp_path: Path) -> None:
         if command[:3] == ("dvc", "queue", "start"):
             wait_for_the_queue(project)
         if command[:3] == ("dvc", "exp", "apply"):
-            check_what_was_applied(project, committed)
+            assert all(now != before for now, before in zip(results(project), committed, strict=True))
+            assert "train.seed" in project.run("dvc", "params", "diff").stdout
 
     compared = said["make compare"]
     rows = {name: row for row in compared.splitlines() for name in re.findall(r"\[(seed-\d)\]", row)}
@@ -73,17 +71,3 @@ def wait_for_the_queue(project: Project) -> None:
         assert time.monotonic() < deadline, status
         time.sleep(1)
     assert status.count("Success") == 3, status
-
-
-def check_what_was_applied(project: Project, committed: tuple[bytes, bytes]) -> None:
-    """Check the results of the third seed, and use its network in Python and by ONNX."""
-    applied = results(project)
-    assert all(now != before for now, before in zip(applied, committed, strict=True))
-    assert "train.seed" in project.run("dvc", "params", "diff").stdout
-    Image.fromarray(coarse_pictures(1)[0]).save(project.folder / "data/cat.png")
-    script = "import json, alexnet; print(json.dumps(alexnet.load(W).predict('data/cat.png')))"
-    printed = project.run("python", "-c", script.replace("W", "'models/alexnet.safetensors'")).stdout
-    guesses = json.loads(printed)
-    assert len(guesses) == 3
-    assert abs(sum(probability for _, _, probability in guesses) - 1) < 1e-6
-    assert "models/alexnet.onnx: " in project.run("python", "-m", "alexnet.cli", "export").stdout
