@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,6 @@ def _parse_typer(app: typer.Typer, arguments: list[str]) -> None:
     command.make_context(command.name, arguments)
 
 
-def _parse_alexnet(arguments: list[str]) -> None:
-    _parse_typer(app, arguments)
-
-
 def _parse_module(arguments: list[str]) -> None:
     """Take the options of a module's ``main`` after ``-m``; those before are of the program."""
     name, *options = arguments[arguments.index("-m") + 1 :]
@@ -113,7 +110,7 @@ def _parse_make(arguments: list[str]) -> None:
 
 
 PARSERS: dict[str, Callable[[list[str]], None]] = {
-    "alexnet": _parse_alexnet,
+    "alexnet": partial(_parse_typer, app),
     "python": _parse_module,
     "torchrun": _parse_module,
     "dvc": _parse_dvc,

@@ -21,7 +21,7 @@ def chosen_style(style: Style) -> Style:
 
 
 class Progress:
-    """Counts pictures and shows the rate and the time left; use it as a context manager.
+    """Count pictures and show the rate and the time left; a context manager.
 
     Args:
         label: what is being done, e.g. ``"preprocess"``.

@@ -12,11 +12,15 @@ import pytest
 from alexnet.core.progress import Progress, bytes_in_words, duration
 
 
-def test_lines_tell_rate_and_time_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("alexnet.core.progress.time.monotonic", lambda: clock[0])
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that `Progress` sees, in a list of its own."""
+    now = [100.0]
+    monkeypatch.setattr("alexnet.core.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_lines_tell_rate_and_time_left(capsys: pytest.CaptureFixture[str], clock: list[float]) -> None:
     with Progress("train", 1000, "auto") as shown:
         shown.relabel("epoch 1/2")
         clock[0] += 20
@@ -67,11 +71,7 @@ def test_on_a_terminal_a_bar_makes_way_for_what_is_said() -> None:
         assert screen.count(f"epoch {epoch} is done") == 1, screen
 
 
-def test_work_done_earlier_is_no_speed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("alexnet.core.progress.time.monotonic", lambda: clock[0])
+def test_work_done_earlier_is_no_speed(capsys: pytest.CaptureFixture[str], clock: list[float]) -> None:
     with Progress("preprocess", 1000, "lines", done=900) as shown:
         clock[0] += 10
         shown.advance(100)
