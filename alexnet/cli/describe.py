@@ -9,7 +9,6 @@ from alexnet.core.places import PARAMS_FILE, WEIGHTS
 from alexnet.core.terminal import say
 
 if TYPE_CHECKING:
-    from alexnet.model.network import Layer
     from alexnet.model.params import Model
 
 
@@ -29,7 +28,19 @@ def describe(
     columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:
     """Print the network layer by layer: kernels, output size, parameters, and the inputs of each column."""
-    model, outputs, found = _network(params, weights, classes)
+    from alexnet.core.params import read
+    from alexnet.model.network import layers
+    from alexnet.model.params import Model
+    from alexnet.model.weights import load_network
+
+    if params is None and classes is None and (weights.exists() or weights != WEIGHTS):
+        network, named = load_network(weights)
+        model, outputs, found = network.model, network.classes, network.layers
+        say(f"{weights}: trained, {len(named):,} classes")
+    else:
+        model, outputs = read(params or PARAMS_FILE, Model), classes or 1000
+        found = layers(model, outputs)
+        say(f"{params or PARAMS_FILE}: with {outputs:,} classes")
     say(f"{'layer':7}{'kernels':>8}  {'size':16}{'sees':14}{'output':22}{'parameters':>12}")
     total = 0
     for layer in found:
@@ -48,22 +59,6 @@ def describe(
     say(f"{total:,} parameters in all; {halves}")
     if columns and model.columns == 2:
         _describe_exchanges(model, outputs)
-
-
-def _network(params: Path | None, weights: Path, classes: int | None) -> tuple["Model", int, list["Layer"]]:
-    """Say whose network it is; return its section `model`, its number of classes and its layers."""
-    from alexnet.core.params import read
-    from alexnet.model.network import layers
-    from alexnet.model.params import Model
-    from alexnet.model.weights import load_network
-
-    if params is None and classes is None and (weights.exists() or weights != WEIGHTS):
-        network, named = load_network(weights)
-        say(f"{weights}: trained, {len(named):,} classes")
-        return network.model, network.classes, network.layers
-    model, outputs = read(params or PARAMS_FILE, Model), classes or 1000
-    say(f"{params or PARAMS_FILE}: with {outputs:,} classes")
-    return model, outputs, layers(model, outputs)
 
 
 def _describe_exchanges(model: "Model", classes: int) -> None:

@@ -282,16 +282,18 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
             except FileNotFoundError:
                 continue
         with file:
-            # It may also have removed the folder with this very lock.
-            if _locked(file) and os.fstat(file.fileno()).st_nlink:
+            # Nothing is made in the folder while it is held: the holder may be removing it.
+            while not _locked(file):
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{folder}: held by another process for {timeout_seconds:g} s"
+                        " (timeout_seconds of machine.yaml). Wait for it or stop it."
+                    )
+                time.sleep(0.2)
+            # It may have removed the folder, and this lock with it.
+            if os.fstat(file.fileno()).st_nlink:
                 yield
                 return
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"{folder}: held by another process for {timeout_seconds:g} s"
-                " (timeout_seconds of machine.yaml). Wait for it or stop it."
-            )
-        time.sleep(0.2)
 
 
 def _locked(file: BinaryIO) -> bool:

@@ -77,20 +77,14 @@ def read_machine(path: Path) -> Machine:
     Raises:
         UserError: a key is unknown, mistyped or out of range.
     """
-    project = _project_of_experiment(Path.cwd())
-    if project is None or path.exists() or path.is_absolute():
+    folders = (Path.cwd(), *Path.cwd().parents)
+    copy = next((folder for folder in folders if folder.parts[-4:-1] == (".dvc", "tmp", "exps")), None)
+    if copy is None or path.exists() or path.is_absolute():
         return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")
+    project = copy.parents[3]
     original = project / path
     found = validate(load_yaml(original) if original.exists() else {}, Machine, original, "")
     root = Path(found.data_root).expanduser()
     # The sample is made anew in the copy, by its own parameters.
     own = is_url(found.data_root) or root.is_absolute() or root == SAMPLE
     return found if own else found.model_copy(update={"data_root": str(project / root)})
-
-
-def _project_of_experiment(folder: Path) -> Path | None:
-    """Return the project of which `folder` is a copy that DVC made for an experiment, or None."""
-    for copy in (folder, *folder.parents):
-        if copy.parts[-4:-1] == (".dvc", "tmp", "exps"):
-            return copy.parents[3]
-    return None

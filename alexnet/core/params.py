@@ -15,6 +15,8 @@ from alexnet.core.errors import UserError
 
 # A list of the 21,841 classes of ImageNet has about 400,000 characters.
 MAX_YAML_SIZE, MAX_YAML_DEPTH = 1_000_000, 40
+# pydantic's types of error for a key that is none of a section, a text or not.
+UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
 class Strict(BaseModel):
@@ -166,7 +168,7 @@ def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S
         return section.model_validate(content)
     except ValidationError as error:
         # A misspelt key is unknown, and missing under its true name: unknown ones first, with the hint.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] not in UNKNOWN)
         messages = [_explain(section, problem, prefix) for problem in problems]
         # A union reports every branch that failed; the user made one mistake.
         first, *rest = dict.fromkeys(messages)
@@ -181,18 +183,17 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
     names: list[str] = [prefix] if prefix else []
     for position, part in enumerate(location):
         schema = _resolve(schema, definitions)
-        if isinstance(part, int):
-            names.append(str(part))
-            schema = schema.get("items", {})
-            continue
         known = schema.get("properties", {})
         if part in known:
             names.append(part)
             schema = known[part]
-        elif problem["type"] == "extra_forbidden" and position == len(location) - 1:
+        elif problem["type"] in UNKNOWN and position == len(location) - 1:
             near = difflib.get_close_matches(str(part), known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
             return f"{'.'.join([*names, str(part)])}: unknown key; allowed: {', '.join(known)}.{hint}"
+        elif isinstance(part, int):
+            names.append(str(part))
+            schema = schema.get("items", {})
     key = ".".join(names) or "the file"
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}"

@@ -19,20 +19,16 @@ BARS: list["tqdm[Any]"] = []
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def on_one_line(text: str) -> str:
-    """Return `text` with control characters, line ends and marks of text direction shown as escapes."""
-    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
-
-
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print one line, on stdout by default, at once.
+    """Print one line, on stdout by default, at once; what would act on the terminal is shown as an escape.
 
     Where the reader has gone, as after ``| head``, or the disk of a log is full, a command ends. A stage is
     asked to stop as by SIGTERM, so that training saves its state; what it still says stands in ``.state``.
     """
     stream = stream or sys.stdout
     encoding = stream.encoding or "utf-8"
-    shown = on_one_line(line).encode(encoding, "backslashreplace").decode(encoding)
+    plain = _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), line)
+    shown = plain.encode(encoding, "backslashreplace").decode(encoding)
     try:
         with tqdm.external_write_mode(stream) if BARS else contextlib.nullcontext():
             print(shown, file=stream, flush=True)

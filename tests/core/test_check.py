@@ -1,6 +1,7 @@
 """What is wrong with the two files that people edit is named before any stage runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -23,6 +24,7 @@ ABSENT = object()
         ("train.momentum", ABSENT, "train.momentum: missing; allowed: a number of at least 0 and below 1"),
         ("preprocess", ABSENT, "preprocess: missing; allowed: keys with values: encoding"),
         ("trian", {}, r"trian: unknown key; allowed: .*, train, .* Did you mean train\?"),
+        (7, 1, "7: unknown key; allowed: sample, data, preprocess"),
         ("model.activation", "gelu", r"model.activation: found gelu; allowed: relu \| tanh \| abs_tanh"),
         ("model.response_norm.size", 4, "model.response_norm: size: found 4; allowed: an odd number"),
         ("augment.mirror", 1, "augment.mirror: found 1; allowed: true or false"),
@@ -39,9 +41,9 @@ ABSENT = object()
         ("model.response_norm.beta", 1e300, "model.response_norm.beta: found .*; allowed: a number"),
     ],
 )
-def test_a_wrong_parameter_is_named(tmp_path: Path, key: str, value: object, expected: str) -> None:
-    content = load_yaml(FILE)
-    *groups, last = key.split(".")
+def test_a_wrong_parameter_is_named(tmp_path: Path, key: str | int, value: object, expected: str) -> None:
+    content: Any = load_yaml(FILE)
+    *groups, last = key.split(".") if isinstance(key, str) else [key]
     inner = content
     for group in groups:
         inner = inner[group]
