@@ -1,7 +1,6 @@
 """Stopped or killed at any moment, training goes on from the last state to the very same weights."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import Project, wait_until
 
@@ -116,15 +116,7 @@ def test_killed_dvc_leaves_no_stage_behind(shell: str, undisturbed: Project) -> 
     wait_until(lambda: not stage_processes(project.folder), seconds=60)
 
 
-def stage_processes(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                os.readlink(process / "cwd") == str(folder)
-                and b"stages.train" in (process / "cmdline").read_bytes()
-            ):
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
+def stage_processes(folder: Path) -> list[psutil.Process]:
+    found = psutil.process_iter(["cwd", "cmdline"])
+    ours = [process for process in found if process.info["cwd"] == str(folder)]
+    return [process for process in ours if "stages.train" in process.info["cmdline"]]
