@@ -28,12 +28,11 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.columns import keep_column
 from alexnet.parallel.mesh import Mesh
-from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.records import Record, open_records, write_shard, write_tables
 from alexnet.store.statistics import Statistics
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.params import Train
-from alexnet.training.trainer import Setting, Trainer
+from alexnet.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 PAPER, SOURCE = (ROOT / f"profiles/imagenet-2012-{recipe}.yaml" for recipe in ("paper", "source"))
@@ -171,6 +170,8 @@ def largest_file(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
+# Where the cases are trained.
+PLACE = Machine(loader="torch", workers=1, progress="none")
 # Pictures of a batch; an odd number of classes, so that the columns' parts of fc8 differ.
 CASE_BATCH, CASE_CLASSES = 5, 7
 
@@ -195,7 +196,7 @@ def trainer_of(
     stop_asked: Callable[[], bool] = lambda: False,
     **others: Any,
 ) -> Trainer:
-    """Return a trainer of `case` whose state lies in `folder` / `state`; `others` are of its setting."""
+    """Return a trainer of `case` whose state lies in `folder` / `state`."""
     rates = {"learning_rate": 0.01, "bias_learning_rate": 0.01}
     settings = section(Train, case.profile, **{"epochs": 2, "batch_size": CASE_BATCH, **rates, **case.train})
     network = AlexNet(section(Model, case.profile, **{"width": 0.05, **HE, **case.model}), case.classes)
@@ -203,23 +204,17 @@ def trainer_of(
     network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
     keep_column(network, mesh)
     network.to(device, case.dtype)
-    training, validation = open_records(folder, "train"), open_records(folder, "val")
-    place = Machine(loader="torch", workers=1)
-    return Trainer(
-        Setting(
-            network=network,
-            training=open_replica_loader(place, training, settings.batch_size, device, mesh),
-            validation=open_replica_loader(place, validation, settings.batch_size, device, mesh),
-            labels=training.labels,
-            validation_pictures=len(validation),
-            statistics=STATISTICS,
-            train=settings,
-            augment=section(Augment, case.profile),
-            checkpoints=Checkpoints(folder / state),
-            progress="none",
-            mesh=mesh,
-            seconds_between_questions=0,
-            stop_asked=stop_asked,
-            **others,
-        )
-    )
+    known: dict[str, Any] = {
+        "network": network,
+        "training": open_records(folder, "train"),
+        "validation": open_records(folder, "val"),
+        "statistics": STATISTICS,
+        "train": settings,
+        "augment": section(Augment, case.profile),
+        "machine": PLACE,
+        "checkpoints": Checkpoints(folder / state),
+        "mesh": mesh,
+        "seconds_between_questions": 0,
+        "stop_asked": stop_asked,
+    }
+    return Trainer(**{**known, **others})

@@ -22,8 +22,7 @@ def picture_keys(seed: int, step: int, first: int, count: int, device: torch.dev
     Args:
         seed: the training's seed.
         step: the number of the update, counted from the start of the training.
-        first: position of the first of these pictures in the global batch.
-        count: the number of pictures.
+        first: position of the first of these `count` pictures in the whole batch.
     """
     return keys_of_steps(seed, range(step, step + 1), first, count, device)[0]
 

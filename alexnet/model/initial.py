@@ -15,8 +15,7 @@ def standard_deviation(layer: Layer, model: Model) -> float:
     """Return the deviation of a layer's initial weights under `model.initial_weights`.
 
     ``paper``: 0.01, but 0.03 in conv6, which the paper does not describe. ``source-2012``: 0.03 in conv3 to
-    conv6. ``he``: √(2 / fan-in)
-    (He et al. 2015), and 0.01 in fc8, whose outputs should start near zero.
+    conv6. ``he``: √(2 / fan-in) (He et al. 2015), and 0.01 in fc8, whose outputs should start near zero.
 
     A narrow layer sums fewer inputs, so the published deviations leave less of the picture at each
     layer: at width 1/8 a thousandth of it at fc8. With `initial_weights_follow_width` they are

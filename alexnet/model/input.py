@@ -1,5 +1,6 @@
 """A batch of pictures as bytes, and how conv1's input is made of it (paper, sections 2 and 4.1)."""
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -111,7 +112,7 @@ class InputRule(nn.Module):
         """Yield what `means` returns, picture by picture, as views."""
         if self.mean != "patch":
             means = None if self.mean == "none" else self.means(batch)
-            yield from (means for _ in range(len(batch.pixels)))
+            yield from itertools.repeat(means, len(batch.pixels))
             return
         images = self.mean_image, self.mean_image.flip(2)
         corners = zip(batch.top.tolist(), batch.left.tolist(), batch.mirrored.tolist(), strict=True)

@@ -35,10 +35,10 @@ KERNELS = {
 HALVED_IN_ONE_COLUMN = ("conv1", "conv2", "conv3", "conv4")
 
 Sees = Literal["image", "own column", "both columns"]
-Step = Literal["activation", "norm", "spatial norm", "pool", "dropout"]
-Steps = tuple[Step, ...]
-# Name, kernel, stride and padding in pixels, what it sees, what follows.
-_Convolution = tuple[str, int, int, int, Sees, Steps]
+# Of activation, norm, spatial norm, pool and dropout.
+Steps = tuple[str, ...]
+# Kernel, stride and padding in pixels, what it sees, what follows.
+_Convolution = tuple[int, int, int, Sees, Steps]
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,14 @@ def layers(model: Model, classes: int, patch: int = PATCH) -> list[Layer]:
     Args:
         patch: side of the input in pixels; 227 in networks imported from Caffe.
     """
+    # "3/2": windows of 3×3, two apart.
+    pool = int(model.pooling[0])
     result, maps, side = [], 3, patch
-    for name, kernel, stride, padding, sees, then in _convolutions(model):
+    for name, (kernel, stride, padding, sees, then) in _convolutions(model):
         # Only conv1 does not tile its input: 1 + ceil((224 − 11) / 4) = 55 positions.
         size = 1 + -(-(side + 2 * padding - kernel) // stride)
         overhang = kernel + stride * (size - 1) - side - 2 * padding
-        pooled = 1 + -(-(size - _pool_size(model)) // 2) if "pool" in then else None
+        pooled = 1 + -(-(size - pool) // 2) if "pool" in then else None
         seen = maps // 2 if sees == "own column" and model.columns == 2 else maps
         outputs, fan_in = _width(name, model), seen * kernel**2
         result.append(
@@ -98,45 +100,30 @@ def layers(model: Model, classes: int, patch: int = PATCH) -> list[Layer]:
         )
         maps, side = outputs, pooled or size
     inputs = maps * side * side
-    full: tuple[tuple[str, int, Steps], ...] = (
-        ("fc6", _width("fc6", model), ("activation", "dropout")),
-        ("fc7", _width("fc7", model), ("activation", "dropout")),
-        ("fc8", classes, ()),
-    )
-    for name, outputs, then in full:
-        result.append(Layer(name, inputs, outputs, inputs, 0, 1, 0, 0, 1, None, "both columns", then))
+    for name in ("fc6", "fc7", "fc8"):
+        outputs = classes if name == "fc8" else _width(name, model)
+        after: Steps = () if name == "fc8" else ("activation", "dropout")
+        result.append(Layer(name, inputs, outputs, inputs, 0, 1, 0, 0, 1, None, "both columns", after))
         inputs = outputs
     return result
 
 
-def _convolutions(model: Model) -> list[_Convolution]:
+def _convolutions(model: Model) -> list[tuple[str, _Convolution]]:
     # With 2×2 pools the source's run kept the later sizes by other paddings (layer file 147).
-    small_pools = model.pooling == "2/2"
-    after_conv1: Steps = ("activation", "norm", "pool")
-    if model.conv1_order == "norm-pool-activation":
-        after_conv1 = ("norm", "pool", "activation")
-    after_conv2: Steps = ("activation", "norm", "spatial norm", "pool")
-    after_conv5: Steps = ("activation", "pool")
-    if model.conv5_order == "pool-activation":
-        after_conv5 = ("pool", "activation")
-    padding5 = 0 if small_pools else 1
-    # Where conv5 is left out, conv4 takes its place before the pool.
-    conv4_is_last = model.leave_out == "conv5"
-    after_conv4: Steps = after_conv5 if conv4_is_last else ("activation",)
-    rows: list[_Convolution] = [
-        ("conv1", 11, 4, 0, "image", after_conv1),
-        ("conv2", 5, 1, 1 if small_pools else 2, "own column", after_conv2),
-        ("conv3", 3, 1, 1, "both columns", ("activation",)),
-        ("conv4", 3, 1, padding5 if conv4_is_last else 1, "own column", after_conv4),
-        ("conv5", 3, 1, padding5, "own column", after_conv5),
-        ("conv6", 3, 1, 1, "both columns", ("activation",)),
-    ]
+    padding2, padding5 = (1, 0) if model.pooling == "2/2" else (2, 1)
+    conv4: _Convolution = (3, 1, 1, "own column", ("activation",))
+    conv5: _Convolution = (3, 1, padding5, "own column", tuple(model.conv5_order.split("-")))
+    found: dict[str, _Convolution] = {
+        "conv1": (11, 4, 0, "image", tuple(model.conv1_order.split("-"))),
+        "conv2": (5, 1, padding2, "own column", ("activation", "norm", "spatial norm", "pool")),
+        "conv3": (3, 1, 1, "both columns", ("activation",)),
+        # Where conv5 is left out, conv4 takes its place before the pool.
+        "conv4": conv5 if model.leave_out == "conv5" else conv4,
+        "conv5": conv5,
+        "conv6": (3, 1, 1, "both columns", ("activation",)),
+    }
     absent = {model.leave_out} if model.conv6 else {model.leave_out, "conv6"}
-    return [row for row in rows if row[0] not in absent]
-
-
-def _pool_size(model: Model) -> int:
-    return int(model.pooling[0])
+    return [(name, shape) for name, shape in found.items() if name not in absent]
 
 
 def _width(name: str, model: Model) -> int:
@@ -190,10 +177,8 @@ class AlexNet(nn.Module):
         for layer in self.layers:
             self.add_module(layer.name, _module(layer))
             if "dropout" in layer.then:
-                number = int(layer.name[-1])
-                self.dropouts[layer.name] = Dropout(
-                    model.dropout.rate, model.dropout.form, number, layer.outputs
-                )
+                rate, form, number = model.dropout.rate, model.dropout.form, int(layer.name[-1])
+                self.dropouts[layer.name] = Dropout(rate, form, number, layer.outputs)
         self.norm = _cross_map_norm(model)
         # Layer file 145, cnorm2: α = 1e-3 over the 25 places of the window, k = 1 as in cuda-convnet.
         self.spatial_norm = SpatialNorm(5, 1.0, 1e-3 / 25, 0.75) if model.spatial_norm else nn.Identity()
@@ -233,20 +218,15 @@ class AlexNet(nn.Module):
                 values = functional.pad(values, (0, layer.overhang, 0, layer.overhang))
             values = getattr(self, layer.name)(values)
             for step in layer.then:
-                if step == "dropout":
+                if step == "activation":
+                    values = _activate(values, self.model.activation)
+                elif step == "pool":
+                    values = max_pool(values, int(self.model.pooling[0]))
+                elif step == "dropout":
                     values = self.dropouts[layer.name](values, keys)
                 else:
-                    values = self._apply_step(step, values)
+                    values = (self.norm if step == "norm" else self.spatial_norm)(values)
         return values
-
-    def _apply_step(self, step: Step, values: Tensor) -> Tensor:
-        if step == "activation":
-            return _activate(values, self.model.activation)
-        if step == "pool":
-            return max_pool(values, _pool_size(self.model))
-        norm = self.norm if step == "norm" else self.spatial_norm
-        normalised: Tensor = norm(values)
-        return normalised
 
     def set_memory_format(self, memory_format: torch.memory_format) -> None:
         """Keep the maps in this order in memory; it changes speed, and results by rounding alone."""

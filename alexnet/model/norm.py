@@ -4,7 +4,6 @@ Both compute b = a / (k + α·Σ a²)^β over a window clipped at the border, as
 unless `torch.compile` is at work, `norm_cpu` does the same faster. On a GPU, `norm_gpu` computes the first.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,35 +14,13 @@ from alexnet.model.kernels import LARGEST, have_kernels
 from alexnet.model.norm_cpu import AcrossMaps, InsideMap, arithmetic_of, in_blocks, inverse_power
 
 
-def sum_across_maps(values: Tensor, size: int) -> Tensor:
-    """Return the sums over `size` neighbouring maps, clipped at the first and the last.
-
-    Args:
-        values: (batch, columns, maps, height, width).
-    """
-    half, maps = size // 2, values.shape[2]
-    padded = functional.pad(values, (0, 0, 0, 0, half, half))
-    total = padded[:, :, :maps]
-    for shift in range(1, size):
-        total = total + padded[:, :, shift : shift + maps]
-    return total
-
-
-def sum_inside_map(values: Tensor, size: int) -> Tensor:
-    """Return the sums over windows of `size` × `size` places, clipped at the borders.
-
-    Args:
-        values: (batch, maps, height, width).
-    """
-    half = size // 2
-    height, width = values.shape[2:]
-    padded = functional.pad(values, (half, half, half, half))
-    rows = padded[:, :, :height]
-    for shift in range(1, size):
-        rows = rows + padded[:, :, shift : shift + height]
-    total = rows[..., :width]
-    for shift in range(1, size):
-        total = total + rows[..., shift : shift + width]
+def _window_sums(values: Tensor, size: int, dimensions: tuple[int, ...]) -> Tensor:
+    """Return the sums over windows `size` wide in each of the `dimensions`, clipped at the borders."""
+    padding = [size // 2 if dimension in dimensions else 0 for dimension in (-1, -1, -2, -2, -3, -3)]
+    total = functional.pad(values, padding)
+    for dimension in dimensions:
+        parts = [total.narrow(dimension, shift, values.shape[dimension]) for shift in range(size)]
+        total = sum(parts[1:], start=parts[0])
     return total
 
 
@@ -76,7 +53,7 @@ class CrossMapNorm(nn.Module):
             )
             return normalised
         columns = maps.unflatten(1, (self.columns, -1))
-        whole: Tensor = _Normalise.apply(columns, sum_across_maps, self.size, *constants)
+        whole: Tensor = _Normalise.apply(columns, (-3,), self.size, *constants)
         return whole.flatten(1, 2)
 
     def extra_repr(self) -> str:
@@ -100,7 +77,7 @@ class SpatialNorm(nn.Module):
         constants = self.k, self.alpha, self.beta
         if _on_plain_cpu(maps):
             return in_blocks(maps, InsideMap(self.size), *constants)
-        whole: Tensor = _Normalise.apply(maps, sum_inside_map, self.size, *constants)
+        whole: Tensor = _Normalise.apply(maps, (-2, -1), self.size, *constants)
         return whole
 
     def extra_repr(self) -> str:
@@ -121,17 +98,17 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any,
         given: Tensor,
-        window_sum: Callable[[Tensor, int], Tensor],
+        dimensions: tuple[int, ...],
         size: int,
         k: float,
         alpha: float,
         beta: float,
     ) -> Tensor:
         a = given.to(arithmetic_of(given))
-        scale = k + alpha * window_sum(a * a, size)
+        scale = k + alpha * _window_sums(a * a, size, dimensions)
         result = a * inverse_power(scale, beta)
         ctx.save_for_backward(given, scale)
-        ctx.window_sum, ctx.size, ctx.alpha, ctx.beta = window_sum, size, alpha, beta
+        ctx.dimensions, ctx.size, ctx.alpha, ctx.beta = dimensions, size, alpha, beta
         # Where nothing is to be converted, torch 2.11 would compile `to` to a gradient of zero.
         return result if result.dtype == given.dtype else result.to(given.dtype)
 
@@ -142,5 +119,5 @@ class _Normalise(torch.autograd.Function):
         a = given.to(scale.dtype)
         direct = gradient.to(scale.dtype) * inverse_power(scale, ctx.beta)
         # The window is symmetric, so the maps that j normalises are those that normalise j.
-        shared = ctx.window_sum(direct * a / scale, ctx.size)
+        shared = _window_sums(direct * a / scale, ctx.size, ctx.dimensions)
         return (direct - (2 * ctx.alpha * ctx.beta) * a * shared).to(given.dtype), *[None] * 5

@@ -6,6 +6,7 @@ fuses them, as on a GPU, whole tensors are faster.
 """
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +24,24 @@ class AcrossMaps:
     columns: int
     size: int
 
-    def view(self, maps: Tensor, like: Tensor | None = None) -> Tensor:
+    def order(self, maps: Tensor) -> torch.memory_format:
+        """Return the order in memory that `view` takes for these maps."""
+        return _order_of(maps)
+
+    def view(self, maps: Tensor) -> Tensor:
         """Return (batch · columns, N, height · width), or (…, N) where maps lie side by side in memory."""
         count = maps.shape[1] // self.columns
-        if _maps_side_by_side(maps if like is None else like):
-            return maps.permute(0, 2, 3, 1).reshape(-1, count)
-        return maps.reshape(-1, count, maps.shape[2] * maps.shape[3])
+        if _order_of(maps) == torch.channels_last:
+            return maps.permute(0, 2, 3, 1).view(-1, count)
+        return maps.view(-1, count, maps.shape[2] * maps.shape[3])
 
-    def like(self, values: Tensor, maps: Tensor) -> Tensor:
-        """Undo `view`: give `values` the shape and the order in memory of `maps`."""
-        batch, channels, height, width = maps.shape
+    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> None:
+        """Write constant + factor · Σ over each window of `values` into `out`."""
+        band = _band(values.shape[1], self.size, values.dtype)
         if values.dim() == 2:
-            return values.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        return values.view(maps.shape)
-
-    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> Tensor:
-        """Write constant + factor · Σ over each window of `values` into `out`, and return it."""
-        if values.dim() == 2:
-            band = _band(values.shape[1], self.size, values.dtype)
-            return torch.addmm(constant, values, band, alpha=factor, out=out)
-        band = _band(values.shape[1], self.size, values.dtype).expand(len(values), -1, -1)
-        return torch.baddbmm(constant, band, values, alpha=factor, out=out)
+            torch.addmm(constant, values, band, alpha=factor, out=out)
+        else:
+            torch.baddbmm(constant, band.expand(len(values), -1, -1), values, alpha=factor, out=out)
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,19 @@ class InsideMap:
 
     size: int
 
-    def view(self, maps: Tensor, like: Tensor | None = None) -> Tensor:
+    def order(self, maps: Tensor) -> torch.memory_format:
+        return torch.contiguous_format
+
+    def view(self, maps: Tensor) -> Tensor:
         """Return (batch · channels, height, width)."""
-        return maps.reshape(-1, *maps.shape[2:])
+        return maps.view(-1, *maps.shape[2:])
 
-    def like(self, values: Tensor, maps: Tensor) -> Tensor:
-        """Undo `view`: give `values` the shape and the order in memory of `maps`."""
-        if _maps_side_by_side(maps):
-            return values.view(maps.shape).contiguous(memory_format=torch.channels_last)
-        return values.view(maps.shape)
-
-    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> Tensor:
-        """Write constant + factor · Σ over each window of `values` into `out`, and return it."""
+    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> None:
+        """Write constant + factor · Σ over each window of `values` into `out`."""
         height, width = values.shape[1:]
-        down = torch.matmul(_band(height, self.size, values.dtype), values)
-        flat = down.view(-1, width), out.view(-1, width)
-        torch.addmm(constant, flat[0], _band(width, self.size, values.dtype), alpha=factor, out=flat[1])
-        return out
+        down = torch.matmul(_band(height, self.size, values.dtype), values).view(-1, width)
+        across = _band(width, self.size, values.dtype)
+        torch.addmm(constant, down, across, alpha=factor, out=out.view(-1, width))
 
 
 def in_blocks(maps: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float) -> Tensor:
@@ -84,36 +78,35 @@ class _NormaliseInBlocks(torch.autograd.Function):
     def forward(
         ctx: Any, given: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float
     ) -> Tensor:
-        a = windows.view(given)
-        result = torch.empty_like(a)
-        scale = torch.empty_like(a, dtype=arithmetic_of(a))
+        a = given.contiguous(memory_format=windows.order(given))
+        result, scale = torch.empty_like(a), torch.empty_like(a, dtype=arithmetic_of(a))
         constant = scale.new_tensor(k)
         # Autocast would have the products in bfloat16.
         with torch.autocast("cpu", enabled=False):
-            for own, out, sums in zip(*(_blocks(values) for values in (a, result, scale)), strict=True):
+            for own, out, sums in _blocks(windows, a, result, scale):
                 values = own.to(scale.dtype)
                 windows.sums(values * values, constant, alpha, sums)
                 out.copy_(inverse_power(sums, beta).mul_(values))
         ctx.save_for_backward(given, scale)
         ctx.windows, ctx.alpha, ctx.beta = windows, alpha, beta
-        return windows.like(result, given)
+        return result.contiguous(memory_format=_order_of(given))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         given, scale = ctx.saved_tensors
-        windows = ctx.windows
-        a, gradient = windows.view(given), windows.view(gradients[0], like=given)
+        order = ctx.windows.order(given)
+        a, gradient = given.contiguous(memory_format=order), gradients[0].contiguous(memory_format=order)
         result = torch.empty_like(a)
         nothing, factor = scale.new_tensor(0.0), -2 * ctx.alpha * ctx.beta
-        parts = (_blocks(values) for values in (a, gradient, scale, result))
-        for own, above, sums, out in zip(*parts, strict=True):
+        for own, above, sums, out in _blocks(ctx.windows, a, gradient, scale, result):
             values = own.to(scale.dtype)
             direct = inverse_power(sums, ctx.beta).mul_(above)
             quotient = (direct * values).div_(sums)
+            shared = torch.empty_like(quotient)
             # The window is symmetric, so the maps that j normalises are those that normalise j.
-            shared = windows.sums(quotient, nothing, factor, torch.empty_like(quotient))
+            ctx.windows.sums(quotient, nothing, factor, shared)
             out.copy_(direct.addcmul_(shared, values))
-        return windows.like(result, given), None, None, None, None
+        return result.contiguous(memory_format=_order_of(given)), None, None, None, None
 
 
 @functools.lru_cache(maxsize=16)
@@ -123,13 +116,16 @@ def _band(count: int, size: int, dtype: torch.dtype) -> Tensor:
     return ((places[:, None] - places[None, :]).abs() <= size // 2).to(dtype)
 
 
-def _blocks(values: Tensor) -> tuple[Tensor, ...]:
-    rows = max(1, BLOCK // (values.numel() // max(1, len(values)) or 1))
-    return values.split(rows)
+def _blocks(windows: AcrossMaps | InsideMap, *maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return block after block of all `maps`, which have the same shape."""
+    views = [windows.view(each) for each in maps]
+    rows = max(1, BLOCK // (views[0].numel() // max(1, len(views[0])) or 1))
+    return zip(*(view.split(rows) for view in views), strict=True)
 
 
-def _maps_side_by_side(maps: Tensor) -> bool:
-    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+def _order_of(maps: Tensor) -> torch.memory_format:
+    side_by_side = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+    return torch.channels_last if side_by_side else torch.contiguous_format
 
 
 def arithmetic_of(values: Tensor) -> torch.dtype:

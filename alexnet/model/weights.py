@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,10 @@ def save_network(path: Path, network: AlexNet, classes: Classes, half: bool = Fa
     model = network.model.model_dump()
     # The side of the input stands among the model's facts, as no file is complete without it.
     facts = {"columns": model.pop("columns"), "patch": network.input.side, **model}
+    about = {"model": facts, "classes": classes}
     dtype = torch.float16 if half else None
     tensors = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
     _refuse_not_finite(path, tensors)
-    about = {"model": facts, "classes": classes}
     about["sha256"] = _sha256_of(about, tensors)
     with replacing(path) as temporary:
         # The library's own writing raises another error where the disk is full.
@@ -108,35 +107,17 @@ def _refuse_not_finite(path: Path, tensors: Tensors) -> None:
             raise UserError(f"{path}: {name} holds values that are not finite: of no use. Train again.")
 
 
-@dataclass(frozen=True)
-class Start:
-    """Which layers of a network came from a file, which are freshly drawn, and which were not used.
-
-    Attributes:
-        differs: keys of the section `model` with another value in the file, but for conv6 and first weights.
-    """
-
-    loaded: list[str]
-    fresh: list[str]
-    unused: list[str]
-    differs: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        unused = f"; not used: {', '.join(self.unused)}" if self.unused else ""
-        fresh = ", ".join(self.fresh) or "nothing"
-        differs = (
-            f"; trained there with another model.{', model.'.join(self.differs)}" if self.differs else ""
-        )
-        return f"loaded {', '.join(self.loaded)}; freshly drawn: {fresh}{unused}{differs}"
-
-
 @torch.no_grad()
-def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
+def start_from(path: Path, network: AlexNet, wnids: list[str]) -> str:
     """Replace the weights of `network`, whose classes are `wnids`, by those in `path`, layer by layer.
 
     Two layers may differ, and then keep their random weights (source files 146 and 146-2012-2011): fc8 if the
     classes differ, and conv6 if only one of the networks has it. The mean image stays that of the pictures
     to be trained on.
+
+    Returns:
+        Which layers were loaded, freshly drawn and not used, and which keys of `model` have another value in
+        the file, but for conv6 and first weights.
 
     Raises:
         UserError: the file is missing, no such file or damaged, or a tensor is missing, of another shape
@@ -166,15 +147,19 @@ def start_from(path: Path, network: AlexNet, wnids: list[str]) -> Start:
                 )
             parameter.copy_(tensor)
         loaded.append(layer.name)
-    own = {layer.name for layer in network.layers}
+    said = [f"loaded {', '.join(loaded)}", f"freshly drawn: {', '.join(fresh) or 'nothing'}"]
     others = {name.rsplit(".", 1)[0] for name in found if not name.startswith("input.")}
+    if unused := sorted(others - {layer.name for layer in network.layers}):
+        said.append(f"not used: {', '.join(unused)}")
     there = about.get("model") or {}
     differs = [
         key
         for key, value in network.model.model_dump(mode="json").items()
         if key in there and there[key] != value and key != "conv6" and not key.startswith("initial_")
     ]
-    return Start(loaded, fresh, sorted(others - own), differs)
+    if differs:
+        said.append(f"trained there with another model.{', model.'.join(differs)}")
+    return "; ".join(said)
 
 
 def _of_other_classes(

@@ -6,6 +6,7 @@ needs all.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -47,20 +48,20 @@ def keep_column(network: AlexNet, mesh: Mesh) -> None:
         assert isinstance(dropout, Dropout)
         first, last = mesh.column_share.bounds(len(dropout.places))
         dropout.places = dropout.places[first:last].clone()
-    network.join = _Join(mesh)
+    network.join = partial(_joined, mesh=mesh)
 
 
 def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
     whole = network.get_submodule(layer.name)
     first, last = mesh.column_share.bounds(layer.outputs)
     half: nn.Module
-    if isinstance(whole, nn.Conv2d):
+    if layer.is_convolution:
         inputs = layer.fan_in // layer.kernel**2
         half = Convolution(inputs, last - first, layer.kernel, layer.stride, layer.padding)
-    elif layer.name == "fc8":
-        half = _WholeLogits(layer, mesh)
     else:
         half = nn.Linear(layer.inputs, last - first)
+    if layer.name == "fc8":
+        half.register_forward_hook(lambda _, __, logits: _whole_logits(logits, layer.outputs, mesh))
     for name, value in whole.named_parameters():
         half.get_parameter(name).data = value[first:last].clone()
     return half.train(whole.training)
@@ -86,34 +87,18 @@ def exchanges(model: Model, classes: int) -> list[Exchange]:
     return [*found, Exchange("logits", -(-classes // 2) * VALUE_BYTES, 0)]
 
 
-class _Join(nn.Module):
+@torch.compiler.disable
+def _joined(maps: Tensor, mesh: Mesh) -> Tensor:
     """Put the other column's maps, of shape (batch, half, …), beside this column's."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        super().__init__()
-        self.mesh = mesh
-
-    @torch.compiler.disable
-    def forward(self, maps: Tensor) -> Tensor:
-        joined: Tensor = _Joined.apply(maps, self.mesh)
-        return joined
+    joined: Tensor = _Joined.apply(maps, mesh)
+    return joined
 
 
-class _WholeLogits(nn.Linear):
-    """fc8's rows of one column; the forward gives all classes' logits."""
-
-    def __init__(self, layer: Layer, mesh: Mesh) -> None:
-        first, last = mesh.column_share.bounds(layer.outputs)
-        super().__init__(layer.inputs, last - first)
-        self.classes, self.mesh = layer.outputs, mesh
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self._joined(super().forward(hidden))
-
-    @torch.compiler.disable
-    def _joined(self, logits: Tensor) -> Tensor:
-        joined: Tensor = _JoinedLogits.apply(logits, self.classes, self.mesh)
-        return joined
+@torch.compiler.disable
+def _whole_logits(mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
+    """Put the logits of the other column's rows of fc8 beside those of this column's."""
+    joined: Tensor = _JoinedLogits.apply(mine, classes, mesh)
+    return joined
 
 
 class _Joined(torch.autograd.Function):
@@ -148,31 +133,22 @@ class _JoinedLogits(torch.autograd.Function):
 
 def part_of(whole: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
     """Return this process's part of whole tensors, which are named as in the network."""
-    parts = {}
+    outputs = {layer.name: layer.outputs for layer in network.layers}
+    parts = dict(whole)
     for name, value in whole.items():
-        layer = _layer_of(name, network)
-        if layer is None:
-            parts[name] = value
-        else:
-            first, last = mesh.column_share.bounds(layer.outputs)
+        # All but the mean image.
+        if (layer := name.split(".")[0]) in outputs:
+            first, last = mesh.column_share.bounds(outputs[layer])
             parts[name] = value[first:last]
     return parts
 
 
 def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[str, Tensor]:
     """Return whole tensors, of which each column has a part; the inverse of `part_of`."""
-    if mesh.columns == 1:
-        return dict(parts)
-    whole = {}
+    outputs = {layer.name: layer.outputs for layer in network.layers}
+    whole = dict(parts)
     for name, mine in parts.items():
-        layer = _layer_of(name, network)
-        if layer is None:
-            whole[name] = mine
-        else:
-            theirs = mesh.swap(mine, (layer.outputs - len(mine), *mine.shape[1:]))
+        if mesh.columns == 2 and (layer := name.split(".")[0]) in outputs:
+            theirs = mesh.swap(mine, (outputs[layer] - len(mine), *mine.shape[1:]))
             whole[name] = mesh.in_order(mine, theirs, 0)
     return whole
-
-
-def _layer_of(name: str, network: AlexNet) -> Layer | None:
-    return next((layer for layer in network.layers if layer.name == name.split(".")[0]), None)

@@ -13,8 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
@@ -33,8 +32,6 @@ from alexnet.parallel.device import choose_device, device_count
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
 FAILED, INTERRUPTED = 1, 130
-# Where processes meet that torchrun started, as torch calls it.
-TORCHRUN = "env://"
 # Seconds that processes have to end by themselves once one has failed.
 GRACE = 10.0
 RETRY = "Run the same command again; a training resumes from its last saved state."
@@ -44,17 +41,17 @@ Work = Callable[[Mesh, torch.device], None]
 
 @dataclass(frozen=True)
 class Member:
-    """One of several processes: where all meet, which of all it is, and which of those on this machine.
+    """One of several processes: which of all it is, and which of those on this machine.
 
     Attributes:
-        meeting: a file, or `TORCHRUN`.
+        meeting: a file, by which all meet; None where torchrun started them.
     """
 
-    meeting: str
     rank: int
     count: int
     local_rank: int
     on_this_machine: int
+    meeting: str | None = None
 
 
 def on_devices(work: Work, machine: Machine, columns: int) -> None:
@@ -73,7 +70,8 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        member = Member(TORCHRUN, *(int(os.environ[name]) for name in names))
+        rank, size, local_rank, on_this_machine = (int(os.environ[name]) for name in names)
+        member = Member(rank, size, local_rank, on_this_machine)
         refuse_unless_shareable(member.count, columns, "torchrun: processes in all")
         _take_part(member, work, machine, columns)
         return
@@ -89,7 +87,7 @@ def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> Non
     with locks_can_be_made():
         errors: SimpleQueue[UserError] = context.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="alexnet-") as folder, stop_requests() as stop_asked:
-        members = [Member(f"{folder}/meeting", rank, count, rank, count) for rank in range(count)]
+        members = [Member(rank, count, rank, count, f"{folder}/meeting") for rank in range(count)]
         processes = [
             context.Process(target=_in_process, args=(errors, member, work, machine, columns))
             for member in members
@@ -176,8 +174,13 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
     # Who started the processes decides what Ctrl-C means, and sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     device = choose_device(machine, member.local_rank, member.on_this_machine)
+    store: Store
     try:
-        store = _store(member)
+        if member.meeting is None:
+            store, _, _ = next(rendezvous("env://"))
+        else:
+            # Not by a URL, in which a folder could have no odd characters.
+            store = dist.FileStore(member.meeting, member.count)  # type: ignore[attr-defined]
     except RuntimeError as error:
         place = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         raise UserError(
@@ -185,8 +188,8 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
             " --master-port"
         ) from None
     try:
-        with _joined(store, member, columns if member.count > 1 else 1, device, machine) as mesh:
-            work(mesh, device)
+        work(_mesh_of(store, member, columns if member.count > 1 else 1, device, machine), device)
+        dist.destroy_process_group()
     except Exception as error:
         if not _first_to_fail(store):
             raise SystemExit(FAILED) from None
@@ -196,11 +199,8 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
         raise
 
 
-@contextmanager
-def _joined(
-    store: Store, member: Member, columns: int, device: torch.device, machine: Machine
-) -> Iterator[Mesh]:
-    """Meet the other processes; the block's end is where they part."""
+def _mesh_of(store: Store, member: Member, columns: int, device: torch.device, machine: Machine) -> Mesh:
+    """Meet the other processes."""
     timeout = timedelta(seconds=machine.timeout_seconds)
     backend = machine.backend
     if backend == "auto":
@@ -211,16 +211,7 @@ def _joined(
         # Every process takes part in making every group.
         groups = [dist.new_group(list(range(column, count, columns)), timeout) for column in range(columns)]
         words = dist.new_group(timeout=timeout, backend="gloo")
-    yield Mesh(rank, columns, count // columns, member.on_this_machine, groups[rank % columns], words)
-    dist.destroy_process_group()
-
-
-def _store(member: Member) -> Store:
-    if member.meeting == TORCHRUN:
-        store, _, _ = next(rendezvous(TORCHRUN))
-        return store
-    # Not by a URL, in which a folder could have no odd characters.
-    return dist.FileStore(member.meeting, member.count)  # type: ignore[attr-defined]
+    return Mesh(rank, columns, count // columns, member.on_this_machine, groups[rank % columns], words)
 
 
 def _first_to_fail(store: Store) -> bool:

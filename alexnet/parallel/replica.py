@@ -1,6 +1,7 @@
 """Pictures for a replica of two devices: each decodes half of them and gets the rest from the other."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -27,12 +28,13 @@ def open_replica_loader(
     return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, device, mesh)
 
 
+@dataclass
 class _ReplicaLoader:
-    def __init__(
-        self, own: Loader, records: Records, batch_size: int, device: torch.device, mesh: Mesh
-    ) -> None:
-        self.own, self.records, self.batch_size = own, records, batch_size
-        self.device, self.mesh = device, mesh
+    own: Loader
+    records: Records
+    batch_size: int
+    device: torch.device
+    mesh: Mesh
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         together = list(batches(epoch, first, self.batch_size, self.mesh.replica_share))

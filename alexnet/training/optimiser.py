@@ -15,6 +15,25 @@ from torch import Tensor, nn
 from alexnet.training.params import Train
 
 
+def update(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    velocities: list[Tensor],
+    rate: float | Tensor,
+    momentum: float,
+    decay: float,
+) -> None:
+    """Update `velocities` and `parameters` in place, as printed."""
+    torch._foreach_mul_(velocities, momentum)
+    if isinstance(rate, Tensor):
+        torch._foreach_sub_(velocities, torch._foreach_mul(parameters, decay * rate))
+        torch._foreach_sub_(velocities, torch._foreach_mul(gradients, rate))
+    else:
+        torch._foreach_add_(velocities, parameters, alpha=-decay * rate)
+        torch._foreach_add_(velocities, gradients, alpha=-rate)
+    torch._foreach_add_(parameters, velocities)
+
+
 class PrintedSGD(torch.optim.Optimizer):
     """Stochastic gradient descent as printed; takes parameters or groups as any optimiser of torch does.
 
@@ -26,20 +45,13 @@ class PrintedSGD(torch.optim.Optimizer):
         lr: ε, the learning rate; a group's ``lr`` may be changed between steps.
     """
 
+    # Of the class, so that a copy, which torch makes of the state alone, updates without compiling.
+    _update = staticmethod(update)
+    # Where updates are compiled, each rate as a number on a device.
+    _rates: dict[tuple[float, torch.device], Tensor] | None = None
+
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._run_eagerly()
-
-    def _run_eagerly(self) -> None:
-        self._update = update
-        # Where updates are compiled, each rate as a number on a device.
-        self._rates: dict[tuple[float, torch.device], Tensor] | None = None
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a copy, whose updates are not compiled; torch calls this for a loaded state, too."""
-        super().__setstate__(state)
-        if "_rates" not in self.__dict__:
-            self._run_eagerly()
 
     def compile(self, backend: str = "inductor") -> None:
         """Compile updates: a GPU then reads and writes each number once, and differs by rounding."""
@@ -95,25 +107,6 @@ class PrintedSGD(torch.optim.Optimizer):
         """Give every group the rate that its first parameter has in `rates`, by name."""
         for group in self.param_groups:
             group["lr"] = rates[group["param_names"][0]]
-
-
-def update(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    velocities: list[Tensor],
-    rate: float | Tensor,
-    momentum: float,
-    decay: float,
-) -> None:
-    """Update `velocities` and `parameters` in place, as printed."""
-    torch._foreach_mul_(velocities, momentum)
-    if isinstance(rate, Tensor):
-        torch._foreach_sub_(velocities, torch._foreach_mul(parameters, decay * rate))
-        torch._foreach_sub_(velocities, torch._foreach_mul(gradients, rate))
-    else:
-        torch._foreach_add_(velocities, parameters, alpha=-decay * rate)
-        torch._foreach_add_(velocities, gradients, alpha=-rate)
-    torch._foreach_add_(parameters, velocities)
 
 
 def printed_optimiser(network: nn.Module, settings: Train) -> PrintedSGD:

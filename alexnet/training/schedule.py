@@ -64,17 +64,11 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""
-        return {
-            "dropped": self.dropped,
-            "best_error": self.best_error,
-            "epochs_without_improvement": self.epochs_without_improvement,
-        }
+        return {name: value for name, value in vars(self).items() if name != "settings"}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to an earlier `state`."""
-        self.dropped = state["dropped"]
-        self.best_error = state["best_error"]
-        self.epochs_without_improvement = state["epochs_without_improvement"]
+        vars(self).update(state)
 
 
 def _own_rate(changes: list[OwnRate], epoch: int) -> float | None:

@@ -4,18 +4,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from alexnet.core.errors import DivergedError
-from alexnet.core.progress import Progress, Style, chosen_style
+from alexnet.core.machine import Machine
+from alexnet.core.progress import Progress, chosen_style
 from alexnet.core.terminal import say
 from alexnet.feed.colour import colour_shift
-from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.threads import sent
@@ -24,9 +22,11 @@ from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
-from alexnet.parallel.device import Mode, prepared
+from alexnet.parallel.device import chosen_mode, prepared
 from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.mesh import Mesh, Questions
+from alexnet.parallel.replica import open_replica_loader
+from alexnet.store.records import Records
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
@@ -44,62 +44,65 @@ STEPS_OF_KEYS = 25
 # after `checkpoint_minutes`. On a GPU, an epoch can take a second, and writing its state as long.
 WRITING_SHARE = 0.05
 CPU = torch.device("cpu")
+AT_CHANCE = (
+    "warning: the loss is still {chance:.2f}, that of a network which knows the class"
+    " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
+    " a model.width below 1 or an input_divisor above 1, which let the signal fade: take he, with"
+    " initial_biases: zero; (2) a train.learning_rate too high for the batch or the width, which"
+    " silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
+    " (3) initial_weights: paper, which takes longer than source-2012: wait."
+)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """All that a training works with.
+@dataclass(eq=False)
+class Trainer:
+    """Trains a network, from the last saved state where there is one.
 
     Attributes:
         network: on its device, with its mean image and initial weights; one column of it where
             `mesh` spreads it over two devices.
-        training, validation: loaders of this replica's share of the patches.
-        labels: int64 (training pictures,).
-        validation_pictures: the number of pictures in the validation split.
+        training, validation: the records of both splits.
         mesh: the processes that train together; this one alone by default.
         seconds_between_questions: how long several processes may train before they ask one another
             whether one is to stop, or a state is due.
         stop_asked: called between updates; True ends the training where it can be resumed.
         finish_asked: called after each epoch; True makes that epoch the last.
         report_epoch: called with the history after each epoch.
-        mode: how the network is run.
-        checkpoint_minutes: how much training a kill may cost, beside the validation under way.
+        epoch, consumed, step: the present epoch, from 1, its pictures and all updates so far.
     """
 
     network: AlexNet
-    training: Loader
-    validation: Loader
-    labels: np.ndarray[Any, np.dtype[np.int64]]
-    validation_pictures: int
+    training: Records
+    validation: Records
     statistics: Statistics
     train: Train
     augment: Augment
+    machine: Machine
     checkpoints: Checkpoints
-    mode: Mode = "eager"
-    checkpoint_minutes: float = 5.0
-    progress: Style = "auto"
     mesh: Mesh = field(default_factory=Mesh)
     seconds_between_questions: float = 1.0
     stop_asked: Callable[[], bool] = lambda: False
     finish_asked: Callable[[], bool] = lambda: False
-    report_epoch: Callable[[list[EpochRow]], None] = field(default=lambda history: None)
+    report_epoch: Callable[[list[EpochRow]], None] = lambda history: None
 
-
-class Trainer:
-    """Trains `setting.network`, from the last saved state where there is one."""
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting, self.mesh = setting, setting.mesh
-        self.style = chosen_style(setting.progress if setting.mesh.leads else "none")
-        self.network = setting.network
-        self.device = next(setting.network.parameters()).device
-        self.loss_and_errors = prepared(loss_and_errors, setting.mode)
-        self.gradients = GradientSums(self.network.parameters(), self.mesh)
-        self.precision = Precision(setting.train.precision, self.device)
-        self.optimiser = printed_optimiser(self.network, setting.train)
-        if setting.mode != "eager":
+    def __post_init__(self) -> None:
+        machine, mesh = self.machine, self.mesh
+        self.device = next(self.network.parameters()).device
+        self.style = chosen_style(machine.progress if mesh.leads else "none")
+        self.training_loader, self.validation_loader = (
+            open_replica_loader(machine, records, self.train.batch_size, self.device, mesh)
+            for records in (self.training, self.validation)
+        )
+        # CUDA graphs have not been tried with several processes.
+        mode = chosen_mode(machine, self.device, recording=mesh.size == 1)
+        self.loss_and_errors = prepared(loss_and_errors, mode)
+        self.gradients = GradientSums(self.network.parameters(), mesh)
+        self.precision = Precision(self.train.precision, self.device)
+        self.optimiser = printed_optimiser(self.network, self.train)
+        if mode != "eager":
             self.optimiser.compile()
-        self.schedule = Schedule(setting.train)
+        self.schedule = Schedule(self.train)
+        self.chance = loss_at_chance(self.training.labels)
         self.epoch, self.consumed, self.step = 1, 0, 0
         self.sums = Sums()
         self.history: list[EpochRow] = []
@@ -117,8 +120,7 @@ class Trainer:
             DivergedError: the loss is not finite.
             KeyboardInterrupt: `stop_asked` said so; the state is saved first.
         """
-        setting = self.setting
-        epochs, pictures = setting.train.epochs, len(setting.labels)
+        epochs, pictures = self.train.epochs, len(self.training)
         done = (self.epoch - 1) * pictures + self.consumed
         if self.epoch > epochs:
             return self.history
@@ -128,16 +130,11 @@ class Trainer:
                 progress.relabel(f"epoch {self.epoch}/{epochs}")
                 self.train_epoch(progress)
                 self._finish_epoch()
-                longest = min(60 * setting.checkpoint_minutes, self._writing_seconds / WRITING_SHARE)
-                finish, due = self.mesh.any(setting.finish_asked(), self._is_due(longest))
-                ended = finish or self.epoch > epochs
-                if ended or due:
-                    self._save()
-                if ended:
-                    # A launcher may end all processes once one has left, but the state must be written.
-                    self.mesh.wait_for_all()
+                longest = min(60 * self.machine.checkpoint_minutes, self._writing_seconds / WRITING_SHARE)
+                finish, due = self.mesh.any(self.finish_asked(), self._is_due(longest))
+                self._save_if(due, ends=finish or self.epoch > epochs)
                 if self.mesh.leads:
-                    setting.report_epoch(self.history)
+                    self.report_epoch(self.history)
                 if finish:
                     self._say(f"train: ended after epoch {self.epoch - 1}, as asked")
                     break
@@ -150,36 +147,31 @@ class Trainer:
         Raises:
             DivergedError, KeyboardInterrupt: as `run`.
         """
-        setting, total = self.setting, len(self.setting.labels)
-        train = setting.train
+        train, total = self.train, len(self.training)
         waiting_since = time.monotonic()
         meter = Meter(self.device, self.network)
-        plan = training_epoch(train.seed, self.epoch, total, setting.augment, train.order)
+        plan = training_epoch(train.seed, self.epoch, total, self.augment, train.order)
         shifts, self._divisor = colour_shift(
-            plan.noise[plan.order], setting.statistics, setting.augment, self.epoch
+            plan.noise[plan.order], self.statistics, self.augment, self.epoch
         )
         self._shifts = None if shifts is None else sent(shifts, self.device)
         self.optimiser.set_rates(self._rates())
         self.network.train()
-        questions = Questions(self.mesh, setting.seconds_between_questions, STEPS_BETWEEN_LOOKS)
-        for step, batch in enumerate(setting.training.batches(plan, self.consumed), 1):
+        questions = Questions(self.mesh, self.seconds_between_questions, STEPS_BETWEEN_LOOKS)
+        for step, batch in enumerate(self.training_loader.batches(plan, self.consumed), 1):
             self.sums.waited += time.monotonic() - waiting_since
-            count = min(setting.train.batch_size, total - self.consumed)
+            count = min(train.batch_size, total - self.consumed)
             meter.add(*self.update(batch, count), count)
             self.consumed += count
-            stop, due = questions.ask(setting.stop_asked(), self._is_due(60 * setting.checkpoint_minutes))
+            stop, due = questions.ask(self.stop_asked(), self._is_due(60 * self.machine.checkpoint_minutes))
             if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                 # A look at the sums of the last steps, for which a GPU is waited for.
                 self._refuse_unless_finite(meter.collect(self.sums, self.mesh))
-            if stop or due:
-                self._save()
+            self._save_if(due, ends=stop)
             if stop:
-                # A launcher may end all processes once one has left, but the state must be written.
-                self.mesh.wait_for_all()
                 self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
                 raise KeyboardInterrupt
-            note = f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else ""
-            progress.advance(count, note)
+            progress.advance(count, f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else "")
             waiting_since = time.monotonic()
 
     def _refuse_unless_finite(self, loss: float) -> None:
@@ -201,7 +193,7 @@ class Trainer:
         # Before the forward pass: CUDA graphs write the gradients where the last ones are.
         self.optimiser.zero_grad()
         # A smaller last batch is not worth compiling for.
-        judge = self.loss_and_errors if count == self.setting.train.batch_size else loss_and_errors
+        judge = self.loss_and_errors if count == self.train.batch_size else loss_and_errors
         mean, loss, wrong = judge(self.network, self.precision, batch, keys, shift, self._divisor, count)
         mean.backward()
         self.gradients.wait()
@@ -211,10 +203,10 @@ class Trainer:
 
     def _keys_of_step(self) -> Tensor:
         """Return the dropout keys of a whole batch."""
-        train, own = self.setting.train, self.step % STEPS_OF_KEYS
+        own = self.step % STEPS_OF_KEYS
         if own == 0 or self._sent_keys is None:
             steps = range(self.step - own, self.step - own + STEPS_OF_KEYS)
-            keys = keys_of_steps(train.seed, steps, 0, train.batch_size, CPU)
+            keys = keys_of_steps(self.train.seed, steps, 0, self.train.batch_size, CPU)
             self._sent_keys = sent(keys.numpy(), self.device)
         return self._sent_keys[own]
 
@@ -241,26 +233,27 @@ class Trainer:
         self.history.append(row)
         self.schedule.observe(top1)
         self.epoch, self.consumed, self.sums = self.epoch + 1, 0, Sums()
+        place = f"epoch {row.epoch}/{self.train.epochs}"
         self._say(
-            f"epoch {row.epoch}/{self.setting.train.epochs}: loss {row.train_loss:.3f}, error"
-            f" {row.train_error:.1%} (validation {row.val_top1_error:.1%}), rate {row.learning_rate:g},"
+            f"{place}: loss {row.train_loss:.3f}, error {row.train_error:.1%} (validation"
+            f" {row.val_top1_error:.1%}), rate {row.learning_rate:g},"
             f" {row.pictures_per_second:.0f} pictures/s (waited {row.data_wait_seconds:.1f} s)"
         )
-        at_chance = self._is_at_chance(row)
+        at_chance = row.epoch >= 3 and is_at_chance(row.train_loss, self.chance)
         if at_chance or self.style == "lines":
             norms = ", ".join(f"{layer} {norm:.2g}" for layer, norm in row.gradient_norms.items())
-            self._say(f"epoch {row.epoch}/{self.setting.train.epochs}: gradient norms: {norms}")
+            self._say(f"{place}: gradient norms: {norms}")
         if at_chance:
-            self._warn_at_chance()
+            self._say(AT_CHANCE.format(chance=self.chance))
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float, float]:
         """Return mean loss, top-1 and top-5 error (fractions) of the centre patch of each picture."""
         self.network.eval()
-        count = self.setting.validation_pictures
+        count = len(self.validation)
         # Added up on the device and read once: a GPU is waited for at each reading.
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch in self.setting.validation.batches(in_storage_order(count)):
+        for batch in self.validation_loader.batches(in_storage_order(count)):
             batch = batch.to(self.device)
             logits, labels = self.precision.run(self.network, batch), batch.labels
             nats = functional.cross_entropy(logits.double(), labels, reduction="sum")
@@ -271,20 +264,6 @@ class Trainer:
         self._refuse_unless_finite(loss)
         return loss / count, wrong1 / count, wrong5 / count
 
-    def _is_at_chance(self, row: EpochRow) -> bool:
-        return row.epoch >= 3 and is_at_chance(row.train_loss, loss_at_chance(self.setting.labels))
-
-    def _warn_at_chance(self) -> None:
-        chance = loss_at_chance(self.setting.labels)
-        self._say(
-            f"warning: the loss is still {chance:.2f}, that of a network which knows the class"
-            " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
-            " a model.width below 1 or an input_divisor above 1, which let the signal fade: take he, with"
-            " initial_biases: zero; (2) a train.learning_rate too high for the batch or the width, which"
-            " silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
-            " (3) initial_weights: paper, which takes longer than source-2012: wait."
-        )
-
     def _say(self, text: str) -> None:
         if self.mesh.leads:
             say(text)
@@ -292,6 +271,14 @@ class Trainer:
     def _is_due(self, seconds: float) -> bool:
         """Say, in the leader, whether more than `seconds` have passed since the last state, or the start."""
         return self.mesh.leads and time.monotonic() - self._saved > seconds
+
+    def _save_if(self, due: bool, ends: bool) -> None:
+        """Save where a state is `due`, or where the training `ends`."""
+        if due or ends:
+            self._save()
+        if ends:
+            # A launcher may end all processes once one has left, but the state must be written.
+            self.mesh.wait_for_all()
 
     def _save(self) -> None:
         if self.mesh.replica > 0:
@@ -302,7 +289,7 @@ class Trainer:
         velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
         if not self.mesh.leads:
             return
-        self.setting.checkpoints.save(
+        self.checkpoints.save(
             {
                 "epoch": self.epoch,
                 "consumed": self.consumed,
@@ -320,9 +307,7 @@ class Trainer:
     @torch.no_grad()
     def _resume(self) -> None:
         # Other machines may not see the disk of the leader.
-        state = self.mesh.from_leader(
-            self.setting.checkpoints.newest(self.setting.train.epochs) if self.mesh.leads else None
-        )
+        state = self.mesh.from_leader(self.checkpoints.newest(self.train.epochs) if self.mesh.leads else None)
         if state is None:
             return
         self.network.load_state_dict(part_of(state["weights"], self.network, self.mesh))
@@ -334,4 +319,4 @@ class Trainer:
         self.history = [EpochRow(**row) for row in state["history"]]
         self._say(f"train: resuming in epoch {self.epoch} after {self.consumed} pictures")
         if self.mesh.leads:
-            self.setting.report_epoch(self.history)
+            self.report_epoch(self.history)

@@ -76,7 +76,7 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     figures = {
         "pictures/s": sum(row.pictures for row in rows) / seconds,
         "waiting": sum(row.data_wait_seconds for row in rows) / seconds,
-        "validation, pictures/s": trainer.setting.validation_pictures / validating,
+        "validation, pictures/s": len(trainer.validation) / validating,
         **parts,
     }
     during = [value for when, value in noted if begun[0] <= when <= begun[0] + rows[0].seconds]
@@ -89,10 +89,10 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
 
 def alone(trainer: Trainer, updates: int) -> Figures:
     """Measure what a loop consists of: the loader without updates, and updates that all get one batch."""
-    setting, device, count = trainer.setting, trainer.device, trainer.setting.train.batch_size
-    plan = training_epoch(setting.train.seed, 1, len(setting.labels), setting.augment, setting.train.order)
+    train, device, count = trainer.train, trainer.device, trainer.train.batch_size
+    plan = training_epoch(train.seed, 1, len(trainer.training), trainer.augment, train.order)
     began = time.monotonic()
-    batches = iter(setting.training.batches(plan))
+    batches = iter(trainer.training_loader.batches(plan))
     first, there = next(batches), time.monotonic()
     others = sum(len(batch.labels) for batch in batches)
     wait_for(device)

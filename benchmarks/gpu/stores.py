@@ -26,7 +26,7 @@ from alexnet.store.statistics import measure_records, read_statistics
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.measures import loss_and_errors
 from alexnet.training.params import Train
-from alexnet.training.train import setting_of
+from alexnet.training.train import first_network
 from alexnet.training.trainer import Trainer
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import NoFiguresError
@@ -86,22 +86,24 @@ def trainer_on(
     dtype: torch.dtype = torch.float32,
     **changes: Any,
 ) -> Trainer:
-    """Return the train stage's trainer on what `stored` has made, with some `changes` of its setting."""
-    setting = setting_of(
-        Mesh(),
-        device,
-        model=read(sources, Model),
-        augment=read(sources, Augment),
-        train=read(sources, Train),
-        machine=machine,
-        classes=read_classes(store / "index"),
+    """Return the train stage's trainer on what `stored` has made, with some `changes`."""
+    model, train, measured = (
+        read(sources, Model),
+        read(sources, Train),
+        read_statistics(store / "statistics.npz"),
+    )
+    network = first_network(model, train, machine, read_classes(store / "index"), measured, Mesh(), device)
+    return Trainer(
+        network=network.to(dtype),
         training=open_records(store / "records", "train"),
         validation=open_records(store / "records", "val"),
-        measured=read_statistics(store / "statistics.npz"),
+        statistics=measured,
+        train=train,
+        augment=read(sources, Augment),
+        machine=machine,
         checkpoints=Checkpoints(state),
+        **changes,
     )
-    setting.network.to(dtype)
-    return Trainer(replace(setting, **changes))
 
 
 def compile_trainer(trainer: Trainer, mode: Mode, backend: str) -> None:

@@ -70,8 +70,8 @@ def trainer_of(
     **changes: Any,
 ) -> Trainer:
     case = Case(PARAMS, {"width": 0.03}, train_of(**changes).model_dump(), torch.float32, 2)
-    others = {
-        "checkpoint_minutes": checkpoint_minutes,
+    others: dict[str, Any] = {
+        "machine": tiny.PLACE.model_copy(update={"checkpoint_minutes": checkpoint_minutes}),
         "report_epoch": report_epoch,
         "finish_asked": finish_asked,
     }
@@ -131,7 +131,7 @@ def test_the_undisturbed_run_has_rates_that_fall_and_weights_that_move(undisturb
     assert [row.pictures for row in history] == [PICTURES] * 3
     assert len({row.train_loss for row in history}) == 3
     start = AlexNet(undisturbed.network.model, 2)
-    initialise(start, undisturbed.setting.train.seed)
+    initialise(start, undisturbed.train.seed)
     for name, values in start.named_parameters():
         assert not torch.equal(values, undisturbed.network.get_parameter(name)), name
         assert undisturbed.optimiser.velocity[name].any(), name
@@ -172,16 +172,15 @@ def test_an_update_has_the_shifts_of_its_pictures_and_the_keys_of_its_number(
     monkeypatch.setattr(Precision, "run", noting)
     stopped(store, tmp_path, 26, epochs=10)
     trainer = finished(trainer_of(store, tmp_path, epochs=10))
-    setting, seed = trainer.setting, trainer.setting.train.seed
     assert len(updates) == 10 * STEPS
     assert STEPS_OF_KEYS < 26
     for step, (batch, keys, shift) in enumerate(updates):
         epoch, records = 1 + step // STEPS, batch.records.numpy()
-        plan = training_epoch(seed, epoch, PICTURES, setting.augment)
-        expected, _ = colour_shift(plan.noise[records], setting.statistics, setting.augment, epoch)
+        plan = training_epoch(trainer.train.seed, epoch, PICTURES, trainer.augment)
+        expected, _ = colour_shift(plan.noise[records], trainer.statistics, trainer.augment, epoch)
         assert expected is not None
         torch.testing.assert_close(shift, torch.from_numpy(expected))
-        assert torch.equal(keys, picture_keys(seed, step, 0, len(records), CPU))
+        assert torch.equal(keys, picture_keys(trainer.train.seed, step, 0, len(records), CPU))
 
 
 @pytest.mark.parametrize(
@@ -302,11 +301,11 @@ def test_training_learns_what_can_be_learnt(store: Path, tmp_path: Path) -> None
 
 
 def test_validation_is_of_the_centre_patch_without_dropout(undisturbed: Trainer) -> None:
-    network, setting = undisturbed.network, undisturbed.setting
+    network = undisturbed.network
     assert undisturbed.validate() == undisturbed.validate()
     wrong, loss = 0, 0.0
     with torch.no_grad():
-        for batch in setting.validation.batches(in_storage_order(setting.validation_pictures)):
+        for batch in undisturbed.validation_loader.batches(in_storage_order(6)):
             inputs = (batch.pixels.double().permute(0, 3, 1, 2) - 90) / 60
             logits = network.eval().from_inputs(inputs.float()).double()
             wrong += int((logits.argmax(1) != batch.labels).sum())
