@@ -54,8 +54,9 @@ def show(
     out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet (PNG) of training patches, without and with each augmentation."""
+    from alexnet.core.files import replacing
     from alexnet.core.params import read
-    from alexnet.feed.contact_sheet import contact_sheet, write_png
+    from alexnet.feed.contact_sheet import contact_sheet
     from alexnet.feed.order import training_epoch
     from alexnet.feed.params import Augment
     from alexnet.store.index import read_classes
@@ -73,7 +74,8 @@ def show(
         epoch,
         pictures,
     )
-    write_png(out, sheet)
+    with replacing(out) as temporary:
+        sheet.save(temporary, "PNG")
     say(str(out))
 
 

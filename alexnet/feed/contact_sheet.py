@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from alexnet.core.files import replacing
 from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import CENTRE, Epoch
@@ -69,12 +68,6 @@ def contact_sheet(
             font,
         )
     return sheet
-
-
-def write_png(path: Path, sheet: Image.Image) -> None:
-    """Write `sheet` to `path` at once or not at all."""
-    with replacing(path) as temporary:
-        sheet.save(temporary, "PNG")
 
 
 def _row(

@@ -61,12 +61,12 @@ class DaliLoader:
         self._asked = (chosen for chosen in shown if len(chosen))
         try:
             for chosen in shown:
-                if len(chosen) == 0:
-                    pixels = self._no_pixels()
-                else:
+                shape = len(chosen), self.side, self.side, 3
+                pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
+                if len(chosen):
                     output = self._next()
                     assert output is not None, "DALI ended before the epoch did"
-                    pixels = self._copied(output, epoch.mirrored[chosen])
+                    self._copy(output, pixels, epoch.mirrored[chosen])
                     self._pipeline.release_outputs()
                 yield known.batch(chosen, pixels)
         finally:
@@ -87,9 +87,6 @@ class DaliLoader:
             return [jpegs, corners]
         return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
 
-    def _no_pixels(self) -> torch.Tensor:
-        return torch.empty((0, self.side, self.side, 3), dtype=torch.uint8, device=self.device)
-
     def _next(self) -> Any | None:
         """Return DALI's tensor of the next batch, which is to be released, or None at the end."""
         try:
@@ -99,15 +96,13 @@ class DaliLoader:
             return None
         return output.as_tensor()
 
-    def _copied(self, output: Any, mirrored: NDArray[np.bool_]) -> torch.Tensor:
-        pixels = torch.empty(output.shape(), dtype=torch.uint8, device=self.device)
+    def _copy(self, output: Any, pixels: torch.Tensor, mirrored: NDArray[np.bool_]) -> None:
         if self.device.type == "cuda":
             feed_ndarray(output, pixels, cuda_stream=torch.cuda.current_stream(self.device))
         else:
             put(list(np.asarray(output)), pixels.numpy())
             if self.side == PATCH:
                 mirror(pixels.numpy(), mirrored)
-        return pixels
 
 
 def _decoding(on_gpu: bool, hardware_load: float) -> dict[str, Any]:

@@ -51,20 +51,10 @@ def _own_part(places, channels, maps, PLACES: tl.constexpr, MAPS: tl.constexpr):
 
 @triton.jit
 def _normalise(
-    given,
-    result,
-    places,
-    channels,
-    maps,
-    SIZE: tl.constexpr,
-    K: tl.constexpr,
-    ALPHA: tl.constexpr,
-    BETA: tl.constexpr,
-    PLACES: tl.constexpr,
-    MAPS: tl.constexpr,
-    PARTS: tl.constexpr,
-    FACTORS: tl.constexpr,
-):
+    given, result, places, channels, maps,
+    SIZE: tl.constexpr, K: tl.constexpr, ALPHA: tl.constexpr, BETA: tl.constexpr,
+    PLACES: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+):  # fmt: skip
     offsets, exist = _own_part(places, channels, maps, PLACES, MAPS)
     a = tl.load(given + offsets, exist, 0.0).to(tl.float32)
     scale = K + ALPHA * _window_sums(a * a, SIZE, MAPS, PARTS, FACTORS)
@@ -74,21 +64,10 @@ def _normalise(
 
 @triton.jit
 def _differentiate(
-    given,
-    gradient,
-    result,
-    places,
-    channels,
-    maps,
-    SIZE: tl.constexpr,
-    K: tl.constexpr,
-    ALPHA: tl.constexpr,
-    BETA: tl.constexpr,
-    PLACES: tl.constexpr,
-    MAPS: tl.constexpr,
-    PARTS: tl.constexpr,
-    FACTORS: tl.constexpr,
-):
+    given, gradient, result, places, channels, maps,
+    SIZE: tl.constexpr, K: tl.constexpr, ALPHA: tl.constexpr, BETA: tl.constexpr,
+    PLACES: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+):  # fmt: skip
     offsets, exist = _own_part(places, channels, maps, PLACES, MAPS)
     a = tl.load(given + offsets, exist, 0.0).to(tl.float32)
     scale = K + ALPHA * _window_sums(a * a, SIZE, MAPS, PARTS, FACTORS)

@@ -28,20 +28,9 @@ def _own_part(places, height, width, channels, PLACES: tl.constexpr, MAPS: tl.co
 
 @triton.jit
 def _choose(
-    given,
-    result,
-    chosen,
-    places,
-    channels,
-    height,
-    width,
-    rows,
-    columns,
-    SIDE: tl.constexpr,
-    STRIDE: tl.constexpr,
-    PLACES: tl.constexpr,
-    MAPS: tl.constexpr,
-):
+    given, result, chosen, places, channels, height, width, rows, columns,
+    SIDE: tl.constexpr, STRIDE: tl.constexpr, PLACES: tl.constexpr, MAPS: tl.constexpr,
+):  # fmt: skip
     place, picture, row, column, number, exist = _own_part(places, rows, columns, channels, PLACES, MAPS)
     largest = tl.full((PLACES, MAPS), float("-inf"), tl.float32)
     its_place = tl.zeros((PLACES, MAPS), tl.int32)
@@ -60,20 +49,9 @@ def _choose(
 
 @triton.jit
 def _pass_back(
-    gradient,
-    chosen,
-    result,
-    places,
-    channels,
-    height,
-    width,
-    rows,
-    columns,
-    SIDE: tl.constexpr,
-    STRIDE: tl.constexpr,
-    PLACES: tl.constexpr,
-    MAPS: tl.constexpr,
-):
+    gradient, chosen, result, places, channels, height, width, rows, columns,
+    SIDE: tl.constexpr, STRIDE: tl.constexpr, PLACES: tl.constexpr, MAPS: tl.constexpr,
+):  # fmt: skip
     place, picture, y, x, number, exist = _own_part(places, height, width, channels, PLACES, MAPS)
     sums = tl.zeros((PLACES, MAPS), tl.float32)
     # A place is in up to this many windows down, and as many across.

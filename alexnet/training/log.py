@@ -19,18 +19,9 @@ if TYPE_CHECKING:
     from dvclive import Live
     from torch.utils.tensorboard import SummaryWriter
 
-CURVES = (
-    "train_loss",
-    "train_error",
-    "val_loss",
-    "val_top1_error",
-    "val_top5_error",
-    "learning_rate",
-    "bias_learning_rate",
-    "conv1_learning_rate",
-    "fc8_learning_rate",
-    "data_wait_seconds",
-)
+LOSSES = ("train_loss", "train_error", "val_loss", "val_top1_error", "val_top5_error")
+RATES = ("learning_rate", "bias_learning_rate", "conv1_learning_rate", "fc8_learning_rate")
+CURVES = (*LOSSES, *RATES, "data_wait_seconds")
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "dvc")
 
 
@@ -63,7 +54,9 @@ class Logbook:
                 self._events = _open_events(self.events)
             for row in history[self._logged :]:
                 self._live.step = row.epoch
-                for name, value in _curves(row).items():
+                curves = {name: getattr(row, name) for name in CURVES}
+                curves |= {f"gradient_norm/{layer}": norm for layer, norm in row.gradient_norms.items()}
+                for name, value in curves.items():
                     self._live.log_metric(name, value)
                     if self._events is not None:
                         self._events.add_scalar(name, value, row.epoch)
@@ -71,11 +64,6 @@ class Logbook:
             if self._events is not None:
                 self._events.flush()
         self._logged = len(history)
-
-
-def _curves(row: EpochRow) -> dict[str, float]:
-    norms = {f"gradient_norm/{layer}": norm for layer, norm in row.gradient_norms.items()}
-    return {name: getattr(row, name) for name in CURVES} | norms
 
 
 def _open_live(folder: Path) -> "Live":

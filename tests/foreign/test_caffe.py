@@ -125,18 +125,6 @@ def test_the_network_computes_what_caffe_would(npz: Path) -> None:
     assert np.ptp(expected, axis=0).max() > 0.1
 
 
-def test_the_ten_patches_are_those_of_227_pixels(npz: Path) -> None:
-    network = network_of(read_npz(npz), npz)
-    whole = coarse_pictures(1)
-    found = classify(network, torch.from_numpy(whole)).numpy()[0]
-    corners = [(0, 0), (0, 29), (29, 0), (29, 29), (14, 14)]
-    logits = [
-        caffe_logits(arrays_of(), whole[0], *place, side) for place in corners for side in (False, True)
-    ]
-    each = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(found, each.mean(0), rtol=1e-3, atol=1e-6)
-
-
 def test_blobs_of_four_dimensions_and_a_mean_of_three_numbers(npz: Path, tmp_path: Path) -> None:
     arrays = arrays_of()
     old = {name: values.reshape((1,) * (4 - values.ndim) + values.shape) for name, values in arrays.items()}

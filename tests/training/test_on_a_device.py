@@ -109,11 +109,10 @@ def test_validation_reads_once_a_pass(profile: Path, store: Path, readings: list
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype", "tolerance"),
-    [("float32", torch.float64, 1e-10), ("bfloat16", torch.float32, 1e-2)],
-    ids=["float64", "bfloat16"],
+    ("profile", "precision", "dtype", "tolerance"),
+    [(PAPER, "float32", torch.float64, 1e-10), (SOURCE, "bfloat16", torch.float32, 1e-2)],
+    ids=["paper, float64", "source, bfloat16"],
 )
-@RECIPES
 def test_a_compiled_training_is_the_same_with_one_graph_before_each_backward_pass(
     profile: Path,
     precision: str,

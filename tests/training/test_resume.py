@@ -321,17 +321,9 @@ def test_gradient_norms_are_root_mean_squares_of_each_layers(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     still: dict[str, Any] = {"epochs": 1, "learning_rate": 0.0, "bias_learning_rate": 0.0}
-    once = finished(trainer_of(store, tmp_path / "once", batch_size=PICTURES, **still))
-    (row,) = once.history
-    for layer, *parameters in once.network.layer_parameters():
-        # One update: its gradients are still there.
-        gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-        expected = float(gradient.double().square().sum().sqrt())
-        assert row.gradient_norms[layer.name] == pytest.approx(expected, rel=1e-3)
-        assert expected > 0
     # Several updates that move nothing: each norm by itself, and the three together.
     each: list[dict[str, float]] = []
-    trainer = trainer_of(store, tmp_path / "thrice", **still)
+    trainer = trainer_of(store, tmp_path, **still)
     step = trainer.optimiser.step
 
     def watched() -> None:
@@ -347,6 +339,7 @@ def test_gradient_norms_are_root_mean_squares_of_each_layers(
     (row,) = finished(trainer).history
     assert len(each) == STEPS
     for name, norm in row.gradient_norms.items():
+        assert norm > 0
         assert norm == pytest.approx((sum(one[name] for one in each) / STEPS) ** 0.5, rel=1e-3)
 
 
