@@ -81,6 +81,11 @@ def random_patches(count: int) -> Batch:
     return patches(draw.integers(0, 256, (count, 224, 224, 3), np.uint8))
 
 
+def gradient_of(values: Tensor) -> Tensor:
+    assert values.grad is not None
+    return values.grad
+
+
 class InMemory:
     """A loader of whole pictures that are held in memory."""
 

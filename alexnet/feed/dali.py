@@ -17,7 +17,7 @@ from nvidia.dali.plugin.pytorch import feed_ndarray
 
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import Epoch, Share, batches, in_storage_order
-from alexnet.feed.threads import PREFETCHED, Known, mirror, one_ahead, put
+from alexnet.feed.threads import PREFETCHED, known_of, mirror, one_ahead, put
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
@@ -56,11 +56,11 @@ class DaliLoader:
 
     def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
         self._epoch, shown = epoch, list(batches(epoch, first, self.batch_size, self.share))
-        known = Known(self.records, epoch, shown, self.device)
+        known = known_of(self.records, epoch, shown, self.device)
         # DALI has no empty batches.
         self._asked = (chosen for chosen in shown if len(chosen))
         try:
-            for chosen in shown:
+            for batch, chosen in zip(known, shown, strict=True):
                 shape = len(chosen), self.side, self.side, 3
                 pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
                 if len(chosen):
@@ -68,7 +68,7 @@ class DaliLoader:
                     assert output is not None, "DALI ended before the epoch did"
                     self._copy(output, pixels, epoch.mirrored[chosen])
                     self._pipeline.release_outputs()
-                yield known.batch(chosen, pixels)
+                yield batch._replace(pixels=pixels)
         finally:
             # A consumer that stops early must not leave its pictures to the next epoch.
             self._asked = iter(())

@@ -27,10 +27,7 @@ class Loader(Protocol):
     """What training and evaluation ask of a loader."""
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        """Yield the loader's share of each batch of `epoch`, from its picture number `first` on.
-
-        The last batch may be smaller than the others.
-        """
+        """Yield the share of each batch of `epoch` from picture `first` on; the last batch may be smaller."""
 
 
 def chosen_loader(kind: str, encoding: str) -> str:
@@ -65,8 +62,7 @@ def open_loader(
     Args:
         machine: which loader, how many threads, and how much of the decoding a GPU's JPEG engine gets.
         batch_size: pictures of a whole batch, all shares together.
-        device: where the pixels are wanted. When it is a GPU, DALI decodes on it, and plain threads have a
-            process of their own.
+        device: where the pixels are wanted. DALI decodes on a GPU; for one, threads have their own process.
         side: 224 for patches, 256 for whole pictures.
         share: the part of every batch to load, where several processes share the work.
         processes_here: how many processes share this machine's threads.

@@ -1,9 +1,8 @@
 """The order of the pictures, and the crop, mirroring and noise of each.
 
 They depend on the seed, the epoch, the picture's number and the number of pictures; with `pictures_per_crop`
-above 1 also on the order.
-All draws of an epoch are made at once, one row per picture, so that no batch size, process, loader or
-restart can change them.
+above 1 also on the order. All draws of an epoch are made at once, one row per picture, so that no batch size,
+process, loader or restart can change them.
 """
 
 from collections.abc import Iterator
@@ -89,22 +88,10 @@ def training_epoch(
         corners[:, shown], mirrored[shown] = corners[:, first], mirrored[first]
     if augment.crop == "centre":
         corners = np.full_like(corners, CENTRE)
-    return Epoch(
-        order=shown,
-        top=corners[0],
-        left=corners[1],
-        mirrored=mirrored & augment.mirror,
-        noise=noise,
-    )
+    return Epoch(shown, top=corners[0], left=corners[1], mirrored=mirrored & augment.mirror, noise=noise)
 
 
 def in_storage_order(pictures: int) -> Epoch:
     """Return the plan that shows each picture's centre once, in storage order."""
-    corner = np.full(pictures, CENTRE)
-    return Epoch(
-        order=np.arange(pictures),
-        top=corner,
-        left=corner,
-        mirrored=np.zeros(pictures, bool),
-        noise=np.zeros((pictures, 3), np.float32),
-    )
+    corner, unmirrored = np.full(pictures, CENTRE), np.zeros(pictures, bool)
+    return Epoch(np.arange(pictures), corner, corner, unmirrored, np.zeros((pictures, 3), np.float32))

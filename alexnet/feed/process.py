@@ -22,7 +22,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.processes import signals_are_for_the_parent, start_worker
 from alexnet.core.terminal import say
 from alexnet.feed.order import Epoch, batches
-from alexnet.feed.threads import PREFETCHED, Known, ThreadLoader, one_ahead
+from alexnet.feed.threads import PREFETCHED, ThreadLoader, known_of, one_ahead
 from alexnet.model.input import Batch
 
 # Batches that there is memory for: those that the device is fetching, and those that are being made.
@@ -43,11 +43,11 @@ class ProcessLoader:
     """
 
     def __init__(self, loader: ThreadLoader, device: torch.device) -> None:
-        self.records, self.batch_size, self.share = loader.records, loader.batch_size, loader.share
-        self.device, self._passes = device, 0
+        self.loader, self.device, self._passes = loader, device, 0
         # Not of /dev/shm, which is small in containers.
         memory = os.memfd_create("pictures")
-        largest_share = math.ceil(self.batch_size * (self.share.last - self.share.first) / self.share.of)
+        first, last, of = loader.share
+        largest_share = math.ceil(loader.batch_size * (last - first) / of)
         shape = (PLACES, largest_share, loader.side, loader.side, 3)
         os.truncate(memory, math.prod(shape))
         path = f"/proc/{os.getpid()}/fd/{memory}"
@@ -75,17 +75,17 @@ class ProcessLoader:
         self._passes += 1
         own, fetching = self._passes, deque[torch.cuda.Event | None]()
         self._tell((own, epoch, first))
-        shown = list(batches(epoch, first, self.batch_size, self.share))
-        known = Known(self.records, epoch, shown, self.device)
+        shown = list(batches(epoch, first, self.loader.batch_size, self.loader.share))
+        known = known_of(self.loader.records, epoch, shown, self.device)
         try:
-            for number, chosen in enumerate(shown):
+            for number, batch in enumerate(known):
                 if len(fetching) == FETCHING:
                     _wait_for(fetching.popleft())
                     self._tell(own)
                 self._hear(own)
-                pixels, event = self._fetched(self._places[number % PLACES, : len(chosen)])
+                pixels, event = self._fetched(self._places[number % PLACES, : len(batch.records)])
                 fetching.append(event)
-                yield known.batch(chosen, pixels)
+                yield batch._replace(pixels=pixels)
         finally:
             # Then the next call's batches may take the same memory.
             for event in fetching:

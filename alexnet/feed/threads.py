@@ -2,9 +2,10 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,6 +25,7 @@ PREFETCHED = 3
 AT_ONCE = 8
 
 
+@dataclass(frozen=True)
 class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 
@@ -32,35 +34,29 @@ class ThreadLoader:
     `alexnet.feed.loader.open_loader`.
     """
 
-    def __init__(
-        self,
-        records: Records,
-        batch_size: int,
-        device: torch.device,
-        threads: int,
-        side: int = PATCH,
-        share: Share = WHOLE,
-    ) -> None:
-        self.records, self.batch_size, self.device, self.side = records, batch_size, device, side
-        self.threads, self.share = threads, share
+    records: Records
+    batch_size: int
+    device: torch.device
+    threads: int
+    side: int = PATCH
+    share: Share = WHOLE
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `alexnet.feed.loader.Loader.batches`."""
-        known = Known(self.records, epoch, batches(epoch, first, self.batch_size, self.share), self.device)
-        for chosen, pixels in self.filled(epoch, first, self._empty):
-            yield known.batch(chosen, pixels.to(self.device, non_blocking=True))
+        shown = list(batches(epoch, first, self.batch_size, self.share))
+        known = known_of(self.records, epoch, shown, self.device)
+        for batch, pixels in zip(known, self.filled(epoch, first, self._empty), strict=True):
+            yield batch._replace(pixels=pixels.to(self.device, non_blocking=True))
 
-    def filled(
-        self, epoch: Epoch, first: int, place: Callable[[int], Tensor]
-    ) -> Generator[tuple[NDArray[np.int64], Tensor]]:
-        """Yield the records of each batch, and their pixels in what `place(pictures)` has returned for it."""
-        under_way: deque[tuple[NDArray[np.int64], Tensor, list[Future[None]]]] = deque()
+    def filled(self, epoch: Epoch, first: int, place: Callable[[int], Tensor]) -> Generator[Tensor]:
+        """Yield the pixels of each batch in what `place(pictures)` has returned for it."""
+        under_way: deque[tuple[Tensor, list[Future[None]]]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
             for chosen in batches(epoch, first, self.batch_size, self.share):
                 pixels = place(len(chosen))
                 parts = range(0, len(chosen), AT_ONCE)
                 begun = [pool.submit(self._fill, epoch, chosen, pixels.numpy(), part) for part in parts]
-                under_way.append((chosen, pixels, begun))
+                under_way.append((pixels, begun))
                 if len(under_way) == PREFETCHED:
                     yield _done(*under_way.popleft())
             while under_way:
@@ -81,12 +77,10 @@ class ThreadLoader:
             mirror(places, epoch.mirrored[records])
 
 
-def _done(
-    chosen: NDArray[np.int64], pixels: Tensor, parts: list[Future[None]]
-) -> tuple[NDArray[np.int64], Tensor]:
+def _done(pixels: Tensor, parts: list[Future[None]]) -> Tensor:
     for part in parts:
         part.result()
-    return chosen, pixels
+    return pixels
 
 
 def one_ahead(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
@@ -141,34 +135,20 @@ def mirror(pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_]) -> None:
         cv2.flip(pictures[number], 1, pictures[number])
 
 
-class Known:
-    """What is known of the pictures of a pass, beside their pixels.
+def known_of(
+    records: Records, epoch: Epoch, shown: Sequence[NDArray[np.int64]], device: torch.device
+) -> Iterator[Batch]:
+    """Yield what is known of the pictures of each batch, as a batch whose pixels are to be put in.
 
     The device gets that of all batches in one copy: starting a copy takes longer than the copy itself.
 
     Args:
         shown: the record numbers of each batch.
     """
-
-    def __init__(
-        self, records: Records, epoch: Epoch, shown: Iterable[NDArray[np.int64]], device: torch.device
-    ) -> None:
-        chosen = np.concatenate([np.empty(0, np.int64), *shown])
-        known = epoch.top, epoch.left, epoch.mirrored, records.labels
-        self._top, self._left, mirrored, self._labels = sent(
-            np.stack([values[chosen] for values in known]), device
-        )
-        self._mirrored, self._first = mirrored.bool(), 0
-
-    def batch(self, chosen: NDArray[np.int64], pixels: Tensor) -> Batch:
-        """Return the next batch, that of the `chosen` records, whose pixels a loader has made."""
-        own = slice(self._first, self._first + len(chosen))
-        self._first = own.stop
-        return Batch(
-            pixels,
-            self._top[own],
-            self._left[own],
-            self._mirrored[own],
-            self._labels[own],
-            records=torch.from_numpy(chosen),
-        )
+    chosen = np.concatenate([np.empty(0, np.int64), *shown])
+    known = epoch.top, epoch.left, epoch.mirrored, records.labels
+    top, left, mirrored, labels = sent(np.stack([values[chosen] for values in known]), device)
+    fields = top, left, mirrored.bool(), labels, torch.from_numpy(chosen)
+    sizes = [len(each) for each in shown]
+    for parts in zip(*(field.split(sizes) for field in fields), strict=True):
+        yield Batch(torch.empty(0), *parts)

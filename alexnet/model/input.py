@@ -30,13 +30,12 @@ class Batch(NamedTuple):
 
     @property
     def on_device(self) -> tuple[Tensor, ...]:
-        """What the network and the loss need; the rest is always on the CPU."""
+        """What the network and the loss need: all but `records`."""
         return self[:5]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all that the network and the loss need on `device`."""
-        pixels, top, left, mirrored, labels = (field.to(device) for field in self.on_device)
-        return Batch(pixels, top, left, mirrored, labels, self.records)
+        return Batch._make([*(field.to(device) for field in self.on_device), self.records])
 
 
 def whole_pictures(pixels: Tensor) -> Batch:

@@ -80,10 +80,8 @@ def _buckets(parameters: list[Tensor], size: int) -> list[list[Tensor]]:
 
 
 def _in_one_line(parameter: Tensor) -> Tensor:
-    """Return a view of all numbers of a gradient as they lie in memory.
-
-    Their order is that of the parameter, whose strides torch gives its gradient: equal in all replicas.
-    """
+    """Return a view of all numbers of a gradient as they lie in memory."""
     gradient = parameter.grad
     assert gradient is not None
+    # The order is that of the parameter, whose strides torch gives its gradient: equal in all replicas.
     return gradient.as_strided((gradient.numel(),), (1,))

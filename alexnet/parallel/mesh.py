@@ -1,7 +1,7 @@
-"""The devices that train one network together: replicas, each of one or two devices.
+"""The devices that train one network together, which communicate through a `Mesh` alone.
 
 A replica is the whole network: on one device, or with a column on each of two. Replicas work on
-different parts of a batch. Processes communicate through a `Mesh` alone.
+different parts of a batch.
 """
 
 import time
@@ -26,12 +26,10 @@ class LostError(UserError):
 
 @contextmanager
 def exchange() -> Iterator[None]:
-    """Turn an error of an exchange with other processes into a `LostError`.
-
-    gloo raises a plain RuntimeError for a lost or silent process, and nccl a class derived from it.
-    """
+    """Turn an error of an exchange with other processes into a `LostError`."""
     try:
         yield
+    # gloo raises a plain one for a lost or silent process, and nccl a class derived from it.
     except RuntimeError as error:
         raise LostError(str(error).splitlines()[0][:120]) from None
 
@@ -139,7 +137,6 @@ class Mesh:
         return [int(value) for value in found]
 
     def wait_for_all(self) -> None:
-        """Return when every process has called this."""
         self.any(False)
 
     @exchange()

@@ -8,7 +8,7 @@ import torch
 from alexnet.core.machine import Machine
 from alexnet.feed.loader import Loader, open_loader
 from alexnet.feed.order import Epoch, batches
-from alexnet.feed.threads import Known
+from alexnet.feed.threads import known_of
 from alexnet.model.input import Batch
 from alexnet.parallel.mesh import Mesh
 from alexnet.store.records import Records
@@ -38,8 +38,8 @@ class _ReplicaLoader:
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         together = list(batches(epoch, first, self.batch_size, self.mesh.replica_share))
-        known = Known(self.records, epoch, together, self.device)
-        for own, chosen in zip(self.own.batches(epoch, first), together, strict=True):
+        known = known_of(self.records, epoch, together, self.device)
+        for own, batch in zip(self.own.batches(epoch, first), known, strict=True):
             mine = own.pixels
-            theirs = self.mesh.swap(mine, (len(chosen) - len(mine), *mine.shape[1:]))
-            yield known.batch(chosen, self.mesh.in_order(mine, theirs, 0))
+            theirs = self.mesh.swap(mine, (len(batch.records) - len(mine), *mine.shape[1:]))
+            yield batch._replace(pixels=self.mesh.in_order(mine, theirs, 0))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alexnet.core.terminal import say
 KEPT = 2
 
 
+@dataclass(frozen=True)
 class Checkpoints:
     """The states of one training, in a folder of their own.
 
@@ -22,8 +24,7 @@ class Checkpoints:
     so that a longer run can resume from a shorter one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two.
@@ -63,8 +64,7 @@ class Checkpoints:
                     continue
             except OSError as error:
                 raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            return state
+            return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
         return None
 
     def forget_ended(self, epochs: int) -> None:

@@ -18,10 +18,9 @@ from alexnet.training.precision import Precision
 class EpochRow:
     """The results of one epoch, a row of ``history.csv``; errors are fractions, losses are in nats.
 
-    The training figures are averages over the epoch, with augmentation and dropout on; the validation
-    figures are of the centre patch, after the epoch. The gradient norm of a layer is that of its weights
-    and biases together, the root mean square over the updates of the epoch. The seconds are those of the
-    updates, with loading; validation is not in them.
+    Training figures are averages over the epoch, with augmentation and dropout on; validation figures are of
+    the centre patch, after the epoch. A layer's gradient norm is that of its weights and biases together, the
+    root mean square over the updates. The seconds are those of the updates, with loading, without validation.
     """
 
     epoch: int

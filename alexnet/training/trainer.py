@@ -289,18 +289,11 @@ class Trainer:
         velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
         if not self.mesh.leads:
             return
-        self.checkpoints.save(
-            {
-                "epoch": self.epoch,
-                "consumed": self.consumed,
-                "step": self.step,
-                "weights": weights,
-                "velocity": velocity,
-                "schedule": self.schedule.state(),
-                "sums": asdict(self.sums),
-                "history": [asdict(row) for row in self.history],
-            }
-        )
+        place = {"epoch": self.epoch, "consumed": self.consumed, "step": self.step}
+        tensors = {"weights": weights, "velocity": velocity}
+        sums, history = asdict(self.sums), [asdict(row) for row in self.history]
+        others = {"schedule": self.schedule.state(), "sums": sums, "history": history}
+        self.checkpoints.save({**place, **tensors, **others})
         self._saved = time.monotonic()
         self._writing_seconds = self._saved - start
 

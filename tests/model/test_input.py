@@ -1,4 +1,4 @@
-"""The patches of a picture, and the input rule against loops over pixels in double precision."""
+"""The patches of a picture, and the input rule picture by picture in double precision."""
 
 import numpy as np
 import pytest
@@ -60,22 +60,17 @@ def rule_of(mean: str, divisor: float = 1.0) -> InputRule:
 
 
 def literal(rule: InputRule, batch: Batch, shift: Tensor | None, divisor: float) -> NDArray[np.float64]:
-    means, pixels = rule.mean_image.tolist(), batch.pixels.tolist()
-    shifts = [[0.0] * 3] * len(PLACES) if shift is None else shift.tolist()
-    result = np.empty((len(PLACES), 3, 224, 224))
+    result = batch.pixels.permute(0, 3, 1, 2).double().numpy()
     for number, (top, left, mirrored) in enumerate(PLACES):
-        for y in range(224):
-            for x in range(224):
-                # Where in the whole picture this pixel of the patch comes from.
-                column = left + 223 - x if mirrored else left + x
-                for channel in range(3):
-                    value = pixels[number][y][x][channel]
-                    if rule.mean == "patch":
-                        value -= means[channel][top + y][column]
-                    elif rule.mean == "centre":
-                        value -= means[channel][16 + y][16 + x]
-                    result[number, channel, y, x] = (value + shifts[number][channel]) / divisor
-    return result
+        # Where in the whole picture the columns of the patch come from.
+        columns = np.arange(left, left + 224)[:: -1 if mirrored else 1]
+        if rule.mean == "patch":
+            result[number] -= rule.mean_image.numpy()[:, top : top + 224, columns]
+        elif rule.mean == "centre":
+            result[number] -= rule.mean_image.numpy()[:, 16:240, 16:240]
+        if shift is not None:
+            result[number] += shift[number].numpy()[:, None, None]
+    return np.asarray(result / divisor)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tiny import gradient_of
 from torch import Tensor
 
 from alexnet.model import norm, norm_cpu
@@ -34,30 +35,25 @@ def window(i: int, count: int, size: int) -> range:
 
 
 def literal(
-    values: list[float],
-    gradient: list[float],
-    windows: list[list[int]],
-    constants: tuple[float, float, float],
-) -> tuple[list[float], list[float]]:
-    """Return b and ∂L/∂a of places that share the sums over their `windows`."""
+    a: Tensor, gradient: Tensor, windows: list[list[int]], constants: tuple[float, float, float]
+) -> tuple[Tensor, Tensor]:
+    """Return b and ∂L/∂a along the last dimension, whose places have sums over their `windows`."""
     k, alpha, beta = constants
-    scales = [k + alpha * sum(values[j] ** 2 for j in places) for places in windows]
-    outputs = [a / scale**beta for a, scale in zip(values, scales, strict=True)]
-    slopes = [0.0] * len(values)
+    scales = torch.stack([k + alpha * (a[..., places] ** 2).sum(-1) for places in windows], -1)
+    slopes = gradient / scales**beta
     for i, places in enumerate(windows):
-        slopes[i] += gradient[i] / scales[i] ** beta
         for j in places:
             # ∂b_i/∂a_j through the sum: −β a_i s^(−β−1) · 2 α a_j
-            slopes[j] -= gradient[i] * beta * values[i] * scales[i] ** (-beta - 1) * 2 * alpha * values[j]
-    return outputs, slopes
+            through = beta * a[..., i] * scales[..., i] ** (-beta - 1) * 2 * alpha * a[..., j]
+            slopes[..., j] -= gradient[..., i] * through
+    return a / scales**beta, slopes
 
 
 def outcome(module: torch.nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     maps = maps.clone().requires_grad_()
     outputs = module(maps)
     outputs.backward(gradient)
-    assert maps.grad is not None
-    return outputs.detach(), maps.grad
+    return outputs.detach(), gradient_of(maps)
 
 
 def assert_close(found: Tensor, expected: Tensor) -> None:
@@ -70,22 +66,13 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 def test_across_maps_is_the_printed_formula(
     columns: int, maps: int, size: int, constants: tuple[float, float, float]
 ) -> None:
-    a = grey_levels(2, columns * maps, 2, 3)
-    gradient = grey_levels(2, columns * maps, 2, 3, seed=4)
+    a, gradient = grey_levels(2, columns * maps, 2, 3), grey_levels(2, columns * maps, 2, 3, seed=4)
     found = outcome(CrossMapNorm(columns, size, *constants), a, gradient)
-    expected = torch.empty_like(a), torch.empty_like(a)
     windows = [list(window(i, maps, size)) for i in range(maps)]
-    for picture in range(2):
-        for column in range(columns):
-            own = slice(column * maps, (column + 1) * maps)
-            for y in range(2):
-                for x in range(3):
-                    place = (picture, own, y, x)
-                    values = literal(a[place].tolist(), gradient[place].tolist(), windows, constants)
-                    for tensor, numbers in zip(expected, values, strict=True):
-                        tensor[place] = torch.tensor(numbers, dtype=torch.float64)
-    assert_close(found[0], expected[0])
-    assert_close(found[1], expected[1])
+    # The maps of one column go last.
+    apart = [each.unflatten(1, (columns, maps)).movedim(2, -1) for each in (a, gradient)]
+    for values, expected in zip(found, literal(apart[0], apart[1], windows, constants), strict=True):
+        assert_close(values, expected.movedim(-1, 2).flatten(1, 2))
 
 
 @pytest.mark.parametrize("constants", SPATIAL)
@@ -100,14 +87,9 @@ def test_inside_a_map_is_the_formula_over_a_square(
         for y in range(height)
         for x in range(width)
     ]
-    for picture in range(2):
-        for number in range(3):
-            place = (picture, number)
-            outputs, slopes = literal(
-                a[place].flatten().tolist(), gradient[place].flatten().tolist(), windows, constants
-            )
-            assert_close(found[0][place].flatten(), torch.tensor(outputs, dtype=torch.float64))
-            assert_close(found[1][place].flatten(), torch.tensor(slopes, dtype=torch.float64))
+    expected = literal(a.flatten(2), gradient.flatten(2), windows, constants)
+    for values, exact in zip(found, expected, strict=True):
+        assert_close(values.flatten(2), exact)
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.6])

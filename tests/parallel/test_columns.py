@@ -18,6 +18,7 @@ from tiny import (
     PAPER,
     SOURCE,
     Case,
+    gradient_of,
     random_patches,
     section,
     trainer_of,
@@ -68,11 +69,6 @@ def train_cases(mesh: Mesh, device: torch.device, folder: Path, names: list[str]
         }
         if mesh.leads:
             torch.save(found, folder / f"{mesh.size} {name}.pt")
-
-
-def gradient_of(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
 
 
 def train_in_relay(mesh: Mesh, device: torch.device, folder: Path) -> None:

@@ -12,7 +12,7 @@ import tiny
 import torch
 from dvclive import Live
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import CPU, ROOT, Case, section, write_two_colours
+from tiny import CPU, ROOT, Case, gradient_of, section, write_two_colours
 from torch import Tensor
 
 from alexnet.core.errors import DivergedError, UserError
@@ -327,12 +327,12 @@ def test_gradient_norms_are_root_mean_squares_of_each_layers(
     step = trainer.optimiser.step
 
     def watched() -> None:
-        norms = {}
-        for layer, weight, bias in trainer.network.layer_parameters():
-            assert weight.grad is not None
-            assert bias.grad is not None
-            norms[layer.name] = float(weight.grad.norm() ** 2 + bias.grad.norm() ** 2)
-        each.append(norms)
+        each.append(
+            {
+                layer.name: sum(float(gradient_of(parameter).norm() ** 2) for parameter in parameters)
+                for layer, *parameters in trainer.network.layer_parameters()
+            }
+        )
         step()
 
     monkeypatch.setattr(trainer.optimiser, "step", watched)
