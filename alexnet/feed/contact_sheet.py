@@ -54,19 +54,15 @@ def contact_sheet(
     sheet = Image.new("RGB", (width + 2 * GAP, HEADING + len(batch.records) * (PICTURE + HEADING)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 14)
     for number, record in enumerate(batch.records.tolist()):
-        top = HEADING + number * (PICTURE + HEADING)
-        left = GAP
-        for column, picture in enumerate(_row(records, batch, number, statistics, augment, plan, epoch)):
+        top, left = HEADING + number * (PICTURE + HEADING), GAP
+        row = _row(records, batch, number, statistics, augment, plan, epoch)
+        for column, picture in zip(COLUMNS, row, strict=True):
             if number == 0:
-                draw.text((left, 6), COLUMNS[column], "black", font)
+                draw.text((left, 6), column, "black", font)
             sheet.paste(Image.fromarray(picture), (left, top))
             left += picture.shape[1] + GAP
-        draw.text(
-            (GAP, top + PICTURE + 2),
-            f"{words[records.labels[record]]}: {records.names[record]}",
-            "grey",
-            font,
-        )
+        name = f"{words[records.labels[record]]}: {records.names[record]}"
+        draw.text((GAP, top + PICTURE + 2), name, "grey", font)
     return sheet
 
 

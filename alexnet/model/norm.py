@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.model.kernels import LARGEST, have_kernels
-from alexnet.model.norm_cpu import AcrossMaps, InsideMap, arithmetic_of, in_blocks, inverse_power
+from alexnet.model.norm_cpu import arithmetic_of, in_blocks, inverse_power
 
 
 def _window_sums(values: Tensor, size: int, dimensions: tuple[int, ...]) -> Tensor:
@@ -45,7 +45,7 @@ class CrossMapNorm(nn.Module):
         """Normalise `maps` of shape (batch, columns · N, height, width)."""
         constants = self.k, self.alpha, self.beta
         if _on_plain_cpu(maps):
-            return in_blocks(maps, AcrossMaps(self.columns, self.size), *constants)
+            return in_blocks(maps, self.columns, self.size, *constants)
         if have_kernels(maps) and maps.shape[1] // self.columns <= LARGEST:
             dense = maps.contiguous(memory_format=torch.channels_last)
             normalised: Tensor = torch.ops.alexnet.norm_across_maps(
@@ -76,7 +76,7 @@ class SpatialNorm(nn.Module):
         """Normalise `maps` of shape (batch, channels, height, width)."""
         constants = self.k, self.alpha, self.beta
         if _on_plain_cpu(maps):
-            return in_blocks(maps, InsideMap(self.size), *constants)
+            return in_blocks(maps, None, self.size, *constants)
         whole: Tensor = _Normalise.apply(maps, (-2, -1), self.size, *constants)
         return whole
 

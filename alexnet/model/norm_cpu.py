@@ -7,7 +7,6 @@ fuses them, as on a GPU, whole tensors are faster.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,57 +16,13 @@ from torch import Tensor
 BLOCK = 1 << 17
 
 
-@dataclass(frozen=True)
-class AcrossMaps:
-    """Windows over neighbouring maps of a column, as products with a band matrix."""
+def in_blocks(maps: Tensor, columns: int | None, size: int, k: float, alpha: float, beta: float) -> Tensor:
+    """Return a / (k + α·Σ a²)^β for `maps` (batch, channels, height, width).
 
-    columns: int
-    size: int
-
-    def order(self, maps: Tensor) -> torch.memory_format:
-        """Return the order in memory that `view` takes for these maps."""
-        return _order_of(maps)
-
-    def view(self, maps: Tensor) -> Tensor:
-        """Return (batch · columns, N, height · width), or (…, N) where maps lie side by side in memory."""
-        count = maps.shape[1] // self.columns
-        if _order_of(maps) == torch.channels_last:
-            return maps.permute(0, 2, 3, 1).view(-1, count)
-        return maps.view(-1, count, maps.shape[2] * maps.shape[3])
-
-    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> None:
-        """Write constant + factor · Σ over each window of `values` into `out`."""
-        band = _band(values.shape[1], self.size, values.dtype)
-        if values.dim() == 2:
-            torch.addmm(constant, values, band, alpha=factor, out=out)
-        else:
-            torch.baddbmm(constant, band.expand(len(values), -1, -1), values, alpha=factor, out=out)
-
-
-@dataclass(frozen=True)
-class InsideMap:
-    """Square windows inside a map, as products with a band matrix for rows and one for columns."""
-
-    size: int
-
-    def order(self, maps: Tensor) -> torch.memory_format:
-        return torch.contiguous_format
-
-    def view(self, maps: Tensor) -> Tensor:
-        """Return (batch · channels, height, width)."""
-        return maps.view(-1, *maps.shape[2:])
-
-    def sums(self, values: Tensor, constant: Tensor, factor: float, out: Tensor) -> None:
-        """Write constant + factor · Σ over each window of `values` into `out`."""
-        height, width = values.shape[1:]
-        down = torch.matmul(_band(height, self.size, values.dtype), values).view(-1, width)
-        across = _band(width, self.size, values.dtype)
-        torch.addmm(constant, down, across, alpha=factor, out=out.view(-1, width))
-
-
-def in_blocks(maps: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float) -> Tensor:
-    """Return a / (k + α·Σ a²)^β for `maps` (batch, channels, height, width), the sums over `windows`."""
-    normalised: Tensor = _NormaliseInBlocks.apply(maps, windows, k, alpha, beta)
+    Args:
+        columns: the sums are over `size` maps of one of so many columns; None: over squares inside a map.
+    """
+    normalised: Tensor = _NormaliseInBlocks.apply(maps, columns, size, k, alpha, beta)
     return normalised
 
 
@@ -76,37 +31,79 @@ class _NormaliseInBlocks(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, given: Tensor, windows: AcrossMaps | InsideMap, k: float, alpha: float, beta: float
+        ctx: Any, given: Tensor, columns: int | None, size: int, k: float, alpha: float, beta: float
     ) -> Tensor:
-        a = given.contiguous(memory_format=windows.order(given))
+        a = given.contiguous(memory_format=_working_order(given, columns))
         result, scale = torch.empty_like(a), torch.empty_like(a, dtype=arithmetic_of(a))
         constant = scale.new_tensor(k)
         # Autocast would have the products in bfloat16.
         with torch.autocast("cpu", enabled=False):
-            for own, out, sums in _blocks(windows, a, result, scale):
+            for own, out, sums in _blocks(columns, a, result, scale):
                 values = own.to(scale.dtype)
-                windows.sums(values * values, constant, alpha, sums)
+                _sum_windows(values * values, columns, size, constant, alpha, sums)
                 out.copy_(inverse_power(sums, beta).mul_(values))
         ctx.save_for_backward(given, scale)
-        ctx.windows, ctx.alpha, ctx.beta = windows, alpha, beta
+        ctx.columns, ctx.size, ctx.alpha, ctx.beta = columns, size, alpha, beta
         return result.contiguous(memory_format=_order_of(given))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         given, scale = ctx.saved_tensors
-        order = ctx.windows.order(given)
+        order = _working_order(given, ctx.columns)
         a, gradient = given.contiguous(memory_format=order), gradients[0].contiguous(memory_format=order)
         result = torch.empty_like(a)
         nothing, factor = scale.new_tensor(0.0), -2 * ctx.alpha * ctx.beta
-        for own, above, sums, out in _blocks(ctx.windows, a, gradient, scale, result):
+        for own, above, sums, out in _blocks(ctx.columns, a, gradient, scale, result):
             values = own.to(scale.dtype)
             direct = inverse_power(sums, ctx.beta).mul_(above)
             quotient = (direct * values).div_(sums)
             shared = torch.empty_like(quotient)
             # The window is symmetric, so the maps that j normalises are those that normalise j.
-            ctx.windows.sums(quotient, nothing, factor, shared)
+            _sum_windows(quotient, ctx.columns, ctx.size, nothing, factor, shared)
             out.copy_(direct.addcmul_(shared, values))
-        return result.contiguous(memory_format=_order_of(given)), None, None, None, None
+        return result.contiguous(memory_format=_order_of(given)), *[None] * 5
+
+
+def _order_of(maps: Tensor) -> torch.memory_format:
+    side_by_side = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+    return torch.channels_last if side_by_side else torch.contiguous_format
+
+
+def _working_order(maps: Tensor, columns: int | None) -> torch.memory_format:
+    return torch.contiguous_format if columns is None else _order_of(maps)
+
+
+def _blocks(columns: int | None, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return block after block of all `tensors`, which have the same shape and order in memory."""
+    views = [_view(each, columns) for each in tensors]
+    rows = max(1, BLOCK // (views[0].numel() // max(1, len(views[0])) or 1))
+    return zip(*(view.split(rows) for view in views), strict=True)
+
+
+def _view(maps: Tensor, columns: int | None) -> Tensor:
+    # (…, N) where the N maps of a column lie side by side, else (…, N, places); without columns,
+    # (…, height, width).
+    if columns is None:
+        return maps.view(-1, *maps.shape[2:])
+    count = maps.shape[1] // columns
+    if _order_of(maps) == torch.channels_last:
+        return maps.permute(0, 2, 3, 1).view(-1, count)
+    return maps.view(-1, count, maps.shape[2] * maps.shape[3])
+
+
+def _sum_windows(
+    values: Tensor, columns: int | None, size: int, constant: Tensor, factor: float, out: Tensor
+) -> None:
+    """Write constant + factor · Σ over each window of `values`, as `_view` has them, into `out`."""
+    if columns is None:
+        values = torch.matmul(_band(values.shape[1], size, values.dtype), values)
+    elif values.dim() == 3:
+        band = _band(values.shape[1], size, values.dtype).expand(len(values), -1, -1)
+        torch.baddbmm(constant, band, values, alpha=factor, out=out)
+        return
+    width = values.shape[-1]
+    band = _band(width, size, values.dtype)
+    torch.addmm(constant, values.view(-1, width), band, alpha=factor, out=out.view(-1, width))
 
 
 @functools.lru_cache(maxsize=16)
@@ -114,18 +111,6 @@ def _band(count: int, size: int, dtype: torch.dtype) -> Tensor:
     """Return the (count, count) matrix with a one where i and j are at most size // 2 apart."""
     places = torch.arange(count)
     return ((places[:, None] - places[None, :]).abs() <= size // 2).to(dtype)
-
-
-def _blocks(windows: AcrossMaps | InsideMap, *maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Return block after block of all `maps`, which have the same shape."""
-    views = [windows.view(each) for each in maps]
-    rows = max(1, BLOCK // (views[0].numel() // max(1, len(views[0])) or 1))
-    return zip(*(view.split(rows) for view in views), strict=True)
-
-
-def _order_of(maps: Tensor) -> torch.memory_format:
-    side_by_side = maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
-    return torch.channels_last if side_by_side else torch.contiguous_format
 
 
 def arithmetic_of(values: Tensor) -> torch.dtype:

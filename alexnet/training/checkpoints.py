@@ -41,8 +41,7 @@ class Checkpoints:
         written = self.folder / f"epoch-{state['epoch']:05d}-{state['consumed']:09d}-{_checksum(content)}.pt"
         with replacing(written) as temporary:
             temporary.write_bytes(content)
-        older = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)
-        for path in older[:-KEPT]:
+        for path in sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
             if path != written:
                 path.unlink()
 

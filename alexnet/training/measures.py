@@ -59,10 +59,8 @@ class Sums:
     @property
     def gradient_norms(self) -> dict[str, float]:
         """Root mean squares, rounded: their last digits depend on when sums were collected."""
-        return {
-            layer: float(f"{math.sqrt(squares / self.updates):.4g}")
-            for layer, squares in self.squared_gradients.items()
-        }
+        means = {layer: squares / self.updates for layer, squares in self.squared_gradients.items()}
+        return {layer: float(f"{math.sqrt(mean):.4g}") for layer, mean in means.items()}
 
 
 def loss_and_errors(

@@ -29,15 +29,7 @@ PARAMETERS = {
     "fc7": 16_781_312,
     "fc8": 4_097_000,
 }
-NORM = {
-    "enabled": True,
-    "size": 5,
-    "k": 2.0,
-    "alpha": 1e-4,
-    "alpha_divided_by_size": False,
-    "across_columns": False,
-    "beta": 0.75,
-}
+NORM = section(Model).response_norm.model_dump()
 
 
 def model_of(profile: Path = PAPER, **changes: Any) -> Model:

@@ -36,7 +36,8 @@ PICTURES, BATCH = 12, 5
 # 5, 5 and 2 pictures.
 STEPS = 3
 TIMING = ("seconds", "data_wait_seconds", "pictures_per_second")
-ALWAYS = 1e-9  # minutes between checkpoints: one after every update
+# A state after every update.
+ALWAYS = tiny.PLACE.model_copy(update={"checkpoint_minutes": 1e-9})
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +62,12 @@ def stop_after(updates: int) -> Callable[[], bool]:
 
 
 def trainer_of(
-    store: Path,
-    folder: Path,
-    stop_asked: Callable[[], bool] = lambda: False,
-    checkpoint_minutes: float = 5.0,
-    report_epoch: Callable[[list[EpochRow]], None] = lambda history: None,
-    finish_asked: Callable[[], bool] = lambda: False,
-    **changes: Any,
+    store: Path, folder: Path, stop_asked: Callable[[], bool] = lambda: False, **changes: Any
 ) -> Trainer:
-    case = Case(PARAMS, {"width": 0.03}, train_of(**changes).model_dump(), torch.float32, 2)
-    others: dict[str, Any] = {
-        "machine": tiny.PLACE.model_copy(update={"checkpoint_minutes": checkpoint_minutes}),
-        "report_epoch": report_epoch,
-        "finish_asked": finish_asked,
-    }
-    return tiny.trainer_of(case, Mesh(), CPU, store, folder, stop_asked, **others)
+    """Return a trainer with some `changes` of the section `train` or of its own."""
+    train = train_of(**{name: changes.pop(name) for name in list(changes) if name in Train.model_fields})
+    case = Case(PARAMS, {"width": 0.03}, train.model_dump(), torch.float32, 2)
+    return tiny.trainer_of(case, Mesh(), CPU, store, folder, stop_asked, **changes)
 
 
 def finished(trainer: Trainer) -> Trainer:
@@ -152,7 +144,7 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
         return False
 
     with pytest.raises(Killed):
-        trainer_of(store, tmp_path, kill, checkpoint_minutes=ALWAYS).run()
+        trainer_of(store, tmp_path, kill, machine=ALWAYS).run()
     again = trainer_of(store, tmp_path)
     assert (again.epoch, again.consumed, again.step) == (2, BATCH, 4)
     assert_same(finished(again), undisturbed)
@@ -209,8 +201,8 @@ def test_after_an_epoch_a_state_is_written_if_its_writing_takes_little_of_the_ti
         save(self, state)
 
     monkeypatch.setattr(Checkpoints, "save", slow)
-    minutes = seconds_lost / 60
-    finished(trainer_of(store, tmp_path, epochs=7, checkpoint_minutes=minutes, finish_asked=finish_asked))
+    machine = tiny.PLACE.model_copy(update={"checkpoint_minutes": seconds_lost / 60})
+    finished(trainer_of(store, tmp_path, epochs=7, machine=machine, finish_asked=finish_asked))
     assert written == expected
 
 
@@ -229,8 +221,8 @@ def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(
 def test_fewer_epochs_never_take_a_longer_runs_state(store: Path, tmp_path: Path) -> None:
     fresh = finished(trainer_of(store, tmp_path / "fresh", epochs=1))
     # Beyond the end lie whole epochs, or an epoch's middle, where the end of the first is still kept.
-    finished(trainer_of(store, tmp_path / "longer", checkpoint_minutes=ALWAYS))
-    stopped(store, tmp_path / "stopped", STEPS + 1, checkpoint_minutes=ALWAYS)
+    finished(trainer_of(store, tmp_path / "longer", machine=ALWAYS))
+    stopped(store, tmp_path / "stopped", STEPS + 1, machine=ALWAYS)
     for name, begins in (("longer", 1), ("stopped", 2)):
         shorter = trainer_of(store, tmp_path / name, epochs=1)
         assert (shorter.epoch, shorter.consumed) == (begins, 0)
