@@ -158,11 +158,7 @@ def _end(process: SpawnProcess, pipe: Connection, memory: int, places: Tensor, i
 
 
 class _AnotherPassError(Exception):
-    """This pass was left early: `message` begins another."""
-
-    def __init__(self, message: tuple[int, Epoch, int]) -> None:
-        super().__init__()
-        self.message = message
+    """This pass was left early; the argument is the message that begins another."""
 
 
 def _serve(pipe: Connection, loader: ThreadLoader, path: str, shape: tuple[int, ...]) -> None:
@@ -195,7 +191,7 @@ def _make_pass(
         for _ in loader.filled(epoch, first, place):
             pipe.send((own, None))
     except _AnotherPassError as another:
-        return another.message
+        return another.args[0]
     except EOFError:
         raise
     except Exception as error:

@@ -107,7 +107,7 @@ class _Joined(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mine: Tensor, mesh: Mesh) -> Tensor:
         ctx.mesh, ctx.half = mesh, mine.shape[1]
-        return mesh.in_order(mine, mesh.swap(mine, tuple(mine.shape)))
+        return mesh.join(mine, 2 * ctx.half, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -122,8 +122,7 @@ class _JoinedLogits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
         ctx.bounds = mesh.column_share.bounds(classes)
-        theirs = mesh.swap(mine, (len(mine), classes - mine.shape[1]))
-        return mesh.in_order(mine, theirs)
+        return mesh.join(mine, classes, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -149,6 +148,5 @@ def whole_of(parts: Mapping[str, Tensor], network: AlexNet, mesh: Mesh) -> dict[
     whole = dict(parts)
     for name, mine in parts.items():
         if mesh.columns == 2 and (layer := name.split(".")[0]) in outputs:
-            theirs = mesh.swap(mine, (outputs[layer] - len(mine), *mine.shape[1:]))
-            whole[name] = mesh.in_order(mine, theirs, 0)
+            whole[name] = mesh.join(mine, outputs[layer], 0)
     return whole

@@ -100,8 +100,11 @@ class Mesh:
             request.wait()
         return received.to(mine.device)
 
-    def in_order(self, mine: Tensor, theirs: Tensor, dimension: int = 1) -> Tensor:
-        """Return both columns' tensors side by side, column 1's first."""
+    def join(self, mine: Tensor, size: int, dimension: int) -> Tensor:
+        """Return both columns' tensors side by side, column 1's first, `size` together in this dimension."""
+        shape = list(mine.shape)
+        shape[dimension] = size - shape[dimension]
+        theirs = self.swap(mine, tuple(shape))
         return torch.cat([mine, theirs] if self.column == 0 else [theirs, mine], dimension)
 
     def start_sum(self, tensor: Tensor) -> dist.Work:

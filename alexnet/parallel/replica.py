@@ -40,6 +40,4 @@ class _ReplicaLoader:
         together = list(batches(epoch, first, self.batch_size, self.mesh.replica_share))
         known = known_of(self.records, epoch, together, self.device)
         for own, batch in zip(self.own.batches(epoch, first), known, strict=True):
-            mine = own.pixels
-            theirs = self.mesh.swap(mine, (len(batch.records) - len(mine), *mine.shape[1:]))
-            yield batch._replace(pixels=self.mesh.in_order(mine, theirs, 0))
+            yield batch._replace(pixels=self.mesh.join(own.pixels, len(batch.records), 0))
