@@ -27,12 +27,8 @@ from alexnet.core.stage import run
 from alexnet.core.terminal import say
 
 Experiment = Literal["ablations", "ensemble", "figure1", "pretraining", "recipe_walk"]
-TEMPLATE = "pipeline.yaml"
-# All that the runs need: the pictures with their statistics, and checked parameters.
-PICTURES = "rgb_pca"
-CHECK = "check"
 # The stages that a pipeline must have for --at-once.
-STAGES = (CHECK, "train", "evaluate", "page")
+STAGES = ("check", "train", "evaluate", "page")
 
 
 def shares(stages: list[str], count: int) -> list[list[str]]:
@@ -79,29 +75,20 @@ def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
         )
 
 
-def instantiate(experiment: str) -> Path:
-    """Copy the experiment's ``pipeline.yaml`` to the name that DVC knows, and return that."""
-    folder = Path("experiments") / experiment
-    text = (folder / TEMPLATE).read_text()
-    made = folder / "dvc.yaml"
-    write_text(
-        made, f"# A copy of pipeline.yaml, made by experiments.run. Change that file, not this one.\n{text}"
-    )
-    return made
-
-
 def main(
     experiment: Annotated[Experiment, typer.Argument(help="which experiment")],
     at_once: Annotated[int, typer.Option(help="number of runs at a time", min=1)] = 1,
 ) -> None:
     """Run a whole experiment, its page included."""
+    template = Path("experiments") / experiment / "pipeline.yaml"
     if at_once > 1:
-        template = Path("experiments") / experiment / TEMPLATE
         refuse_other_shapes(list(load_yaml(template)["stages"]), template)
     page = REPORTS / "experiments" / f"{experiment}.md"
     if page.exists():
         say(f"{page}: will be replaced by the page of this run; git checkout {page.parent} brings it back")
-    pipeline = instantiate(experiment)
+    pipeline = template.with_name("dvc.yaml")
+    head = "# A copy of pipeline.yaml, made by experiments.run. Change that file, not this one.\n"
+    write_text(pipeline, head + template.read_text())
     if at_once > 1:
         _run_side_by_side(pipeline, at_once)
     # A run that fails does not stop the others.
@@ -109,17 +96,17 @@ def main(
 
 
 def _run_side_by_side(pipeline: Path, at_once: int) -> None:
-    listed = subprocess.run(
-        ["dvc", "stage", "list", "--name-only", str(pipeline)], check=True, capture_output=True, text=True
-    )
-    names = [line.rpartition(":")[2] for line in listed.stdout.split()]
-    _repro(PICTURES, f"{pipeline}:{CHECK}")
+    command = ["dvc", "stage", "list", "--name-only", str(pipeline)]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    names = [line.rpartition(":")[2] for line in listed]
+    # All that the runs need: the pictures with their statistics, and checked parameters.
+    _repro("rgb_pca", f"{pipeline}:check")
     running = []
     for share, (cores, environment) in zip(shares(names, at_once), places(at_once), strict=True):
         addresses = [f"{pipeline}:{name}" for name in share]
         if addresses:
             running.append(_start(addresses, cores, environment))
-    if any(_codes(running)):
+    if _any_failed(running):
         raise UserError(f"{pipeline}: a run failed, see above. The same command resumes with what is left.")
 
 
@@ -135,13 +122,14 @@ def _start(addresses: list[str], cores: list[int], environment: dict[str, str]) 
 
 def _repro(*arguments: str) -> None:
     command = ["dvc", "repro", *arguments]
-    if any(_codes([subprocess.Popen(command)])):
+    if _any_failed([subprocess.Popen(command)]):
         raise UserError(f"{' '.join(command)}: failed, see above. The same command resumes from there.")
 
 
-def _codes(running: list[subprocess.Popen[bytes]]) -> list[int]:
+def _any_failed(running: list[subprocess.Popen[bytes]]) -> bool:
     try:
-        return [process.wait() for process in running]
+        # Of a list, so that all are waited for.
+        return any([process.wait() for process in running])
     except KeyboardInterrupt:
         # Ctrl-C also reaches the child processes, which first save their state.
         for process in running:

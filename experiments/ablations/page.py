@@ -64,13 +64,14 @@ Added = Mapping[tuple[str, str], Difference]
 
 
 def table_of_runs(settings: Ablations, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Return a line per finished run."""
-    lines = [
-        (name, seed, *map(one.error, KINDS), one.train_error, one.train_loss, one.epochs)
-        for name in settings.run
-        for seed in settings.seeds
-        if (one := outcomes.get(f"{name}-{seed}"))
-    ]
+    """Return a line per finished run: its errors, and error and loss (nats) of its last epoch's patches."""
+    lines = []
+    for name in settings.run:
+        for seed in settings.seeds:
+            if one := outcomes.get(f"{name}-{seed}"):
+                errors, last = (one.wrong[kind].mean() for kind in KINDS), one.history.iloc[-1]
+                trained = last["train_error"], last["train_loss"], len(one.history)
+                lines.append((name, seed, *errors, *trained))
     return pd.DataFrame(lines, columns=["row", "seed", *KINDS, "train_error", "train_loss", "epochs"])
 
 
@@ -85,13 +86,13 @@ def compare(settings: Ablations, outcomes: Mapping[str, Outcome]) -> Added:
     return added
 
 
-def verdicts_of(settings: Ablations, added: Added) -> dict[str, Verdict]:
+def verdicts_of(added: Added) -> dict[str, Verdict]:
     """Return each row's verdict on its top-1 error, with Holm's correction over the rows."""
-    compared = {name: added[name, TOP1] for name in settings.run if (name, TOP1) in added}
-    left = surviving({name: one.p_value for name, one in compared.items() if one.over_seeds})
+    compared = {name: found for (name, kind), found in added.items() if kind == TOP1}
+    left = surviving({name: found.p_value for name, found in compared.items() if found.over_seeds})
     return {
-        name: "unclear" if one.verdict in ("more", "fewer") and name not in left else one.verdict
-        for name, one in compared.items()
+        name: "unclear" if found.verdict in ("more", "fewer") and name not in left else found.verdict
+        for name, found in compared.items()
     }
 
 
@@ -103,13 +104,12 @@ def as_page(
     pictures: int,
     name: str = NAME,
 ) -> tuple[str, list[Part]]:
-    """Return what was found in short, and the page's parts.
+    """Return what was found in short, and the parts of the page `name`.
 
     Args:
         full: the full recipe's parameters, with dotted keys.
         chance: the loss, in nats, of guessing by class frequency.
         pictures: how many were trained on.
-        name: the name of the page.
 
     Raises:
         UserError: no run is finished.
@@ -119,12 +119,14 @@ def as_page(
     evaluated = next(iter(outcomes.values())).predictions
     runs, added = table_of_runs(settings, outcomes), compare(settings, outcomes)
     found, rows = reading(settings, runs, added, chance), table_of_rows(settings, runs, added)
-    planned_runs = len(settings.run) * len(settings.seeds)
+    departures = [key for key in differing(full, planned([PRINTED_RECIPE])) if key not in SAID]
+    told = "Apart from width and epochs, the full recipe differs from the printed one in"
     return " ".join(sentence for sentence in found if sentence.startswith("Larger")) or found[0], [
         f"{pages.count(pictures, 'training picture')} of {len(evaluated.classes)} classes,"
         f" {full['train.epochs']} epochs at width {full['model.width']:g}, errors on the {len(evaluated):,}"
         f" pictures of {evaluated.split}. With {pages.count(len(settings.seeds), 'seed')} a row,"
-        f" {len(outcomes)} of {planned_runs} runs are finished. {_departures(full)}",
+        f" {len(outcomes)} of {len(settings.run) * len(settings.seeds)} runs are finished."
+        f" {f'{told} {enumerated(departures)}.' if departures else ''}",
         "\n".join(f"- {sentence}" for sentence in found),
         "## Error added by taking it away",
         table_of(
@@ -138,20 +140,6 @@ def as_page(
             f"Top-1 error added in percentage points: {', '.join(rows['taken away'] + ' ' + rows['added'])}.",
             "Top-1 error added, in percentage points.",
         ),
-        *_more_of(rows),
-        *pages.how_it_was_made(
-            NAME,
-            name,
-            pages.settings("Common to all rows, instead of the values in params.yaml", settings.alike),
-            pages.settings("The full recipe", full),
-            plan=PAGES.get(name, PAGES[NAME])[1],
-        ),
-    ]
-
-
-def _more_of(rows: pd.DataFrame) -> list[Part]:
-    """Return the detailed tables."""
-    return [
         "## Top-5, one patch, and the training itself",
         table_of(
             rows[["taken away", *rows.columns[7:14]]],
@@ -163,29 +151,25 @@ def _more_of(rows: pd.DataFrame) -> list[Part]:
         table_of(
             rows[["taken away", "in the paper", "keys"]], "The paper's words, and the keys", numeric=False
         ),
+        *pages.how_it_was_made(
+            NAME,
+            name,
+            pages.settings("Common to all rows, instead of the values in params.yaml", settings.alike),
+            pages.settings("The full recipe", full),
+            plan=PAGES.get(name, PAGES[NAME])[1],
+        ),
     ]
-
-
-def _departures(full: Values) -> str:
-    """Name the keys in which the full recipe departs from the printed one."""
-    printed = planned([PRINTED_RECIPE])
-    keys = [key for key in differing(full, printed) if key not in SAID]
-    told = "Apart from width and epochs, the full recipe differs from the printed one in"
-    return f"{told} {enumerated(keys)}." if keys else ""
 
 
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
     """Say which differences are larger than noise."""
-    names = {name: settings.rows[name].without for name in settings.run}
-    verdicts = verdicts_of(settings, added)
+    names, verdicts = {name: row.without for name, row in settings.rows.items()}, verdicts_of(added)
+    those: dict[Verdict, list[str]] = {}
+    for name, verdict in verdicts.items():
+        size = f" ({points(added[name, TOP1].mean)} points)" if CLEAR.get(verdict) == "yes" else ""
+        those.setdefault(verdict, []).append(names[name] + size)
     notes = [
-        sentence.format(enumerated(those))
-        for verdict, sentence in SENTENCES.items()
-        if (
-            those := [
-                _sized(names[row], added[row, TOP1], own) for row, own in verdicts.items() if own == verdict
-            ]
-        )
+        text.format(enumerated(those[verdict])) for verdict, text in SENTENCES.items() if verdict in those
     ]
     if not verdicts:
         notes.append("No row can be compared with the full recipe yet: no seed of both is finished.")
@@ -196,32 +180,28 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             f" with dropout on. On the evaluated pictures, it has {percent(full[ONE_PATCH])} with one patch"
             f" and {percent(full[TOP1])} with ten."
         )
-    if judged := sum(verdict in ("more", "fewer", "unclear") for verdict in verdicts.values()):
+    if judged := sum(verdict in CLEAR for verdict in verdicts.values()):
         notes.append(
             "A difference is called larger than noise when 0 lies outside both its 95% intervals and"
             " Student's test over the seeds is significant with Holm's correction for"
             f" {pages.count(judged, 'row')}."
         )
-    if left_out := [row.without for name, row in settings.rows.items() if name not in settings.run]:
+    if left_out := [without for name, without in names.items() if name not in settings.run]:
         notes.append(f"Rows that are not in this plan take away: {'; '.join(left_out)}.")
-    at_chance = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"].value_counts(
-        sort=False
-    )
-    if len(at_chance):
-        told = [f"{names[row]} ({pages.count(number, 'run')})" for row, number in at_chance.items()]
+    stuck = runs[[not is_below_chance(loss, chance) for loss in runs["train_loss"]]]["row"]
+    if len(stuck):
+        told = [
+            f"{names[row]} ({pages.count(number, 'run')})"
+            for row, number in stuck.value_counts(sort=False).items()
+        ]
         notes.append(f"At chance, the loss of guessing by class frequency, at the end: {enumerated(told)}.")
     return notes
-
-
-def _sized(name: str, found: Difference, verdict: Verdict) -> str:
-    """Name what was taken away, and by how much the error grew where that is clear."""
-    return f"{name} ({points(found.mean)} points)" if CLEAR.get(verdict) == "yes" else name
 
 
 def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.DataFrame:
     """Return for each row what the paper says and what came of it here, worded."""
     means, lines = runs.groupby("row").mean(numeric_only=True).reindex(settings.run), []
-    verdicts = verdicts_of(settings, added)
+    verdicts = verdicts_of(added)
     for name in settings.run:
         row, found = settings.rows[name], added.get((name, TOP1))
         lines.append(

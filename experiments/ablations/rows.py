@@ -1,6 +1,5 @@
 """The rows of the table, checked before anything trains: python -m experiments.ablations.rows"""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -47,13 +46,9 @@ class _Rows(Section):
     rows: dict[str, Row]
 
 
-@dataclass(frozen=True)
-class Ablations:
-    """The rows by name, which of them run, and what they have alike."""
+class Ablations(_Plan):
+    """The plan with all rows by name."""
 
-    seeds: list[int]
-    alike: Values
-    run: list[str]
     rows: dict[str, Row]
 
 
@@ -66,8 +61,7 @@ def plan(
         UserError: a row is unknown, contradicts itself or changes nothing, or a key of it is unknown or out
             of range.
     """
-    chosen = read(params, _Plan)
-    table = Ablations(chosen.seeds, chosen.alike, chosen.run, read(rows, _Rows).rows)
+    table = Ablations(rows=read(rows, _Rows).rows, **dict(read(params, _Plan)))
     for name in table.run:
         if name not in table.rows:
             raise UserError(f"{params}: ablations.run: found {name}; allowed: {', '.join(table.rows)}")

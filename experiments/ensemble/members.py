@@ -22,8 +22,6 @@ PARAMS = Path("experiments/ensemble/params.yaml")
 
 
 class Ensemble(Section):
-    """Whose predictions are averaged."""
-
     key: ClassVar[str] = "ensemble"
 
     seeds: Seeds
@@ -46,8 +44,7 @@ def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ensemble, dict[st
 def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str, path: Path = PARAMS) -> None:
     """Check that predictions made elsewhere are of the pictures that will be evaluated here.
 
-    Args:
-        here: the split's pictures in the order in which they will be evaluated.
+    `here` has the split's pictures in the order in which they will be evaluated.
 
     Raises:
         UserError: the split has no labels; or names the folder that is missing, twice there under two names,
@@ -62,8 +59,6 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str,
             raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
         several[where] = found = load_predictions(Path(folder))
         wnids = [wnid for wnid, _ in found.classes]
-        strange = sorted(set(found.names) - set(here.names))
-        missing = sorted(set(here.names) - set(found.names))
         wrong = None
         if found.split != split:
             wrong = f"of the split {found.split}; allowed: {split} (evaluate.split)"
@@ -72,9 +67,9 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str,
                 f"of {len(wnids)} classes ({', '.join(wnids[:3])}, …); allowed: the {len(own)} of the"
                 f" pictures here ({', '.join(own[:3])}, …)"
             )
-        elif strange:
+        elif strange := sorted(set(found.names) - set(here.names)):
             wrong = f"{strange[0]} is no picture of {split} here"
-        elif missing:
+        elif missing := sorted(set(here.names) - set(found.names)):
             wrong = f"{missing[0]} is missing ({len(missing)} such pictures of {split})"
         elif not (np.array_equal(found.names, here.names) and np.array_equal(found.labels, here.labels)):
             wrong = "its pictures have another order or other labels than here"

@@ -35,7 +35,7 @@ MOST_DRAWN = 7
 class Gain(NamedTuple):
     """Mean error (fraction) of the single networks, and of their average.
 
-    `interval` is the 95 % interval of the difference for other pictures and these networks.
+    The interval covers 95 % of the difference, for other pictures and these networks.
     """
 
     single: float
@@ -49,7 +49,6 @@ class Gain(NamedTuple):
 
 
 def gain(members: Sequence[Predictions], k: int, share_ties: bool) -> Gain:
-    """Return the gain in top-k error."""
     single = np.mean([member.wrong(k, share_ties) for member in members], 0)
     averaged = average_predictions(members).wrong(k, share_ties)
     return Gain(float(single.mean()), float(averaged.mean()), over_pictures(single - averaged))
@@ -70,28 +69,21 @@ def all_members(planned: Mapping[str, Values], others: Sequence[str], runs: Path
 
 def errors_by_size(members: Sequence[Predictions], share_ties: bool) -> list[list[float]]:
     """Return the top-1 errors of the averages of every subset, for subsets of 1, 2, … networks."""
-    drawn = members[:MOST_DRAWN]
-    return [
-        [
-            float(average_predictions(subset).wrong(1, share_ties).mean())
-            for subset in itertools.combinations(drawn, size)
-        ]
-        for size in range(1, len(drawn) + 1)
-    ]
+    drawn, sizes = members[:MOST_DRAWN], []
+    for size in range(1, len(drawn) + 1):
+        averages = map(average_predictions, itertools.combinations(drawn, size))
+        sizes.append([float(average.wrong(1, share_ties).mean()) for average in averages])
+    return sizes
 
 
 def as_page(
     members: Mapping[str, Predictions], share_ties: bool, settings: Ensemble, values: Values, pictures: int
 ) -> tuple[str, list[Part]]:
-    """Return what was found in short, and the page's parts.
-
-    Args:
-        values: parameters of the networks, with dotted keys.
-        pictures: how many were trained on.
-    """
+    """Return what was found in short, and the page's parts; trained on were so many `pictures`."""
     several = list(members.values())
     first, gains = several[0], [gain(several, k, share_ties) for k in (1, 5)]
     sizes = errors_by_size(several, share_ties)
+    runs = table_of_members(members, share_ties)
     means = ", ".join(f"of {size} {percent(pages.mean(errors))}" for size, errors in enumerate(sizes, 1))
     found = (
         f"The average of {len(several)} networks errs {percent(gains[0].averaged)} where one alone errs"
@@ -115,9 +107,7 @@ def as_page(
         ),
         "## Each network",
         table_of(
-            table_of_members(members, share_ties),
-            "Errors of each network",
-            dict.fromkeys(["top-1", "top-5", "top-1, one patch"], ".1%"),
+            runs, "Errors of each network", dict.fromkeys(["top-1", "top-5", "top-1, one patch"], ".1%")
         ),
         *pages.how_it_was_made(
             NAME,
@@ -151,7 +141,7 @@ def as_table_2(gains: Sequence[Gain], count: int) -> str:
 
 
 def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd.DataFrame:
-    """Return a line per network."""
+    """Return the errors of each network, a line each."""
     lines = []
     for name, one in members.items():
         wrong = one.wrong(1, share_ties), one.wrong(5, share_ties), one.wrong(1, share_ties, one.one)
@@ -177,8 +167,7 @@ def main() -> None:
     settings, planned = plan()
     share_ties = read(PARAMS_FILE, Evaluate).share_ties
     members = all_members(planned, settings.others, RUNS / NAME)
-    values = next(iter(planned.values()))
-    pictures = len(open_records(RECORDS, "train"))
+    values, pictures = next(iter(planned.values())), len(open_records(RECORDS, "train"))
     found, parts = as_page(members, share_ties, settings, values, pictures)
     pages.write(NAME, TITLE, found, parts, table_of_members(members, share_ties))
 

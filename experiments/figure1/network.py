@@ -73,12 +73,8 @@ class LocalNet(nn.Module):
         small, maps = pooled(side, 2), 32 if arm == "13-percent" else 64
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
-        has_norms = arm == "11-percent"
-        self.norm = (
-            CrossMapNorm(1, norm.size, norm.k, norm.alpha / norm.size, norm.beta)
-            if has_norms
-            else nn.Identity()
-        )
+        cross_map = CrossMapNorm(1, norm.size, norm.k, norm.alpha / norm.size, norm.beta)
+        self.norm = cross_map if arm == "11-percent" else nn.Identity()
         self.local3 = LocallyConnected(64, maps, small)
         self.local4 = LocallyConnected(maps, 32, small)
         self.fc = nn.Linear(32 * small**2, classes)
@@ -92,34 +88,29 @@ class LocalNet(nn.Module):
         return logits
 
 
-# The standard deviations of LocalNet's initial weights, the same in both files.
+# The standard deviations of LocalNet's initial weights, the same in both files, and of FourLayers' in
+# cuda-convnet (layers-18pct.cfg), for grey levels.
 LOCAL_NET_WEIGHTS = {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc": 0.01}
-
-
-# The standard deviations of FourLayers' initial weights in cuda-convnet (layers-18pct.cfg), for grey levels.
 FOUR_LAYERS_WEIGHTS = {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc": 0.01}
 
 
 def unit_gain(network: nn.Module) -> dict[str, float]:
     """Return 1/√inputs for each layer, the same for every activation (LeCun et al. 1998, section 4.6)."""
-    return {
-        name.removesuffix(".weight"): 1 / math.sqrt(parameter[0].numel())
-        for name, parameter in network.named_parameters()
-        if name.endswith(".weight")
-    }
+    weights = {name: value for name, value in network.named_parameters() if name.endswith(".weight")}
+    return {name.removesuffix(".weight"): 1 / math.sqrt(value[0].numel()) for name, value in weights.items()}
 
 
 @torch.no_grad()
 def initialise(network: nn.Module, deviations: dict[str, float], seed: int) -> None:
     """Draw every layer's weights from a Gaussian of its deviation; biases are zero."""
     for name, parameter in network.named_parameters():
-        layer, kind = name.rsplit(".", 1)
+        layer, _, kind = name.rpartition(".")
         if kind == "bias":
             parameter.zero_()
-            continue
-        draw = generator(seed, f"figure 1, weights of {layer}")
-        values = draw.standard_normal(tuple(parameter.shape), dtype=np.float32)
-        parameter.copy_(torch.from_numpy(values) * deviations[layer])
+        else:
+            draw = generator(seed, f"figure 1, weights of {layer}")
+            values = draw.standard_normal(tuple(parameter.shape), dtype=np.float32)
+            parameter.copy_(torch.from_numpy(values) * deviations[layer])
 
 
 def pooled(side: int, times: int) -> int:

@@ -31,16 +31,12 @@ def error_rate(training: Training, test: Pictures, crop: int) -> float:
     """Return the share of `test` whose likeliest class, over nine averaged softmaxes, is wrong."""
     wrong = 0
     training.network.eval()
-    device = training.data.labels.device
     for start in range(0, len(test.labels), TEST_BATCH):
-        pixels = torch.from_numpy(test.pixels[start : start + TEST_BATCH]).to(device)
-        pictures = training.data.prepare(pixels)
-        outputs = [
-            training.precision.run(training.network, patch.contiguous(memory_format=torch.channels_last))
-            for patch in nine_patches(pictures, crop)
-        ]
-        likeliest = torch.stack([logits.softmax(1) for logits in outputs]).mean(0).argmax(1).cpu()
-        wrong += int((likeliest.numpy() != test.labels[start : start + TEST_BATCH]).sum())
+        some = slice(start, start + TEST_BATCH)
+        pixels = torch.from_numpy(test.pixels[some]).to(training.data.labels.device)
+        patches = nine_patches(training.data.prepare(pixels), crop)
+        likeliest = torch.stack([training.logits(patch).softmax(1) for patch in patches]).mean(0).argmax(1)
+        wrong += int((likeliest.cpu().numpy() != test.labels[some]).sum())
     return wrong / len(test.labels)
 
 

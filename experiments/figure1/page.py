@@ -38,11 +38,7 @@ BEGINNINGS: dict[Beginning, str] = {
 }
 # What the paper says (sections 3.1 and 3.3).
 PAPER_RATIO = 6
-PAPER_ERRORS: dict[Arm, float | None] = {
-    "13-percent": 0.13,
-    "11-percent-without-norms": None,
-    "11-percent": 0.11,
-}
+PAPER_ERRORS: dict[Arm, str] = {"13-percent": "13%", "11-percent-without-norms": "", "11-percent": "11%"}
 ARMS: dict[Arm, str] = {
     "13-percent": "the network with 13 % test error",
     "11-percent-without-norms": "the network with 11 %, without its normalisation",
@@ -51,7 +47,7 @@ ARMS: dict[Arm, str] = {
 
 
 class Results(NamedTuple):
-    """What is finished with the settings as they are now: sweeps by activation, trainings by both."""
+    """What is finished with the settings as they are now, by activation or arm, and seed."""
 
     sweeps: dict[Activation, Result]
     runs: dict[tuple[Activation, int], Result]
@@ -113,17 +109,14 @@ def as_page(
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page `name`."""
     goal, norm = settings.goal, settings.norm
-    ratios = {activation: ratio_to_relu(results, activation, settings) for activation in settings.activations}
-    told = [
-        f"{NAMES[activation]} takes {ratio} times the epochs of ReLU"
-        for activation, ratio in ratios.items()
-        if activation != "relu" and ratio
-    ]
-    found = (
-        f"To {goal:.0%} training error, {'; '.join(told)}. The paper says about {PAPER_RATIO} for tanh."
-        if told
-        else "No runs of ReLU and of another activation are finished yet."
-    )
+    ratios = {one: ratio_to_relu(results, one, settings) for one in settings.activations}
+    slower = {NAMES[one]: ratio for one, ratio in ratios.items() if ratio and one != "relu"}
+    told = [f"{name} takes {ratio} times the epochs of ReLU" for name, ratio in slower.items()]
+    found = "No runs of ReLU and of another activation are finished yet."
+    if told:
+        found = (
+            f"To {goal:.0%} training error, {'; '.join(told)}. The paper says about {PAPER_RATIO} for tanh."
+        )
     planned = len(settings.activations) * len(settings.seeds)
     return found, [
         f"{pages.count(pictures, 'training picture')} of {settings.side}×{settings.side} in {classes}"
@@ -165,14 +158,11 @@ def as_page(
 def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation, str]) -> str:
     """Return when each run came to the goal."""
     rows = []
-    for activation, ratio in ratios.items():
-        sweep = results.sweeps.get(activation)
-        rate = f"{sweep.learning_rate:g}" if sweep else ""
-        told = ", ".join(
-            _told(results.runs.get((activation, seed)), settings.goal) for seed in settings.seeds
-        )
-        paper = f"about {PAPER_RATIO}" if activation == "tanh" else ""
-        rows.append((NAMES[activation], rate, told, "1" if activation == "relu" else ratio, paper))
+    for one, ratio in ratios.items():
+        rate = f"{results.sweeps[one].learning_rate:g}" if one in results.sweeps else ""
+        told = ", ".join(_told(results.runs.get((one, seed)), settings.goal) for seed in settings.seeds)
+        paper = f"about {PAPER_RATIO}" if one == "tanh" else ""
+        rows.append((NAMES[one], rate, told, "1" if one == "relu" else ratio, paper))
     return table(
         ("activation", "learning rate", f"epochs to {settings.goal:.0%}, by seed", "times ReLU's", "paper"),
         rows,
@@ -205,15 +195,9 @@ def sweep_table(settings: Figure1, results: Results) -> str:
             rows.append((NAMES[activation], f"{rate:g}", error, str(len(errors)), goal, chosen))
         if found.learning_rate in (min(rates), max(rates)):
             edges.append(NAMES[activation])
+    to_goal = f"epochs to {settings.goal:.0%}"
     return table(
-        (
-            "activation",
-            "learning rate",
-            "training error",
-            "after epochs",
-            f"epochs to {settings.goal:.0%}",
-            "",
-        ),
+        ("activation", "learning rate", "training error", "after epochs", to_goal, ""),
         rows,
         "Training error at each learning rate.",
         f"At an end of the range, so that a wider one might find better: {enumerated(edges) or 'none'}.",
@@ -225,35 +209,23 @@ def norm_table(results: Results) -> str:
     """Return the test errors, and the difference over the seeds with which both nets are finished."""
     rows = []
     for (arm, seed), found in results.norms.items():
-        bounds = interval(exact_interval(found.test_error, found.tested))
-        paper = PAPER_ERRORS[arm]
-        errors = (
-            percent(found.errors[-1]),
-            f"{percent(found.test_error)} ({bounds})",
-            "" if paper is None else f"{paper:.0%}",
-        )
-        rows.append((ARMS[arm], str(seed), *errors))
+        test = f"{percent(found.test_error)} ({interval(exact_interval(found.test_error, found.tested))})"
+        rows.append((ARMS[arm], str(seed), percent(found.errors[-1]), test, PAPER_ERRORS[arm]))
     return table(
         ("network", "seed", "training error, last epoch", "test error", "paper"),
         rows,
         "Test error with and without normalisation across maps (exact binomial 95 % interval).",
-        " ".join(
-            [
-                _change(results, "11-percent-without-norms"),
-                _change(results, "13-percent"),
-                "The paper has +2.0.",
-            ]
-        ),
+        f"{_change(results, '11-percent-without-norms')} {_change(results, '13-percent')}"
+        " The paper has +2.0.",
         numeric=False,
     )
 
 
 def _change(results: Results, arm: Arm) -> str:
     """Say by how much the test error of `arm` is above that of the net with 11 %."""
-    seeds = [seed for one, seed in results.norms if one == arm and ("11-percent", seed) in results.norms]
-    changes = [
-        results.norms[arm, seed].test_error - results.norms["11-percent", seed].test_error for seed in seeds
-    ]
+    errors = {run: found.test_error for run, found in results.norms.items()}
+    seeds = [seed for one, seed in errors if one == arm and ("11-percent", seed) in errors]
+    changes = [errors[arm, seed] - errors["11-percent", seed] for seed in seeds]
     if not changes:
         return f"{ARMS[arm].capitalize()}: not finished yet."
     between = over_seeds(changes)

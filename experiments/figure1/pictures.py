@@ -1,11 +1,9 @@
 """The pictures of the index as arrays that fit into memory: python -m experiments.figure1.pictures"""
 
-import functools
-from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -34,12 +32,7 @@ MAX_BAD_FRACTION = 0.01
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split in memory.
-
-    Attributes:
-        pixels: uint8 (pictures, 3, side, side).
-        labels: int64 (pictures,).
-    """
+    """A split in memory: pixels, uint8 (pictures, 3, side, side), and labels, int64 (pictures,)."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -70,21 +63,15 @@ def shrink(picture: Picture, side: int) -> Picture:
     return cv2.resize(square, (side, side), interpolation=interpolation).astype(np.uint8, copy=False)
 
 
-def _chunk(root: Path, side: int, rows: pd.DataFrame) -> list[Picture | None]:
-    return [_one(root, side, row) for row in rows.itertuples()]
-
-
-def _one(root: Path, side: int, row: Any) -> Picture | None:
-    try:
-        return shrink(read_picture(root, row), side).transpose(2, 0, 1)
-    except BadPictureError:
-        return None
-
-
-def _all(pool: Executor, root: Path, side: int, table: pd.DataFrame) -> Iterator[Picture | None]:
-    chunks = [table.iloc[start : start + CHUNK] for start in range(0, len(table), CHUNK)]
-    for pictures in pool.map(functools.partial(_chunk, root, side), chunks):
-        yield from pictures
+def _shrunk(root: Path, side: int, rows: pd.DataFrame) -> list[Picture | None]:
+    """Return pictures (3, side, side); None where one cannot be decoded."""
+    found: list[Picture | None] = []
+    for row in rows.itertuples():
+        try:
+            found.append(shrink(read_picture(root, row), side).transpose(2, 0, 1))
+        except BadPictureError:
+            found.append(None)
+    return found
 
 
 def main() -> None:
@@ -95,7 +82,8 @@ def main() -> None:
     with executor(where) as pool:
         for name, split in SPLITS.items():
             rows = table[table["split"] == split]
-            found = list(_all(pool, root, settings.side, rows))
+            chunks = [rows.iloc[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+            found = [*chain.from_iterable(pool.map(partial(_shrunk, root, settings.side), chunks))]
             good = [picture for picture in found if picture is not None]
             bad = len(found) - len(good)
             if not good or bad > MAX_BAD_FRACTION * len(found):
@@ -103,8 +91,7 @@ def main() -> None:
                     f"{root}: {bad} of {len(found)} {split} pictures cannot be decoded; allowed:"
                     f" {MAX_BAD_FRACTION:.0%}. See which in the project's own preprocess stage."
                 )
-            there = [picture is not None for picture in found]
-            labels = rows["label"].to_numpy(np.int64)[there]
+            labels = rows["label"].to_numpy(np.int64)[[picture is not None for picture in found]]
             with replacing(FOLDER / f"{name}.npz") as temporary, temporary.open("wb") as file:
                 np.savez(file, pixels=np.stack(good), labels=labels)
             left_out = f", {bad} left out" if bad else ""

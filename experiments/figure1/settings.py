@@ -44,8 +44,6 @@ class Norm(Strict):
 
 
 class Figure1(Section):
-    """Figure 1, and the comparison with and without response normalisation."""
-
     key: ClassVar[str] = "figure1"
 
     # Three poolings by two leave one pixel of eight.
@@ -63,19 +61,19 @@ class Figure1(Section):
 
     def of_training(self) -> dict[str, Any]:
         """Return what all trainings of the four-layer network have in common, as JSON has it."""
-        shared = {"side", "precision", "batch_size", "momentum", "beginning"}
-        return self.model_dump(mode="json", include=shared)
+        return self._as_json("side", "precision", "batch_size", "momentum", "beginning")
 
     def of_sweep(self) -> dict[str, Any]:
         """Return what decides a sweep, as JSON has it."""
-        ends = self.model_dump(mode="json", include={"epochs", "goal"})
-        return self.of_training() | ends | self.sweep.model_dump(mode="json")
+        return self.of_training() | self._as_json("epochs", "goal") | self.sweep.model_dump(mode="json")
 
     def of_norm(self) -> dict[str, Any]:
         """Return what all trainings of the other network have in common, as JSON has it."""
-        shared = {"side", "precision", "batch_size", "momentum"}
         own = self.norm.model_dump(mode="json", exclude={"seeds"})
-        return self.model_dump(mode="json", include=shared) | own
+        return self._as_json("side", "precision", "batch_size", "momentum") | own
+
+    def _as_json(self, *keys: str) -> dict[str, Any]:
+        return self.model_dump(mode="json", include=set(keys))
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -1,10 +1,6 @@
-"""The learning rate of one activation: the one that reaches the goal in the fewest epochs.
-
-python -m experiments.figure1.sweep relu
-"""
+"""The learning rate with the fewest epochs to the goal: python -m experiments.figure1.sweep relu"""
 
 import math
-from collections.abc import Iterable
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
@@ -26,43 +22,34 @@ def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -
     above and below the best.
     """
     errors: dict[float, list[float]] = {}
-    _train(settings, activation, settings.sweep.learning_rates, data, style, errors)
+
+    def train(*rates: float) -> None:
+        """Train an epoch of each rate in turn, until one of them is at the goal."""
+        begun = {
+            rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data) for rate in rates
+        }
+        # Once a rate has reached the goal, training another for longer cannot make it the best.
+        done = [len(row) for row in errors.values() if epochs_to(row, settings.goal)]
+        for epoch in range(1, min([settings.epochs, *done]) + 1):
+            for rate, training in begun.items():
+                row = errors.setdefault(rate, [])
+                if row and not math.isfinite(row[-1]):
+                    continue
+                if len(training.errors) < epoch:
+                    training.train_epoch(f"{activation} at {rate:g}", style)
+                row.append(training.errors[epoch - 1])
+            if any(epochs_to(errors[rate], settings.goal) for rate in rates):
+                return
+
+    train(*settings.sweep.learning_rates)
     for _ in range(settings.sweep.more_steps):
         chosen = best(errors, settings.goal)
         if min(errors) < chosen < max(errors):
             break
-        step = math.sqrt(10) if chosen == max(errors) else 1 / math.sqrt(10)
-        _train(settings, activation, [_rounded(chosen * step)], data, style, errors)
+        train(_rounded(chosen * (math.sqrt(10) if chosen == max(errors) else 1 / math.sqrt(10))))
     chosen = best(errors, settings.goal)
-    nearby = [_rounded(chosen * factor) for factor in (1 / math.sqrt(3), math.sqrt(3))]
-    _train(settings, activation, nearby, data, style, errors)
+    train(_rounded(chosen * (1 / math.sqrt(3))), _rounded(chosen * math.sqrt(3)))
     return errors
-
-
-def _train(
-    settings: Figure1,
-    activation: Activation,
-    rates: Iterable[float],
-    data: Data,
-    style: Style,
-    errors: dict[float, list[float]],
-) -> None:
-    """Train at `rates`, an epoch of each in turn, and add their errors; end when one rate is at the goal."""
-    trainings = {
-        rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data) for rate in rates
-    }
-    # Once a rate has reached the goal, training another for longer cannot make it the best.
-    done = [len(row) for row in errors.values() if epochs_to(row, settings.goal)]
-    for epoch in range(1, min([settings.epochs, *done]) + 1):
-        for rate, training in trainings.items():
-            row = errors.setdefault(rate, [])
-            if row and not math.isfinite(row[-1]):
-                continue
-            if len(training.errors) < epoch:
-                training.train_epoch(f"{activation} at {rate:g}", style)
-            row.append(training.errors[epoch - 1])
-        if any(epochs_to(errors[rate], settings.goal) for rate in trainings):
-            return
 
 
 def _rounded(rate: float) -> float:

@@ -26,30 +26,16 @@ from alexnet.core.places import STATE
 from alexnet.core.progress import Progress, Style
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision
-from experiments.figure1.network import (
-    FOUR_LAYERS_WEIGHTS,
-    LOCAL_NET_WEIGHTS,
-    FourLayers,
-    LocalNet,
-    initialise,
-    unit_gain,
-)
+from experiments.figure1 import network as networks
 from experiments.figure1.pictures import FOLDER, read_pictures
 from experiments.figure1.settings import PIPELINE, Activation, Arm, Figure1, Norm
-
-# Turns (a batch, the epoch's number, the pictures' numbers) into what the network sees.
-Augment = Callable[[Tensor, int, NDArray[np.int64]], Tensor]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Training pictures on the device.
+    """Training pictures on the device, uint8 (pictures, 3, side, side) and int64 (pictures,).
 
-    Attributes:
-        pixels: uint8 (pictures, 3, side, side).
-        labels: int64 (pictures,).
-        prepare: makes float pictures of uint8 ones.
-        store: the file they came from.
+    `prepare` makes float pictures of them; `store` is the file they came from.
     """
 
     pixels: Tensor
@@ -115,9 +101,8 @@ class Training:
         network: as it begins; moved to where `data` is.
         groups: parameter groups of `torch.optim.SGD` with ``params``, ``full_rate`` and ``weight_decay``.
         facts: all that decides the numbers beside data and code; names the resumable state.
-        drop_epochs: at the start of these all rates are divided by 10.
-        epochs: a state after more than these is not resumed, where the network at the end counts and not only
-            the errors on its way.
+        norm: whose patches, mirrors and drops of the rate it has, or None. With it, the network at the end
+            counts and not only the errors on its way: a state after more than its epochs is not resumed.
 
     Attributes:
         errors: the training error (fraction) of each epoch done: the share of its pictures that was
@@ -132,17 +117,13 @@ class Training:
         settings: Figure1,
         seed: int,
         facts: dict[str, Any],
-        augment: Augment | None = None,
-        drop_epochs: Sequence[int] = (),
-        epochs: int | None = None,
-        state: Path = STATE,
+        norm: Norm | None = None,
     ) -> None:
         device = data.labels.device
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, foreach=True)
-        self.data, self.batch_size, self.seed = data, settings.batch_size, seed
+        self.data, self.batch_size, self.seed, self.norm = data, settings.batch_size, seed, norm
         self.precision = Precision(settings.precision, device)
-        self.augment, self.drop_epochs = augment, drop_epochs
         self.errors: list[float] = []
         name = fingerprint(
             facts=facts,
@@ -153,122 +134,100 @@ class Training:
             pictures=sha256_of(data.store),
             code=sha256_of_code("train", PIPELINE),
         )
-        self.checkpoints = Checkpoints(state / "figure1" / name)
-        self._resume(epochs)
+        self.checkpoints = Checkpoints(STATE / "figure1" / name)
+        # These states are named by the epochs behind them, not by the one they are in.
+        kept = self.checkpoints.newest(10**9 if norm is None else norm.epochs - 1)
+        if kept is not None:
+            self.network.load_state_dict(kept["network"])
+            self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept["optimiser"]})
+            self.errors = list(kept["errors"])
 
     def train_epoch(self, label: str, style: Style = "auto") -> float:
         """Train one more epoch, keep its state, and return its training error."""
-        epoch = len(self.errors) + 1
-        divisor = 10.0 ** sum(drop <= epoch for drop in self.drop_epochs)
+        epoch, count = len(self.errors) + 1, len(self.data.labels)
+        divisor = 10.0 ** sum(drop <= epoch for drop in (self.norm.drop_epochs if self.norm else []))
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] / divisor
-        order = generator(self.seed, "figure 1, order", epoch).permutation(len(self.data.labels))
+        order = generator(self.seed, "figure 1, order", epoch).permutation(count)
         wrong = torch.zeros((), dtype=torch.int64, device=self.data.labels.device)
+        places = None
+        if self.norm is not None:
+            places = drawn_places(self.seed, epoch, count, self.data.pixels.shape[-1] - self.norm.crop)
         self.network.train()
-        with Progress(f"{label} epoch {epoch}", len(order), style) as progress:
-            for start in range(0, len(order), self.batch_size):
+        with Progress(f"{label} epoch {epoch}", count, style) as progress:
+            for start in range(0, count, self.batch_size):
                 numbers = order[start : start + self.batch_size]
-                wrong += self._step(numbers, epoch)
+                wrong += self.step(numbers, places)
                 progress.advance(len(numbers))
-        self.errors.append(float(wrong) / len(order))
+        self.errors.append(float(wrong) / count)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
             self.errors[-1] = math.nan
-        self.checkpoints.save(
-            {
-                "epoch": epoch,
-                "consumed": 0,
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict()["state"],
-                "errors": self.errors,
-            }
-        )
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()["state"]}
+        self.checkpoints.save({"epoch": epoch, "consumed": 0, **state, "errors": self.errors})
         return self.errors[-1]
 
-    def _step(self, numbers: NDArray[np.int64], epoch: int) -> Tensor:
-        """Update the weights once and return how many of the pictures were classified wrongly."""
+    def step(self, numbers: NDArray[np.int64], places: NDArray[np.int64] | None) -> Tensor:
+        """Update the weights once and return how many of the pictures were classified wrongly.
+
+        `places` are those of all pictures' patches, if not the whole pictures are trained on.
+        """
         chosen = torch.from_numpy(numbers).to(self.data.labels.device)
         pictures, labels = self.data.prepare(self.data.pixels[chosen]), self.data.labels[chosen]
-        if self.augment is not None:
-            pictures = self.augment(pictures, epoch, numbers)
-        logits = self.precision.run(self.network, pictures.contiguous(memory_format=torch.channels_last))
+        if places is not None and self.norm is not None:
+            pictures = patches(pictures, places[:, numbers], self.norm.crop)
+        logits = self.logits(pictures)
         self.optimiser.zero_grad()
         functional.cross_entropy(logits, labels).backward()
         self.optimiser.step()
         return (logits.argmax(1) != labels).sum()
 
-    def _resume(self, epochs: int | None) -> None:
-        # These states are named by the epochs behind them, not by the one they are in.
-        kept = self.checkpoints.newest(10**9 if epochs is None else epochs - 1)
-        if kept is None:
-            return
-        self.network.load_state_dict(kept["network"])
-        described = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({**described, "state": kept["optimiser"]})
-        self.errors = list(kept["errors"])
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Return the network's outputs (batch, classes) for float `pictures` (batch, 3, side, side)."""
+        return self.precision.run(self.network, pictures.contiguous(memory_format=torch.channels_last))
 
 
 def begin_four_layers(
     settings: Figure1, activation: Activation, rate: float, seed: int, data: Data
 ) -> Training:
     """Return the training of the four-layer network, begun or resumed."""
-    network = FourLayers(activation, settings.side, int(data.labels.max()) + 1)
+    network = networks.FourLayers(activation, settings.side, int(data.labels.max()) + 1)
     unit = settings.beginning == "unit-gain"
-    initialise(network, unit_gain(network) if unit else FOUR_LAYERS_WEIGHTS, seed)
+    networks.initialise(network, networks.unit_gain(network) if unit else networks.FOUR_LAYERS_WEIGHTS, seed)
     groups = [{"params": list(network.parameters()), "full_rate": rate, "weight_decay": 0.0}]
     facts = {"activation": activation, "rate": rate, "side": settings.side, "beginning": settings.beginning}
     return Training(network, groups, data, settings, seed, facts)
 
 
 def begin_local_net(settings: Figure1, arm: Arm, seed: int, data: Data) -> Training:
-    """Return the training of the net with or without normalisation, begun or resumed."""
+    """Return the training of the net with or without normalisation, begun or resumed.
+
+    The weights of the convolutions do not decay, nor do biases, which have twice the rate.
+    """
     norm = settings.norm
-    network = LocalNet(arm, norm, norm.crop, int(data.labels.max()) + 1)
-    initialise(network, LOCAL_NET_WEIGHTS, seed)
-    return Training(
-        network,
-        parameter_groups(network, arm, norm),
-        data,
-        settings,
-        seed,
-        {"arm": arm, "side": settings.side, "norm": norm.model_dump(exclude={"seeds", "epochs"})},
-        Augmented(norm.crop, settings.side, len(data.labels), seed),
-        norm.drop_epochs,
-        norm.epochs,
-    )
-
-
-def parameter_groups(network: LocalNet, arm: Arm, norm: Norm) -> list[dict[str, object]]:
-    """Return what has one rate and one decay each; the convolutions' weights do not decay."""
+    network = networks.LocalNet(arm, norm, norm.crop, int(data.labels.max()) + 1)
+    networks.initialise(network, networks.LOCAL_NET_WEIGHTS, seed)
     full = norm.weight_decay if arm == "13-percent" else norm.full_weight_decay
-    decays = {"local3": norm.weight_decay, "local4": norm.weight_decay, "fc": full}
-    groups: list[dict[str, object]] = []
-    for layer, module in network.named_children():
-        for kind, parameter in module.named_parameters():
-            bias = kind == "bias"
-            decay = 0.0 if bias else decays.get(layer, 0.0)
-            rate = norm.learning_rate * (2 if bias else 1)
-            groups.append({"params": [parameter], "full_rate": rate, "weight_decay": decay})
-    return groups
+    decays = {"local3.weight": norm.weight_decay, "local4.weight": norm.weight_decay, "fc.weight": full}
+    groups: list[dict[str, Any]] = []
+    for name, parameter in network.named_parameters():
+        rate = norm.learning_rate * (2 if name.endswith(".bias") else 1)
+        groups.append({"params": [parameter], "full_rate": rate, "weight_decay": decays.get(name, 0.0)})
+    facts = {"arm": arm, "side": settings.side, "norm": norm.model_dump(exclude={"seeds", "epochs"})}
+    return Training(network, groups, data, settings, seed, facts, norm)
 
 
-class Augmented:
-    """Random patches and mirrors, as functions of (seed, epoch, picture)."""
+def drawn_places(seed: int, epoch: int, pictures: int, room: int) -> NDArray[np.int64]:
+    """Return (3, pictures) by (seed, epoch, picture): top and left, 0 to `room`, and whether mirrored."""
+    draw = generator(seed, "figure 1, crops and mirrors", epoch)
+    return draw.integers(0, np.array([room + 1, room + 1, 2])[:, None], (3, pictures))
 
-    def __init__(self, crop: int, side: int, pictures: int, seed: int) -> None:
-        self.crop, self.side, self.pictures, self.seed = crop, side, pictures, seed
-        self._epoch = 0
-        self._draws: NDArray[np.int64] = np.zeros((3, 0), np.int64)
 
-    def __call__(self, batch: Tensor, epoch: int, numbers: NDArray[np.int64]) -> Tensor:
-        """Return patches (batch, 3, crop, crop) of `batch`, whose pictures have these `numbers`."""
-        if epoch != self._epoch:
-            draw = generator(self.seed, "figure 1, crops and mirrors", epoch)
-            highest = np.array([self.side - self.crop + 1, self.side - self.crop + 1, 2])[:, None]
-            self._draws, self._epoch = draw.integers(0, highest, (3, self.pictures)), epoch
-        top, left, mirrored = torch.from_numpy(self._draws[:, numbers]).to(batch.device)
-        along = torch.arange(self.crop, device=batch.device)
-        rows = top[:, None] + along
-        columns = left[:, None] + torch.where(mirrored[:, None] == 1, along.flip(0), along)
-        one = torch.arange(len(batch), device=batch.device)[:, None, None, None]
-        maps = torch.arange(batch.shape[1], device=batch.device)[:, None, None]
-        return batch[one, maps, rows[:, None, :, None], columns[:, None, None, :]]
+def patches(batch: Tensor, places: NDArray[np.int64], crop: int) -> Tensor:
+    """Return patches (batch, 3, crop, crop) at `places`, (3, batch), of `batch`."""
+    top, left, mirrored = torch.from_numpy(places).to(batch.device)
+    along = torch.arange(crop, device=batch.device)
+    rows = top[:, None] + along
+    columns = left[:, None] + torch.where(mirrored[:, None] == 1, along.flip(0), along)
+    one = torch.arange(len(batch), device=batch.device)[:, None, None, None]
+    maps = torch.arange(batch.shape[1], device=batch.device)[:, None, None]
+    return batch[one, maps, rows[:, None, :, None], columns[:, None, None, :]]

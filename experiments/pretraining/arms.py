@@ -32,8 +32,6 @@ FC8_OWN_UNTIL, CONV1_SLOWED, CONV1_FROZEN, FALLS, LAST_NOISE = 9, 5, 7, (22, 42)
 
 
 class Pretraining(Section):
-    """The arms, how two of them are tuned, and whose predictions are averaged."""
-
     key: ClassVar[str] = "pretraining"
 
     seeds: Seeds
@@ -68,17 +66,16 @@ class Plan:
 
     def __init__(self, params: Path = PARAMS, recipe: str = RECIPE) -> None:
         self.settings = read(params, Pretraining)
-        self._plain = [recipe, f"{params}:pretraining.alike"]
-        self._conv6 = [*self._plain, "model.conv6=true"]
-        self.plain, self.scratch = planned(self._plain), planned(self._conv6)
-        self.larger = planned([*self._conv6, f"{params}:pretraining.pretrain"])
-        self.larger_data = checked(
-            [recipe, f"{params}:pretraining.larger"], Sample, Data, Preprocess, Evaluate
-        )
+        plain = [recipe, f"{params}:pretraining.alike"]
+        conv6 = [*plain, "model.conv6=true"]
+        self.plain, self.scratch = planned(plain), planned(conv6)
+        self.larger = planned([*conv6, f"{params}:pretraining.pretrain"])
+        larger = [recipe, f"{params}:pretraining.larger"]
+        self.larger_data = checked(larger, Sample, Data, Preprocess, Evaluate)
         for arm in TUNED:
             for rate in self.settings.rates:
                 at_rate = [f"{key}={json.dumps(value)}" for key, value in self.at_rate(arm, rate).items()]
-                planned([*self._conv6, *at_rate])
+                planned([*conv6, *at_rate])
 
     def at_rate(self, arm: Tuned, rate: float) -> Values:
         """Return the values that replace those of `scratch`; `rate` is of all layers, in fine-tuning of fc8.
@@ -88,11 +85,8 @@ class Plan:
         """
         own, biases = self.scratch["train.learning_rate"], self.scratch["train.bias_learning_rate"]
         epochs = self.scratch["train.epochs"]
-        values = falls(epochs) | {
-            "train.learning_rate": rate,
-            "train.bias_learning_rate": biases / own * rate,
-        }
-        return values | finetuning(epochs, rate) if arm == "finetuned" else values
+        rates = {"train.learning_rate": rate, "train.bias_learning_rate": biases / own * rate}
+        return falls(epochs) | rates | (finetuning(epochs, rate) if arm == "finetuned" else {})
 
     def tuned(self, arm: Tuned, seed: int, rate: float) -> Values:
         """Return what a network trains with; in the sweep, fine-tuning starts from the first seed's."""
@@ -125,8 +119,7 @@ def finetuning(epochs: int, rate: float) -> Values:
         fitted = {_fitted(epoch, epochs): found for epoch, found in changes}
         return [{"epoch": epoch, "learning_rate": found} for epoch, found in fitted.items()]
 
-    fc8 = [(1, rate), (FC8_OWN_UNTIL, rate / 10)]
-    fc8 += [(epoch, rate / 10 ** (number + 2)) for number, epoch in enumerate(FALLS)]
+    fc8 = [(1, rate), (FC8_OWN_UNTIL, rate / 10), (FALLS[0], rate / 10**2), (FALLS[1], rate / 10**3)]
     return {
         "train.learning_rate": rate / 10,
         "train.schedule.conv1": at([(1, rate / 100), (CONV1_SLOWED, rate / 1000), (CONV1_FROZEN, 0.0)]),

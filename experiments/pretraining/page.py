@@ -46,10 +46,6 @@ class Arm:
     chosen: Chosen
     runs: dict[int, list[float]]
 
-    def reached(self, target: float) -> list[int | None]:
-        """Return for each seed the first epoch with at most the `target` error."""
-        return [first_epoch_at(errors, target) for errors in self.runs.values()]
-
 
 Arms = Mapping[Tuned, Arm]
 
@@ -72,33 +68,31 @@ def read_arm(arm: Tuned, plan: Plan, folder: Path = HERE) -> Arm:
     Raises:
         UserError: a run, or one of those that it began from, is not finished with what is planned now.
     """
-    chosen = read_chosen(arm, plan, folder)
-    if arm == "finetuned":
-        for seed in plan.settings.seeds:
+    chosen, runs = read_chosen(arm, plan, folder), {}
+    for seed in plan.settings.seeds:
+        if arm == "finetuned":
             read_errors(folder / f"larger-{seed}", {**plan.larger, "train.seed": seed})
-    runs = {
-        seed: read_errors(folder / f"{arm}-{seed}", plan.tuned(arm, seed, chosen.rate))
-        for seed in plan.settings.seeds
-    }
+        runs[seed] = read_errors(folder / f"{arm}-{seed}", plan.tuned(arm, seed, chosen.rate))
     return Arm(chosen, runs)
 
 
 def finding(arms: Arms, target: float) -> str:
     """Say in which epochs the arms come to the target, and what the difference is worth."""
-    reached = {arm: found.reached(target) for arm, found in arms.items()}
     told = "; ".join(f"{WORDS[arm]} in epoch {_epochs(found, target)}" for arm, found in arms.items())
     text = f"A validation error of {target:.0%} is reached {told} (by seed)."
-    pairs = zip(reached["scratch"], reached["finetuned"], strict=True)
-    saved = [then - now for then, now in pairs if now is not None and then is not None]
-    if len(saved) < len(reached["scratch"]):
-        return f"{text} Not all runs reach it, so the epochs saved have no mean."
+    saved = []
+    for seed, errors in arms["scratch"].runs.items():
+        then, now = (first_epoch_at(each, target) for each in (errors, arms["finetuned"].runs[seed]))
+        if now is None or then is None:
+            return f"{text} Not all runs reach it, so the epochs saved have no mean."
+        saved.append(then - now)
     text += f" Pre-training saves {np.mean(saved):.1f} epochs"
     interval = over_seeds(saved)
     if interval is None:
         why = "of a single seed" if len(saved) == 1 else "with every seed the same number"
         return f"{text}; {why}, so there is no verdict."
-    bounds = " to ".join(f"{bound:.1f}" for bound in interval)
-    return f"{text} (95% over seeds {bounds}), {pages.beyond_noise(interval)} noise."
+    low, high = interval
+    return f"{text} (95% over seeds {low:.1f} to {high:.1f}), {pages.beyond_noise(interval)} noise."
 
 
 def _epochs(arm: Arm, target: float) -> str:
@@ -113,10 +107,9 @@ def arms_table(arms: Arms, target: float) -> str:
     """Return both arms: chosen rate, epochs to the target, errors at the end."""
     rows = []
     for arm, found in arms.items():
-        first, last = zip(*((errors[0], errors[-1]) for errors in found.runs.values()), strict=True)
-        means = map(percent, (pages.mean(first), pages.mean(last)))
-        by_seed = ", ".join(map(percent, last))
-        rows.append((WORDS[arm], f"{found.chosen.rate:g}", _epochs(found, target), *means, by_seed))
+        first, last = ([errors[epoch] for errors in found.runs.values()] for epoch in (0, -1))
+        told = percent(pages.mean(first)), percent(pages.mean(last)), ", ".join(map(percent, last))
+        rows.append((WORDS[arm], f"{found.chosen.rate:g}", _epochs(found, target), *told))
     return table(
         ("", "rate", f"epochs to {target:.0%}", "epoch 1", "last", "last, by seed"),
         rows,
@@ -180,16 +173,13 @@ def as_page(
 ) -> tuple[str, list[Part]]:
     """Return what was found in short, and the page's parts.
 
-    Args:
-        members: the networks that are averaged, by name.
-        pictures: how many of the larger class set and of the project's own were trained on.
+    `members` are averaged; `pictures` are those trained on of the larger class set and of the project's own.
     """
-    settings = plan.settings
-    found, target = finding(arms, settings.target_error), settings.target_error
+    settings, target = plan.settings, plan.settings.target_error
+    found = finding(arms, target)
     tuned = plan.tuned("finetuned", settings.seeds[0], arms["finetuned"].chosen.rate)
-    plain, starred = (
-        [one for name, one in members.items() if name.startswith(kind)] for kind in ("plain", "finetuned")
-    )
+    plain = [one for name, one in members.items() if name.startswith("plain")]
+    starred = [one for name, one in members.items() if name.startswith("finetuned")]
     return found, [
         f"The network with conv6, first trained on {pages.count(pictures[0], 'picture')} of other classes for"
         f" {plan.larger['train.epochs']} epochs, then on {pages.count(pictures[1], 'picture')} of"

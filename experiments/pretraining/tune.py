@@ -47,15 +47,14 @@ def read_chosen(arm: Tuned, plan: Plan, folder: Path) -> Chosen:
     Raises:
         UserError: it has not ended with what is planned now.
     """
-    path = folder / f"chosen/{arm}.yaml"
-    if not path.exists():
-        raise not_finished(path)
-    chosen = Chosen.model_validate(load_yaml(path))
-    wanted = [plan.tuned(arm, plan.settings.tuning_seed, rate) for rate in plan.settings.rates]
-    same_target = chosen.target_error == plan.settings.target_error
-    if not same_target or [tried.made_with for tried in chosen.tried] != wanted:
-        raise not_finished(path)
-    return chosen
+    path, settings = folder / f"chosen/{arm}.yaml", plan.settings
+    wanted = [plan.tuned(arm, settings.tuning_seed, rate) for rate in settings.rates]
+    if path.exists():
+        chosen = Chosen.model_validate(load_yaml(path))
+        same_target = chosen.target_error == settings.target_error
+        if same_target and [tried.made_with for tried in chosen.tried] == wanted:
+            return chosen
+    raise not_finished(path)
 
 
 def best_of(tried: Sequence[Tried], target: float) -> float:
@@ -78,37 +77,27 @@ def best_of(tried: Sequence[Tried], target: float) -> float:
 def main(arm: Tuned) -> None:
     """Train with every rate, and write the overlay of the best."""
     plan, machine, tried = Plan(), read_machine(MACHINE), []
+    target = plan.settings.target_error
     for rate in plan.settings.rates:
         print(f"{arm}: rate {rate:g}", flush=True)
         values = plan.tuned(arm, plan.settings.tuning_seed, rate)
         tried.append(try_rate(rate, values, machine, HERE / "tuning" / arm / f"{rate:g}"))
-    rate = best_of(tried, plan.settings.target_error)
-    chosen = Chosen(
-        target_error=plan.settings.target_error, tried=tried, rate=rate, values=plan.at_rate(arm, rate)
-    )
+    rate = best_of(tried, target)
+    chosen = Chosen(target_error=target, tried=tried, rate=rate, values=plan.at_rate(arm, rate))
     write_json(HERE / f"chosen/{arm}.yaml", chosen.model_dump())
 
 
 def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tried:
     """Train a network with `values` in `folder`."""
     sections = nested(values)
-    model = Model.model_validate(sections["model"])
-    augment, train = Augment.model_validate(sections["augment"]), Train.model_validate(sections["train"])
-    work = partial(
-        train_network,
-        model=model,
-        augment=augment,
-        train=train,
-        machine=machine,
-        index=INDEX,
-        records=RECORDS,
-        statistics=STATISTICS,
-        weights=folder / "alexnet.safetensors",
-        logs=folder / "training",
-    )
+    recipe: Values = {kind.key: kind.model_validate(sections[kind.key]) for kind in (Model, Augment, Train)}
+    files: Values = {"index": INDEX, "records": RECORDS, "statistics": STATISTICS}
+    files |= {"weights": folder / "alexnet.safetensors", "logs": folder / "training"}
     diverged = False
     try:
-        on_devices(work, machine, model.columns)
+        on_devices(
+            partial(train_network, machine=machine, **recipe, **files), machine, recipe["model"].columns
+        )
     except DivergedError as error:
         diverged = True
         print(f"this rate is out: {error}", flush=True)

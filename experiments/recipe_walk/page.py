@@ -41,12 +41,9 @@ LISTED = 3
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training.
+    """The training loss of each epoch, the last validation error of the centre patch, and the loss of chance.
 
-    Attributes:
-        losses: the training loss of each epoch, nats.
-        error: validation error (fraction) of the centre patch after the last epoch.
-        chance: the loss of guessing by class frequency, nats.
+    Losses are in nats, the error is a fraction.
     """
 
     losses: list[float]
@@ -63,7 +60,7 @@ class Run:
         if self.end is None:
             return f"not within {len(self.losses)}"
         came_back = not is_below_chance(self.losses[-1], self.chance)
-        return f"{self.end}, but ended at chance" if came_back else str(self.end)
+        return f"{self.end}{', but ended at chance' if came_back else ''}"
 
 
 # The finished runs of each row, by seed.
@@ -102,18 +99,15 @@ def as_page(
     pictures: int,
     name: str = NAME,
 ) -> tuple[str, list[Part]]:
-    """Return what was found in short, and the page's parts.
+    """Return what was found in short, and the parts of the page `name`.
 
-    Args:
-        signals: what `signal` measured, by row.
-        pictures: how many were trained on.
-        name: of the page.
+    `signals` is what `experiments.recipe_walk.signal` measured, by row; trained on were so many `pictures`.
     """
-    epochs, done = walk.alike["train.epochs"], sum(map(len, runs.values()))
-    at_chance = [name for name, own in runs.items() if own and all(one.end is None for one in own.values())]
-    missing = [f"{name}-{seed}" for name in rows for seed in walk.seeds if seed not in runs.get(name, {})]
-    left = sum(one.end is not None for own in runs.values() for one in own.values())
-    found = f"{left} of {done} runs learn more than the class frequencies within {epochs} epochs."
+    ends = table_of_runs(runs).set_index("row")["first_epoch_below_chance"]
+    epochs, done = walk.alike["train.epochs"], len(ends)
+    at_chance = [name for name, own in runs.items() if own and ends[[name]].isna().all()]
+    missing = [f"{name}-{seed}" for name in rows for seed in walk.seeds if seed not in runs[name]]
+    found = f"{ends.count()} of {done} runs learn more than the class frequencies within {epochs} epochs."
     if at_chance:
         found += f" None of the runs of {', '.join(at_chance)} does."
     return found, [
@@ -141,7 +135,11 @@ def as_page(
         *pages.how_it_was_made(
             NAME,
             name,
-            *_long_lists(rows),
+            *(
+                pages.settings(f"What {name} changes", changed)
+                for name, changed in changes_of(rows).items()
+                if len(changed) > LISTED
+            ),
             pages.settings("What all rows have alike", walk.alike),
             plan=PAGES.get(name, PAGES[NAME])[1],
         ),
@@ -151,15 +149,16 @@ def as_page(
 def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame) -> pd.DataFrame:
     """Return what each row changes, and what came of it."""
     lines: list[dict[str, str]] = []
+    all_changes = changes_of(rows)
     for name, own in runs.items():
-        before = row_before(name, rows) if lines else None
-        changed = differing(rows[name], rows[before]) if before else {}
+        before = row_before(name, rows) if lines else ""
+        changed = all_changes.get(name, {})
         changes = pages.listed(changed) if len(changed) <= LISTED else f"{len(changed)} settings, see below"
         full, here = signals.loc[name, ["signal_at_width_1", "signal"]] if name in signals.index else ("", "")
         lines.append(
             {
                 "row": name,
-                "after": before or "",
+                "after": before,
                 "changes": changes if before else "as printed",
                 "signal at width 1": full if full == "" else f"{full:.2g}",
                 "here": here if here == "" else f"{here:.2g}",
@@ -172,22 +171,16 @@ def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame)
     return pd.DataFrame(lines)
 
 
-def _long_lists(rows: Mapping[str, Values]) -> list[str]:
-    """Return the changes of those rows for which they are too many for the table."""
-    changes = {name: differing(rows[name], rows[row_before(name, rows)]) for name in list(rows)[1:]}
-    return [
-        pages.settings(f"What {name} changes", changed)
-        for name, changed in changes.items()
-        if len(changed) > LISTED
-    ]
+def changes_of(rows: Mapping[str, Values]) -> dict[str, Values]:
+    """Return what each row but the first has otherwise than the row before it."""
+    return {name: differing(rows[name], rows[row_before(name, rows)]) for name in list(rows)[1:]}
 
 
 def _compared(own: Mapping[int, Run], before: Mapping[int, Run]) -> str:
     """Compare the runs of equal seeds of two rows: a seed is one draw of weights and order."""
     pairs = [(own[seed].end or math.inf, before[seed].end or math.inf) for seed in own.keys() & before.keys()]
-    if pairs and all(now < then for now, then in pairs):
-        return "sooner with every seed"
-    return "later with every seed" if pairs and all(now > then for now, then in pairs) else ""
+    told = {"sooner" if now < then else "later" if now > then else "" for now, then in pairs}
+    return f"{told.pop()} with every seed" if told in ({"sooner"}, {"later"}) else ""
 
 
 def _spread(values: Sequence[float], form: Callable[[float], str]) -> str:

@@ -26,7 +26,6 @@ from experiments.shared.plans import RUNS, Values, nested
 
 OUT = RUNS / "recipe_walk/signal.csv"
 PICTURES = 64
-CPU = torch.device("cpu")
 
 
 @torch.no_grad()
@@ -40,11 +39,10 @@ def signal(model: Model, seed: int, mean_image: Tensor, pictures: Batch, classes
 
 def main() -> None:
     """Write each row's deviation at both widths."""
-    walk, rows = plan()
-    training = open_records(RECORDS, "train")
+    (walk, rows), training = plan(), open_records(RECORDS, "train")
     mean_image = torch.from_numpy(read_statistics(STATISTICS).mean_image)
     classes = int(training.labels.max()) + 1
-    loader = open_loader(read_machine(MACHINE), training, PICTURES, CPU)
+    loader = open_loader(read_machine(MACHINE), training, PICTURES, torch.device("cpu"))
     pictures = next(iter(loader.batches(in_storage_order(len(training)))))
     measured: dict[str, float] = {}
 

@@ -56,10 +56,9 @@ def plan(params: Path = PARAMS) -> tuple[Walk, dict[str, Values]]:
         )
     rows = {name: rows[name] for name in walk.run}
     for name in walk.run[1:]:
-        if not differing(rows[name], rows[row_before(name, rows)]):
-            raise UserError(
-                f"{params}: walk.rows.{name}: found what {row_before(name, rows)} has; allowed: what differs"
-            )
+        before = row_before(name, rows)
+        if not differing(rows[name], rows[before]):
+            raise UserError(f"{params}: walk.rows.{name}: found what {before} has; allowed: what differs")
     return walk, rows
 
 

@@ -21,29 +21,21 @@ from alexnet.evaluation.predictions import Predictions, load_predictions, what_d
 from experiments.shared.plans import Values
 
 # A kind of error: among how many guesses, by ten patches or by the centre patch.
-KINDS = ("top1_error", "top5_error", "top1_error_one_patch", "top5_error_one_patch")
+KINDS = {
+    "top1_error": (1, "ten"),
+    "top5_error": (5, "ten"),
+    "top1_error_one_patch": (1, "one"),
+    "top5_error_one_patch": (5, "one"),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A run that is trained and evaluated.
-
-    Attributes:
-        wrong: each picture's share of an error, (pictures,), for each of `KINDS`.
-        train_loss: mean loss of the last epoch, nats.
-        train_error: error of the last epoch's training patches, fraction.
-        epochs: how many it trained.
-    """
+    """A trained and evaluated run: `wrong` is each picture's share of an error, for each of `KINDS`."""
 
     predictions: Predictions
     wrong: dict[str, NDArray[np.float64]]
-    train_loss: float
-    train_error: float
-    epochs: int
-
-    def error(self, kind: str) -> float:
-        """Return the error rate of a kind, a fraction."""
-        return float(self.wrong[kind].mean())
+    history: pd.DataFrame
 
 
 def read_history(folder: Path, planned: Values) -> pd.DataFrame | None:
@@ -61,6 +53,14 @@ def read_predictions(folder: Path, planned: Values) -> Predictions | None:
     return found if found.weights == about["weights"] else None
 
 
+def _about(folder: Path, planned: Values) -> dict[str, Any] | None:
+    try:
+        about: dict[str, Any] = json.loads((folder / "training/run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about if flattened(about["parameters"]) == planned else None
+
+
 def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -> dict[str, Outcome]:
     """Return the finished ones of the `planned` runs, by the name of their folder in `runs`.
 
@@ -68,16 +68,14 @@ def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -
         UserError: one is of other pictures or classes than the first, or of pictures without labels.
     """
     read = {name: read_predictions(runs / name, values) for name, values in planned.items()}
-    found = {name: predictions for name, predictions in read.items() if predictions is not None}
-    refuse_incomparable({str(runs / name): predictions for name, predictions in found.items()})
+    finished = {name: found for name, found in read.items() if found is not None}
+    refuse_incomparable({str(runs / name): found for name, found in finished.items()})
     outcomes = {}
-    for name, predictions in found.items():
-        history = read_csv(runs / name / "training/history.csv")
-        last = history.iloc[-1]
-        wrong = {kind: _wrong(predictions, kind, share_ties) for kind in KINDS}
-        outcomes[name] = Outcome(
-            predictions, wrong, float(last["train_loss"]), float(last["train_error"]), len(history)
-        )
+    for name, found in finished.items():
+        wrong = {
+            kind: found.wrong(k, share_ties, getattr(found, patches)) for kind, (k, patches) in KINDS.items()
+        }
+        outcomes[name] = Outcome(found, wrong, read_csv(runs / name / "training/history.csv"))
     return outcomes
 
 
@@ -107,14 +105,14 @@ def refuse_incomparable(several: Mapping[str, Predictions]) -> None:
     Raises:
         UserError: names the two and what differs.
     """
-    first_name, first = next(iter(several.items()), ("", None))
     for name, other in several.items():
+        first_name, first = next(iter(several.items()))
         if not other.labelled:
             raise UserError(
                 f"evaluate.split: found {other.split}, which has no labels, and so no error rates; allowed:"
                 " a split with labels"
             )
-        if first is not None and (what := what_differs(first, other)):
+        if what := what_differs(first, other):
             raise UserError(
                 f"{name}: of other {what} than {first_name}; only predictions of the same pictures can be"
                 " compared and averaged. Evaluate both on the same ones."
@@ -124,16 +122,3 @@ def refuse_incomparable(several: Mapping[str, Predictions]) -> None:
 def first_epoch_at(errors: Sequence[float], target: float) -> int | None:
     """Return the first epoch (from 1) whose error is at most `target`, or None."""
     return next((epoch for epoch, error in enumerate(errors, 1) if error <= target), None)
-
-
-def _about(folder: Path, planned: Values) -> dict[str, Any] | None:
-    try:
-        about: dict[str, Any] = json.loads((folder / "training/run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return about if flattened(about["parameters"]) == planned else None
-
-
-def _wrong(predictions: Predictions, kind: str, share_ties: bool) -> NDArray[np.float64]:
-    scores = predictions.one if kind.endswith("one_patch") else predictions.ten
-    return predictions.wrong(5 if kind.startswith("top5") else 1, share_ties, scores)

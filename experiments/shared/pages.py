@@ -1,17 +1,17 @@
 """What the experiments' pages have in common."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from alexnet.core.files import write_table
 from alexnet.report import text
-from alexnet.report.canvas import Theme, drawn
+from alexnet.report.canvas import drawn
 from alexnet.report.markup import code, fold
-from alexnet.report.page import Figure, Part
+from alexnet.report.page import Part
 from alexnet.report.paper import TABLE_2
 from alexnet.report.publishing import FOLDER, publish
 from alexnet.report.text import points
@@ -22,17 +22,14 @@ DPI = 150
 # Top-1 and top-5 errors on ILSVRC-2012's validation pictures, fractions.
 PRINTED = {row.model: np.array([row.top1, row.top5], np.float64) / 100 for row in TABLE_2}
 
+figure = partial(drawn, least=400)
+
 
 def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.DataFrame) -> None:
     """Write the page `name`, and beside it the table of its `runs`; print what was found."""
     publish(FOLDER, name, title, found, parts)
     write_table(FOLDER / f"{name}.csv", runs)
     print(found)
-
-
-def figure(name: str, draw: Callable[[Theme], bytes], alt: str, caption: str) -> Figure:
-    """Return a figure of an experiment's page; see `drawn`."""
-    return drawn(name, draw, alt, caption, least=400)
 
 
 def how_it_was_made(experiment: str, page: str, *folds: str, plan: str = "params.yaml") -> list[str]:
@@ -52,11 +49,8 @@ def settings(summary: str, values: Values) -> str:
 
 def listed(values: Values, between: str = ", ") -> str:
     """Return parameters as YAML has them."""
-    return between.join(f"{key}: {_shown(value)}" for key, value in values.items())
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    return between.join(f"{key}: {value}" for key, value in shown.items())
 
 
 def interval(found: Interval | None) -> str:

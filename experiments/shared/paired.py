@@ -51,9 +51,7 @@ class Difference:
 def difference(one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> Difference:
     """Return by how much `one` errs more than `other`.
 
-    Args:
-        one, other: for each seed, each picture's share of an error, (pictures,); the same seeds and
-            pictures in the same order.
+    Both have, for each seed, each picture's share of an error, (pictures,), in the same order.
     """
     pairs = np.array(one) - np.array(other)
     by_seed = tuple(float(mean) for mean in pairs.mean(1))
@@ -69,9 +67,8 @@ def over_seeds(differences: Sequence[float]) -> Interval | None:
     count = len(differences)
     if count < 2 or math.isclose(min(differences), max(differences), rel_tol=1e-9, abs_tol=1e-12):
         return None
-    mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation / math.sqrt(count)
-    return mean - reach, mean + reach
+    low, high = stats.t.interval(CONFIDENCE, count - 1, np.mean(differences), stats.sem(differences))
+    return float(low), float(high)
 
 
 def over_pictures(differences: NDArray[np.float64]) -> Interval:
@@ -90,8 +87,8 @@ def over_pictures(differences: NDArray[np.float64]) -> Interval:
 def surviving(p_values: Mapping[str, float]) -> set[str]:
     """Return those that Holm's correction leaves significant at 5 %, of all that were tested together."""
     found: set[str] = set()
-    for place, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda one: one[1])):
-        if p_value > (1 - CONFIDENCE) / (len(p_values) - place):
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        if p_values[name] > (1 - CONFIDENCE) / (len(p_values) - place):
             break
         found.add(name)
     return found

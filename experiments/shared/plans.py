@@ -25,11 +25,19 @@ def planned(sources: Sequence[str]) -> Values:
     """Return what the train stage reads from `sources` (see `load_parameters`), under dotted keys.
 
     Raises:
-        UserError: a key is unknown or out of range, or the columns do not share all kernels evenly; the
-            message names the sources, and so the row.
+        UserError: a key is unknown or out of range, or a layer's kernels would be rounded, so that rows would
+            differ in more than they say; the message names the sources, and so the row.
     """
     found = checked(sources, Augment, Model, Train)
-    _refuse_uneven_width(Model.model_validate(nested(found)["model"]), " + ".join(sources))
+    columns, width = found["model.columns"], found["model.width"]
+    for layer, kernels in KERNELS.items():
+        wanted = kernels * width / (2 if columns == 1 and layer in HALVED_IN_ONE_COLUMN else 1)
+        if wanted % 2:
+            raise UserError(
+                f"{' + '.join(sources)}: model.width: found {width:g} with model.columns: {columns}, where"
+                f" {layer} has {wanted:g} kernels; allowed: a width that gives every layer an even number, a"
+                f" multiple of {0.0625 if columns == 2 else 0.125}"
+            )
     return found
 
 
@@ -59,19 +67,6 @@ def nested(values: Values) -> Values:
 def of_seeds(rows: Mapping[str, Values], seeds: Iterable[int]) -> dict[str, Values]:
     """Return what each run trains with, by its name ROW-SEED."""
     return {f"{name}-{seed}": {**row, "train.seed": seed} for seed in seeds for name, row in rows.items()}
-
-
-def _refuse_uneven_width(model: Model, where: str) -> None:
-    """Refuse a width at which a layer would be rounded: rows would differ in more than they say."""
-    for layer, kernels in KERNELS.items():
-        halved = model.columns == 1 and layer in HALVED_IN_ONE_COLUMN
-        wanted = kernels * model.width / (2 if halved else 1)
-        if wanted % 2:
-            raise UserError(
-                f"{where}: model.width: found {model.width:g} with model.columns: {model.columns}, where"
-                f" {layer} has {wanted:g} kernels; allowed: a width that gives every layer an even number, a"
-                f" multiple of {0.0625 if model.columns == 2 else 0.125}"
-            )
 
 
 def differing(one: Values, other: Values) -> Values:

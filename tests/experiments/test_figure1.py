@@ -22,14 +22,15 @@ from experiments.figure1.network import FourLayers, LocallyConnected, LocalNet, 
 from experiments.figure1.pictures import Pictures, shrink
 from experiments.figure1.settings import PARAMS, Activation, Arm, Figure1
 from experiments.figure1.training import (
-    Augmented,
     Data,
     Result,
     Training,
     begin_four_layers,
     begin_local_net,
+    drawn_places,
     epochs_to,
     load,
+    patches,
 )
 
 CPU = torch.device("cpu")
@@ -137,14 +138,12 @@ def test_all_activations_begin_with_the_same_weights() -> None:
 def test_patches_are_functions_of_seed_epoch_and_picture() -> None:
     side, crop = 8, 5
     pictures = torch.arange(6 * 3 * side * side, dtype=torch.float32).reshape(6, 3, side, side)
-    augment = Augmented(crop, side, 6, 1)
-    whole = augment(pictures, 2, np.arange(6))
-    parts = [Augmented(crop, side, 6, 1)(pictures[[n]], 2, np.array([n])) for n in range(6)]
-    assert torch.equal(whole, torch.cat(parts))
-    assert not torch.equal(whole, augment(pictures, 3, np.arange(6)))
+    epochs = [drawn_places(1, epoch, 6, side - crop) for epoch in range(1, 60)]
+    assert np.array_equal(epochs[1], drawn_places(1, 2, 6, side - crop))
+    assert not np.array_equal(epochs[1], epochs[2])
     seen = set()
-    for epoch in range(1, 60):
-        for picture, patch in zip(pictures, augment(pictures, epoch, np.arange(6)), strict=True):
+    for places in epochs:
+        for picture, patch in zip(pictures, patches(pictures, places, crop), strict=True):
             mirrored = bool(patch[0, 0, 0] > patch[0, 0, 1])
             straight = patch.flip(-1) if mirrored else patch
             first = int(straight[0, 0, 0] - picture[0, 0, 0])
@@ -215,7 +214,7 @@ def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
     before = {name: value.clone() for name, value in training.network.named_parameters()}
     for group in training.optimiser.param_groups:
         group["lr"] = group["full_rate"]
-    training._step(np.arange(10), 1)
+    training.step(np.arange(10), drawn_places(1, 1, 60, 2))
     rate, decays = settings.norm.learning_rate, {"local3": 0.004, "local4": 0.004, "fc": full}
     for name, value in training.network.named_parameters():
         layer, kind = name.rsplit(".", 1)
@@ -298,7 +297,10 @@ def test_a_sweep_in_which_all_diverge_is_refused(monkeypatch: pytest.MonkeyPatch
         sweep.sweep(settings_of(sweep__learning_rates=[0.01, 0.1]), "relu", None, "none")  # type: ignore[arg-type]
 
 
-def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Path) -> None:
+def test_the_error_rate_averages_the_patches_of_every_picture_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     data = toy_data(tmp_path, 23)
 
     class Brightness(nn.Module):
@@ -311,7 +313,7 @@ def test_the_error_rate_averages_the_patches_of_every_picture_once(tmp_path: Pat
 
     network = Brightness()
     group = {"params": list(network.parameters()), "full_rate": 0.0, "weight_decay": 0.0}
-    training = Training(network, [group], data, settings_of(), 1, {}, state=tmp_path / ".state")
+    training = Training(network, [group], data, settings_of(), 1, {})
     test = Pictures(data.pixels.numpy(), data.labels.numpy())
     assert norm.error_rate(training, test, 6) == 0
     wrong = Pictures(test.pixels, np.where(np.arange(23) < 6, (test.labels + 1) % 3, test.labels))
