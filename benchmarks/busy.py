@@ -8,44 +8,34 @@ when it is loaded.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from alexnet.core.errors import UserError, shown_plainly
 from alexnet.core.machine import Machine
+from benchmarks.turns import in_own_process, in_turns, ratios, spread
 
-# Of alexnet.core.environment, which leaves a number alone that is set.
-OURS, LIBRARYS = "1000", "300000"
-SETTINGS = {"libgomp's default": LIBRARYS, "ours": OURS}
-LOOP = "while True: pass"
-TURN = "--turn"
+# Ours is that of alexnet.core.environment, which leaves a number alone that is set.
+SETTINGS = {"libgomp's default": "300000", "ours": "1000"}
 
 
 def pictures_per_second(spins: str, loops: int, width: float, batch: int, steps: int) -> float:
     """Return the speed of training steps in a process of their own, beside a number of endless `loops`."""
-    arguments = [str(value) for value in (width, batch, steps)]
+    os.environ["GOMP_SPINCOUNT"] = spins
     with ExitStack() as stack:
         for _ in range(loops):
-            loop = stack.enter_context(subprocess.Popen([sys.executable, "-c", LOOP]))
+            loop = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
             stack.callback(loop.kill)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.busy", TURN, *arguments],
-            env={**os.environ, "GOMP_SPINCOUNT": spins},
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        raise UserError(f"GOMP_SPINCOUNT={spins}: the process failed: {done.stderr.strip()[-300:]}")
-    return batch / float(done.stdout.split()[-1])
+        return batch / in_own_process(seconds_of_steps, width, batch, steps)
 
 
-def take_turn(width: float, batch: int, steps: int) -> None:
-    """Print the seconds of a training step."""
+def seconds_of_steps(width: float, batch: int, steps: int) -> float:
+    """Return the seconds of a training step."""
     import torch
 
     from alexnet.parallel.device import choose_device, memory_format
@@ -57,10 +47,9 @@ def take_turn(width: float, batch: int, steps: int) -> None:
         raise UserError("this benchmark is about threads of the CPU; hide the GPU (CUDA_VISIBLE_DEVICES=)")
     network = our_network(width)
     network.set_memory_format(memory_format(machine))
-    pictures = random_pictures(batch, torch.device("cpu"))
-    step = printed_step(network, pictures)
+    step = printed_step(network, random_pictures(batch, torch.device("cpu")))
     seconds_of(step, 1, device)
-    print(seconds_of(step, steps, device))
+    return seconds_of(step, steps, device)
 
 
 @shown_plainly
@@ -76,22 +65,13 @@ def main(
         f"{threads} threads, width {width:g}, batches of {batch}; {rounds} rounds, in pictures/s", flush=True
     )
     for loops in (0, threads):
-        rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
-        for _ in range(rounds):
-            for name, spins in SETTINGS.items():
-                rates[name].append(pictures_per_second(spins, loops, width, batch, steps))
+        work = partial(pictures_per_second, loops=loops, width=width, batch=batch, steps=steps)
+        rates = in_turns({name: partial(work, spins) for name, spins in SETTINGS.items()}, rounds)
+        told = "; ".join(f"{name} {spread(own, '.0f')}" for name, own in rates.items())
         theirs, ours = rates.values()
-        ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-        shown = "; ".join(f"{name} {min(own):.0f} to {max(own):.0f}" for name, own in rates.items())
-        print(
-            f"beside {loops} busy loops: {shown}; ours is {statistics.median(ratios):.2f} times as fast"
-            f" ({min(ratios):.2f} to {max(ratios):.2f})",
-            flush=True,
-        )
+        times = spread(ratios(ours, theirs))
+        print(f"beside {loops} busy loops: {told}; ours is {times} times as fast", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [TURN]:
-        take_turn(float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
-    else:
-        typer.run(main)
+    typer.run(main)

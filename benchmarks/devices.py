@@ -10,12 +10,11 @@ On this machine's GPUs where there are two, on its cores otherwise: one process 
 half of them each. All take the same step of the train stage, from conv1's input on, in turns.
 """
 
-import json
-import statistics
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -31,6 +30,7 @@ from alexnet.parallel.gradients import BUCKET_BYTES, GradientSums
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from benchmarks.train_step import CLASSES, Step, our_network, printed_step, random_pictures, seconds_of
+from benchmarks.turns import in_turns, ratios, spread
 
 # In bytes.
 OURS = {
@@ -80,6 +80,17 @@ def measure_sums(
     _write_seconds(mesh, step, steps, device, result)
 
 
+def rate_of(
+    work: Callable[..., None], machine: Machine, columns: int, width: float, batch: int, steps: int
+) -> float:
+    """Return the pictures/s of `work`, which is `measure` or `measure_sums`."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "seconds"
+        sized = partial(work, width=width, batch=batch, steps=steps, result=result)
+        on_devices(sized, machine, columns)
+        return batch / float(result.read_text())
+
+
 @shown_plainly
 def main(
     width: Annotated[float, typer.Option(min=0.01, max=4, help="multiplies kernels and neurons")] = 1.0,
@@ -88,34 +99,28 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="steps a turn")] = 3,
 ) -> None:
     """Compare a training step of one process and of two."""
-    turns: dict[int, list[float]] = {1: [], 2: []}
-    ways: dict[str, list[float]] = {way: [] for way in (*OURS, *TORCHS, "no sums")}
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "seconds"
-        size: dict[str, Any] = {"width": width, "batch": batch, "steps": steps, "result": result}
-        for _ in range(rounds):
-            for devices, found in turns.items():
-                on_devices(partial(measure, **size), Machine(devices=devices), columns=2)
-                found.append(json.loads(result.read_text()))
-            for way, found in ways.items():
-                on_devices(partial(measure_sums, way=way, **size), Machine(devices=2), columns=1)
-                found.append(json.loads(result.read_text()))
+    size = width, batch, steps
+    one_or_two = {
+        name: partial(rate_of, measure, Machine(devices=devices), 2, *size)
+        for devices, name in ((1, "1 process"), (2, "2 processes"))
+    }
+    ways = {
+        way: partial(rate_of, partial(measure_sums, way=way), Machine(devices=2), 1, *size)
+        for way in (*OURS, *TORCHS, "no sums")
+    }
+    rates = in_turns({**one_or_two, **ways}, rounds)
     gpus = torch.cuda.device_count() >= 2
     print(
         f"torch {torch.__version__}, {'GPUs' if gpus else 'cores'} of one machine, width {width:g},"
         f" batches of {batch}, float32, eager"
     )
-    for devices, found in turns.items():
-        name = f"{devices} process{'es' if devices > 1 else ''}"
-        print(f"{name}: {_compared(batch, found, turns[1])} times one")
+    _tell(rates, list(one_or_two))
     settings = our_network(width).model
     told = exchanges(settings, CLASSES)[1:]
     moved = batch * sum(exchange.forward + exchange.backward for exchange in told)
     print(f"each process sends {moved / 1e6:.1f} MB a step")
     print("two processes with half of the batch each:")
-    first = next(iter(ways))
-    for way, found in ways.items():
-        print(f"{way}: {_compared(batch, found, ways[first])} times the first")
+    _tell(rates, list(ways))
 
 
 def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, result: Path) -> None:
@@ -124,17 +129,13 @@ def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, res
     mesh.wait_for_all()
     seconds = seconds_of(step, steps, device)
     if mesh.leads:
-        result.write_text(json.dumps(seconds))
+        result.write_text(str(seconds))
 
 
-def _compared(batch: int, found: list[float], first: list[float]) -> str:
-    """Return the rate, and the speed relative to `first` in the same rounds, both with their ranges."""
-    rates = [batch / seconds for seconds in found]
-    ratios = [one / seconds for one, seconds in zip(first, found, strict=True)]
-    return (
-        f"{statistics.median(rates):.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f});"
-        f" {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
+def _tell(rates: dict[str, list[float]], names: list[str]) -> None:
+    for name in names:
+        times = spread(ratios(rates[name], rates[names[0]]))
+        print(f"{name}: {spread(rates[name], '.1f')} pictures/s; {times} times the first")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
     python -m benchmarks.load [--pictures FOLDER]
 
-All contestants do the same work on the same pictures with two threads (or worker processes):
-256×256 records to float32 (batch, 3, 224, 224), a random patch, half of them mirrored, less the
-mean image, plus a colour shift a picture. Less the mean image's centre, as the 2012 source has it:
-FFCV does not tell where its patch lies. In turns over several rounds.
+All contestants do the same work on the same pictures in turns, with two threads (or worker processes):
+256×256 records to float32 (batch, 3, 224, 224), a random patch, half of them mirrored, less the mean image's
+centre, as the 2012 source has it (FFCV does not tell where its patch lies), plus a colour shift a picture.
 
 FFCV is built once into an environment of its own (.state/ffcv); that takes Debian's libopencv-dev,
 libturbojpeg0-dev and pkg-config. Where it can't be built this says so and goes on without.
@@ -13,15 +12,15 @@ libturbojpeg0-dev and pkg-config. Where it can't be built this says so and goes 
 
 import io
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -43,6 +42,7 @@ from alexnet.model.input import InputRule, whole_pictures
 from alexnet.parallel.device import LARGEST_OF_A_STEP
 from alexnet.store.records import Record, Records, encode, open_records, write_shard, write_tables
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
+from benchmarks.turns import in_turns, ratios, spread
 
 THREADS, BATCH = 2, 128
 # The pictures are repeated to so many, for epochs that are long against their beginning.
@@ -161,14 +161,12 @@ class Ffcv:
         return self._process.stdout.readline().strip()
 
 
-def ffcv_python(given: Path | None) -> Path:
-    """Return a Python that has FFCV; builds it unless one is `given`.
+def build_ffcv() -> Path:
+    """Return a Python that has FFCV, which is built once.
 
     Raises:
         OSError: it can't be built; the message is the reason.
     """
-    if given is not None:
-        return given
     home = Path(".state/ffcv")
     python = home / "bin/python"
     if not (home / "built").exists():
@@ -188,20 +186,13 @@ def ffcv_python(given: Path | None) -> Path:
 
 
 def compare(contestants: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Print every contestant's rate, measured in turns, and how many times it ours is."""
-    for measure in contestants.values():
-        measure()
-    rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, measure in contestants.items():
-            rates[name].append(measure())
-    first, *others = rates
-    for name, values in rates.items():
-        spread = f"{min(values):,.0f} to {max(values):,.0f}"
-        print(f"{name}: {statistics.median(values):,.0f} pictures/s (median of {rounds} rounds, {spread})")
-    for name in others:
-        ratios = [a / b for a, b in zip(rates[first], rates[name], strict=True)]
-        print(f"  {first} / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    """Print every contestant's rate, after a turn that does not count, and how many times it ours is."""
+    in_turns(contestants, 1)
+    rates = in_turns(contestants, rounds)
+    first = next(iter(rates))
+    for name, own in rates.items():
+        told = "" if name == first else f"; {first} / {name}: {spread(ratios(rates[first], own))}"
+        print(f"{name}: {spread(own, ',.0f')} pictures/s{told}")
 
 
 @shown_plainly
@@ -224,9 +215,9 @@ def main(
         folder = Path(temporary)
         np.save(folder / "pictures.npy", squares)
         jpeg, raw = (write_store(folder / name, squares, name) for name in ("jpeg", "raw"))
-        peer: Any = None
+        peer = None
         try:
-            peer = Ffcv(ffcv_python(ffcv), folder)
+            peer = Ffcv(ffcv or build_ffcv(), folder)
         except OSError as error:
             print(f"without FFCV: {error}")
         mean = rule.means(whole_pictures(torch.empty(0)))
@@ -237,14 +228,10 @@ def main(
             "ours, threads": ours("torch", jpeg, rule, count),
             "DataLoader, Pillow": pillow(jpeg, mean, count),
         }
-        if peer:
-            contestants["FFCV"] = lambda: peer.measure("jpeg", count)
-        compare(contestants, rounds)
+        compare(contestants | ({"FFCV": partial(peer.measure, "jpeg", count)} if peer else {}), rounds)
         print("from raw records:")
         contestants = {"ours": ours("auto", raw, rule, count)}
-        if peer:
-            contestants["FFCV"] = lambda: peer.measure("raw", count)
-        compare(contestants, rounds)
+        compare(contestants | ({"FFCV": partial(peer.measure, "raw", count)} if peer else {}), rounds)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
+from contextlib import chdir, contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ import torch
 import typer
 from safetensors.numpy import save_file
 
-from alexnet.core.files import write_json
+from alexnet.core.files import write_json, write_text
 from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.publishing import PublishedPages
@@ -70,20 +70,18 @@ def synthetic(pictures: int, classes: int) -> Predictions:
 def write_rest(files: ResultFiles, found: Predictions) -> None:
     """Write what the other stages would have, so small that reading it costs nothing."""
     count, classes = len(found), len(found.classes)
-    files.params.write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-8")
+    write_text(files.params, files.printed.read_text(encoding="utf-8"))
     picture = np.random.default_rng(2).integers(0, 255, (16, 16, 3), np.uint8).repeat(16, 0).repeat(16, 1)
     jpeg = encode(picture, 95, "4:2:0")
-    rows = [
+    train, val = (
         write_shard(files.records, split, 0, [Record(0, f"{split}.JPEG", jpeg)]) for split in ("train", "val")
-    ]
-    # All pictures of a split lie in one place.
-    val = pd.concat([rows[1]] * count, ignore_index=True).assign(label=found.labels, name=found.names)
-    train = pd.concat([rows[0]] * 1000, ignore_index=True)
-    write_tables(files.records, pd.concat([train, val], ignore_index=True))
-    identity = np.eye(3)
-    statistics = Statistics(
-        1000, np.zeros((3, 256, 256), np.float32), identity[0], identity, identity[0], identity
     )
+    # All pictures of a split lie in one place.
+    val = pd.concat([val] * count).assign(label=found.labels, name=found.names)
+    write_tables(files.records, pd.concat([*[train] * 1000, val], ignore_index=True))
+    identity = np.eye(3)
+    mean_image = np.zeros((3, 256, 256), np.float32)
+    statistics = Statistics(1000, mean_image, identity[0], identity, identity[0], identity)
     write_statistics(files.statistics, statistics)
     write_json(files.rgb_pca, statistics.summary().model_dump())
     stored = {"train": SplitCounts(pictures=1000, skipped=0), "val": SplitCounts(pictures=count, skipped=0)}
@@ -114,9 +112,9 @@ def write_rest(files: ResultFiles, found: Predictions) -> None:
     }
     for path, content in contents.items():
         write_json(path, content.model_dump())
-    files.skipped.write_text("split,name,reason\n", encoding="utf-8")
+    write_text(files.skipped, "split,name,reason\n")
     columns = [field.name for field in fields(EpochRow) if field.name != NORMS]
-    files.history.write_text(f"{','.join(columns)}\n{','.join('1' for _ in columns)}\n", encoding="utf-8")
+    write_text(files.history, f"{','.join(columns)}\n{','.join('1' for _ in columns)}\n")
     files.model.parent.mkdir()
     save_file({"conv1.weight": np.zeros((96, 3, 11, 11), np.float32)}, files.model)
 
@@ -128,17 +126,13 @@ def main(
 ) -> None:
     """Make the predictions, count them, and write the report."""
     total: list[float] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = ResultFiles()
-        files = ResultFiles(
-            **{
-                field: getattr(made, field)
-                if field in ("printed", "run_in_2012")
-                else folder / getattr(made, field)
-                for field in made.__dataclass_fields__
-            }
-        )
+    profiles = {
+        "printed": PARAMS.resolve(),
+        "run_in_2012": PARAMS.with_stem("imagenet-2012-source").resolve(),
+    }
+    files, page = replace(ResultFiles(), **profiles), out.resolve() if out else Path("out")
+    # Results lie where they do in a project, below the present folder.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         with timed("logits to probabilities", total):
             found = synthetic(pictures, classes)
         with timed("rates, loss, calibration", total):
@@ -150,9 +144,9 @@ def main(
         with timed("reading", total):
             facts = read_facts(files)
         with timed("report, figures and tables", total):
-            write_report(facts, out or folder / "out")
+            write_report(facts, page)
         print(terminal_summary(facts))
-        size = ((out or folder / "out") / "report.html").stat().st_size
+        size = (page / "report.html").stat().st_size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
         f"{pictures:,} × {classes:,}: {sum(total):.1f} s of {PROMISED_SECONDS} promised, "

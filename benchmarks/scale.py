@@ -8,7 +8,6 @@ with as many members as ILSVRC-2012, each of a hundred bytes.
 
 import gzip
 import io
-import multiprocessing
 import os
 import resource
 import shutil
@@ -17,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ import typer
 from ruamel.yaml import YAML
 
 from alexnet.core.errors import UserError, shown_plainly
-from alexnet.core.files import add_to_tar
+from alexnet.core.files import add_to_tar, write_text
 from alexnet.core.machine import Machine, Shuffle
 from alexnet.core.params import read
 from alexnet.core.processes import executor
@@ -40,6 +39,7 @@ from alexnet.ingest.selection import select_pictures
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.store.index import COLUMNS, Index, write_index
 from benchmarks.preprocess import drawn, from_folder
+from benchmarks.turns import in_own_process, spread
 
 ROOT = Path(__file__).parent.parent
 PARAMS = ROOT / "params.yaml"
@@ -51,7 +51,7 @@ SHARDS = -(-TRAIN // 1024) + -(-VAL // 1024)
 
 
 def write_one_file(path: Path, files: list[bytes]) -> Index:
-    """Write `files` one behind the other, and return their index: half training, half validation."""
+    """Write `files` one behind the other, and return their index, without names and splits."""
     path.write_bytes(b"".join(files))
     sizes = np.array([len(data) for data in files])
     pictures = pd.DataFrame({"label": np.zeros(len(files), np.int32), "path": path.name})
@@ -82,9 +82,7 @@ def prepare_once(root: Path, index: Index, workers: int, shuffle: Shuffle) -> tu
 
 def measured(root: Path, index: Index, count: int, workers: int, shuffle: Shuffle) -> float:
     """Print what preparing `count` pictures took; return pictures/s."""
-    # A process of its own, so that peaks are of this size alone.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        seconds, memory = pool.submit(prepare_once, root, repeated(index, count), workers, shuffle).result()
+    seconds, memory = in_own_process(prepare_once, root, repeated(index, count), workers, shuffle)
     print(
         f"  {count:,} pictures, {workers} workers, {shuffle}: {seconds:.1f} s,"
         f" {count / seconds:.0f} pictures/s, {memory / 1e6:.0f} MB at most in a worker",
@@ -105,8 +103,7 @@ def growth(files: list[bytes], largest: int, folder: Path) -> None:
     # So many that starting the workers, a second or two, hardly counts.
     middle = min(20_000, largest)
     rates = [[measured(folder, index, middle, number, "seek") for number in (1, 2)] for _ in range(3)]
-    ratios = sorted(two / one for one, two in rates)
-    print(f"  two workers / one: {ratios[1]:.2f} (3 rounds, {ratios[0]:.2f} to {ratios[2]:.2f})")
+    print(f"  two workers / one, in 3 rounds: {spread([two / one for one, two in rates])}")
 
 
 # --- parquet and WebDataset -----------------------------------------------------------------------
@@ -148,12 +145,10 @@ def shards_of_others(files: list[bytes], largest: int, folder: Path) -> None:
         print(f"{form}:")
         for count in (largest // 10, largest):
             with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                root, spawn = Path(temporary), multiprocessing.get_context("spawn")
-                # Each in a process of its own: a process that is started inherits the peak of its parent.
-                with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                    pool.submit(write_shards_of_others, root, files, count, form).result()
-                with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                    indexed, seconds, peak = pool.submit(index_and_prepare, root, workers).result()
+                root = Path(temporary)
+                # Not here: a process that is started inherits the peak of its parent.
+                in_own_process(write_shards_of_others, root, files, count, form)
+                indexed, seconds, peak = in_own_process(index_and_prepare, root, workers)
             print(
                 f"  {count:,} pictures: indexed in {indexed:.1f} s, prepared by {workers} workers at"
                 f" {count / seconds:.0f} pictures/s, {peak / 1e6:.0f} MB at most in a process",
@@ -164,38 +159,33 @@ def shards_of_others(files: list[bytes], largest: int, folder: Path) -> None:
 # --- an index of ImageNet's size ------------------------------------------------------------------
 
 
-def header(name: str, size: int) -> bytes:
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    return entry.tobuf(tarfile.USTAR_FORMAT)
+def tar_of(members: Iterable[tuple[str, bytes]]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            add_to_tar(tar, name, data)
+    return content.getvalue()
 
 
 def write_official_files(root: Path) -> None:
     """Write tars and devkit in the official layout, with members of 100 bytes."""
-    draw = np.random.default_rng(0)
+    draw, data = np.random.default_rng(0), bytes(100)
     wnids = [f"n{number:08d}" for number in np.sort(draw.choice(10**8, CLASSES, replace=False))]
     ids = draw.permutation(CLASSES)
-    body = bytes(tarfile.BLOCKSIZE)
-    with (root / ILSVRC_2012.train).open("wb") as file:
+    with tarfile.open(root / ILSVRC_2012.train, "w", format=tarfile.USTAR_FORMAT) as train:
         for number, wnid in enumerate(wnids):
             count = TRAIN // CLASSES + (number < TRAIN % CLASSES)
-            inner = b"".join(header(f"{wnid}_{n}.JPEG", 100) + body for n in range(count)) + 2 * body
-            file.write(header(f"{wnid}.tar", len(inner)) + inner)
-        file.write(2 * body)
-    with (root / ILSVRC_2012.val).open("wb") as file:
-        for number in range(1, VAL + 1):
-            file.write(header(f"ILSVRC2012_val_{number:08d}.JPEG", 100) + body)
-        file.write(2 * body)
+            add_to_tar(train, f"{wnid}.tar", tar_of((f"{wnid}_{n}.JPEG", data) for n in range(count)))
+    val = tar_of((f"ILSVRC2012_val_{number:08d}.JPEG", data) for number in range(1, VAL + 1))
+    (root / ILSVRC_2012.val).write_bytes(val)
     fields = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
     rows = sorted((int(id_) + 1, wnid, f"words of {wnid}", 0) for id_, wnid in zip(ids, wnids, strict=True))
     meta = io.BytesIO()
     scipy.io.savemat(meta, {"synsets": np.array(rows, dtype=fields)[:, None]})  # type: ignore[arg-type]
     truth = "".join(f"{id_}\n" for id_ in draw.integers(1, CLASSES + 1, VAL)).encode()
-    devkit = b""
-    for name, content in (("meta.mat", meta.getvalue()), (ILSVRC_2012.truth("val"), truth)):
-        padding = bytes(-len(content) % tarfile.BLOCKSIZE)
-        devkit += header(ILSVRC_2012.devkit_data + name, len(content)) + content + padding
-    (root / ILSVRC_2012.devkit).write_bytes(gzip.compress(devkit + 2 * body))
+    devkit = {"meta.mat": meta.getvalue(), ILSVRC_2012.truth("val"): truth}
+    packed = tar_of((ILSVRC_2012.devkit_data + name, content) for name, content in devkit.items())
+    (root / ILSVRC_2012.devkit).write_bytes(gzip.compress(packed))
 
 
 def index_of_imagenets_size(root: Path, folder: Path) -> None:
@@ -215,10 +205,8 @@ def nothing_to_do(root: Path, folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "machine.yaml").write_text(f"data_root: {root}\n")
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "DVC_NO_ANALYTICS": "1",
-    }
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": programs, "DVC_NO_ANALYTICS": "1"}
 
     def run(*command: str) -> float:
         start = time.perf_counter()
@@ -235,17 +223,12 @@ def nothing_to_do(root: Path, folder: Path) -> None:
         for out in stages[name]["outs"]:
             path = folder / (out if isinstance(out, str) else next(iter(out)))
             # As many files as ImageNet's shards; in all other places one stands for what is there.
-            files = SHARDS if path.name == "records" else 0
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix:
-                path.write_text(name)
-                continue
-            path.mkdir(exist_ok=True)
-            for number in range(files or 1):
-                (path / f"{number:05d}").write_text(str(number))
+            numbers = range(SHARDS if path.name == "records" else 1)
+            for file in [path] if path.suffix else [path / f"{number:05d}" for number in numbers]:
+                write_text(file, file.name)
     run("dvc", "commit", "-f")
-    rounds = sorted(run("dvc", "repro") for _ in range(3))
-    print(f"dvc repro with nothing to do: {rounds[1]:.1f} s (3 rounds, {rounds[0]:.1f} to {rounds[2]:.1f})")
+    seconds = spread([run("dvc", "repro") for _ in range(3)], ".1f")
+    print(f"dvc repro with nothing to do, in 3 rounds: {seconds} s")
 
 
 @shown_plainly

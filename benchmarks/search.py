@@ -10,7 +10,7 @@ same queries, and their answers are compared. For ImageNet's 1.2 million × 4096
     python -m benchmarks.search --pictures 1200000 --dimensions 4096 --rounds 1 --folder /some/disk
 """
 
-import importlib
+import importlib.util
 import re
 import shutil
 import statistics
@@ -75,13 +75,13 @@ def peak_memory() -> Iterator[list[int]]:
         watcher.join()
 
 
-def in_turns(
-    contestants: dict[str, Callable[[], Any]], rounds: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return each contestant's median seconds, and its answer; print the memory that it took."""
+def compare(
+    what: str, contestants: dict[str, Callable[[], NDArray[np.int64]]], rounds: int, queries: int
+) -> None:
+    """Print what each takes, in turns, beside the first, and how many of its answers are the same."""
+    print(what)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    peaks = dict.fromkeys(contestants, 0)
-    answers = {}
+    peaks, answers = dict.fromkeys(contestants, 0), {}
     for _ in range(rounds):
         for name, search in contestants.items():
             start, busy = time.perf_counter(), time.process_time()
@@ -91,9 +91,14 @@ def in_turns(
             peaks[name] = max(peaks[name], peak[0])
             busy = time.process_time() - busy
             print(f"  {name}: {seconds[name][-1]:.1f} s, {busy:.1f} s of a core", flush=True)
-    for name, peak_bytes in peaks.items():
-        print(f"  {name}: at most {peak_bytes / 1e6:.0f} MB of memory of its own")
-    return {name: statistics.median(times) for name, times in seconds.items()}, answers
+    first = next(iter(contestants))
+    for name, own in seconds.items():
+        median, times = statistics.median(own), statistics.median(own) / statistics.median(seconds[first])
+        print(
+            f"  {name:42}{1000 * median / queries:9.3f} ms a query   {times:5.2f} × ours;"
+            f" at most {peaks[name] / 1e6:.0f} MB of memory of its own;"
+            f" equal answers: {np.mean(answers[first] == answers[name]):.2%}"
+        )
 
 
 def faiss_by_blocks(
@@ -110,13 +115,6 @@ def faiss_by_blocks(
     return np.take_along_axis(np.concatenate(records, 1), best, 1)
 
 
-def show(what: str, seconds: dict[str, float], queries: int) -> None:
-    ours = next(iter(seconds.values()))
-    print(what)
-    for name, median in seconds.items():
-        print(f"  {name:42}{1000 * median / queries:9.3f} ms a query   {median / ours:5.2f} × ours")
-
-
 def main(
     pictures: Annotated[int, typer.Option(min=1000)] = 100_000,
     dimensions: Annotated[int, typer.Option(min=8)] = 1024,
@@ -126,7 +124,7 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="for the features, deleted at the end")] = None,
 ) -> None:
     """Time both searches."""
-    faiss = _faiss()
+    faiss = importlib.import_module("faiss") if importlib.util.find_spec("faiss") else None
     if faiss is None:
         print("FAISS is not installed (pip install faiss-cpu): ours alone")
     draw = np.random.default_rng(2)
@@ -146,38 +144,21 @@ def main(
             index = faiss.IndexFlatL2(dimensions)
             index.add(np.array(features))
             contestants["FAISS IndexFlatL2, all in memory"] = lambda: index.search(asked, NEIGHBOURS)[1]
-        seconds, answers = in_turns(contestants, rounds)
         held = f"ours holds {BLOCK_BYTES / 1e6:.0f} MB of {features.nbytes / 1e6:.0f} MB at once"
-        show(f"exact: {pictures:,} × {dimensions:,}, {queries} queries together; {held}", seconds, queries)
-        _compare(list(answers.values()))
+        what = f"exact: {pictures:,} × {dimensions:,}, {queries} queries together; {held}"
+        compare(what, contestants, rounds, queries)
 
     words = draw.integers(0, 2**63, (codes, CODE_BITS // 64), np.uint64)
     wanted = words[:queries] ^ np.uint64(5)
-    contestants = {"ours, XOR and population counts": lambda: by_code(words, wanted, CANDIDATES)}
+    # Of the answers, the first: behind it many codes are equally far, and either may take its own.
+    contestants = {"ours, XOR and population counts": lambda: by_code(words, wanted, CANDIDATES)[:, :1]}
     if faiss is not None:
         binary = faiss.IndexBinaryFlat(CODE_BITS)
         binary.add(words.view(np.uint8))
-        contestants["FAISS IndexBinaryFlat"] = lambda: binary.search(wanted.view(np.uint8), CANDIDATES)[1]
-    seconds, answers = in_turns(contestants, rounds)
-    show(
-        f"by code: {codes:,} × {CODE_BITS} bits, first {CANDIDATES}; {words.nbytes / 1e6:.0f} MB",
-        seconds,
-        queries,
-    )
-    # Beyond the first, many codes are equally far, and either may take its own.
-    _compare([answer[:, :1] for answer in answers.values()])
-
-
-def _faiss() -> Any:
-    try:
-        return importlib.import_module("faiss")
-    except ImportError:
-        return None
-
-
-def _compare(answers: list[NDArray[np.int64]]) -> None:
-    for other in answers[1:]:
-        print(f"  equal answers: {np.mean(answers[0] == other):.2%}")
+        asked_bytes = wanted.view(np.uint8)
+        contestants["FAISS IndexBinaryFlat"] = lambda: binary.search(asked_bytes, CANDIDATES)[1][:, :1]
+    what = f"by code: {codes:,} × {CODE_BITS} bits, first {CANDIDATES}; {words.nbytes / 1e6:.0f} MB"
+    compare(what, contestants, rounds, queries)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -94,9 +94,9 @@ def drawn_boxes(seed: int, epoch: int, pictures: int) -> NDArray[np.float32]:
     return np.stack([*corners, *sizes, mirrored], 1).astype(np.float32)
 
 
+# Made once: to send them at each step a GPU would be waited for.
 @functools.cache
 def _mean_and_deviation(device: torch.device) -> Tensor:
-    # Made once: to send them at each step a GPU would be waited for.
     return 255 * torch.tensor([MEAN, DEVIATION], device=device)[..., None, None]
 
 
@@ -109,61 +109,51 @@ def normalised(values: Tensor) -> Tensor:
 def cropped(pixels: Tensor, boxes: Tensor, side: int = PATCH) -> Tensor:
     """Return boxes of `drawn_boxes`, cut out, mirrored and resized bilinearly: (batch, side, side, 3)."""
     top, left, height, width, mirrored = boxes[:, :, None].unbind(1)
+
+    def places(first: Tensor, size: Tensor, along: Tensor) -> Tensor:
+        # Not beyond the centres of the outermost pixels: torchvision cuts first and then resizes.
+        return 2 * (first + size * along).clamp(first + 0.5, first + size - 0.5) / PICTURE - 1
+
     # Not affine_grid: it multiplies matrices, which tf32 would round to a tenth of a pixel.
     along = (torch.arange(side, device=boxes.device) + 0.5) / side
-    rows = _places(top, height, along)[:, :, None]
-    columns = _places(left, width, torch.where(mirrored > 0, along.flip(0), along))[:, None]
+    rows = places(top, height, along)[:, :, None]
+    columns = places(left, width, torch.where(mirrored > 0, along.flip(0), along))[:, None]
     grid = torch.stack(torch.broadcast_tensors(columns, rows), 3)
     values = pixels.permute(0, 3, 1, 2).float()
     return functional.grid_sample(values, grid, "bilinear", "border", False).permute(0, 2, 3, 1)
 
 
-def _places(first: Tensor, size: Tensor, along: Tensor) -> Tensor:
-    """Return where `grid_sample` is to read: shares `along` the `size` pixels from `first` on."""
-    # Not beyond the centres of the outermost pixels: torchvision cuts first and then resizes.
-    places = (first + size * along).clamp(first + 0.5, first + size - 0.5)
-    return 2 * places / PICTURE - 1
+class Asked(NamedTuple):
+    """What the numbers depend on, beside the records.
+
+    Attributes:
+        epochs: of the whole training, on which the learning rates depend.
+        width: multiplies the number of kernels and neurons of every layer but the last.
+    """
+
+    classes: int
+    seed: int
+    epochs: int
+    width: float
+    precision: str
 
 
 class Training:
-    """The network, its optimiser and the records.
+    """The network, its optimiser and the records."""
 
-    Args:
-        width: multiplies the number of kernels and neurons of every layer but the last.
-        epochs: of the whole training, on which the learning rates depend.
-    """
-
-    def __init__(
-        self,
-        machine: Machine,
-        device: torch.device,
-        records: Path,
-        *,
-        classes: int,
-        seed: int,
-        precision: str,
-        epochs: int,
-        width: float = 1.0,
-    ) -> None:
-        torch.manual_seed(seed)
-        self.seed, self.epochs, self.device, self.order = seed, epochs, device, memory_format(machine)
-        self.network = torchvisions(width, classes).to(device)
+    def __init__(self, machine: Machine, device: torch.device, records: Path, asked: Asked) -> None:
+        torch.manual_seed(asked.seed)
+        self.asked, self.device, self.order = asked, device, memory_format(machine)
+        self.network = torchvisions(asked.width, asked.classes).to(device)
         self.network.to(memory_format=self.order)  # type: ignore[call-overload]
-        self.precision, self.mode = Precision(precision, device), chosen_mode(machine, device)
+        self.precision, self.mode = Precision(asked.precision, device), chosen_mode(machine, device)
         self.forward = prepared(self.network, self.mode)
         self.optimiser = torch.optim.SGD(self.network.parameters(), RATE, MOMENTUM, weight_decay=DECAY)
         training, validation = open_records(records, "train"), open_records(records, "val")
         self.pictures = {"train": len(training), "val": len(validation)}
         self.training = open_loader(machine, training, BATCH, device, PICTURE)
         self.validation = open_loader(machine, validation, PICTURES_AT_ONCE[device.type], device, PICTURE)
-        self.asked = {
-            "classes": classes,
-            "seed": seed,
-            "epochs": epochs,
-            "width": width,
-            "precision": precision,
-        }
-        self.states = Checkpoints(STATES / fingerprint(**self.asked, records=store_fingerprint(records)))
+        self.states = Checkpoints(STATES / fingerprint(**asked._asdict(), records=store_fingerprint(records)))
 
     def run(self, is_late: Callable[[], bool], report: Callable[[list[Row]], None]) -> list[Row]:
         """Train from the last saved state on, to the end or until time is up; return a row for each epoch.
@@ -173,27 +163,23 @@ class Training:
             report: called with all rows after each epoch.
         """
         history = self._resume()
-        while len(history) < self.epochs:
-            number = len(history) + 1
-            row = self.epoch(number, rate_of(number, self.epochs), is_late)
+        while len(history) < self.asked.epochs:
+            row = self._epoch(len(history) + 1, is_late)
             if row is None:
                 break
             history.append(row)
-            self._save(history)
+            # torch's dropout draws from these.
+            draws = {"cpu": torch.get_rng_state()}
+            if self.device.type == "cuda":
+                draws["cuda"] = torch.cuda.get_rng_state(self.device)
+            state = {"epoch": len(history) + 1, "consumed": 0, "history": history, "draws": draws}
+            parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+            self.states.save({**state, **parts})
             report(history)
         return history
 
-    def _save(self, history: list[Row]) -> None:
-        # torch's dropout draws from these.
-        draws = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            draws["cuda"] = torch.cuda.get_rng_state(self.device)
-        state = {"epoch": len(history) + 1, "consumed": 0, "history": history, "draws": draws}
-        parts = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        self.states.save({**state, **parts})
-
     def _resume(self) -> list[Row]:
-        state = self.states.newest(self.epochs)
+        state = self.states.newest(self.asked.epochs)
         if state is None:
             return []
         self.network.load_state_dict(state["network"])
@@ -204,13 +190,13 @@ class Training:
         history: list[Row] = state["history"]
         return history
 
-    def epoch(self, number: int, rate: float, is_late: Callable[[], bool]) -> Row | None:
+    def _epoch(self, number: int, is_late: Callable[[], bool]) -> Row | None:
         """Train an epoch and validate; return what is known of it, or None where time was up."""
-        total, start = self.pictures["train"], time.monotonic()
+        total, start, rate = self.pictures["train"], time.monotonic(), rate_of(number, self.asked.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        boxes = drawn_boxes(self.seed, number, total)
-        order = generator(self.seed, "order", number).permutation(total)
+        boxes = drawn_boxes(self.asked.seed, number, total)
+        order = generator(self.asked.seed, "order", number).permutation(total)
         # Added up on the device and read once: a GPU is waited for at each reading.
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.train()
@@ -274,7 +260,7 @@ class Training:
             "network": "torchvision's" if theirs else "torchvision's, as rebuilt by one_tower",
             "pictures": self.pictures,
             "recipe": {"batch": BATCH, "rate": RATE, "momentum": MOMENTUM, "weight_decay": DECAY},
-            **self.asked,
+            **self.asked._asdict(),
             "precision": self.precision.name,
             "mode": self.mode,
             "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
@@ -299,17 +285,13 @@ def main(
     if precision not in PRECISIONS:
         raise UserError(f"--precision: found {precision}; allowed: {', '.join(PRECISIONS)}")
     device, classes = choose_device(machine), len(read_classes(index))
-    training = Training(
-        machine,
-        device,
-        records,
-        classes=classes,
-        seed=seed,
-        precision=precision,
-        epochs=epochs,
-        width=width,
-    )
+    asked = Asked(classes, seed, epochs, width, precision)
+    training = Training(machine, device, records, asked)
     found = training.described()
+
+    def write(history: list[Row]) -> None:
+        if out is not None:
+            write_json(out, {**found, "history": history})
 
     def report(history: list[Row]) -> None:
         row = history[-1]
@@ -320,10 +302,6 @@ def main(
             flush=True,
         )
         write(history)
-
-    def write(history: list[Row]) -> None:
-        if out is not None:
-            write_json(out, {**found, "history": history})
 
     history = training.run(lambda: time.monotonic() > late, report)
     if len(history) < epochs:

@@ -2,21 +2,19 @@
 
     python -m benchmarks.train_step [--width 1.0] [--batch 64] [--compiled]
 
-All take the same step (forward, loss, backward, update) on random pictures, in turns over several
-rounds. Each turn is a process of its own, since precision and the keeping of freed memory are settings
-of a process. The measure is the paper's network with `torch.nn.LocalResponseNorm` in a process as
-torch leaves it. Beside it: that network as the train stage runs ours, in the same order and with its
-memory kept; ours in float32 and in bfloat16; ours without any response norm, which no norm can be faster
-than; and the one-tower network of torchvision (Krizhevsky 2014: no norm, no columns, other widths) with
-torch's dropout and SGD.
+All take the same step (forward, loss, backward, update) on random pictures, in turns. Each turn is a process
+of its own, since precision and the keeping of freed memory are settings of a process. The measure is the
+paper's network with `torch.nn.LocalResponseNorm` in a process as torch leaves it. Beside it: that network as
+the train stage runs ours, in the same order and with its memory kept; ours in float32 and in bfloat16; ours
+without any response norm, which no norm can be faster than; and the one-tower network of torchvision
+(Krizhevsky 2014: no norm, no columns, other widths) with torch's dropout and SGD.
 """
 
 import functools
 import importlib
-import multiprocessing
-import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +24,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.core.errors import UserError, shown_plainly
+from alexnet.core.errors import shown_plainly
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.model.dropout import picture_keys
@@ -38,8 +36,9 @@ from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
+from benchmarks.turns import in_own_process, in_turns, ratios, spread
 
-PROFILE = Path(__file__).parent.parent / "profiles" / "imagenet-2012-paper.yaml"
+PROFILE = Path(__file__).parent.parent / "profiles/imagenet-2012-paper.yaml"
 CLASSES = 1000
 
 Step = Callable[[], object]
@@ -65,7 +64,7 @@ class Contestant:
 
 
 class LibraryNorm(nn.Module):
-    """`torch.nn.LocalResponseNorm` on each column's maps by themselves."""
+    """`torch.nn.LocalResponseNorm` on each column's maps alone: (batch, columns · N, height, width)."""
 
     def __init__(self, columns: int, size: int, k: float, alpha: float, beta: float) -> None:
         super().__init__()
@@ -74,11 +73,9 @@ class LibraryNorm(nn.Module):
         self.norm = nn.LocalResponseNorm(size, alpha=alpha * size, beta=beta, k=k)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Normalise `maps` of shape (batch, columns · N, height, width)."""
         batch, channels, height, width = maps.shape
         columns = maps.reshape(batch * self.columns, channels // self.columns, height, width)
-        normalised: Tensor = self.norm(columns)
-        return normalised.reshape(maps.shape)
+        return self.norm(columns).reshape(maps.shape)
 
 
 @dataclass(frozen=True)
@@ -87,10 +84,6 @@ class Pictures:
 
     inputs: Tensor
     labels: Tensor
-
-    @property
-    def device(self) -> torch.device:
-        return self.inputs.device
 
 
 # Large batches take a CPU seconds to draw.
@@ -126,9 +119,10 @@ def without_norm(width: float) -> AlexNet:
 
 def without_dropout(width: float) -> AlexNet:
     network = our_network(width)
-    for number, layer in enumerate(network.layers):
-        kept = tuple(step for step in layer.then if step != "dropout")
-        network.layers[number] = replace(layer, then=kept)
+    network.layers[:] = [
+        replace(layer, then=tuple(step for step in layer.then if step != "dropout"))
+        for layer in network.layers
+    ]
     return network
 
 
@@ -141,7 +135,7 @@ def with_plain_convolutions(width: float) -> AlexNet:
 
 
 def one_tower(width: float, classes: int = CLASSES) -> nn.Sequential:
-    """The network of `torchvision.models.alexnet`, its widths multiplied by `width`."""
+    """Return the network of `torchvision.models.alexnet`, its widths multiplied by `width`."""
 
     def wide(kernels: int) -> int:
         return max(1, round(kernels * width))
@@ -172,10 +166,9 @@ def one_tower(width: float, classes: int = CLASSES) -> nn.Sequential:
 
 def torchvisions_models() -> Any | None:
     """Return the module `torchvision.models`, or None where it is missing or does not fit torch."""
-    try:
+    with suppress(ImportError, RuntimeError, AttributeError):
         return importlib.import_module("torchvision.models")
-    except (ImportError, RuntimeError, AttributeError):
-        return None
+    return None
 
 
 def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
@@ -188,17 +181,16 @@ def printed_step(
     network: AlexNet,
     pictures: Pictures,
     contestant: Contestant | None = None,
-    *,
     forward: Callable[..., Tensor] | None = None,
     before_update: Callable[[], None] = lambda: None,
 ) -> Step:
     """Return one update of the train stage, from conv1's input on; float32 and eager by default.
 
-    Args:
-        forward: computes the logits, with the signature of `AlexNet.from_inputs`, which is the default.
+    `forward` computes the logits as `AlexNet.from_inputs` does, which is the default.
     """
     contestant = contestant or Contestant(our_network)
-    precision = Precision(contestant.precision, pictures.device)
+    device = pictures.inputs.device
+    precision = Precision(contestant.precision, device)
     forward = prepared(forward or network.from_inputs, contestant.mode, contestant.backend)
     settings = read(PROFILE, Train)
     optimiser = printed_optimiser(network, settings)
@@ -206,7 +198,7 @@ def printed_step(
         optimiser.compile(contestant.backend)
     optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
     # The train stage sends those of many steps at once.
-    keys = picture_keys(1, 0, 0, len(pictures.labels), pictures.device)
+    keys = picture_keys(1, 0, 0, len(pictures.labels), device)
     network.train()
 
     def step() -> None:
@@ -222,9 +214,9 @@ def printed_step(
 
 def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -> Step:
     """Return the same with a network and an optimiser of torch alone."""
-    precision = Precision(contestant.precision, pictures.device)
+    device = pictures.inputs.device
+    precision, fused = Precision(contestant.precision, device), device.type == "cuda"
     forward = prepared(network, contestant.mode, contestant.backend)
-    fused = pictures.device.type == "cuda"
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005, fused=fused)
     network.train()
 
@@ -267,27 +259,19 @@ def seconds_of(step: Step, steps: int, device: torch.device) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _turn(title: str, width: float, batch: int, steps: int, results: Any) -> None:
-    """Take a contestant's turn in a process of its own; put the seconds of a step into `results`."""
+def _turn(title: str, width: float, batch: int, steps: int) -> float:
+    """Take a contestant's turn; return its pictures/s."""
     contestant, machine = CONTESTANTS[title], Machine()
     if contestant.as_the_stage:
         device = choose_device(machine)
     else:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.set_num_threads(machine.worker_count)
-    results.put(seconds_of_contestant(contestant, width, batch, steps, device))
-
-
-def seconds_of_contestant(
-    contestant: Contestant, width: float, batch: int, steps: int, device: torch.device
-) -> float:
-    """Return the seconds of a step of `contestant`, the mean of `steps`."""
-    return seconds_of(warm_step(contestant, width, batch, device), steps, device)
+    return batch / seconds_of(warm_step(contestant, width, batch, device), steps, device)
 
 
 def warm_step(contestant: Contestant, width: float, batch: int, device: torch.device) -> Step:
@@ -344,26 +328,15 @@ def main(
         f" {Machine().worker_count} threads, width {width:g}, batches of {batch}; median of {rounds} rounds",
         flush=True,
     )
-    titles = [title for title in CONTESTANTS if compiled or title not in COMPILED]
-    spawn = multiprocessing.get_context("spawn")
-    seconds: dict[str, list[float]] = {title: [] for title in titles}
-    # In turns, so that whatever else the machine does falls on all alike.
-    for _ in range(rounds):
-        for title in titles:
-            results = spawn.Queue()
-            process = spawn.Process(target=_turn, args=(title, width, batch, steps, results))
-            process.start()
-            process.join()
-            if process.exitcode:
-                raise UserError(f"{title}: its process ended with status {process.exitcode}")
-            seconds[title].append(results.get())
-    for title in titles:
-        rates = [batch / each for each in seconds[title]]
-        ratios = [base / each for base, each in zip(seconds[BASE], seconds[title], strict=True)]
-        print(
-            f"{title}: {statistics.median(rates):.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f});"
-            f" {statistics.median(ratios):.2f} times {BASE} ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    contestants = {
+        title: functools.partial(in_own_process, _turn, title, width, batch, steps)
+        for title in CONTESTANTS
+        if compiled or title not in COMPILED
+    }
+    rates = in_turns(contestants, rounds)
+    for title, own in rates.items():
+        times = spread(ratios(own, rates[BASE]))
+        print(f"{title}: {spread(own, '.1f')} pictures/s; {times} times {BASE}")
 
 
 if __name__ == "__main__":

@@ -22,14 +22,11 @@ from alexnet.model.input import whole_pictures
 from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
 from alexnet.store.records import open_records
 from alexnet.training.precision import Precision
-from benchmarks.gpu.bench import CPU, RECIPES, Bench
+from benchmarks.gpu import bench as shared
+from benchmarks.gpu.bench import CPU, RECIPES, Bench, generated, recipe_of
 from benchmarks.gpu.steps import Figures
-from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.scale import CLASSES
-from benchmarks.train_step import (
-    PROFILE,
-    our_network,
-)
+from benchmarks.train_step import PROFILE, our_network
 
 # What is compared: named tensors in float64 on the CPU, of a network that computes as the name says.
 Result = Callable[[Bench, Path, torch.device, str, Mode], dict[str, Tensor]]
@@ -44,7 +41,7 @@ OF_GRADIENTS: tuple[tuple[str, Mode], ...] = (
 )
 
 
-def exactness(bench: Bench, recipe: Path, result: Result, ways: tuple[tuple[str, Mode], ...]) -> Figures:
+def compare(bench: Bench, recipe: Path, result: Result, ways: tuple[tuple[str, Mode], ...]) -> Figures:
     """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
     device, expected = choose_device(Machine()), result(bench, recipe, CPU, "float64", "eager")
     figures, on_device = {}, [(device, *way) for way in ways]
@@ -54,13 +51,9 @@ def exactness(bench: Bench, recipe: Path, result: Result, ways: tuple[tuple[str,
     return figures
 
 
-def _dtype(precision: str) -> torch.dtype:
-    return torch.float64 if precision == "float64" else torch.float32
-
-
-def _rounding(precision: str) -> str:
-    """Return the `train.precision` of a network whose weights have `_dtype`."""
-    return "float32" if precision == "float64" else precision
+def _of(precision: str) -> tuple[torch.dtype, str]:
+    """Return the type of the weights, and the `train.precision` of their network."""
+    return (torch.float64, "float32") if precision == "float64" else (torch.float32, precision)
 
 
 def largest_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
@@ -73,9 +66,10 @@ def gradients(
 ) -> dict[str, Tensor]:
     """Return the logits and all gradients of one batch."""
     count, draw = bench.scale.few, torch.Generator().manual_seed(1)
+    dtype, rounding = _of(precision)
     network = our_network(bench.scale.width, recipe).train()
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
-    network.to(device, _dtype(precision)).set_memory_format(memory_format(Machine()))
+    network.to(device, dtype).set_memory_format(memory_format(Machine()))
     batch = whole_pictures(torch.randint(0, 256, (count, 224, 224, 3), generator=draw, dtype=torch.uint8))
     top, left = torch.randint(0, 33, (2, count), generator=draw)
     labels = torch.randint(0, CLASSES, (count,), generator=draw)
@@ -84,27 +78,28 @@ def gradients(
     keys = picture_keys(1, 0, 0, count, device)
     torch.compiler.reset()
     forward = prepared(network, mode, bench.scale.backend)
-    rounding = Precision(_rounding(precision), device)
+    run = Precision(rounding, device).run
     # CUDA graphs record the second pass, and replay it from the third on.
     for _ in range(3 if mode == "CUDA graphs" else 1):
         network.zero_grad()
-        logits = rounding.run(forward, batch, keys, shift)
+        logits = run(forward, batch, keys, shift)
         functional.cross_entropy(logits, batch.labels).backward()
     found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
     return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
 
 
-def exact_masks(bench: Bench) -> Figures:
+def masks(bench: Bench) -> Figures:
     """Count the bits by which the device's dropout masks differ from the CPU's."""
     device, differing, compared = choose_device(Machine()), 0, 0
     for dropout in our_network(bench.scale.width).dropouts.values():
         assert isinstance(dropout, Dropout)
         for step in range(20):
-            masks = []
-            for where in (device, CPU):
-                masks.append(dropout.to(where).mask(picture_keys(1, step, 0, bench.scale.batch, where)).cpu())
-            differing += int((masks[0] != masks[1]).sum())
-            compared += masks[0].numel()
+            theirs, ours = (
+                dropout.to(where).mask(picture_keys(1, step, 0, bench.scale.batch, where)).cpu()
+                for where in (device, CPU)
+            )
+            differing += int((theirs != ours).sum())
+            compared += ours.numel()
     return {"bits": compared, "that differ": differing}
 
 
@@ -117,7 +112,8 @@ def moved(
     stops: tuple[int, ...] | None = None,
 ) -> dict[str, Tensor]:
     """Return how far some updates move each parameter; the training is stopped and resumed after `stops`."""
-    settings = f"train.batch_size={bench.scale.few}", f"train.precision={_rounding(precision)}"
+    dtype, rounding = _of(precision)
+    settings = f"train.batch_size={bench.scale.few}", f"train.precision={rounding}"
     sources = recipe_of(bench, recipe, *settings)
     place, store = Machine(loader="torch", compile=False, progress="none"), generated(bench, "jpeg")
     start: dict[str, Tensor] = {}
@@ -126,11 +122,9 @@ def moved(
     with tempfile.TemporaryDirectory(dir=bench.trials) as name, redirect_stdout(io.StringIO()):
         for updates in stops or (bench.scale.updates,):
             stop = partial(next, iter([*[False] * (updates - 1), True]))
-            trainer = trainer_on(
-                store, device, sources, place, Path(name), _dtype(precision), stop_asked=stop
-            )
+            trainer = shared.trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
             torch.compiler.reset()
-            compile_trainer(trainer, mode, bench.scale.backend)
+            shared.compile_trainer(trainer, mode, bench.scale.backend)
             now = dict(trainer.network.named_parameters())
             start = start or {name: each.detach().cpu().clone() for name, each in now.items()}
             with suppress(KeyboardInterrupt):
@@ -138,30 +132,28 @@ def moved(
     return {name: each.detach().cpu().double() - start[name].double() for name, each in now.items()}
 
 
-def exact_resuming(bench: Bench) -> Figures:
+def resuming(bench: Bench) -> Figures:
     """Say whether a training gives the same bits again, and when it was stopped and resumed between."""
     figures, updates = {}, bench.scale.updates
     for kind in (", deterministic", ""):
         device = choose_device(Machine(deterministic=bool(kind)))
         train = partial(moved, bench, RECIPES["paper"], device, "float32")
-        once = train()
+        once, stops = train(), (updates // 2, updates - updates // 2)
         figures[f"again{kind}"] = largest_difference(train(), once)
-        figures[f"resumed{kind}"] = largest_difference(
-            train(stops=(updates // 2, updates - updates // 2)), once
-        )
+        figures[f"resumed{kind}"] = largest_difference(train(stops=stops), once)
     return figures
 
 
-def exact_pixels(bench: Bench) -> Figures:
+def pixels(bench: Bench) -> Figures:
     """Compare the patches of DALI, decoded on the device, with those of libjpeg, in grey levels."""
-    refuse_without_dali()
+    shared.refuse_without_dali()
     device, store = choose_device(Machine()), generated(bench, "jpeg")
     records = open_records(store / "records", "train")
     epoch = training_epoch(1, 1, len(records), read(PROFILE, Augment), "shuffled")
-    pixels = []
+    found = []
     for loader in ("dali", "torch"):
         machine = Machine(loader=loader)
         batches = open_loader(machine, records, bench.scale.batch, device).batches(epoch)
-        pixels.append(torch.cat([batch.pixels.cpu() for batch in islice(batches, 8)]).short())
-    apart = (pixels[0] - pixels[1]).abs()
+        found.append(torch.cat([batch.pixels.cpu() for batch in islice(batches, 8)]).short())
+    apart = (found[0] - found[1]).abs()
     return {"mean": float(apart.float().mean()), "largest": int(apart.max()), "bytes": apart.numel()}

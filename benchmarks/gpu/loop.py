@@ -1,7 +1,6 @@
 """The train stage's loop with its loader, and a step of two processes."""
 
 import importlib.util
-import json
 import tempfile
 import threading
 import time
@@ -9,20 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from alexnet.core.machine import Machine
 from alexnet.feed.order import training_epoch
 from alexnet.parallel.device import choose_device
-from alexnet.parallel.launch import on_devices
-from alexnet.training.measures import EpochRow
 from alexnet.training.trainer import Trainer
-from benchmarks.devices import OURS, measure, measure_sums
-from benchmarks.gpu.bench import Bench
+from benchmarks.devices import OURS, measure, measure_sums, rate_of
+from benchmarks.gpu import bench as shared
+from benchmarks.gpu.bench import Bench, generated, recipe_of
 from benchmarks.gpu.steps import Figures, NoFiguresError
-from benchmarks.gpu.stores import compile_trainer, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.train_step import PROFILE, seconds_of, wait_for
 
 # Updates that a GPU has room for in its queue.
@@ -51,22 +48,22 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     """Time the train stage's loop for three epochs after a first one, a validation, and the loop's parts."""
     if machine.loader == "dali":
-        refuse_without_dali()
+        shared.refuse_without_dali()
     device, store = choose_device(machine), generated(bench, encoding)
     batch = f"train.batch_size={bench.scale.batch}"
     sources = recipe_of(bench, PROFILE, "train.epochs=4", "train.precision=bfloat16", batch)
     begun: list[float] = []
     torch.compiler.reset()
 
-    def begin(history: list[EpochRow]) -> None:
+    def begin(history: object) -> None:
         begun.append(time.monotonic())
 
     bench.trials.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench.trials) as state, busy(device) as noted:
-        trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
+        trainer = shared.trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
-            compile_trainer(trainer, "compiled", bench.scale.backend)
+            shared.compile_trainer(trainer, "compiled", bench.scale.backend)
         rows = trainer.run()[1:]
         start = time.monotonic()
         trainer.validate()
@@ -119,13 +116,11 @@ def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:
     """Time a step of one process, of two with a column each, and of two with half of the batch each."""
     if backend == "nccl" and torch.cuda.device_count() < 2:
         raise NoFiguresError("NCCL needs two GPUs")
-    figures, result, scale = {}, bench.work / "seconds", bench.scale
-    size: dict[str, Any] = {"width": scale.width, "batch": scale.batch, "steps": scale.steps}
-    size["result"] = result
+    figures, size = {}, (bench.scale.width, bench.scale.batch, bench.scale.steps)
     for count in (1, 2):
-        on_devices(partial(measure, **size), Machine(devices=count, backend=backend), columns=2)
-        figures[f"{count}, pictures/s"] = scale.batch / json.loads(result.read_text())
+        place = Machine(devices=count, backend=backend)
+        figures[f"{count}, pictures/s"] = rate_of(measure, place, 2, *size)
     for way in OURS:
-        on_devices(partial(measure_sums, way=way, **size), Machine(devices=2, backend=backend), columns=1)
-        figures[f"halves of the batch, {way}, pictures/s"] = scale.batch / json.loads(result.read_text())
+        rate = rate_of(partial(measure_sums, way=way), place, 1, *size)
+        figures[f"halves of the batch, {way}, pictures/s"] = rate
     return figures

@@ -9,20 +9,10 @@ from typing import Any
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.training.params import Train
-from benchmarks.gpu.bench import RECIPES, Bench
-from benchmarks.gpu.exactness import (
-    OF_GRADIENTS,
-    OF_UPDATES,
-    exact_masks,
-    exact_pixels,
-    exact_resuming,
-    exactness,
-    gradients,
-    moved,
-)
+from benchmarks.gpu import exactness
+from benchmarks.gpu.bench import RECIPES, Bench, recipe_of
 from benchmarks.gpu.loop import loop, two_processes
 from benchmarks.gpu.steps import Figures, NoFiguresError, Step, read_results
-from benchmarks.gpu.stores import recipe_of
 from benchmarks.gpu.training_step import contestants, kernels, parts, peak, training_step
 from benchmarks.gpu.trainings import torchvisions_training, whole_training
 from benchmarks.scale import TRAIN, VAL
@@ -42,17 +32,24 @@ def plan(bench: Bench) -> list[Step]:
                 add(f"step: {precision}, {batch}, {name}", 120, training_step, contestant, batch)
 
     for name, recipe in RECIPES.items():
-        add(f"exact: gradients, {name}", 180, exactness, recipe, gradients, OF_GRADIENTS)
-    add("exact: dropout masks", 60, exact_masks)
+        add(
+            f"exact: gradients, {name}",
+            180,
+            exactness.compare,
+            recipe,
+            exactness.gradients,
+            exactness.OF_GRADIENTS,
+        )
+    add("exact: dropout masks", 60, exactness.masks)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
     add_steps(first)
     add("step: parts", 240, parts)
     add("step: kernels", 120, kernels)
     for name, recipe in RECIPES.items():
-        add(f"exact: updates, {name}", 240, exactness, recipe, moved, OF_UPDATES)
-    add("exact: resuming", 180, exact_resuming)
-    add("exact: DALI's pixels", 60, exact_pixels)
+        add(f"exact: updates, {name}", 240, exactness.compare, recipe, exactness.moved, exactness.OF_UPDATES)
+    add("exact: resuming", 180, exactness.resuming)
+    add("exact: DALI's pixels", 60, exactness.pixels)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     without_graphs = Machine(loader="torch", compile=True, progress="none")

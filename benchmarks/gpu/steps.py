@@ -43,12 +43,9 @@ class NoFiguresError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """Something to measure.
+    """Something to measure, which is given up after `limit` seconds.
 
-    Attributes:
-        limit: seconds after which it is given up.
-        again: whether it is taken although it has figures, and after any step that got some, because its own
-            depend on theirs.
+    `again`: it is taken although it has figures, and after any step that got some; its own depend on theirs.
     """
 
     name: str
@@ -74,8 +71,7 @@ def measure(
 
     Args:
         folder: where the steps run.
-        results: the file to continue.
-        device: the name of the GPU, which all figures of that file are of.
+        results: the file to continue, whose figures are all of one `device`.
         drivers: its versions, which are kept with each figure.
         only: leave out the steps whose names contain none of these; without any, take all.
         again: take the steps that have figures, too. A step that then has none keeps the old ones.
@@ -126,15 +122,11 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         return {"steps": {}}
-    try:
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
         found: dict[str, Any] = json.loads(path.read_text())
-        if all(
-            "commit" in entry and ("figures" in entry) != ("missing" in entry)
-            for entry in found["steps"].values()
-        ):
+        entries = found["steps"].values()
+        if all("commit" in entry and ("figures" in entry) != ("missing" in entry) for entry in entries):
             return found
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass
     raise UserError(f"{path}: damaged; take it from Git again, or move it away")
 
 

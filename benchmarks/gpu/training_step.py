@@ -13,29 +13,18 @@ from alexnet.parallel.device import choose_device
 from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
+from benchmarks import train_step
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.steps import Figures
-from benchmarks.train_step import (
-    PROFILE,
-    Contestant,
-    our_network,
-    seconds_of,
-    seconds_of_contestant,
-    torchvisions,
-    torchvisions_models,
-    warm_step,
-    with_plain_convolutions,
-    without_dropout,
-    without_norm,
-)
+from benchmarks.train_step import PROFILE, Contestant, seconds_of
 
 # Kernels of a step.
 LISTED = 20
 
 
 def contestants(precision: str, backend: str) -> dict[str, Contestant]:
-    ours = partial(Contestant, our_network, precision=precision, backend=backend)
-    theirs = partial(Contestant, torchvisions, precision=precision, backend=backend)
+    ours = partial(Contestant, train_step.our_network, precision=precision, backend=backend)
+    theirs = partial(Contestant, train_step.torchvisions, precision=precision, backend=backend)
     in_one = {
         "ours, one CUDA graph": ours(mode="compiled", in_one_graph=True),
         "torchvision's, one CUDA graph": theirs(mode="compiled", in_one_graph=True),
@@ -56,11 +45,12 @@ def training_step(bench: Bench, contestant: Contestant, batch: int) -> Figures:
     device = choose_device(Machine())
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = seconds_of_contestant(contestant, bench.scale.width, batch, bench.scale.steps, device)
+    step = train_step.warm_step(contestant, bench.scale.width, batch, device)
+    seconds = seconds_of(step, bench.scale.steps, device)
     figures: Figures = {"pictures/s": batch / seconds, "ms": 1000 * seconds}
     if device.type == "cuda":
         figures["GB"] = torch.cuda.max_memory_allocated() / 1e9
-    if contestant.network is torchvisions and torchvisions_models() is None:
+    if contestant.network is train_step.torchvisions and train_step.torchvisions_models() is None:
         figures["note"] = "torchvision cannot be imported: its network as rebuilt here"
     return figures
 
@@ -78,7 +68,10 @@ def peak(bench: Bench) -> Figures:
 
         seconds_of(product, 3, device)
         figures[f"{name}, TFLOP/s"] = 2 * side**3 / seconds_of(product, bench.scale.steps, device) / 1e12
-    return {**figures, "GFLOP of a picture": flops_of_picture(our_network(bench.scale.width).layers) / 1e9}
+    return {
+        **figures,
+        "GFLOP of a picture": flops_of_picture(train_step.our_network(bench.scale.width).layers) / 1e9,
+    }
 
 
 def flops_of_picture(layers: list[Layer]) -> int:
@@ -94,7 +87,7 @@ def flops_of_picture(layers: list[Layer]) -> int:
 def parts(bench: Bench) -> Figures:
     """Time a step with plain convolutions, without norms or dropout, and the update, in milliseconds."""
     device, scale, figures = choose_device(Machine()), bench.scale, {}
-    batch, network = scale.batches[0], our_network(scale.width).to(device)
+    batch, network = scale.batches[0], train_step.our_network(scale.width).to(device)
     optimiser = printed_optimiser(network, read(PROFILE, Train))
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -105,15 +98,18 @@ def parts(bench: Bench) -> Figures:
     figures["update, compiled"] = 1000 * seconds_of(optimiser.step, scale.steps, device)
     del network, optimiser
     networks = {
-        "whole": our_network,
-        "convolutions as torch's": with_plain_convolutions,
-        "without norms": without_norm,
-        "without dropout": without_dropout,
+        "whole": train_step.our_network,
+        "convolutions as torch's": train_step.with_plain_convolutions,
+        "without norms": train_step.without_norm,
+        "without dropout": train_step.without_dropout,
     }
     for mode in ("eager", "compiled"):
         for name, built in networks.items():
             contestant = Contestant(built, precision="bfloat16", mode=mode, backend=scale.backend)
-            seconds = seconds_of_contestant(contestant, scale.width, batch, scale.steps, device)
+            # Not kept: the memory of one network must not be missing to the next.
+            seconds = seconds_of(
+                train_step.warm_step(contestant, scale.width, batch, device), scale.steps, device
+            )
             figures[f"{name}, {mode}"] = 1000 * seconds
     return figures
 
@@ -121,8 +117,10 @@ def parts(bench: Bench) -> Figures:
 def kernels(bench: Bench) -> Figures:
     """Return the milliseconds of a compiled step that the longest kernels take, by their names."""
     device, scale = choose_device(Machine()), bench.scale
-    contestant = Contestant(our_network, precision="bfloat16", mode="compiled", backend=scale.backend)
-    step = warm_step(contestant, scale.width, scale.batch, device)
+    contestant = Contestant(
+        train_step.our_network, precision="bfloat16", mode="compiled", backend=scale.backend
+    )
+    step = train_step.warm_step(contestant, scale.width, scale.batch, device)
     with profile(acc_events=True) as profiled:
         seconds_of(step, scale.steps, device)
     spent: dict[str, float] = {}

@@ -22,10 +22,9 @@ from alexnet.parallel.mesh import Mesh
 from alexnet.store.index import read_classes
 from alexnet.training.params import Train
 from alexnet.training.train import fingerprint_of_training
-from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.bench import Bench, store_of, stored, trainer_on
 from benchmarks.gpu.steps import Figures, NoFiguresError
-from benchmarks.gpu.stores import store_of, stored, trainer_on
-from benchmarks.torchvision_recipe import Training
+from benchmarks.torchvision_recipe import Asked, Training
 
 
 def whole_training(
@@ -37,12 +36,11 @@ def whole_training(
     epochs = [] if bench.epochs is None else [f"train.epochs={bench.epochs}"]
     sources = [*sources, *epochs]
     place = Machine(data_root=str(pictures), workers=bench.scale.workers)
-    index = partial(index_pictures, read(sources, Data), read(sources, Evaluate).split, place)
+    evaluate = read(sources, Evaluate)
+    index = partial(index_pictures, read(sources, Data), evaluate.split, place)
     folder = stored(store_of(bench, pictures, sources), place, sources, index)
-    made = folder / "records", folder / "statistics.npz"
-    state = folder / fingerprint_of_training(
-        read(sources, Model), read(sources, Augment), read(sources, Train), *made
-    )
+    recipe = read(sources, Model), read(sources, Augment), read(sources, Train)
+    state = folder / fingerprint_of_training(*recipe, folder / "records", folder / "statistics.npz")
     device, late = choose_device(place), time.monotonic() + seconds
     torch.compiler.reset()
 
@@ -57,28 +55,14 @@ def whole_training(
     classes, weights = read_classes(folder / "index"), folder / "weights.safetensors"
     trainer.network.cpu().set_memory_format(torch.contiguous_format)
     save_network(weights, trainer.network, list(zip(classes["wnid"], classes["words"], strict=True)))
-    evaluate_network(
-        Mesh(),
-        device,
-        settings=read(sources, Evaluate),
-        machine=place,
-        index=folder / "index",
-        records=folder / "records",
-        skipped=folder / "skipped.csv",
-        weights=weights,
-        predictions=folder / "predictions",
-        metrics=folder / "metrics.json",
-    )
-    rates = json.loads((folder / "metrics.json").read_text())
+    files = {name: folder / name for name in ("index", "records", "predictions")}
+    files |= {"skipped": folder / "skipped.csv", "metrics": folder / "metrics.json", "weights": weights}
+    evaluate_network(Mesh(), device, settings=evaluate, machine=place, **files)
+    rates = json.loads(files["metrics"].read_text())
     # Whoever asks for it again is to get another training.
     shutil.rmtree(state)
-    return {
-        "top-1 error": rates["top1_error"],
-        "top-5 error": rates["top5_error"],
-        "epochs": len(history),
-        "training, s": sum(row.seconds for row in history),
-        "pictures/s": history[-1].pictures_per_second,
-    }
+    spent = sum(row.seconds for row in history)
+    return _told(rates, len(history), spent, history[-1].pictures_per_second)
 
 
 def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> Figures:
@@ -89,25 +73,18 @@ def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> F
     place, train = Machine(workers=bench.scale.workers), read(sources, Train)
     classes, epochs = len(read_classes(store / "index")), bench.epochs or train.epochs
     torch.compiler.reset()
-    training = Training(
-        place,
-        choose_device(place),
-        store / "records",
-        classes=classes,
-        seed=train.seed,
-        precision=train.precision,
-        epochs=epochs,
-    )
+    asked = Asked(classes, train.seed, epochs, 1.0, train.precision)
+    training = Training(place, choose_device(place), store / "records", asked)
     late = time.monotonic() + seconds
     rows = training.run(lambda: time.monotonic() > late, lambda rows: None)
     if len(rows) < epochs:
         raise NoFiguresError(f"stopped in epoch {len(rows) + 1} after {seconds:g} s; to be resumed")
     rates = training.rates()
     shutil.rmtree(training.states.folder)
-    return {
-        "top-1 error": rates["top1_error"],
-        "top-5 error": rates["top5_error"],
-        "epochs": epochs,
-        "training, s": sum(row["seconds"] for row in rows),
-        "pictures/s": max(row["pictures_per_second"] for row in rows),
-    }
+    speed = max(row["pictures_per_second"] for row in rows)
+    return _told(rates, epochs, sum(row["seconds"] for row in rows), speed)
+
+
+def _told(rates: dict[str, float], epochs: int, seconds: float, speed: float) -> Figures:
+    errors = {"top-1 error": rates["top1_error"], "top-5 error": rates["top5_error"]}
+    return {**errors, "epochs": epochs, "training, s": seconds, "pictures/s": speed}

@@ -1,7 +1,8 @@
 """Figure 1: its networks, its training, its sweep, and its page."""
 
+import copy
 import math
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,16 @@ from alexnet.core.files import write_json
 from alexnet.core.params import read, validate
 from alexnet.report.canvas import LIGHT
 from alexnet.report.page import page_as_markdown
-from experiments.figure1 import norm, page, sweep
+from experiments.figure1 import norm, page, sweep, training
 from experiments.figure1.network import FourLayers, LocallyConnected, LocalNet, initialise, pooled, unit_gain
 from experiments.figure1.pictures import Pictures, shrink
 from experiments.figure1.settings import PARAMS, Activation, Arm, Figure1
-from experiments.figure1.training import (
-    Data,
-    Result,
-    Training,
-    begin_four_layers,
-    begin_local_net,
-    drawn_places,
-    epochs_to,
-    load,
-    patches,
-)
+from experiments.figure1.training import Data, Result, Training, begin_local_net, drawn_places
 
-CPU = torch.device("cpu")
+
+@pytest.fixture(autouse=True)
+def _states_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def settings_of(**changes: Any) -> Figure1:
@@ -44,29 +38,23 @@ def settings_of(**changes: Any) -> Figure1:
     return validate(content, Figure1, PARAMS, "figure1")
 
 
-def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-    assert (shrink(picture, 32) == picture).all()
-
-
-def test_a_pixel_is_the_mean_of_what_it_covers() -> None:
+def test_a_pixel_is_the_mean_of_what_it_covers_and_the_right_size_stays_as_it_is() -> None:
     picture = np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8)
     square = picture[:, 8:40].astype(float).reshape(8, 4, 8, 4, 3)
     assert np.abs(shrink(picture, 8) - square.mean((1, 3))).max() <= 0.5
+    assert (shrink(picture, 32) == picture[:, 8:40]).all()
 
 
 def test_the_four_layers_are_those_of_cuda_convnet() -> None:
-    shapes = {name: tuple(value.shape) for name, value in FourLayers("relu", 32, 10).named_parameters()}
-    assert shapes == {
-        "conv1.weight": (32, 3, 5, 5),
-        "conv1.bias": (32,),
-        "conv2.weight": (32, 32, 5, 5),
-        "conv2.bias": (32,),
-        "conv3.weight": (64, 32, 5, 5),
-        "conv3.bias": (64,),
-        "fc.weight": (10, 64 * 4 * 4),
-        "fc.bias": (10,),
+    parameters = dict(FourLayers("relu", 32, 10).named_parameters())
+    shapes = {
+        "conv1": (32, 3, 5, 5),
+        "conv2": (32, 32, 5, 5),
+        "conv3": (64, 32, 5, 5),
+        "fc": (10, 64 * 4 * 4),
     }
+    assert parameters.keys() == {f"{layer}.{kind}" for layer in shapes for kind in ("weight", "bias")}
+    assert {layer: parameters[f"{layer}.weight"].shape for layer in shapes} == shapes
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "abs_tanh"])
@@ -74,17 +62,15 @@ def test_the_four_layers_are_those_of_cuda_convnet() -> None:
 def test_the_four_layers_pool_where_cuda_convnet_does(activation: Activation, side: int) -> None:
     network = FourLayers(activation, side, 7).double()
     pictures = torch.randn(2, 3, side, side, dtype=torch.float64)
-    activations: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "relu": lambda values: values.clamp(min=0),
-        "tanh": lambda values: 2 * torch.sigmoid(2 * values) - 1,
-        "abs_tanh": lambda values: (2 * torch.sigmoid(2 * values) - 1).abs(),
-    }
-    act = activations[activation]
-    conv = {name: getattr(network, name) for name in ("conv1", "conv2", "conv3")}
-    maps = act(functional.max_pool2d(conv["conv1"](pictures), 3, 2, ceil_mode=True))
-    for name in ("conv2", "conv3"):
+
+    def act(values: torch.Tensor) -> torch.Tensor:
+        tanh = 2 * torch.sigmoid(2 * values) - 1
+        return {"relu": values.clamp(min=0), "tanh": tanh, "abs_tanh": tanh.abs()}[activation]
+
+    maps = act(functional.max_pool2d(network.conv1(pictures), 3, 2, ceil_mode=True))
+    for convolution in (network.conv2, network.conv3):
         # The mean of the pixels that are there, written with sums.
-        values = act(conv[name](maps))
+        values = act(convolution(maps))
         padded = functional.pad(values, (0, 3, 0, 3))
         there = functional.pad(torch.ones_like(values), (0, 3, 0, 3))
         size = pooled(values.shape[-1], 1)
@@ -143,7 +129,7 @@ def test_patches_are_functions_of_seed_epoch_and_picture() -> None:
     assert not np.array_equal(epochs[1], epochs[2])
     seen = set()
     for places in epochs:
-        for picture, patch in zip(pictures, patches(pictures, places, crop), strict=True):
+        for picture, patch in zip(pictures, training.patches(pictures, places, crop), strict=True):
             mirrored = bool(patch[0, 0, 0] > patch[0, 0, 1])
             straight = patch.flip(-1) if mirrored else patch
             first = int(straight[0, 0, 0] - picture[0, 0, 0])
@@ -174,71 +160,65 @@ def toy_data(folder: Path, pictures: int = 60) -> Data:
 TOY = {"side": 8, "batch_size": 10, "norm__crop": 6}
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings, data = settings_of(**TOY, norm__drop_epochs=[3]), toy_data(tmp_path)
-    weights = []
-    for name, stops in (("whole", 1), ("stopped", 4)):
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
+def local_net(data: Data, **changes: Any) -> Training:
+    return begin_local_net(settings_of(**TOY, norm__drop_epochs=[3], **changes), "11-percent", 1, data)
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    data, weights = toy_data(tmp_path), []
+    for stops in (1, 4):
         for _ in range(stops):
-            training = begin_local_net(settings, "11-percent", 1, data)
+            begun = local_net(data)
             for _ in range(4 // stops):
-                training.train_epoch("test", "none")
-        assert len(training.errors) == 4
-        weights.append(training.network.state_dict())
+                begun.train_epoch("test", "none")
+        assert len(begun.errors) == 4
+        weights.append(begun.network.state_dict())
+        shutil.rmtree(".state")
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_fewer_epochs_do_not_take_over_a_longer_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_fewer_epochs_do_not_take_over_a_longer_training(tmp_path: Path) -> None:
     data = toy_data(tmp_path)
-    longer = begin_local_net(settings_of(**TOY, norm__epochs=4), "11-percent", 1, data)
+    longer = local_net(data, norm__epochs=4)
     for _ in range(4):
         longer.train_epoch("test", "none")
-    assert len(begin_local_net(settings_of(**TOY, norm__epochs=4), "11-percent", 1, data).errors) == 4
-    assert begin_local_net(settings_of(**TOY, norm__epochs=2), "11-percent", 1, data).errors == []
-    assert len(begin_local_net(settings_of(**TOY, norm__epochs=3), "11-percent", 1, data).errors) == 3
+    # The last two states are kept.
+    assert [len(local_net(data, norm__epochs=epochs).errors) for epochs in (4, 3, 2)] == [4, 3, 0]
 
 
 @pytest.mark.parametrize(("arm", "full"), [("11-percent", 0.01), ("13-percent", 0.004)])
-def test_one_update_is_momentum_as_torch_has_it_with_decay_where_told(
-    arm: Arm, full: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_update_is_that_of_its_patches_with_decay_where_told(
+    arm: Arm, full: float, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings, data = settings_of(**TOY), toy_data(tmp_path)
-    training = begin_local_net(settings, arm, 1, data)
-    before = {name: value.clone() for name, value in training.network.named_parameters()}
-    for group in training.optimiser.param_groups:
+    settings, data, numbers = settings_of(**TOY), toy_data(tmp_path), np.arange(50, 20, -3)
+    begun, places = begin_local_net(settings, arm, 1, data), drawn_places(1, 1, 60, 2)
+    literal = copy.deepcopy(begun.network)
+    pictures = training.patches(data.prepare(data.pixels), places, 6)[numbers]
+    functional.cross_entropy(literal(pictures), data.labels[numbers]).backward()
+    for group in begun.optimiser.param_groups:
         group["lr"] = group["full_rate"]
-    training.step(np.arange(10), drawn_places(1, 1, 60, 2))
+    begun.step(numbers, places)
     rate, decays = settings.norm.learning_rate, {"local3": 0.004, "local4": 0.004, "fc": full}
-    for name, value in training.network.named_parameters():
-        layer, kind = name.rsplit(".", 1)
-        assert value.grad is not None
+    updated = dict(begun.network.named_parameters())
+    for name, before in literal.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        assert before.grad is not None
         own = (2 if kind == "bias" else 1) * rate
-        pull = decays.get(layer, 0) * before[name] if kind == "weight" else 0
-        assert torch.allclose(value, before[name] - own * (value.grad + pull), atol=1e-7)
+        pull = decays.get(layer, 0) * before if kind == "weight" else 0
+        assert torch.allclose(updated[name], before - own * (before.grad + pull), atol=1e-7)
 
 
-def test_networks_begin_as_cuda_convnets_do_where_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_networks_begin_as_cuda_convnets_do_where_told(tmp_path: Path) -> None:
     toy_data(tmp_path)
     for beginning, first, deviation in (("unit-gain", 1 / math.sqrt(75), 1.0), ("cuda-convnet", 1e-4, None)):
         settings = settings_of(**TOY, beginning=beginning)
-        data = load(CPU, beginning == "unit-gain", tmp_path)
+        data = training.load(torch.device("cpu"), beginning == "unit-gain", tmp_path)
         pixels = data.pixels.double()
         assert float(data.prepare(data.pixels).mean()) == pytest.approx(0, abs=1e-4)
         ratio = (pixels[0] - pixels[1]) / (data.prepare(data.pixels[:1]) - data.prepare(data.pixels[1:2]))[0]
         expected = 1.0 if deviation is None else float(pixels.std(correction=0)) / deviation
         assert float(ratio.nanmedian()) == pytest.approx(expected, rel=1e-4)
-        training = begin_four_layers(settings, "tanh", 0.01, 1, data)
-        weights = dict(training.network.named_parameters())
+        weights = dict(training.begin_four_layers(settings, "tanh", 0.01, 1, data).network.named_parameters())
         assert float(weights["conv1.weight"].detach().std()) == pytest.approx(first, rel=0.05)
 
 
@@ -291,33 +271,23 @@ def test_the_sweep_chooses_by_epochs_to_the_goal(
     assert max(len(row) for row in found.values()) <= 5
 
 
-def test_a_sweep_in_which_all_diverge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_up({rate: [math.nan] for rate in (0.01, 0.1)}, [], monkeypatch)
+def test_a_sweep_in_which_all_diverge_is_refused() -> None:
     with pytest.raises(UserError, match="every rate diverged"):
-        sweep.sweep(settings_of(sweep__learning_rates=[0.01, 0.1]), "relu", None, "none")  # type: ignore[arg-type]
+        sweep.best({0.01: [math.nan], 0.1: [0.5, math.nan]}, 0.25)
 
 
 def test_the_error_rate_averages_the_patches_of_every_picture_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    data = toy_data(tmp_path, 23)
-
-    class Brightness(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(1))
-
-        def forward(self, patches: torch.Tensor) -> torch.Tensor:
-            return -(patches.mean((1, 2, 3))[:, None] - torch.tensor([-1.0, 0.0, 1.0])).abs()
-
-    network = Brightness()
-    group = {"params": list(network.parameters()), "full_rate": 0.0, "weight_decay": 0.0}
-    training = Training(network, [group], data, settings_of(), 1, {})
+    data, brightness = toy_data(tmp_path, 23), torch.tensor([-1.0, 0.0, 1.0])
+    begun = local_net(data)
+    monkeypatch.setattr(
+        begun, "logits", lambda patches: -(patches.mean((1, 2, 3))[:, None] - brightness).abs()
+    )
     test = Pictures(data.pixels.numpy(), data.labels.numpy())
-    assert norm.error_rate(training, test, 6) == 0
+    assert norm.error_rate(begun, test, 6) == 0
     wrong = Pictures(test.pixels, np.where(np.arange(23) < 6, (test.labels + 1) % 3, test.labels))
-    assert norm.error_rate(training, wrong, 6) == pytest.approx(6 / 23)
+    assert norm.error_rate(begun, wrong, 6) == pytest.approx(6 / 23)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +302,7 @@ def test_the_error_rate_averages_the_patches_of_every_picture_once(
     ],
 )
 def test_epochs_to_the_goal(errors: list[float], expected: float | None) -> None:
-    found = epochs_to(errors, 0.25)
+    found = training.epochs_to(errors, 0.25)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
@@ -340,10 +310,8 @@ def results_of(runs: dict[Activation, list[list[float]]], norms: dict[Arm, list[
     """Return trainings by activation, and test errors by arm; in both the seeds are 1, 2, …"""
 
     def result(errors: list[float], test_error: float = math.nan) -> Result:
-        rates = {"0.003": [0.6, 0.2], "0.3": [math.nan]}
-        return Result(
-            made_with={}, learning_rate=0.3, errors=errors, swept=rates, test_error=test_error, tested=1000
-        )
+        made: dict[str, Any] = {"made_with": {}, "swept": {"0.003": [0.6, 0.2], "0.3": [math.nan]}}
+        return Result(**made, learning_rate=0.3, errors=errors, test_error=test_error, tested=1000)
 
     found = page.Results({activation: result([0.5]) for activation in runs}, {}, {})
     for activation, several in runs.items():
@@ -393,10 +361,8 @@ def test_what_other_settings_made_is_not_shown(tmp_path: Path) -> None:
     other = settings_of(beginning="cuda-convnet", norm__epochs=3)
 
     def write(name: str, made_with: dict[str, Any], rate: float = 0.03) -> None:
-        write_json(
-            tmp_path / f"{name}.json",
-            Result(made_with=made_with, learning_rate=rate, errors=[0.5]).model_dump(),
-        )
+        result = Result(made_with=made_with, learning_rate=rate, errors=[0.5])
+        write_json(tmp_path / f"{name}.json", result.model_dump())
 
     write("sweep-relu", settings.of_sweep())
     write("relu-1", settings.of_training())

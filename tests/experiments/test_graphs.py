@@ -27,11 +27,6 @@ def pipeline(name: str) -> Path:
     return Path(f"experiments/{name}/pipeline.yaml")
 
 
-def running(name: str) -> str:
-    """Return the pipeline as DVC knows it once it was run."""
-    return f"experiments/{name}/dvc.yaml"
-
-
 def stages_of(path: str | Path) -> dict[str, Any]:
     stages: dict[str, Any] = YAML(typ="safe").load((ROOT / path).read_text())["stages"]
     return stages
@@ -39,6 +34,11 @@ def stages_of(path: str | Path) -> dict[str, Any]:
 
 def covered(file: str, deps: set[str]) -> bool:
     return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+
+
+def needed_by(module: str) -> set[str]:
+    """Return the code of a module, but for what only marks a folder as a package."""
+    return {file for file in code_of(module, ROOT) if not file.endswith("__init__.py")}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -51,8 +51,7 @@ def test_stages_depend_on_the_code_that_they_run(name: str) -> None:
             theirs = own[module.removeprefix("stages.")]["deps"]
             assert declared == {dep for dep in theirs if dep.startswith(OWN)}
             continue
-        # What marks a folder as a package has no code.
-        needed = {file for file in code_of(module, ROOT) if not file.endswith("__init__.py")}
+        needed = needed_by(module)
         assert {file for file in needed if not covered(file, declared)} == set()
         assert {dep for dep in declared if not any(covered(file, {dep}) for file in needed)} == set()
 
@@ -60,10 +59,9 @@ def test_stages_depend_on_the_code_that_they_run(name: str) -> None:
 def test_states_of_figure_1_are_named_by_all_code_that_decides_their_numbers() -> None:
     declared = set(stages_of(pipeline("figure1"))["train"]["deps"])
     for module in ("sweep", "norm"):
-        needed = {file for file in code_of(f"experiments.figure1.{module}", ROOT) if "__init__" not in file}
-        assert {file for file in needed if not covered(file, declared)} == {
-            f"experiments/figure1/{module}.py"
-        }
+        needed = needed_by(f"experiments.figure1.{module}")
+        undeclared = {file for file in needed if not covered(file, declared)}
+        assert undeclared == {f"experiments/figure1/{module}.py"}
 
 
 def test_runs_are_dealt_out_whole() -> None:
@@ -131,7 +129,7 @@ def own_stages(output: str) -> list[str]:
 
 def trainings_to_come(project: Project, name: str) -> set[str]:
     """Return which trainings DVC would run again."""
-    told = json.loads(project.run("dvc", "status", "--json", running(name)).stdout)
+    told = json.loads(project.run("dvc", "status", "--json", f"experiments/{name}/dvc.yaml").stdout)
     return {found for stage in told if (found := stage.rpartition(":")[2]).startswith("train@")}
 
 
@@ -206,16 +204,8 @@ def test_figure_1_and_another_seed(project: Project) -> None:
     change(project, "figure1", sweep__learning_rates=[0.01, 0.03], sweep__more_steps=0)
     change(project, "figure1", norm__crop=6, norm__epochs=1, norm__drop_epochs=[], norm__seeds=[1])
     first = own_stages(started(project, "figure1"))
-    assert first == [
-        "index",
-        "norm@1-11-percent",
-        "norm@1-11-percent-without-norms",
-        "norm@1-13-percent",
-        "page",
-        "pictures",
-        "sweep@relu",
-        "train@1-relu",
-    ]
+    norms = ["norm@1-11-percent", "norm@1-11-percent-without-norms", "norm@1-13-percent"]
+    assert first == ["index", *norms, "page", "pictures", "sweep@relu", "train@1-relu"]
     assert "1 of 1 runs are finished" in page(project, "figure1")
     assert len(table(project, "figure1")) == 2
     change(project, "figure1", seeds=[1, 2])

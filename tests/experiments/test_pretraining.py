@@ -82,11 +82,8 @@ def tried(rate: float, errors: list[float], diverged: bool = False) -> Tried:
 
 
 def test_the_rate_that_comes_first_is_taken() -> None:
-    several = [
-        tried(0.01, [0.9, 0.5, 0.3, 0.1]),
-        tried(0.02, [0.9, 0.3, 0.5, 0.4]),
-        tried(0.04, [0.9, 0.9, 0.2, 0.05]),
-    ]
+    several = [tried(0.01, [0.9, 0.5, 0.3, 0.1]), tried(0.02, [0.9, 0.3, 0.5, 0.4])]
+    several.append(tried(0.04, [0.9, 0.9, 0.2, 0.05]))
     assert best_of(several, 0.3) == 0.02
     # Two come as soon: the one that errs less at the end. None does: likewise.
     assert best_of(several[::2], 0.3) == 0.04
@@ -119,6 +116,7 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     assert f"36.7% | 15.4% | 2 and 5 CNNs | {wrong:.1%} |" in line
     runs = page.table_of_runs(arms, 0)
     assert runs.groupby("kind")["seed"].unique().map(list).to_dict() == {"chosen": [1, 2, 3], "tuning": [0]}
+    assert "from scratch in epoch 7, not within 10, 8" in page.finding(arms_of([7, 0, 8], [3, 4, 3]), 0.3)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +124,11 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     [
         ([8, 8, 8], [5, 5, 5], "saves 3.0 epochs; with every seed the same number, so there is no verdict."),
         ([8], [5], "saves 3.0 epochs; of a single seed, so there is no verdict."),
-        ([7, 0, 8], [3, 4, 3], "from scratch in epoch 7, not within 10, 8"),
-        ([7, 0, 8], [3, 4, 3], "Not all runs reach it, so the epochs saved have no mean."),
+        ([7, 0, 8], [3, 4, 3], "by seed). Not all runs reach it, so the epochs saved have no mean."),
     ],
 )
 def test_without_spread_there_is_no_verdict(scratch: list[int], tuned: list[int], message: str) -> None:
-    found = page.finding(arms_of(scratch, tuned), 0.3)
-    assert message in found
-    assert "larger than" not in found
+    assert page.finding(arms_of(scratch, tuned), 0.3).endswith(message)
 
 
 def write_arm(folder: Path, arm: Tuned, plan: Plan, rate: float) -> None:

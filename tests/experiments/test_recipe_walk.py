@@ -21,17 +21,10 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize(
-    ("row", "profile"), [("paper", "imagenet-2012-paper"), ("source-2012", "imagenet-2012-source")]
-)
-def test_the_ends_are_the_recipes_but_for_what_all_rows_have_alike(row: str, profile: str) -> None:
+def test_the_ends_are_the_recipes_but_for_what_all_rows_have_alike_and_each_row_changes_one_knob() -> None:
     walk, rows = plan()
-    there = {**planned([f"profiles/{profile}.yaml", "model.width=1.0"]), **walk.alike}
-    assert rows[row] == there
-
-
-def test_each_row_changes_one_knob() -> None:
-    _, rows = plan()
+    for row, profile in (("paper", "imagenet-2012-paper"), ("source-2012", "imagenet-2012-source")):
+        assert rows[row] == {**planned([f"profiles/{profile}.yaml", "model.width=1.0"]), **walk.alike}
     before = {name: row_before(name, rows) for name in list(rows)[1:]}
     assert [len(differing(rows[name], rows[other])) for name, other in before.items()] == [1] * 16
     assert before.pop("paper-batch-32") == "paper"
