@@ -35,11 +35,10 @@ def pictures_per_second(spins: str, loops: int, width: float, batch: int, steps:
 
 
 def seconds_of_steps(width: float, batch: int, steps: int) -> float:
-    """Return the seconds of a training step."""
     import torch
 
     from alexnet.parallel.device import choose_device, memory_format
-    from benchmarks.train_step import our_network, printed_step, random_pictures, seconds_of
+    from benchmarks.train_step import our_network, random_pictures, seconds_of, step_of
 
     machine = Machine()
     device = choose_device(machine)
@@ -47,7 +46,7 @@ def seconds_of_steps(width: float, batch: int, steps: int) -> float:
         raise UserError("this benchmark is about threads of the CPU; hide the GPU (CUDA_VISIBLE_DEVICES=)")
     network = our_network(width)
     network.set_memory_format(memory_format(machine))
-    step = printed_step(network, random_pictures(batch, torch.device("cpu")))
+    step = step_of(network, random_pictures(batch, torch.device("cpu")))
     seconds_of(step, 1, device)
     return seconds_of(step, steps, device)
 

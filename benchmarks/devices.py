@@ -29,14 +29,11 @@ from alexnet.parallel.device import memory_format
 from alexnet.parallel.gradients import BUCKET_BYTES, GradientSums
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
-from benchmarks.train_step import CLASSES, Step, our_network, printed_step, random_pictures, seconds_of
+from benchmarks.train_step import CLASSES, Step, our_network, random_pictures, seconds_of, step_of
 from benchmarks.turns import in_turns, ratios, spread
 
 # In bytes.
-OURS = {
-    f"buckets of {BUCKET_BYTES // 2**20} MB, as in training": BUCKET_BYTES,
-    "each tensor by itself": 0,
-}
+OURS = {f"buckets of {BUCKET_BYTES // 2**20} MB, as in training": BUCKET_BYTES, "each tensor by itself": 0}
 # Buckets of DistributedDataParallel, in megabytes; 25 is its default.
 TORCHS = {"torch's, buckets of 4 MB": 4.0, "torch's, buckets of 25 MB": 25.0}
 
@@ -45,7 +42,7 @@ def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: i
     """Write the seconds of a step of this mesh's processes together to `result`."""
     network = our_network(width)
     keep_column(network, mesh)
-    step = printed_step(network.to(device), random_pictures(batch, device))
+    step = step_of(network.to(device), random_pictures(batch, device))
     _write_seconds(mesh, step, steps, device, result)
 
 
@@ -71,12 +68,12 @@ def measure_sums(
         forward = DistributedDataParallel(
             _FromInputs(network), bucket_cap_mb=TORCHS[way], gradient_as_bucket_view=True
         )
-        step = printed_step(network, pictures, forward=forward)
+        step = step_of(network, pictures, forward=forward)
     elif way in OURS:
         gradients = GradientSums(network.parameters(), mesh, OURS[way])
-        step = printed_step(network, pictures, before_update=gradients.wait)
+        step = step_of(network, pictures, before_update=gradients.wait)
     else:
-        step = printed_step(network, pictures)
+        step = step_of(network, pictures)
     _write_seconds(mesh, step, steps, device, result)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from alexnet.core.errors import shown_plainly
 from alexnet.core.machine import Machine
+from alexnet.core.params import read
 from alexnet.core.processes import keep_freed_memory
 from alexnet.core.sizes import PATCH
 from alexnet.feed.loader import open_loader
@@ -51,18 +52,10 @@ RECORDS = 2048
 KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647"}
 CPU = torch.device("cpu")
 Loaders = Literal["auto", "dali", "torch"]
-AUGMENT = Augment(
-    crop="random",
-    mirror=True,
-    pictures_per_crop=1,
-    colour_noise="paper",
-    colour_noise_std=0.1,
-    colour_noise_last_epoch=None,
-)
+PROFILE = Path(__file__).parent.parent / "profiles/imagenet-2012-paper.yaml"
 
 
 def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Records:
-    """Write `squares` as a store of one shard and open it."""
     data = [s.tobytes() if encoding == "raw" else encode(s, QUALITY, CHROMA) for s in squares]
     shard = [Record(0, str(number), content) for number, content in enumerate(data)]
     write_tables(folder, write_shard(folder, "train", 0, shard, encoding))
@@ -70,9 +63,9 @@ def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Reco
 
 
 def ours(kind: Loaders, records: Records, rule: InputRule, pictures: int) -> Callable[[], float]:
-    """Return what measures our loader and input rule."""
     loader = open_loader(Machine(loader=kind, workers=THREADS), records, BATCH, CPU)
-    epochs = [training_epoch(1, n, len(records), AUGMENT) for n in range(1, 2 + pictures // len(records))]
+    augment = read(PROFILE, Augment)
+    epochs = [training_epoch(1, n, len(records), augment) for n in range(1, 2 + pictures // len(records))]
     plan: Epoch = replace(epochs[0], order=np.concatenate([epoch.order for epoch in epochs])[:pictures])
 
     def measure() -> float:
@@ -112,14 +105,13 @@ def keep_memory(worker: int) -> None:
 
 
 def pillow(records: Records, mean: Tensor, pictures: int) -> Callable[[], float]:
+    workers: dict[str, Any] = {
+        "num_workers": THREADS,
+        "worker_init_fn": keep_memory,
+        "persistent_workers": True,
+    }
     loader = torch.utils.data.DataLoader(
-        PillowPictures(records, mean, pictures),
-        BATCH,
-        shuffle=True,
-        num_workers=THREADS,
-        multiprocessing_context="spawn",
-        persistent_workers=True,
-        worker_init_fn=keep_memory,
+        PillowPictures(records, mean, pictures), BATCH, True, multiprocessing_context="spawn", **workers
     )
     # Its workers start with the first batch.
     next(iter(loader))
@@ -137,28 +129,27 @@ class Ffcv:
     """FFCV in a process of its own, told what to measure line by line."""
 
     def __init__(self, python: Path, folder: Path) -> None:
-        script = Path(__file__).with_name("ffcv_side.py")
-        self._process = subprocess.Popen(
-            [python, script, folder, str(BATCH), str(THREADS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | KEEP_FREED_MEMORY,
-        )
+        command: list[Any] = [
+            python,
+            Path(__file__).with_name("ffcv_side.py"),
+            folder,
+            str(BATCH),
+            str(THREADS),
+        ]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        environment = os.environ | KEEP_FREED_MEMORY
+        self._process: Any = subprocess.Popen(command, text=True, env=environment, **pipes)
         while (line := self._read()) != "ready":
             if not line:
                 raise OSError("FFCV is installed, but ended with an error")
 
     def measure(self, encoding: str, pictures: int) -> float:
-        assert self._process.stdin is not None
         self._process.stdin.write(f"{encoding} {pictures}\n")
         self._process.stdin.flush()
         return float(self._read())
 
     def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        return str(self._process.stdout.readline().strip())
 
 
 def build_ffcv() -> Path:

@@ -33,6 +33,7 @@ from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.records import encode
 from alexnet.store.statistics import Sums
+from benchmarks.turns import spread
 
 QUALITY, CHROMA = 95, "4:2:0"
 # Pictures: long enough for warm caches.
@@ -43,7 +44,6 @@ Floats = NDArray[np.float64]
 
 
 def ours(data: bytes) -> bytes:
-    """Decode, square and encode as the preprocess stage does."""
     return encode(to_square(decode(data)), QUALITY, CHROMA)
 
 
@@ -97,16 +97,14 @@ def seconds(pictures: list[bytes], rounds: int, *contestants: Callable[[bytes], 
     return taken
 
 
-def shown_ratio(ratios: Floats, undisturbed: float, form: str) -> str:
-    """Return the median of the rounds' `ratios`, their range, and the ratio of each turn's fastest round."""
-    return (
-        f"{np.median(ratios):{form}} (median of {len(ratios)} rounds, {ratios.min():{form}} to"
-        f" {ratios.max():{form}}; by each turn's fastest round, as on a quiet machine, {undisturbed:{form}})"
-    )
+def shown_ratio(taken: Floats, less: int, form: str) -> str:
+    """Return how many times the first's seconds the second took, `less` a number, with its range."""
+    (first, second), (quickest, other) = taken.sum(1).T, taken.min(0).sum(0)
+    told = spread([*(second / first - less)], form)
+    return f"{told}; by each turn's fastest round, as on a quiet machine, {other / quickest - less:{form}}"
 
 
 def from_folder(folder: Path) -> list[bytes]:
-    """Return the bytes of the readable pictures below `folder`."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES:
@@ -123,7 +121,6 @@ def from_folder(folder: Path) -> list[bytes]:
 
 
 def drawn() -> list[bytes]:
-    """Return the training pictures of a generated sample."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "sample"
         generate(root, SAMPLE, "none")
@@ -134,21 +131,13 @@ def drawn() -> list[bytes]:
 
 
 def compare_speed(pictures: list[bytes], rounds: int) -> None:
-    """Print the rates of both sides, and their ratio."""
     taken = seconds(pictures, rounds, ours, pillow)
     for who, name in enumerate(("ours", "Pillow, bicubic")):
-        rates = len(pictures) / taken[..., who].sum(1)
-        print(
-            f"{name}: {np.median(rates):.1f} pictures/s"
-            f" (median of {rounds} rounds, {rates.min():.1f} to {rates.max():.1f})"
-        )
-    by_round, fastest = taken.sum(1), taken.min(0).sum(0)
-    ratio = shown_ratio(by_round[:, 1] / by_round[:, 0], fastest[1] / fastest[0], ".2f")
-    print(f"ours / Pillow: {ratio}; the goal is 2")
+        print(f"{name}: {spread([*(len(pictures) / taken[..., who].sum(1))], '.1f')} pictures/s")
+    print(f"ours / Pillow: {shown_ratio(taken, 0, '.2f')}; the goal is 2")
 
 
 def compare_statistics(pictures: list[bytes], rounds: int) -> None:
-    """Print what summing the statistics adds to preparing."""
     sums = Sums()
 
     def summing(data: bytes) -> bytes:
@@ -156,9 +145,7 @@ def compare_statistics(pictures: list[bytes], rounds: int) -> None:
         sums.add_picture(square)
         return encode(square, QUALITY, CHROMA)
 
-    taken = seconds(pictures, rounds, ours, summing)
-    by_round, fastest = taken.sum(1), taken.min(0).sum(0)
-    extra = shown_ratio(by_round[:, 1] / by_round[:, 0] - 1, fastest[1] / fastest[0] - 1, "+.1%")
+    extra = shown_ratio(seconds(pictures, rounds, ours, summing), 1, "+.1%")
     print(f"statistics on the way, of the time: {extra}; the goal is at most 5 %")
 
 

@@ -139,8 +139,6 @@ class Asked(NamedTuple):
 
 
 class Training:
-    """The network, its optimiser and the records."""
-
     def __init__(self, machine: Machine, device: torch.device, records: Path, asked: Asked) -> None:
         torch.manual_seed(asked.seed)
         self.asked, self.device, self.order = asked, device, memory_format(machine)
@@ -254,7 +252,6 @@ class Training:
         return [probabilities.mean(0), probabilities[CENTRE]]
 
     def described(self) -> dict[str, Any]:
-        """Return what the numbers depend on."""
         gpu, theirs = self.device.type == "cuda", type(self.network).__module__.startswith("torchvision")
         return {
             "network": "torchvision's" if theirs else "torchvision's, as rebuilt by one_tower",

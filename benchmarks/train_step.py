@@ -32,7 +32,7 @@ from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
-from alexnet.training.optimiser import printed_optimiser
+from alexnet.training.optimiser import PrintedSGD, printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
@@ -46,10 +46,9 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class Contestant:
-    """A network and how it is run.
+    """A network, by what builds it of a width, and how it is run.
 
     Attributes:
-        network: what builds it, of a width.
         as_the_stage: in the order in memory and with the memory kept that the train stage has.
         backend: of `torch.compile`.
         in_one_graph: recorded on a GPU from its beginning to its end, and not only its passes.
@@ -177,53 +176,44 @@ def torchvisions(width: float, classes: int = CLASSES) -> nn.Module:
     return one_tower(width, classes) if models is None else models.alexnet(num_classes=classes)
 
 
-def printed_step(
-    network: AlexNet,
+def step_of(
+    network: nn.Module,
     pictures: Pictures,
     contestant: Contestant | None = None,
     forward: Callable[..., Tensor] | None = None,
     before_update: Callable[[], None] = lambda: None,
 ) -> Step:
-    """Return one update of the train stage, from conv1's input on; float32 and eager by default.
+    """Return one update, float32 and eager by default; ours is the train stage's, from conv1's input on.
 
-    `forward` computes the logits as `AlexNet.from_inputs` does, which is the default.
+    Another network has torch's optimiser. `forward` computes the logits, by default as `network` does.
     """
-    contestant = contestant or Contestant(our_network)
-    device = pictures.inputs.device
+    contestant, device = contestant or Contestant(our_network), pictures.inputs.device
     precision = Precision(contestant.precision, device)
-    forward = prepared(forward or network.from_inputs, contestant.mode, contestant.backend)
-    settings = read(PROFILE, Train)
-    optimiser = printed_optimiser(network, settings)
-    if contestant.mode != "eager":
-        optimiser.compile(contestant.backend)
-    optimiser.set_rates(Schedule(settings).rates(1, optimiser.velocity))
-    # The train stage sends those of many steps at once.
-    keys = picture_keys(1, 0, 0, len(pictures.labels), device)
+    inputs: tuple[Tensor, ...] = (pictures.inputs,)
+    optimiser: torch.optim.Optimizer | PrintedSGD
+    if isinstance(network, AlexNet):
+        settings = read(PROFILE, Train)
+        ours = printed_optimiser(network, settings)
+        if contestant.mode != "eager":
+            ours.compile(contestant.backend)
+        ours.set_rates(Schedule(settings).rates(1, ours.velocity))
+        # The train stage sends the keys of many steps at once.
+        inputs += (picture_keys(1, 0, 0, len(pictures.labels), device),)
+        optimiser, forward = ours, forward or network.from_inputs
+    else:
+        fused = device.type == "cuda"
+        optimiser = torch.optim.SGD(
+            network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005, fused=fused
+        )
+    forward = prepared(forward or network, contestant.mode, contestant.backend)
     network.train()
 
     def step() -> None:
         # First, since a CUDA graph writes its gradients where the last ones are.
         optimiser.zero_grad()
-        loss = functional.cross_entropy(precision.run(forward, pictures.inputs, keys), pictures.labels)
+        loss = functional.cross_entropy(precision.run(forward, *inputs), pictures.labels)
         loss.backward()
         before_update()
-        optimiser.step()
-
-    return step
-
-
-def plain_step(network: nn.Module, pictures: Pictures, contestant: Contestant) -> Step:
-    """Return the same with a network and an optimiser of torch alone."""
-    device = pictures.inputs.device
-    precision, fused = Precision(contestant.precision, device), device.type == "cuda"
-    forward = prepared(network, contestant.mode, contestant.backend)
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=0.0005, fused=fused)
-    network.train()
-
-    def step() -> None:
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(precision.run(forward, pictures.inputs), pictures.labels)
-        loss.backward()
         optimiser.step()
 
     return step
@@ -264,7 +254,6 @@ def wait_for(device: torch.device) -> None:
 
 
 def _turn(title: str, width: float, batch: int, steps: int) -> float:
-    """Take a contestant's turn; return its pictures/s."""
     contestant, machine = CONTESTANTS[title], Machine()
     if contestant.as_the_stage:
         device = choose_device(machine)
@@ -287,10 +276,7 @@ def warm_step(contestant: Contestant, width: float, batch: int, device: torch.de
             network.set_memory_format(order)
         else:
             network.to(memory_format=order)  # type: ignore[call-overload]
-    if isinstance(network, AlexNet):
-        step = printed_step(network, pictures, contestant)
-    else:
-        step = plain_step(network, pictures, contestant)
+    step = step_of(network, pictures, contestant)
     # The first step allocates, and lets libraries choose their kernels; CUDA graphs record the second.
     seconds_of(step, 3 if contestant.mode == "CUDA graphs" else 1, device)
     return recorded(step, device) if contestant.in_one_graph else step

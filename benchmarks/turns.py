@@ -22,7 +22,6 @@ def in_turns(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dic
 
 
 def ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
-    """Return the quotient of each round."""
     return [a / b for a, b in zip(one, other, strict=True)]
 
 

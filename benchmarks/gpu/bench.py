@@ -116,7 +116,6 @@ def store_of(bench: Bench, pictures: Path, sources: list[str]) -> Path:
 
 
 def generated(bench: Bench, encoding: str) -> Path:
-    """Return a store of generated pictures, repeated."""
     folder, count = bench.work / encoding, bench.scale.records
 
     def write(index: Path) -> None:

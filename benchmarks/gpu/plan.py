@@ -20,7 +20,6 @@ from benchmarks.train_step import PROFILE
 
 
 def plan(bench: Bench) -> list[Step]:
-    """Return the steps in their order."""
     steps: list[Step] = []
 
     def add(name: str, limit: float, work: Callable[..., Figures], *arguments: Any) -> None:

@@ -131,7 +131,6 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def shown(entry: Figures) -> str:
-    """Return an entry in one line."""
     if "missing" in entry:
         return f"none: {entry['missing']}"
     figures = entry["figures"].items()
@@ -169,7 +168,6 @@ class Worker:
         return {"missing": reason}
 
     def end(self) -> None:
-        """End the process, whatever it does."""
         if self._process is not None:
             self._pipe.close()
             self._process.terminate()

@@ -6,10 +6,8 @@ Runs that are not finished are left out, so that the page shows at any time what
 import math
 import textwrap
 from collections.abc import Mapping
-from typing import Annotated
 
 import pandas as pd
-import typer
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import read
@@ -162,7 +160,6 @@ def as_page(
 
 
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
-    """Say which differences are larger than noise."""
     names, verdicts = {name: row.without for name, row in settings.rows.items()}, verdicts_of(added)
     those: dict[Verdict, list[str]] = {}
     for name, verdict in verdicts.items():
@@ -199,7 +196,6 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
 
 
 def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.DataFrame:
-    """Return for each row what the paper says and what came of it here, worded."""
     means, lines = runs.groupby("row").mean(numeric_only=True).reindex(settings.run), []
     verdicts = verdicts_of(added)
     for name in settings.run:
@@ -238,7 +234,6 @@ def _added(found: Difference | None) -> str:
 
 
 def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
-    """Draw a line per row: the mean with its interval over seeds, each seed, and the paper's number."""
     drawn = {row: found for (row, kind), found in added.items() if kind == TOP1}
     names = [textwrap.fill(settings.rows[row].without, 36) for row in drawn]
     lines = sum(2 + name.count("\n") for name in names)
@@ -265,9 +260,7 @@ def draw(settings: Ablations, added: Added, theme: Theme) -> bytes:
     return png.getvalue()
 
 
-def main(
-    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
-) -> None:
+def main(name: pages.Name = NAME) -> None:
     """Write the page with the results of the finished runs."""
     settings, wanted = plan()
     outcomes = read_outcomes(wanted, RUNS / NAME, read(PARAMS_FILE, Evaluate).share_ties)

@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from alexnet.core.params import read
 from alexnet.core.places import PARAMS_FILE, RECORDS
@@ -24,34 +24,20 @@ from experiments.ensemble.members import Ensemble, plan
 from experiments.shared import pages
 from experiments.shared.outcomes import read_members, refuse_incomparable
 from experiments.shared.pages import PRINTED
-from experiments.shared.paired import Interval, over_pictures
+from experiments.shared.paired import over_pictures
 from experiments.shared.plans import RUNS, Values
 
 NAME, TITLE = "ensemble", "What averaging several networks gains"
 # Of more networks there are too many subsets to go through, and the curve has said what it can.
 MOST_DRAWN = 7
+Floats = NDArray[np.float64]
 
 
-class Gain(NamedTuple):
-    """Mean error (fraction) of the single networks, and of their average.
-
-    The interval covers 95 % of the difference, for other pictures and these networks.
-    """
-
-    single: float
-    averaged: float
-    interval: Interval
-
-    @property
-    def points(self) -> str:
-        """The difference in percentage points."""
-        return points(self.single - self.averaged)
-
-
-def gain(members: Sequence[Predictions], k: int, share_ties: bool) -> Gain:
-    single = np.mean([member.wrong(k, share_ties) for member in members], 0)
-    averaged = average_predictions(members).wrong(k, share_ties)
-    return Gain(float(single.mean()), float(averaged.mean()), over_pictures(single - averaged))
+def wrong_by(members: Sequence[Predictions], share_ties: bool) -> tuple[Floats, Floats]:
+    """Return shares of a top-1 and a top-5 error, (2, pictures): the mean of `members`; their average."""
+    average = average_predictions(members)
+    single = [np.mean([member.wrong(k, share_ties) for member in members], 0) for k in (1, 5)]
+    return np.array(single), np.array([average.wrong(k, share_ties) for k in (1, 5)])
 
 
 def all_members(planned: Mapping[str, Values], others: Sequence[str], runs: Path) -> dict[str, Predictions]:
@@ -81,15 +67,16 @@ def as_page(
 ) -> tuple[str, list[Part]]:
     """Return what was found in short, and the page's parts; trained on were so many `pictures`."""
     several = list(members.values())
-    first, gains = several[0], [gain(several, k, share_ties) for k in (1, 5)]
+    first, (single, averaged) = several[0], wrong_by(several, share_ties)
     sizes = errors_by_size(several, share_ties)
     runs = table_of_members(members, share_ties)
     means = ", ".join(f"of {size} {percent(pages.mean(errors))}" for size, errors in enumerate(sizes, 1))
+    one, together, interval = single[0].mean(), averaged[0].mean(), over_pictures(single[0] - averaged[0])
     found = (
-        f"The average of {len(several)} networks errs {percent(gains[0].averaged)} where one alone errs"
-        f" {percent(gains[0].single)}: a gain of {gains[0].points} points"
-        f" ({pages.interval(gains[0].interval)}), {pages.beyond_noise(gains[0].interval)} noise of"
-        f" the pictures; the paper's is {points((PRINTED['1 CNN'] - PRINTED['5 CNNs'])[0])}."
+        f"The average of {len(several)} networks errs {percent(together)} where one alone errs"
+        f" {percent(one)}: a gain of {points(one - together)} points ({pages.interval(interval)}),"
+        f" {pages.beyond_noise(interval)} noise of the pictures; the paper's is"
+        f" {points((PRINTED['1 CNN'] - PRINTED['5 CNNs'])[0])}."
     )
     return found, [
         f"{pages.count(len(several), 'network')}, which differ by their seed alone."
@@ -97,7 +84,7 @@ def as_page(
         f" {values['train.epochs']} epochs at width {values['model.width']:g}, errors with ten patches on the"
         f" {len(first):,} pictures of {first.split}. The average is that of their class probabilities.",
         "## Beside table 2",
-        as_table_2(gains, len(several)),
+        as_table_2(single, averaged, len(several)),
         "## More and more networks",
         pages.figure(
             NAME,
@@ -118,17 +105,17 @@ def as_page(
     ]
 
 
-def as_table_2(gains: Sequence[Gain], count: int) -> str:
+def as_table_2(single: Floats, averaged: Floats, count: int) -> str:
     """Return the paper's rows of one and five networks, and ours."""
     one, five = PRINTED["1 CNN"], PRINTED["5 CNNs"]
     rows = [
         ("1 CNN, paper", *map(percent, one)),
         ("5 CNNs, paper", *map(percent, five)),
         ("gain, paper", *map(points, one - five)),
-        (f"1 CNN, mean of {count}", *(percent(found.single) for found in gains)),
-        (f"{count} CNNs", *(percent(found.averaged) for found in gains)),
-        ("gain", *(found.points for found in gains)),
-        ("95% interval of the gain", *(pages.interval(found.interval) for found in gains)),
+        (f"1 CNN, mean of {count}", *map(percent, single.mean(1))),
+        (f"{count} CNNs", *map(percent, averaged.mean(1))),
+        ("gain", *map(points, single.mean(1) - averaged.mean(1))),
+        ("95% interval of the gain", *(pages.interval(over_pictures(each)) for each in single - averaged)),
     ]
     return table(
         ("", "top-1", "top-5"),
@@ -141,7 +128,6 @@ def as_table_2(gains: Sequence[Gain], count: int) -> str:
 
 
 def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd.DataFrame:
-    """Return the errors of each network, a line each."""
     lines = []
     for name, one in members.items():
         wrong = one.wrong(1, share_ties), one.wrong(5, share_ties), one.wrong(1, share_ties, one.one)
@@ -150,7 +136,6 @@ def table_of_members(members: Mapping[str, Predictions], share_ties: bool) -> pd
 
 
 def draw(sizes: Sequence[Sequence[float]], theme: Theme) -> bytes:
-    """Draw the errors of all subsets by their size, and their mean."""
     with one_axes(theme, pages.DPI) as (axes, png):
         for size, errors in enumerate(sizes, 1):
             axes.plot([size] * len(errors), [100 * e for e in errors], "o", color=theme.middle, markersize=3)

@@ -6,10 +6,9 @@ python -m experiments.figure1.page
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
-import typer
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.core.params import read
@@ -94,7 +93,6 @@ def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -
 
 
 def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
-    """Return a line per epoch of every training."""
     lines = [
         (*run, found.learning_rate, epoch, error, epochs_to(found.errors, goal))
         for run, found in results.runs.items()
@@ -156,7 +154,6 @@ def as_page(
 
 
 def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation, str]) -> str:
-    """Return when each run came to the goal."""
     rows = []
     for one, ratio in ratios.items():
         rate = f"{results.sweeps[one].learning_rate:g}" if one in results.sweeps else ""
@@ -183,7 +180,6 @@ def _told(found: Result | None, goal: float) -> str:
 
 
 def sweep_table(settings: Figure1, results: Results) -> str:
-    """Return each activation's training error at each rate, and after how many epochs."""
     rows, edges = [], []
     for activation, found in results.sweeps.items():
         rates = {float(rate): errors for rate, errors in found.swept.items()}
@@ -206,7 +202,6 @@ def sweep_table(settings: Figure1, results: Results) -> str:
 
 
 def norm_table(results: Results) -> str:
-    """Return the test errors, and the difference over the seeds with which both nets are finished."""
     rows = []
     for (arm, seed), found in results.norms.items():
         test = f"{percent(found.test_error)} ({interval(exact_interval(found.test_error, found.tested))})"
@@ -237,7 +232,6 @@ def _change(results: Results, arm: Arm) -> str:
 
 
 def draw(settings: Figure1, results: Results, theme: Theme) -> bytes:
-    """Draw the training error of every run: solid ReLU, dashed tanh, dotted |tanh|."""
     colours: dict[Activation, str] = {"relu": theme.top1, "tanh": theme.train, "abs_tanh": theme.top5}
     labels = dict(NAMES)
     with one_axes(theme, pages.DPI, 7.0, 4.2) as (axes, png):
@@ -256,9 +250,7 @@ def draw(settings: Figure1, results: Results, theme: Theme) -> bytes:
     return png.getvalue()
 
 
-def main(
-    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
-) -> None:
+def main(name: pages.Name = NAME) -> None:
     """Write the page with the results of the finished runs."""
     settings = read(PARAMS, Figure1)
     results = read_results(settings)

@@ -189,7 +189,6 @@ class Training:
 def begin_four_layers(
     settings: Figure1, activation: Activation, rate: float, seed: int, data: Data
 ) -> Training:
-    """Return the training of the four-layer network, begun or resumed."""
     network = networks.FourLayers(activation, settings.side, int(data.labels.max()) + 1)
     unit = settings.beginning == "unit-gain"
     networks.initialise(network, networks.unit_gain(network) if unit else networks.FOUR_LAYERS_WEIGHTS, seed)

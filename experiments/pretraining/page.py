@@ -77,7 +77,6 @@ def read_arm(arm: Tuned, plan: Plan, folder: Path = HERE) -> Arm:
 
 
 def finding(arms: Arms, target: float) -> str:
-    """Say in which epochs the arms come to the target, and what the difference is worth."""
     told = "; ".join(f"{WORDS[arm]} in epoch {_epochs(found, target)}" for arm, found in arms.items())
     text = f"A validation error of {target:.0%} is reached {told} (by seed)."
     saved = []
@@ -104,7 +103,6 @@ def _epoch(errors: Sequence[float], target: float) -> str:
 
 
 def arms_table(arms: Arms, target: float) -> str:
-    """Return both arms: chosen rate, epochs to the target, errors at the end."""
     rows = []
     for arm, found in arms.items():
         first, last = ([errors[epoch] for errors in found.runs.values()] for epoch in (0, -1))
@@ -120,7 +118,6 @@ def arms_table(arms: Arms, target: float) -> str:
 
 
 def tuning_table(arms: Arms, target: float) -> str:
-    """Return how each rate did in the sweep."""
     rows: list[tuple[str, ...]] = []
     ours, edges = [], []
     for arm, found in arms.items():
@@ -216,7 +213,6 @@ def as_page(
 
 
 def draw(arms: Arms, target: float, theme: Theme) -> bytes:
-    """Draw the validation error of every run by epoch."""
     styles: dict[Tuned, tuple[str, str]] = {"scratch": (theme.train, "--"), "finetuned": (theme.top1, "-")}
     with one_axes(theme, pages.DPI) as (axes, png):
         axes.axhline(100 * target, color=theme.faint, linestyle=":", linewidth=1.2, zorder=0)
@@ -235,7 +231,6 @@ def draw(arms: Arms, target: float, theme: Theme) -> bytes:
 
 
 def table_of_runs(arms: Arms, tuning_seed: int) -> pd.DataFrame:
-    """Return a line per run and epoch."""
     lines = []
     for arm, found in arms.items():
         runs = [("tuning", tried.rate, tuning_seed, tried.errors) for tried in found.chosen.tried]

@@ -88,7 +88,6 @@ def main(arm: Tuned) -> None:
 
 
 def try_rate(rate: float, values: Values, machine: Machine, folder: Path) -> Tried:
-    """Train a network with `values` in `folder`."""
     sections = nested(values)
     recipe: Values = {kind.key: kind.model_validate(sections[kind.key]) for kind in (Model, Augment, Train)}
     files: Values = {"index": INDEX, "records": RECORDS, "statistics": STATISTICS}

@@ -7,10 +7,8 @@ Runs that are not finished are left out.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import pandas as pd
-import typer
 from matplotlib.ticker import MaxNLocator
 
 from alexnet.core.files import read_csv
@@ -68,7 +66,6 @@ Runs = Mapping[str, Mapping[int, Run]]
 
 
 def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> Runs:
-    """Return the finished runs of all rows in order."""
     runs: dict[str, dict[int, Run]] = {name: {} for name in rows}
     for name, values in rows.items():
         for seed in walk.seeds:
@@ -80,7 +77,6 @@ def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> Runs:
 
 
 def table_of_runs(runs: Runs) -> pd.DataFrame:
-    """Return a line per finished run."""
     lines = [
         (name, seed, len(one.losses), one.end, one.losses[-1], one.error)
         for name, own in runs.items()
@@ -147,7 +143,6 @@ def as_page(
 
 
 def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame) -> pd.DataFrame:
-    """Return what each row changes, and what came of it."""
     lines: list[dict[str, str]] = []
     all_changes = changes_of(rows)
     for name, own in runs.items():
@@ -177,7 +172,6 @@ def changes_of(rows: Mapping[str, Values]) -> dict[str, Values]:
 
 
 def _compared(own: Mapping[int, Run], before: Mapping[int, Run]) -> str:
-    """Compare the runs of equal seeds of two rows: a seed is one draw of weights and order."""
     pairs = [(own[seed].end or math.inf, before[seed].end or math.inf) for seed in own.keys() & before.keys()]
     told = {"sooner" if now < then else "later" if now > then else "" for now, then in pairs}
     return f"{told.pop()} with every seed" if told in ({"sooner"}, {"later"}) else ""
@@ -188,7 +182,6 @@ def _spread(values: Sequence[float], form: Callable[[float], str]) -> str:
 
 
 def draw(runs: Runs, chance: float, epochs: int, theme: Theme) -> bytes:
-    """Draw a panel per row: the training loss of each seed, and chance as a dotted line."""
     down = math.ceil(len(runs) / ACROSS)
     with canvas(theme, pages.DPI, 2.1 * ACROSS, 1.6 * down) as (figure, png):
         panels = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False).flatten()
@@ -208,9 +201,7 @@ def draw(runs: Runs, chance: float, epochs: int, theme: Theme) -> bytes:
     return png.getvalue()
 
 
-def main(
-    name: Annotated[str, typer.Option(help="the name of the page, the figure and the table")] = NAME,
-) -> None:
+def main(name: pages.Name = NAME) -> None:
     """Write the page with the results of the finished runs."""
     walk, rows = plan()
     labels = open_records(RECORDS, "train").labels

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
 
 from alexnet.core.files import write_table
 from alexnet.report import text
@@ -19,6 +21,7 @@ from experiments.shared.paired import Interval
 from experiments.shared.plans import Values
 
 DPI = 150
+Name = Annotated[str, typer.Option(help="the name of the page, the figure and the table")]
 # Top-1 and top-5 errors on ILSVRC-2012's validation pictures, fractions.
 PRINTED = {row.model: np.array([row.top1, row.top5], np.float64) / 100 for row in TABLE_2}
 
@@ -48,13 +51,11 @@ def settings(summary: str, values: Values) -> str:
 
 
 def listed(values: Values, between: str = ", ") -> str:
-    """Return parameters as YAML has them."""
     shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     return between.join(f"{key}: {value}" for key, value in shown.items())
 
 
 def interval(found: Interval | None) -> str:
-    """Return the bounds of a difference's interval in percentage points."""
     return text.interval(found, points)
 
 
@@ -64,7 +65,6 @@ def beyond_noise(found: Interval) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """Return ``1 seed``, ``3 seeds``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
