@@ -43,6 +43,7 @@ from alexnet.model.input import InputRule, whole_pictures
 from alexnet.parallel.device import LARGEST_OF_A_STEP
 from alexnet.store.records import Record, Records, encode, open_records, write_shard, write_tables
 from benchmarks.preprocess import CHROMA, QUALITY, drawn, from_folder
+from benchmarks.train_step import PROFILE
 from benchmarks.turns import in_turns, ratios, spread
 
 THREADS, BATCH = 2, 128
@@ -52,7 +53,6 @@ RECORDS = 2048
 KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647"}
 CPU = torch.device("cpu")
 Loaders = Literal["auto", "dali", "torch"]
-PROFILE = Path(__file__).parent.parent / "profiles/imagenet-2012-paper.yaml"
 
 
 def write_store(folder: Path, squares: NDArray[np.uint8], encoding: str) -> Records:
@@ -153,11 +153,7 @@ class Ffcv:
 
 
 def build_ffcv() -> Path:
-    """Return a Python that has FFCV, which is built once.
-
-    Raises:
-        OSError: it can't be built; the message is the reason.
-    """
+    """Return a Python that has FFCV, which is built once; the OSError says why it can't be."""
     home = Path(".state/ffcv")
     python = home / "bin/python"
     if not (home / "built").exists():

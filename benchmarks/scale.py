@@ -47,9 +47,6 @@ TRAIN, VAL, CLASSES = 1_281_167, 50_000, 1000
 SHARDS = -(-TRAIN // 1024) + -(-VAL // 1024)
 
 
-# --- growth ---------------------------------------------------------------------------------------
-
-
 def write_one_file(path: Path, files: list[bytes]) -> Index:
     """Write `files` one behind the other, and return their index, without names and splits."""
     path.write_bytes(b"".join(files))
@@ -106,9 +103,6 @@ def growth(files: list[bytes], largest: int, folder: Path) -> None:
     print(f"  two workers / one, in 3 rounds: {spread([two / one for one, two in rates])}")
 
 
-# --- parquet and WebDataset -----------------------------------------------------------------------
-
-
 def write_shards_of_others(root: Path, files: list[bytes], count: int, form: str) -> None:
     """Write `count` pictures of two classes, `files` over and over, as parquet or WebDataset's shards."""
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -154,9 +148,6 @@ def shards_of_others(files: list[bytes], largest: int, folder: Path) -> None:
                 f" {count / seconds:.0f} pictures/s, {peak / 1e6:.0f} MB at most in a process",
                 flush=True,
             )
-
-
-# --- an index of ImageNet's size ------------------------------------------------------------------
 
 
 def tar_of(members: Iterable[tuple[str, bytes]]) -> bytes:

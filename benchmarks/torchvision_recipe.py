@@ -124,12 +124,7 @@ def cropped(pixels: Tensor, boxes: Tensor, side: int = PATCH) -> Tensor:
 
 
 class Asked(NamedTuple):
-    """What the numbers depend on, beside the records.
-
-    Attributes:
-        epochs: of the whole training, on which the learning rates depend.
-        width: multiplies the number of kernels and neurons of every layer but the last.
-    """
+    """What the numbers depend on beside the records; `epochs` are of the whole training, `width` as ours."""
 
     classes: int
     seed: int
@@ -156,9 +151,8 @@ class Training:
     def run(self, is_late: Callable[[], bool], report: Callable[[list[Row]], None]) -> list[Row]:
         """Train from the last saved state on, to the end or until time is up; return a row for each epoch.
 
-        Args:
-            is_late: asked before every step; True ends the training, which loses the present epoch.
-            report: called with all rows after each epoch.
+        `is_late` is asked before every step; True ends the training, which loses the present epoch.
+        `report` is called with all rows after each epoch.
         """
         history = self._resume()
         while len(history) < self.asked.epochs:

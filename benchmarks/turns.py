@@ -31,11 +31,7 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
 
 
 def in_own_process(work: Callable[..., T], *arguments: object) -> T:
-    """Call `work` in a new process, whose settings and peak of memory are its own.
-
-    Raises:
-        UserError: the process was ended.
-    """
+    """Call `work` in a new process, whose settings and peak of memory are its own; say if it was ended."""
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(work, *arguments).result()

@@ -32,14 +32,9 @@ STAGES = ("check", "train", "evaluate", "page")
 
 
 def shares(stages: list[str], count: int) -> list[list[str]]:
-    """Deal the runs out to `count` processes.
+    """Deal the runs out to `count` processes; return the stages of each in the given order.
 
-    Args:
-        stages: names as DVC has them; ``train@1-full`` and ``evaluate@1-full`` are of one run.
-
-    Returns:
-        The stages of each process in the given order; those of a run stay together. Stages
-        without ``@`` are in no share.
+    ``train@1-full`` and ``evaluate@1-full`` are of one run and stay together; without ``@`` they are in none.
     """
     runs: dict[str, list[str]] = {}
     for stage in stages:
@@ -62,11 +57,7 @@ def places(count: int) -> Iterator[tuple[list[int], dict[str, str]]]:
 
 
 def refuse_other_shapes(stages: list[str], pipeline: Path) -> None:
-    """Refuse a pipeline with stages between or beside the runs: nothing would run them in time.
-
-    Raises:
-        UserError: names the pipeline and its stages.
-    """
+    """Refuse a pipeline with stages between or beside the runs: nothing would run them in time."""
     kinds = list(dict.fromkeys(stage.partition("@")[0] for stage in stages))
     if set(kinds) != set(STAGES):
         raise UserError(

@@ -31,17 +31,13 @@ from benchmarks.train_step import PROFILE, our_network
 # What is compared: named tensors in float64 on the CPU, of a network that computes as the name says.
 Result = Callable[[Bench, Path, torch.device, str, Mode], dict[str, Tensor]]
 # How the device computes what is compared: as the CPU does, and as it does in trainings.
-EAGER: tuple[tuple[str, Mode], ...] = (("float64", "eager"), ("float32", "eager"))
-OF_UPDATES: tuple[tuple[str, Mode], ...] = (*EAGER, ("float32", "CUDA graphs"))
-OF_GRADIENTS: tuple[tuple[str, Mode], ...] = (
-    *OF_UPDATES,
-    ("float32", "compiled"),
-    ("bfloat16", "eager"),
-    ("bfloat16", "CUDA graphs"),
-)
+Ways = tuple[tuple[str, Mode], ...]
+OF_UPDATES: Ways = (("float64", "eager"), ("float32", "eager"), ("float32", "CUDA graphs"))
+OTHERS: Ways = (("float32", "compiled"), ("bfloat16", "eager"), ("bfloat16", "CUDA graphs"))
+OF_GRADIENTS = (*OF_UPDATES, *OTHERS)
 
 
-def compare(bench: Bench, recipe: Path, result: Result, ways: tuple[tuple[str, Mode], ...]) -> Figures:
+def compare(bench: Bench, recipe: Path, result: Result, ways: Ways) -> Figures:
     """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
     device, expected = choose_device(Machine()), result(bench, recipe, CPU, "float64", "eager")
     figures, on_device = {}, [(device, *way) for way in ways]

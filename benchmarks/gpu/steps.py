@@ -115,11 +115,7 @@ def measure(
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the results so far: the device, and an entry for each step that was taken.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """Return the device and an entry for each step that was taken so far; refuse a damaged file."""
     if not path.exists():
         return {"steps": {}}
     with suppress(ValueError, TypeError, KeyError, AttributeError):

@@ -102,15 +102,10 @@ def as_page(
     pictures: int,
     name: str = NAME,
 ) -> tuple[str, list[Part]]:
-    """Return what was found in short, and the parts of the page `name`.
+    """Return what was found in short, and the parts of the page `name`; refuse to without a finished run.
 
-    Args:
-        full: the full recipe's parameters, with dotted keys.
-        chance: the loss, in nats, of guessing by class frequency.
-        pictures: how many were trained on.
-
-    Raises:
-        UserError: no run is finished.
+    `full` are the full recipe's parameters, with dotted keys; `chance` is the loss, in nats, of guessing by
+    class frequency; trained on were so many `pictures`.
     """
     if not outcomes:
         raise UserError(f"{RUNS / NAME}: no run is finished yet; run python -m experiments.run {NAME}")

@@ -57,9 +57,7 @@ def plan(
 ) -> tuple[Ablations, dict[str, Values]]:
     """Return the table of which `params` has the plan, and what each run, ROW-SEED, is planned with.
 
-    Raises:
-        UserError: a row is unknown, contradicts itself or changes nothing, or a key of it is unknown or out
-            of range.
+    A row that is unknown, contradicts itself or changes nothing, and unknown keys and values are refused.
     """
     table = Ablations(rows=read(rows, _Rows).rows, **dict(read(params, _Plan)))
     for name in table.run:

@@ -32,8 +32,7 @@ class Ensemble(Section):
 def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ensemble, dict[str, Values]]:
     """Return the ensemble in `params`, and what each network that is trained here, member-SEED, trains with.
 
-    Raises:
-        UserError: a key is unknown or out of range, there is only one network, or one is there twice.
+    Unknown keys and values, a single network, and one that is there twice are refused.
     """
     ensemble = read(params, Ensemble)
     if len(ensemble.seeds) + len(ensemble.others) < 2:
@@ -42,13 +41,10 @@ def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ensemble, dict[st
 
 
 def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str, path: Path = PARAMS) -> None:
-    """Check that predictions made elsewhere are of the pictures that will be evaluated here.
+    """Refuse predictions of other pictures than those that will be evaluated `here`, in this order.
 
-    `here` has the split's pictures in the order in which they will be evaluated.
-
-    Raises:
-        UserError: the split has no labels; or names the folder that is missing, twice there under two names,
-            or of another split, other classes or pictures.
+    A UserError says that the split has no labels, or names the folder that is missing, twice there under two
+    names, or of another split, other classes or pictures.
     """
     if (here.labels == UNKNOWN).any():
         raise UserError(f"evaluate.split: found {split}, which has no labels; allowed: one with labels")

@@ -43,8 +43,7 @@ def wrong_by(members: Sequence[Predictions], share_ties: bool) -> tuple[Floats, 
 def all_members(planned: Mapping[str, Values], others: Sequence[str], runs: Path) -> dict[str, Predictions]:
     """Return the predictions of the networks that were trained here, and of the others, by name.
 
-    Raises:
-        UserError: one is not finished, twice there, or of other pictures or classes; names its folder.
+    A UserError names the folder of one that is not finished, twice there, or of other pictures or classes.
     """
     members = read_members(planned, runs) | {name: load_predictions(Path(name)) for name in others}
     named = {str(runs / name) if name in planned else name: found for name, found in members.items()}

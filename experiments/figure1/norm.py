@@ -6,15 +6,10 @@ python -m experiments.figure1.norm 11-percent 1
 import torch
 from torch import Tensor
 
-from alexnet.core.files import write_json
-from alexnet.core.machine import read_machine
-from alexnet.core.params import read
-from alexnet.core.places import MACHINE
 from alexnet.core.stage import run
-from alexnet.parallel.device import choose_device
 from experiments.figure1.pictures import Pictures, read_pictures
-from experiments.figure1.settings import HERE, PARAMS, Arm, Figure1
-from experiments.figure1.training import Result, Training, begin_local_net, load
+from experiments.figure1.settings import Arm
+from experiments.figure1.training import Result, Training, begin, begin_local_net
 
 TEST_BATCH = 500
 
@@ -42,11 +37,11 @@ def error_rate(training: Training, test: Pictures, crop: int) -> float:
 
 def main(arm: Arm, seed: int) -> None:
     """Train, test once at the end, and write both."""
-    settings, machine = read(PARAMS, Figure1), read_machine(MACHINE)
+    settings, data, style = begin(grey=True)
     norm, label = settings.norm, f"{arm} norm, seed {seed}"
-    training = begin_local_net(settings, arm, seed, load(choose_device(machine), unit_deviation=False))
+    training = begin_local_net(settings, arm, seed, data)
     while len(training.errors) < norm.epochs:
-        error = training.train_epoch(label, machine.progress)
+        error = training.train_epoch(label, style)
         print(f"{label}: epoch {len(training.errors)}: training error {error:.1%}", flush=True)
     test = read_pictures("test")
     result = Result(
@@ -56,7 +51,7 @@ def main(arm: Arm, seed: int) -> None:
         test_error=error_rate(training, test, norm.crop),
         tested=len(test.labels),
     )
-    write_json(HERE / f"norm-{arm}-{seed}.json", result.model_dump())
+    result.write(f"norm-{arm}-{seed}")
     print(f"{label}: test error {result.test_error:.2%} of {result.tested:,} with nine patches")
 
 

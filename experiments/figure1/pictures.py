@@ -39,11 +39,7 @@ class Pictures:
 
 
 def read_pictures(split: str, folder: Path = FOLDER) -> Pictures:
-    """Read what this stage wrote for ``train`` or ``test``.
-
-    Raises:
-        UserError: it is not there.
-    """
+    """Read what this stage wrote for ``train`` or ``test``; refuse to go on without it."""
     path = folder / f"{split}.npz"
     if not path.exists():
         raise UserError(f"{path}: missing; run the experiment first (python -m experiments.run figure1)")

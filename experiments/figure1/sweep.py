@@ -3,15 +3,10 @@
 import math
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import write_json
-from alexnet.core.machine import read_machine
-from alexnet.core.params import read
-from alexnet.core.places import MACHINE
 from alexnet.core.progress import Style
 from alexnet.core.stage import run
-from alexnet.parallel.device import choose_device
-from experiments.figure1.settings import HERE, PARAMS, Activation, Figure1
-from experiments.figure1.training import Data, Result, begin_four_layers, epochs_to, load
+from experiments.figure1.settings import PARAMS, Activation, Figure1
+from experiments.figure1.training import Data, Result, begin, begin_four_layers, epochs_to
 
 
 def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -> dict[float, list[float]]:
@@ -59,8 +54,7 @@ def _rounded(rate: float) -> float:
 def best(errors: dict[float, list[float]], goal: float) -> float:
     """Return the rate with the fewest epochs to the `goal`, or with the lowest last error if none came there.
 
-    Raises:
-        UserError: all diverged.
+    If all diverged, a UserError says so.
     """
     finite = {rate: row for rate, row in errors.items() if math.isfinite(row[-1])}
     if not finite:
@@ -70,13 +64,12 @@ def best(errors: dict[float, list[float]], goal: float) -> float:
 
 def main(activation: Activation) -> None:
     """Write the errors of every rate, and the rate that was chosen."""
-    settings, machine = read(PARAMS, Figure1), read_machine(MACHINE)
-    data = load(choose_device(machine), settings.beginning == "unit-gain")
-    errors = sweep(settings, activation, data, machine.progress)
+    settings, data, style = begin()
+    errors = sweep(settings, activation, data, style)
     rate = best(errors, settings.goal)
     swept = {f"{each:g}": errors[each] for each in sorted(errors)}
     result = Result(made_with=settings.of_sweep(), learning_rate=rate, errors=errors[rate], swept=swept)
-    write_json(HERE / f"sweep-{activation}.json", result.model_dump())
+    result.write(f"sweep-{activation}")
     print(f"sweep: {activation}: rate {rate:g} of {', '.join(swept)}")
 
 

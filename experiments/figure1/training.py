@@ -20,15 +20,17 @@ from torch.nn import functional
 
 from alexnet.core.code import sha256_of_code
 from alexnet.core.draws import generator
-from alexnet.core.files import fingerprint, sha256_of
-from alexnet.core.params import Strict
-from alexnet.core.places import STATE
+from alexnet.core.files import fingerprint, sha256_of, write_json
+from alexnet.core.machine import read_machine
+from alexnet.core.params import Strict, read
+from alexnet.core.places import MACHINE, STATE
 from alexnet.core.progress import Progress, Style
+from alexnet.parallel.device import choose_device
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.precision import Precision
 from experiments.figure1 import network as networks
 from experiments.figure1.pictures import FOLDER, read_pictures
-from experiments.figure1.settings import PIPELINE, Activation, Arm, Figure1, Norm
+from experiments.figure1.settings import HERE, PARAMS, PIPELINE, Activation, Arm, Figure1, Norm
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ def load(device: torch.device, unit_deviation: bool, folder: Path = FOLDER) -> D
     )
 
 
+def begin(grey: bool = False) -> tuple[Figure1, Data, Style]:
+    """Return the settings, the training pictures, perhaps in `grey` levels anyway, and the style."""
+    settings, machine = read(PARAMS, Figure1), read_machine(MACHINE)
+    unit_deviation = settings.beginning == "unit-gain" and not grey
+    return settings, load(choose_device(machine), unit_deviation), machine.progress
+
+
 class Result(Strict, allow_inf_nan=True):
     """What a training left, or a sweep.
 
@@ -73,6 +82,10 @@ class Result(Strict, allow_inf_nan=True):
     swept: dict[str, list[float]] = Field(default={})
     test_error: float = math.nan
     tested: int = 0
+
+    def write(self, name: str) -> None:
+        """Write it where `read_result` finds it."""
+        write_json(HERE / f"{name}.json", self.model_dump())
 
 
 def read_result(path: Path, made_with: dict[str, Any]) -> Result | None:

@@ -60,8 +60,7 @@ class Pretraining(Section):
 class Plan:
     """What is planned with the parameters in two files.
 
-    Raises:
-        UserError: a key is unknown or out of range, or a network in `average` is not trained or listed twice.
+    Unknown keys and values, and a network in `average` that is not trained or listed twice, are refused.
     """
 
     def __init__(self, params: Path = PARAMS, recipe: str = RECIPE) -> None:

@@ -51,11 +51,7 @@ Arms = Mapping[Tuned, Arm]
 
 
 def read_errors(folder: Path, values: Values) -> list[float]:
-    """Return the validation error of each epoch of a run.
-
-    Raises:
-        UserError: it is not finished with `values`.
-    """
+    """Return the validation error of each epoch of a run; refuse one that is not finished with `values`."""
     history = read_history(folder, values)
     if history is None:
         raise not_finished(folder)
@@ -63,11 +59,7 @@ def read_errors(folder: Path, values: Values) -> list[float]:
 
 
 def read_arm(arm: Tuned, plan: Plan, folder: Path = HERE) -> Arm:
-    """Return what is in `folder` of an arm.
-
-    Raises:
-        UserError: a run, or one of those that it began from, is not finished with what is planned now.
-    """
+    """Return what is in `folder` of an arm; refuse runs, or those that they began from, unless as planned."""
     chosen, runs = read_chosen(arm, plan, folder), {}
     for seed in plan.settings.seeds:
         if arm == "finetuned":

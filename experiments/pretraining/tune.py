@@ -42,11 +42,7 @@ class Chosen(Strict):
 
 
 def read_chosen(arm: Tuned, plan: Plan, folder: Path) -> Chosen:
-    """Return what the sweep of `arm` chose.
-
-    Raises:
-        UserError: it has not ended with what is planned now.
-    """
+    """Return what the sweep of `arm` chose; refuse one that has not ended with what is planned now."""
     path, settings = folder / f"chosen/{arm}.yaml", plan.settings
     wanted = [plan.tuned(arm, settings.tuning_seed, rate) for rate in settings.rates]
     if path.exists():
@@ -60,8 +56,7 @@ def read_chosen(arm: Tuned, plan: Plan, folder: Path) -> Chosen:
 def best_of(tried: Sequence[Tried], target: float) -> float:
     """Return the rate that comes to the `target` error first; if several or none do, errs least at the end.
 
-    Raises:
-        UserError: all diverged.
+    If all diverged, a UserError says so.
     """
     ended = [one for one in tried if not one.diverged]
     if not ended:

@@ -38,9 +38,8 @@ class Walk(Section):
 def plan(params: Path = PARAMS) -> tuple[Walk, dict[str, Values]]:
     """Return the walk in `params`, and what each row that runs trains with, but for the seed.
 
-    Raises:
-        UserError: a row is unknown or changes nothing, a key of it is unknown or out of range, or the goal's
-            row does not have all that its profile has.
+    A row that is unknown or changes nothing, unknown keys and values, and a row of the goal that does not
+    have all that its profile has are refused.
     """
     walk = read(params, Walk)
     for name in (*walk.run, walk.goal.row):

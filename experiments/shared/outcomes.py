@@ -62,11 +62,7 @@ def _about(folder: Path, planned: Values) -> dict[str, Any] | None:
 
 
 def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -> dict[str, Outcome]:
-    """Return the finished ones of the `planned` runs, by the name of their folder in `runs`.
-
-    Raises:
-        UserError: one is of other pictures or classes than the first, or of pictures without labels.
-    """
+    """Return the finished `planned` runs by folder in `runs`; refuse those of `refuse_incomparable`."""
     read = {name: read_predictions(runs / name, values) for name, values in planned.items()}
     finished = {name: found for name, found in read.items() if found is not None}
     refuse_incomparable({str(runs / name): found for name, found in finished.items()})
@@ -80,11 +76,7 @@ def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -
 
 
 def read_members(planned: Mapping[str, Values], runs: Path) -> dict[str, Predictions]:
-    """Return the predictions of all `planned` runs, by the name of their folder in `runs`.
-
-    Raises:
-        UserError: one is not finished.
-    """
+    """Return the predictions of all `planned` runs by folder in `runs`; refuse one that is not finished."""
     members = {}
     for name, values in planned.items():
         found = read_predictions(runs / name, values)
@@ -100,11 +92,7 @@ def not_finished(folder: Path) -> UserError:
 
 
 def refuse_incomparable(several: Mapping[str, Predictions]) -> None:
-    """Refuse predictions, by name, without labels, or of other pictures or classes than the first.
-
-    Raises:
-        UserError: names the two and what differs.
-    """
+    """Refuse predictions, by name, without labels, or of other pictures or classes than the first."""
     for name, other in several.items():
         first_name, first = next(iter(several.items()))
         if not other.labelled:

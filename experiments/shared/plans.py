@@ -24,9 +24,8 @@ RUNS = Path("data/experiments")
 def planned(sources: Sequence[str]) -> Values:
     """Return what the train stage reads from `sources` (see `load_parameters`), under dotted keys.
 
-    Raises:
-        UserError: a key is unknown or out of range, or a layer's kernels would be rounded, so that rows would
-            differ in more than they say; the message names the sources, and so the row.
+    A UserError names the sources, and so the row, if a key is unknown or out of range, or a layer's kernels
+    would be rounded, so that rows would differ in more than they say.
     """
     found = checked(sources, Augment, Model, Train)
     columns, width = found["model.columns"], found["model.width"]
@@ -42,11 +41,7 @@ def planned(sources: Sequence[str]) -> Values:
 
 
 def checked(sources: Sequence[str], *sections: type[Section]) -> Values:
-    """Return `sections` of what stands in `sources`, under dotted keys.
-
-    Raises:
-        UserError: a key is unknown or out of range.
-    """
+    """Return `sections` of what stands in `sources`, under dotted keys; refuse unknown keys and values."""
     content, where = load_parameters(sources), " + ".join(sources)
     found = [validate(content.get(section.key), section, where, section.key) for section in sections]
     return flattened({section.key: section.model_dump(mode="json") for section in found})

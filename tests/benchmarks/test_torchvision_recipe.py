@@ -154,29 +154,25 @@ def test_a_whole_training_is_printed_and_written(
     assert len(lines) == 3
 
 
-def test_when_time_is_up_it_says_so_and_leaves_what_there_is(
-    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(epochs=2, **folders, seconds=0, out=tmp_path / "out.json")
-    assert capsys.readouterr().out == "stopped in epoch 1 of 2 after 0 s, as asked\n"
-    found = json.loads((tmp_path / "out.json").read_text())
-    assert found["history"] == []
-    assert "rates" not in found
-
-
-def test_a_training_that_was_stopped_goes_on_after_its_last_epoch_to_the_same_numbers(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_training_says_when_time_is_up_and_goes_on_after_its_last_epoch_to_the_same_numbers(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(torchvision_recipe, "BATCH", 3)
     small: dict[str, Any] = {**folders, "epochs": 3, "width": 0.05}
     main(**small, out=tmp_path / "whole.json")
     shutil.rmtree(tmp_path / ".state")
-    for seconds, done in ((1.9, 1), (0, 1), (math.inf, 3)):
+    for seconds, done in ((0, 0), (1.9, 1), (0, 1), (math.inf, 3)):
         clock = itertools.count(0, 0.25)
         monkeypatch.setattr("benchmarks.torchvision_recipe.time.monotonic", partial(next, clock))
         main(**small, seconds=seconds, out=tmp_path / "resumed.json")
         found = json.loads((tmp_path / "resumed.json").read_text())
         assert len(found["history"]) == done
+        assert ("rates" in found) == (done == 3)
+        stopped = f"stopped in epoch {done + 1} of 3 after {seconds} s, as asked"
+        assert (stopped in capsys.readouterr().out) == (done < 3)
     whole = json.loads((tmp_path / "whole.json").read_text())
     assert found["rates"] == whole["rates"]
     for row, again in zip(whole["history"], found["history"], strict=True):
