@@ -5,8 +5,7 @@ Runs that are not finished are left out.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
@@ -37,59 +36,34 @@ ACROSS = 4
 LISTED = 3
 
 
-@dataclass(frozen=True)
-class Run:
-    """The training loss of each epoch, the last validation error of the centre patch, and the loss of chance.
-
-    Losses are in nats, the error is a fraction.
-    """
-
-    losses: list[float]
-    error: float
-    chance: float
-
-    @property
-    def end(self) -> int | None:
-        """The first epoch (from 1) whose loss is below chance, or None."""
-        below = (epoch for epoch, loss in enumerate(self.losses, 1) if is_below_chance(loss, self.chance))
-        return next(below, None)
-
-    def __str__(self) -> str:
-        if self.end is None:
-            return f"not within {len(self.losses)}"
-        came_back = not is_below_chance(self.losses[-1], self.chance)
-        return f"{self.end}{', but ended at chance' if came_back else ''}"
+# Of the table of finished runs: losses in nats, errors as fractions, of the centre patch.
+COLUMNS = ["row", "seed", "epochs", "first_epoch_below_chance", "train_loss", "val_top1_error"]
 
 
-# The finished runs of each row, by seed.
-Runs = Mapping[str, Mapping[int, Run]]
-
-
-def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> Runs:
-    runs: dict[str, dict[int, Run]] = {name: {} for name in rows}
+def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> pd.DataFrame:
+    """Return a line per finished run: `COLUMNS`, the losses of its epochs, and when it left chance, told."""
+    lines = []
     for name, values in rows.items():
         for seed in walk.seeds:
             history = read_history(RUNS / NAME / f"{name}-{seed}", {**values, "train.seed": seed})
             if history is not None:
-                error = float(history["val_top1_error"].iloc[-1])
-                runs[name][seed] = Run(history["train_loss"].tolist(), error, chance)
-    return runs
-
-
-def table_of_runs(runs: Runs) -> pd.DataFrame:
-    lines = [
-        (name, seed, len(one.losses), one.end, one.losses[-1], one.error)
-        for name, own in runs.items()
-        for seed, one in own.items()
-    ]
-    columns = ["row", "seed", "epochs", "first_epoch_below_chance", "train_loss", "val_top1_error"]
-    return pd.DataFrame(lines, columns=columns).astype({"first_epoch_below_chance": "Int64"})
+                losses, error = history["train_loss"].tolist(), history["val_top1_error"].iloc[-1]
+                below = [is_below_chance(loss, chance) for loss in losses]
+                end = below.index(True) + 1 if True in below else None
+                told = (
+                    f"{end}{'' if below[-1] else ', but ended at chance'}"
+                    if end
+                    else f"not within {len(losses)}"
+                )
+                lines.append((name, seed, len(losses), end, losses[-1], error, losses, told))
+    runs = pd.DataFrame(lines, columns=[*COLUMNS, "losses", "told"])
+    return runs.astype({"first_epoch_below_chance": "Int64"})
 
 
 def as_page(
     walk: Walk,
     rows: Mapping[str, Values],
-    runs: Runs,
+    runs: pd.DataFrame,
     signals: pd.DataFrame,
     chance: float,
     pictures: int,
@@ -99,12 +73,13 @@ def as_page(
 
     `signals` is what `experiments.recipe_walk.signal` measured, by row; trained on were so many `pictures`.
     """
-    ends = table_of_runs(runs).set_index("row")["first_epoch_below_chance"]
-    epochs, done = walk.alike["train.epochs"], len(ends)
-    at_chance = [name for name, own in runs.items() if own and ends[[name]].isna().all()]
-    missing = [f"{name}-{seed}" for name in rows for seed in walk.seeds if seed not in runs[name]]
+    epochs, done, ends = walk.alike["train.epochs"], len(runs), runs["first_epoch_below_chance"]
+    left = ends.notna().groupby(runs["row"], sort=False).any()
+    at_chance = left.index[~left]
+    finished = set(runs["row"] + "-" + runs["seed"].astype(str))
+    missing = [run for name in rows for seed in walk.seeds if (run := f"{name}-{seed}") not in finished]
     found = f"{ends.count()} of {done} runs learn more than the class frequencies within {epochs} epochs."
-    if at_chance:
+    if len(at_chance):
         found += f" None of the runs of {', '.join(at_chance)} does."
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`; each row says what it changes."
@@ -124,7 +99,7 @@ def as_page(
         ),
         pages.figure(
             name,
-            lambda theme: draw(runs, chance, epochs, theme),
+            lambda theme: draw(rows, runs, chance, epochs, theme),
             f"Training loss of every row over {epochs} epochs; dotted: chance at {chance:.3f} nats.",
             "Training loss of every row, a line per seed; dotted: chance.",
         ),
@@ -142,11 +117,12 @@ def as_page(
     ]
 
 
-def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame) -> pd.DataFrame:
+def table_of_rows(rows: Mapping[str, Values], runs: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
     lines: list[dict[str, str]] = []
     all_changes = changes_of(rows)
-    for name, own in runs.items():
+    for name in rows:
         before = row_before(name, rows) if lines else ""
+        own = runs[runs["row"] == name]
         changed = all_changes.get(name, {})
         changes = pages.listed(changed) if len(changed) <= LISTED else f"{len(changed)} settings, see below"
         full, here = signals.loc[name, ["signal_at_width_1", "signal"]] if name in signals.index else ("", "")
@@ -157,10 +133,10 @@ def table_of_rows(rows: Mapping[str, Values], runs: Runs, signals: pd.DataFrame)
                 "changes": changes if before else "as printed",
                 "signal at width 1": full if full == "" else f"{full:.2g}",
                 "here": here if here == "" else f"{here:.2g}",
-                "chance left in epoch, by seed": "; ".join(map(str, own.values())) or "not finished",
-                "": _compared(own, runs[before]) if before else "",
-                "last training loss": _spread([one.losses[-1] for one in own.values()], "{:.2f}".format),
-                "validation error": _spread([one.error for one in own.values()], percent),
+                "chance left in epoch, by seed": "; ".join(own["told"]) or "not finished",
+                "": _compared(own, runs[runs["row"] == before]),
+                "last training loss": _spread(own["train_loss"].tolist(), "{:.2f}".format),
+                "validation error": _spread(own["val_top1_error"].tolist(), percent),
             }
         )
     return pd.DataFrame(lines)
@@ -171,27 +147,31 @@ def changes_of(rows: Mapping[str, Values]) -> dict[str, Values]:
     return {name: differing(rows[name], rows[row_before(name, rows)]) for name in list(rows)[1:]}
 
 
-def _compared(own: Mapping[int, Run], before: Mapping[int, Run]) -> str:
-    pairs = [(own[seed].end or math.inf, before[seed].end or math.inf) for seed in own.keys() & before.keys()]
-    told = {"sooner" if now < then else "later" if now > then else "" for now, then in pairs}
-    return f"{told.pop()} with every seed" if told in ({"sooner"}, {"later"}) else ""
+def _compared(own: pd.DataFrame, before: pd.DataFrame) -> str:
+    pairs = own.merge(before, on="seed")[["first_epoch_below_chance_x", "first_epoch_below_chance_y"]]
+    now, then = pairs.astype(float).fillna(math.inf).to_numpy().T
+    if len(pairs) and ((now < then).all() or (now > then).all()):
+        return f"{'sooner' if now[0] < then[0] else 'later'} with every seed"
+    return ""
 
 
 def _spread(values: Sequence[float], form: Callable[[float], str]) -> str:
     return f"{form(pages.mean(values))} ({form(min(values))} to {form(max(values))})" if values else ""
 
 
-def draw(runs: Runs, chance: float, epochs: int, theme: Theme) -> bytes:
-    down = math.ceil(len(runs) / ACROSS)
+def draw(rows: Iterable[str], runs: pd.DataFrame, chance: float, epochs: int, theme: Theme) -> bytes:
+    """Draw a panel per row."""
+    names = list(rows)
+    down = math.ceil(len(names) / ACROSS)
     with canvas(theme, pages.DPI, 2.1 * ACROSS, 1.6 * down) as (figure, png):
         panels = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False).flatten()
-        for (name, own), panel in zip(runs.items(), panels, strict=False):
+        for name, panel in zip(names, panels, strict=False):
             panel.set_facecolor("none")
             panel.axhline(chance, color=theme.train, linestyle=":", linewidth=1)
-            for one in own.values():
-                panel.plot(range(1, len(one.losses) + 1), one.losses, color=theme.top1, linewidth=1)
+            for losses in runs.loc[runs["row"] == name, "losses"]:
+                panel.plot(range(1, len(losses) + 1), losses, color=theme.top1, linewidth=1)
             panel.set_title(name, fontsize=9.5, loc="left")
-        for panel in panels[len(runs) :]:
+        for panel in panels[len(names) :]:
             panel.set_visible(False)
         panels[0].set_xlim(0.5, epochs + 0.5)
         panels[0].set_ylim(0, 1.25 * chance)
@@ -209,7 +189,7 @@ def main(name: pages.Name = NAME) -> None:
     runs = read_runs(walk, rows, chance)
     signals = read_csv(OUT, index_col="row") if OUT.exists() else pd.DataFrame()
     found, parts = as_page(walk, rows, runs, signals, chance, len(labels), name)
-    pages.write(name, PAGES.get(name, PAGES[NAME])[0], found, parts, table_of_runs(runs))
+    pages.write(name, PAGES.get(name, PAGES[NAME])[0], found, parts, runs[COLUMNS])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_the_recipes_at_full_width_are_those_of_the_profiles() -> None:
 
 def walk_with(
     histories: dict[str, list[list[float]]], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Walk, dict[str, Values], page.Runs]:
+) -> tuple[Walk, dict[str, Values], pd.DataFrame]:
     """Plan three rows with two seeds, and write the training losses of each row's runs, by seed."""
     walk, rows = plan(params_with(folder, "recipe_walk", run=["paper", "bias-rate", "he"], seeds=[1, 2]))
     monkeypatch.setattr(page, "RUNS", folder)
@@ -63,7 +63,7 @@ def test_chance_is_left_in_the_first_epoch_2_per_cent_below(
         "bias-rate": [[3.1, 2.9, 2.8, 2.7], [3.0, 2.9, 2.93, 3.0]],
     }
     walk, rows, runs = walk_with(histories, tmp_path, monkeypatch)
-    ends = page.table_of_runs(runs)["first_epoch_below_chance"]
+    ends = runs["first_epoch_below_chance"]
     assert ends.astype(object).where(ends.notna(), None).tolist() == [4, None, 2, 2]
     signals = pd.DataFrame({"signal": [0.1], "signal_at_width_1": [0.2]}, index=["paper"])
     text = page_as_markdown("", *page.as_page(walk, rows, runs, signals, CHANCE, 99))
@@ -73,7 +73,7 @@ def test_chance_is_left_in_the_first_epoch_2_per_cent_below(
     assert "| 0.2 | 0.1 | 4; not within 4 |" in lines["paper"]
     assert "| 2; 2, but ended at chance | sooner with every seed |" in lines["bias-rate"]
     assert "| not finished |" in lines["he"]
-    assert page.draw(runs, CHANCE, 4, LIGHT) == page.draw(runs, CHANCE, 4, LIGHT)
+    assert page.draw(rows, runs, CHANCE, 4, LIGHT) == page.draw(rows, runs, CHANCE, 4, LIGHT)
 
 
 def test_a_flat_row_is_told_and_a_former_run_is_left_out(
@@ -84,4 +84,4 @@ def test_a_flat_row_is_told_and_a_former_run_is_left_out(
     assert "None of the runs of paper does." in found
     former = {**rows["paper"], "train.seed": 2, "train.learning_rate": 0.5}
     write_run(tmp_path / "recipe_walk/paper-2", former, train_loss=[1.0], val_top1_error=[0.5])
-    assert list(page.read_runs(walk, rows, CHANCE)["paper"]) == [1]
+    assert page.read_runs(walk, rows, CHANCE)["seed"].tolist() == [1]
