@@ -30,7 +30,7 @@ from alexnet.parallel.gradients import BUCKET_BYTES, GradientSums
 from alexnet.parallel.launch import on_devices
 from alexnet.parallel.mesh import Mesh
 from benchmarks.train_step import CLASSES, Step, our_network, random_pictures, seconds_of, step_of
-from benchmarks.turns import in_turns, ratios, spread
+from benchmarks.turns import in_turns, tell
 
 # In bytes.
 OURS = {f"buckets of {BUCKET_BYTES // 2**20} MB, as in training": BUCKET_BYTES, "each tensor by itself": 0}
@@ -111,13 +111,12 @@ def main(
         f"torch {torch.__version__}, {'GPUs' if gpus else 'cores'} of one machine, width {width:g},"
         f" batches of {batch}, float32, eager"
     )
-    _tell(rates, list(one_or_two))
-    settings = our_network(width).model
-    told = exchanges(settings, CLASSES)[1:]
+    tell({name: rates[name] for name in one_or_two})
+    told = exchanges(our_network(width).model, CLASSES)[1:]
     moved = batch * sum(exchange.forward + exchange.backward for exchange in told)
     print(f"each process sends {moved / 1e6:.1f} MB a step")
     print("two processes with half of the batch each:")
-    _tell(rates, list(ways))
+    tell({way: rates[way] for way in ways})
 
 
 def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, result: Path) -> None:
@@ -127,12 +126,6 @@ def _write_seconds(mesh: Mesh, step: Step, steps: int, device: torch.device, res
     seconds = seconds_of(step, steps, device)
     if mesh.leads:
         result.write_text(str(seconds))
-
-
-def _tell(rates: dict[str, list[float]], names: list[str]) -> None:
-    for name in names:
-        times = spread(ratios(rates[name], rates[names[0]]))
-        print(f"{name}: {spread(rates[name], '.1f')} pictures/s; {times} times the first")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,12 @@ from alexnet.store.statistics import Statistics, write_statistics
 from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORMS, Run
 
-PROMISED_SECONDS, PROMISED_BYTES = 120, 4e9
+PROMISED_SECONDS, PROMISED_GIGABYTES = 120, 4
 PARAMS = Path("profiles/imagenet-2012-paper.yaml")
+
+
+def peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 @contextmanager
@@ -42,10 +46,8 @@ def timed(what: str, total: list[float]) -> Iterator[None]:
     yield
     total.append(time.perf_counter() - start)
     busy = time.process_time() - busy
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(
-        f"{what:34}{total[-1]:7.1f} s, {busy:6.1f} s of a core   peak so far {peak / 1e9:.2f} GB", flush=True
-    )
+    told = f"{what:34}{total[-1]:7.1f} s, {busy:6.1f} s of a core"
+    print(f"{told}   peak so far {peak_gigabytes():.2f} GB", flush=True)
 
 
 def synthetic(pictures: int, classes: int) -> Predictions:
@@ -147,10 +149,9 @@ def main(
             write_report(facts, page)
         print(terminal_summary(facts))
         size = (page / "report.html").stat().st_size
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
-        f"{pictures:,} × {classes:,}: {sum(total):.1f} s of {PROMISED_SECONDS} promised, "
-        f"{peak / 1e9:.2f} GB of {PROMISED_BYTES / 1e9:.0f}; the page has {size / 1e6:.1f} MB"
+        f"{pictures:,} × {classes:,}: {sum(total):.1f} s of {PROMISED_SECONDS} promised,"
+        f" {peak_gigabytes():.2f} GB of {PROMISED_GIGABYTES}; the page has {size / 1e6:.1f} MB"
     )
 
 

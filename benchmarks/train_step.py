@@ -36,7 +36,7 @@ from alexnet.training.optimiser import PrintedSGD, printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.schedule import Schedule
-from benchmarks.turns import in_own_process, in_turns, ratios, spread
+from benchmarks.turns import in_own_process, in_turns, tell
 
 PROFILE = Path(__file__).parent.parent / "profiles/imagenet-2012-paper.yaml"
 CLASSES = 1000
@@ -319,10 +319,7 @@ def main(
         for title in CONTESTANTS
         if compiled or title not in COMPILED
     }
-    rates = in_turns(contestants, rounds)
-    for title, own in rates.items():
-        times = spread(ratios(own, rates[BASE]))
-        print(f"{title}: {spread(own, '.1f')} pictures/s; {times} times {BASE}")
+    tell(in_turns(contestants, rounds))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,13 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
+def tell(rates: Mapping[str, Sequence[float]]) -> None:
+    """Print the rates of each, pictures/s, and how many times the first's they are."""
+    first = next(iter(rates))
+    for name, own in rates.items():
+        print(f"{name}: {spread(own, '.1f')} pictures/s; {spread(ratios(own, rates[first]))} times {first}")
+
+
 def in_own_process(work: Callable[..., T], *arguments: object) -> T:
     """Call `work` in a new process, whose settings and peak of memory are its own; say if it was ended."""
     try:

@@ -11,6 +11,7 @@ from alexnet.core.params import read
 from alexnet.training.params import Train
 from benchmarks.gpu import exactness
 from benchmarks.gpu.bench import RECIPES, Bench, recipe_of
+from benchmarks.gpu.exactness import OF_GRADIENTS, OF_UPDATES
 from benchmarks.gpu.loop import loop, two_processes
 from benchmarks.gpu.steps import Figures, NoFiguresError, Step, read_results
 from benchmarks.gpu.training_step import contestants, kernels, parts, peak, training_step
@@ -31,14 +32,7 @@ def plan(bench: Bench) -> list[Step]:
                 add(f"step: {precision}, {batch}, {name}", 120, training_step, contestant, batch)
 
     for name, recipe in RECIPES.items():
-        add(
-            f"exact: gradients, {name}",
-            180,
-            exactness.compare,
-            recipe,
-            exactness.gradients,
-            exactness.OF_GRADIENTS,
-        )
+        add(f"exact: gradients, {name}", 180, exactness.compare, recipe, exactness.gradients, OF_GRADIENTS)
     add("exact: dropout masks", 60, exactness.masks)
     add("step: peak", 60, peak)
     first, *others = bench.scale.batches
@@ -46,18 +40,18 @@ def plan(bench: Bench) -> list[Step]:
     add("step: parts", 240, parts)
     add("step: kernels", 120, kernels)
     for name, recipe in RECIPES.items():
-        add(f"exact: updates, {name}", 240, exactness.compare, recipe, exactness.moved, exactness.OF_UPDATES)
+        add(f"exact: updates, {name}", 240, exactness.compare, recipe, exactness.moved, OF_UPDATES)
     add("exact: resuming", 180, exactness.resuming)
     add("exact: DALI's pixels", 60, exactness.pixels)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
-    without_graphs = Machine(loader="torch", compile=True, progress="none")
-    add("loop: raw, without CUDA graphs", 180, loop, "raw", without_graphs)
+    place = Machine(loader="torch", compile=True, progress="none")
+    add("loop: raw, without CUDA graphs", 180, loop, "raw", place)
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
-    without_graphs = Machine(loader="dali", compile=True, progress="none")
-    add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", without_graphs)
+    place = Machine(loader="dali", compile=True, progress="none")
+    add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", place)
     for backend in ("gloo", "nccl"):
         add(f"two processes: {backend}", 180, two_processes, backend)
     layout, narrow = "data.layout=auto", f"model.width={0.5 * bench.scale.width}"
