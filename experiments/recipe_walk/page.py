@@ -41,7 +41,7 @@ COLUMNS = ["row", "seed", "epochs", "first_epoch_below_chance", "train_loss", "v
 
 
 def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> pd.DataFrame:
-    """Return a line per finished run: `COLUMNS`, the losses of its epochs, and when it left chance, told."""
+    """Return a line per finished run: `COLUMNS`, its losses by epoch, and in words when it left chance."""
     lines = []
     for name, values in rows.items():
         for seed in walk.seeds:
