@@ -48,26 +48,26 @@ class Layer:
     Attributes:
         inputs, outputs: maps (or neurons) of the whole layer, all columns together.
         fan_in: inputs of one kernel or neuron.
+        sees: what a kernel is connected to.
+        then: what is applied to the outputs, in this order.
         kernel, stride, padding: in pixels; 0 for a full layer's kernel.
         overhang: how far the last position reaches past the right and bottom edges, in pixels read as zero.
         size: side of the output maps before pooling; 1 for full layers.
         pooled: side of the maps after pooling, or None.
-        sees: what a kernel is connected to.
-        then: what is applied to the outputs, in this order.
     """
 
     name: str
     inputs: int
     outputs: int
     fan_in: int
-    kernel: int
-    stride: int
-    padding: int
-    overhang: int
-    size: int
-    pooled: int | None
     sees: Sees
     then: Steps
+    kernel: int = 0
+    stride: int = 1
+    padding: int = 0
+    overhang: int = 0
+    size: int = 1
+    pooled: int | None = None
 
     @property
     def is_convolution(self) -> bool:
@@ -96,14 +96,14 @@ def layers(model: Model, classes: int, patch: int = PATCH) -> list[Layer]:
         seen = maps // 2 if sees == "own column" and model.columns == 2 else maps
         outputs, fan_in = _width(name, model), seen * kernel**2
         result.append(
-            Layer(name, maps, outputs, fan_in, kernel, stride, padding, overhang, size, pooled, sees, then)
+            Layer(name, maps, outputs, fan_in, sees, then, kernel, stride, padding, overhang, size, pooled)
         )
         maps, side = outputs, pooled or size
     inputs = maps * side * side
     for name in ("fc6", "fc7", "fc8"):
         outputs = classes if name == "fc8" else _width(name, model)
         after: Steps = () if name == "fc8" else ("activation", "dropout")
-        result.append(Layer(name, inputs, outputs, inputs, 0, 1, 0, 0, 1, None, "both columns", after))
+        result.append(Layer(name, inputs, outputs, fan_in=inputs, sees="both columns", then=after))
         inputs = outputs
     return result
 
