@@ -28,6 +28,8 @@ from alexnet.store.verified import refuse_damaged_shards
 # Records that a worker takes at a time.
 RANGE = 2048
 SUMS = "sums.npz"
+# 255 times this is below 2^24.
+EXACT_IN_FLOAT32 = 65_536
 
 Triple = tuple[float, float, float]
 
@@ -83,20 +85,26 @@ class Sums:
 
     Attributes:
         images: how many pictures.
-        pixels: float64 (256, 256, 3), in which OpenCV adds bytes; exact up to 2^53.
+        pixels: int64 (256, 256, 3).
         products: int64 (3, 3), over all pixels.
     """
 
     def __init__(self) -> None:
         self.images = 0
-        self.pixels = np.zeros((PICTURE, PICTURE, 3))
+        self.pixels = np.zeros((PICTURE, PICTURE, 3), np.int64)
         self.products = np.zeros((3, 3), np.int64)
+        self._recent = np.zeros((PICTURE, PICTURE, 3), np.float32)
+        self._recent_images = 0
         self._planes = [np.empty((PICTURE, PICTURE), np.uint8) for _ in range(3)]
 
     def add_picture(self, picture: NDArray[np.uint8]) -> None:
         """Add one picture, uint8 (256, 256, 3)."""
         self.images += 1
-        cv2.accumulate(picture, self.pixels)
+        # In float32, which OpenCV adds to fastest, sums of this many bytes are still exact.
+        cv2.accumulate(picture, self._recent)
+        self._recent_images += 1
+        if self._recent_images == EXACT_IN_FLOAT32:
+            self._settle()
         # Products by squares alone, which OpenCV sums fastest: 2ab = a² + b² − (a − b)².
         red, green, blue = cv2.split(picture, self._planes)
         rr, gg, bb = _squares(red), _squares(green), _squares(blue)
@@ -107,14 +115,15 @@ class Sums:
 
     def add(self, other: Self) -> None:
         """Add what `other` has summed; the order does not matter."""
+        other._settle()
         self.images += other.images
         self.pixels += other.pixels
         self.products += other.products
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write the sums, and `facts` beside them, to an ``.npz`` file."""
-        pixels = self.pixels.astype(np.int64)
-        _write_arrays(path, images=self.images, pixels=pixels, products=self.products, **facts)
+        self._settle()
+        _write_arrays(path, images=self.images, pixels=self.pixels, products=self.products, **facts)
 
     def possible(self) -> bool:
         """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
@@ -139,8 +148,13 @@ class Sums:
         sums = cls()
         arrays = read_arrays(path)
         sums.images = int(arrays["images"])
-        sums.pixels, sums.products = arrays["pixels"].astype(np.float64), arrays["products"]
+        sums.pixels, sums.products = arrays["pixels"], arrays["products"]
         return sums
+
+    def _settle(self) -> None:
+        self.pixels += self._recent.astype(np.int64)
+        self._recent[:] = 0
+        self._recent_images = 0
 
 
 def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) -> int:

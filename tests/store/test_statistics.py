@@ -16,7 +16,7 @@ from alexnet.core.errors import UserError
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.params import Augment
 from alexnet.store.records import Record, encode, open_records, write_shard, write_tables
-from alexnet.store.statistics import Statistics, measure_statistics, read_statistics, write_statistics
+from alexnet.store.statistics import Statistics, Sums, measure_statistics, read_statistics, write_statistics
 
 Floats = npt.NDArray[np.float64]
 PICTURES = 23
@@ -80,6 +80,17 @@ def test_what_is_measured_is_numpys(found: Statistics, pixels: npt.NDArray[np.ui
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(eigenvalues, np.sort(np.linalg.eigvalsh(found.covariance))[::-1])
     assert all(column[np.abs(column).argmax()] > 0 for column in vectors.T)
+
+
+def test_sums_stay_exact_beyond_what_float32_can_hold() -> None:
+    sums, white = Sums(), np.full((256, 256, 3), 255, np.uint8)
+    pictures = 2**24 // 255 + 500
+    for _ in range(pictures):
+        sums.add_picture(white)
+    total = Sums()
+    total.add(sums)
+    assert (total.pixels == 255 * pictures).all()
+    assert (total.products == 255**2 * 256**2 * pictures).all()
 
 
 def test_summary_has_the_named_units(found: Statistics) -> None:
