@@ -132,7 +132,13 @@ def read_table(folder: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing, damaged or of an older version.
     """
-    return read_made(folder / TABLE, "preprocess", lambda path: read_parquet(path)[COLUMNS])
+    rows = read_made(folder / TABLE, "preprocess", read_parquet)
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(
+            f"{folder / TABLE}: no column {missing[0]}; made by another version, run dvc repro -f preprocess"
+        )
+    return rows
 
 
 def read_shards(folder: Path) -> pd.DataFrame:
