@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import read_machine, refuse_unless_shareable
-from alexnet.core.params import Strict, read
+from alexnet.core.params import Section, check_keys, load_yaml, read
 from alexnet.core.places import SAMPLE
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.params import Augment
@@ -16,19 +16,17 @@ from alexnet.retrieval.params import Retrieve
 from alexnet.sample.params import Sample
 from alexnet.training.params import Train
 
-
-class Parameters(Strict):
-    """All of `params.yaml`."""
-
-    sample: Sample
-    data: Data
-    preprocess: Preprocess
-    augment: Augment
-    model: Model
-    train: Train
-    evaluate: Evaluate
-    retrieve: Retrieve
-    report: Report
+SECTIONS: tuple[type[Section], ...] = (
+    Sample,
+    Data,
+    Preprocess,
+    Augment,
+    Model,
+    Train,
+    Evaluate,
+    Retrieve,
+    Report,
+)
 
 
 def check(params: Path, machine_file: Path) -> None:
@@ -37,11 +35,14 @@ def check(params: Path, machine_file: Path) -> None:
     Raises:
         UserError: a key is unknown, missing, mistyped or out of range, in one line.
     """
-    found, machine = read(params, Parameters), read_machine(machine_file)
+    check_keys(load_yaml(params), [section.key for section in SECTIONS], params)
+    for section in SECTIONS:
+        read(params, section)
+    sample, model, machine = read(params, Sample), read(params, Model), read_machine(machine_file)
     root_of(machine.data_root)
     if machine.devices != "auto":
-        refuse_unless_shareable(machine.devices, found.model.columns, f"{machine_file}: devices")
-    if found.sample.classes == 0 and machine.data_root == str(SAMPLE):
+        refuse_unless_shareable(machine.devices, model.columns, f"{machine_file}: devices")
+    if sample.classes == 0 and machine.data_root == str(SAMPLE):
         raise UserError(
             f"{machine_file}: data_root: not set, and {params} makes no sample (sample.classes: 0)."
             " Name the folder that holds the raw files."

@@ -28,6 +28,7 @@ from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.columns import keep_column
 from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.records import Record, open_records, write_shard, write_tables
 from alexnet.store.statistics import Statistics
 from alexnet.training.checkpoints import Checkpoints
@@ -209,10 +210,14 @@ def trainer_of(
     network.input.mean_image.copy_(torch.from_numpy(STATISTICS.mean_image))
     keep_column(network, mesh)
     network.to(device, case.dtype)
+    training, validation = open_records(folder, "train"), open_records(folder, "val")
+    machine = others.get("machine", PLACE)
     known: dict[str, Any] = {
         "network": network,
-        "training": open_records(folder, "train"),
-        "validation": open_records(folder, "val"),
+        "training": training,
+        "validation": validation,
+        "training_loader": open_replica_loader(machine, training, settings.batch_size, device, mesh),
+        "validation_loader": open_replica_loader(machine, validation, settings.batch_size, device, mesh),
         "statistics": STATISTICS,
         "train": settings,
         "augment": section(Augment, case.profile),

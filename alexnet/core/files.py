@@ -84,7 +84,10 @@ def partial_of(path: Path) -> Path:
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime >= STALE_SECONDS:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
 
 
@@ -276,10 +279,13 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     while True:
         with naming_what_cannot_be_written(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # Whoever held it before may have removed the folder since.
             try:
                 file = (folder / "lock").open("wb")
             except FileNotFoundError:
+                # Whoever held it before has removed the folder since.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
                 continue
         with file:
             # Nothing is made in the folder while it is held: the holder may be removing it.

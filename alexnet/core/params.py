@@ -9,7 +9,14 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from alexnet.core.errors import UserError
 
@@ -137,29 +144,34 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 def _refuse_bomb(text: str, path: Path) -> None:
     """Refuse what could not be read or shown: content without end, by anchors or depth, and NUL."""
-    too_large = UserError(
-        f"{path}: larger than any file of parameters; allowed: {MAX_YAML_SIZE:,} characters and values,"
-        f" where an alias counts as all that it stands for, and {MAX_YAML_DEPTH} levels"
-    )
-    if len(text) > MAX_YAML_SIZE:
-        raise too_large
-    try:
-        waiting = [(YAML(typ="safe", pure=True).compose(text), 0)]
-    except RecursionError:
-        raise too_large from None
-    size = 0
-    while waiting:
-        node, depth = waiting.pop()
+    sizes: dict[str, int] = {}
+    open_groups: list[tuple[str | None, int]] = []
+    size = len(text)
+    events = YAML(typ="safe", pure=True).parse(text) if size <= MAX_YAML_SIZE else iter(())
+    for event in events:
         size += 1
-        if size > MAX_YAML_SIZE or depth > MAX_YAML_DEPTH:
-            raise too_large
-        if isinstance(node, SequenceNode):
-            waiting += [(inner, depth + 1) for inner in node.value]
-        elif isinstance(node, MappingNode):
-            waiting += [(inner, depth + 1) for pair in node.value for inner in pair]
-        elif node is not None and "\0" in node.value:
-            line = node.start_mark.line + 1
-            raise UserError(f"{path}: line {line}: found a NUL character. Remove it.")
+        if isinstance(event, AliasEvent):
+            inside_itself = event.anchor in [anchor for anchor, _ in open_groups]
+            size += MAX_YAML_SIZE if inside_itself else sizes.get(event.anchor, 0)
+        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+            open_groups.append((event.anchor, size))
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            anchor, before = open_groups.pop()
+            if anchor is not None:
+                sizes[anchor] = size - before
+        elif isinstance(event, ScalarEvent):
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+            if "\0" in event.value:
+                line = event.start_mark.line + 1
+                raise UserError(f"{path}: line {line}: found a NUL character. Remove it.")
+        if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
+            break
+    if size > MAX_YAML_SIZE or len(open_groups) > MAX_YAML_DEPTH:
+        raise UserError(
+            f"{path}: larger than any file of parameters; allowed: {MAX_YAML_SIZE:,} characters and values,"
+            f" where an alias counts as all that it stands for, and {MAX_YAML_DEPTH} levels"
+        )
 
 
 def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S:
@@ -176,6 +188,13 @@ def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S
         raise UserError(f"{path}: {first}{more}") from None
 
 
+def check_keys(found: Any, known: list[str], path: Path | str) -> None:
+    """Refuse the first key of `found` that is not `known`."""
+    for key in found:
+        if key not in known:
+            raise UserError(f"{path}: {_unknown(str(key), str(key), known)}")
+
+
 def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
     location = list(problem["loc"])
     schema = section.model_json_schema()
@@ -188,9 +207,7 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
             names.append(part)
             schema = known[part]
         elif problem["type"] in UNKNOWN and position == len(location) - 1:
-            near = difflib.get_close_matches(str(part), known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            return f"{'.'.join([*names, str(part)])}: unknown key; allowed: {', '.join(known)}.{hint}"
+            return _unknown(".".join([*names, str(part)]), str(part), list(known))
         elif isinstance(part, int):
             names.append(str(part))
             schema = schema.get("items", {})
@@ -201,6 +218,12 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; allowed: {allowed}. Add it."
     return f"{key}: found {_shown(problem['input'])}; allowed: {allowed}"
+
+
+def _unknown(name: str, part: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(part, known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{name}: unknown key; allowed: {', '.join(known)}.{hint}"
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ PREFETCHED = 3
 AT_ONCE = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ThreadLoader:
     """libjpeg-turbo in threads, which run side by side while it decodes; raw records are only cut.
 

@@ -61,7 +61,7 @@ def _half(layer: Layer, network: AlexNet, mesh: Mesh) -> nn.Module:
     else:
         half = nn.Linear(layer.inputs, last - first)
     if layer.name == "fc8":
-        half.register_forward_hook(lambda _, __, logits: _whole_logits(logits, layer.outputs, mesh))
+        half.register_forward_hook(partial(_whole_logits, classes=layer.outputs, mesh=mesh))
     for name, value in whole.named_parameters():
         half.get_parameter(name).data = value[first:last].clone()
     return half.train(whole.training)
@@ -95,7 +95,7 @@ def _joined(maps: Tensor, mesh: Mesh) -> Tensor:
 
 
 @torch.compiler.disable
-def _whole_logits(mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
+def _whole_logits(layer: nn.Module, inputs: Any, mine: Tensor, classes: int, mesh: Mesh) -> Tensor:
     """Put the logits of the other column's rows of fc8 beside those of this column's."""
     joined: Tensor = _JoinedLogits.apply(mine, classes, mesh)
     return joined

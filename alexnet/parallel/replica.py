@@ -28,7 +28,7 @@ def open_replica_loader(
     return own if mesh.columns == 1 else _ReplicaLoader(own, records, batch_size, device, mesh)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _ReplicaLoader:
     own: Loader
     records: Records

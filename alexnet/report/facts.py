@@ -120,9 +120,10 @@ def read_facts(files: ResultFiles) -> Facts:
     params, settings = load_yaml(files.params), read(files.params, Report)
     share_ties = read(files.params, Evaluate).share_ties
     recipes = Recipes(*map(_recipe_of, (files.params, files.printed, files.run_in_2012)))
-    kernels, trained_as = _read_weights(files.model, run.columns)
+    kernels, about = _read_weights(files.model, run.columns)
     data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
     _refuse_other_runs(files, found, run, data, photographs)
+    trained_as = flattened({"model": json.loads(about).get("model", {})})
     for key, value in trained_as.items():
         if key in recipes.ours and recipes.ours[key] != value:
             raise UserError(
@@ -180,17 +181,19 @@ def _refuse_other_runs(
         raise UserError(f"{files.predictions}: of other pictures than {files.records} holds. {REMEDY}")
 
 
-def _read_weights(path: Path, columns: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Return the weights of conv1, and what the file says of its network, by dotted key."""
+def _read_weights(path: Path, columns: int) -> tuple[NDArray[np.float32], str]:
+    """Return the weights of conv1, and what the file says of its network, in JSON."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
     try:
         with safe_open(path, framework="numpy") as tensors:
             kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
-            about = json.loads((tensors.metadata() or {}).get("alexnet", "{}"))
-    except (OSError, ValueError, SafetensorError) as error:
+            about = (tensors.metadata() or {}).get("alexnet", "{}")
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
     if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
         raise UserError(
             f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
             f"width) with kernels divisible by the {columns} columns. {REMEDY}"
         )
-    return kernels, flattened({"model": about.get("model", {})})
+    return kernels, about

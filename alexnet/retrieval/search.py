@@ -75,12 +75,13 @@ def rerank(
     features: NDArray[np.float32], queries: NDArray[np.float32], candidates: NDArray[np.int64], count: int
 ) -> Hits:
     """Return the nearest `count` of each query's `candidates` (q, c), by distances in float64."""
-    hits = []
+    records, distances = [], []
     for query, rows in zip(queries, candidates, strict=True):
         apart = np.sqrt(((features[rows].astype(np.float64) - query) ** 2).sum(1))
         order = np.lexsort((rows, apart))[:count]
-        hits.append((rows[order], apart[order]))
-    return Hits(*map(np.array, zip(*hits, strict=True)))
+        records.append(rows[order])
+        distances.append(apart[order])
+    return Hits(np.array(records), np.array(distances))
 
 
 def by_code(codes: NDArray[np.uint64], queries: NDArray[np.uint64], count: int) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ the files of the source that are no pictures.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -79,9 +80,7 @@ def read_index(folder: Path) -> Index:
     """
     pictures = read_made(folder / TABLE, "index", lambda path: read_parquet(path)[COLUMNS])
     left_out = read_made(folder / NO_PICTURES, "index", lambda path: read_parquet(path)[LEFT_OUT])
-    layout = read_made(
-        folder / SOURCE, "index", lambda path: str(parse_checked_json(path.read_bytes())["layout"])
-    )
+    layout = read_made(folder / SOURCE, "index", lambda _: str(_about(folder)["layout"]))
     return Index(pictures, read_classes(folder), layout, left_out)
 
 
@@ -92,11 +91,17 @@ def read_classes(folder: Path) -> pd.DataFrame:
         UserError: they are not there, or damaged.
     """
 
+    about = _about(folder)
+
     def read(path: Path) -> pd.DataFrame:
-        refuse_damaged(folder, parse_checked_json((folder / SOURCE).read_bytes()).get("sha256", {}))
+        refuse_damaged(folder, about.get("sha256", {}))
         return read_csv(path, index_col="label", keep_default_na=False, dtype={"wnid": str, "words": str})
 
     return read_made(folder / CLASSES, "index", read)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    return read_made(folder / SOURCE, "index", lambda path: dict(parse_checked_json(path.read_bytes())))
 
 
 def differences(index: Index, stored: pd.DataFrame, left_out: pd.DataFrame) -> Iterator[str]:

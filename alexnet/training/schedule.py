@@ -64,11 +64,17 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""
-        return {name: value for name, value in vars(self).items() if name != "settings"}
+        return {
+            "dropped": self.dropped,
+            "best_error": self.best_error,
+            "epochs_without_improvement": self.epochs_without_improvement,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to an earlier `state`."""
-        vars(self).update(state)
+        self.dropped = state["dropped"]
+        self.best_error = state["best_error"]
+        self.epochs_without_improvement = state["epochs_without_improvement"]
 
 
 def _own_rate(changes: list[OwnRate], epoch: int) -> float | None:

@@ -23,6 +23,7 @@ from alexnet.model.weights import save_network, start_from
 from alexnet.parallel.columns import keep_column, whole_of
 from alexnet.parallel.device import memory_format
 from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes
 from alexnet.store.records import open_records, store_fingerprint
 from alexnet.store.statistics import Statistics, read_statistics
@@ -57,7 +58,6 @@ def train_network(
 
     Args:
         mesh: the processes that train together, each of which calls this with its own `device`.
-        index, records, statistics: what the earlier stages wrote.
         anew: whether to train again where a state says that all epochs were done.
 
     Raises:
@@ -72,6 +72,9 @@ def train_network(
     key = fingerprint_of_training(model, augment, train, records, statistics)
     mesh.refuse_differences(parameters_code_or_records=key, epochs=train.epochs, torch=torch.__version__)
     network = first_network(model, train, machine, classes, measured, mesh, device)
+    # Before any state is touched: what a loader refuses must not cost a finished training.
+    training_loader = open_replica_loader(machine, training, train.batch_size, device, mesh)
+    validation_loader = open_replica_loader(machine, validation, train.batch_size, device, mesh)
     checkpoints = Checkpoints(TRAININGS / key)
     with _sole_writer(mesh, checkpoints.folder, machine.timeout_seconds) as stop_asked:
         if anew and mesh.leads:
@@ -80,6 +83,8 @@ def train_network(
             network=network,
             training=training,
             validation=validation,
+            training_loader=training_loader,
+            validation_loader=validation_loader,
             statistics=measured,
             train=train,
             augment=augment,

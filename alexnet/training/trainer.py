@@ -14,6 +14,7 @@ from alexnet.core.machine import Machine
 from alexnet.core.progress import Progress, chosen_style
 from alexnet.core.terminal import say
 from alexnet.feed.colour import colour_shift
+from alexnet.feed.loader import Loader
 from alexnet.feed.order import in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.threads import sent
@@ -25,7 +26,6 @@ from alexnet.parallel.columns import part_of, whole_of
 from alexnet.parallel.device import chosen_mode, prepared
 from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.mesh import Mesh, Questions
-from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.records import Records
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
@@ -61,7 +61,7 @@ class Trainer:
     Attributes:
         network: on its device, with its mean image and initial weights; one column of it where
             `mesh` spreads it over two devices.
-        training, validation: the records of both splits.
+        training, validation: the records of both splits, and their loaders.
         mesh: the processes that train together; this one alone by default.
         seconds_between_questions: how long several processes may train before they ask one another
             whether one is to stop, or a state is due.
@@ -74,6 +74,8 @@ class Trainer:
     network: AlexNet
     training: Records
     validation: Records
+    training_loader: Loader
+    validation_loader: Loader
     statistics: Statistics
     train: Train
     augment: Augment
@@ -89,10 +91,6 @@ class Trainer:
         machine, mesh = self.machine, self.mesh
         self.device = next(self.network.parameters()).device
         self.style = chosen_style(machine.progress if mesh.leads else "none")
-        self.training_loader, self.validation_loader = (
-            open_replica_loader(machine, records, self.train.batch_size, self.device, mesh)
-            for records in (self.training, self.validation)
-        )
         # CUDA graphs have not been tried with several processes.
         mode = chosen_mode(machine, self.device, recording=mesh.size == 1)
         self.loss_and_errors = prepared(loss_and_errors, mode)
@@ -289,11 +287,18 @@ class Trainer:
         velocity = whole_of(self.optimiser.velocity, self.network, self.mesh)
         if not self.mesh.leads:
             return
-        place = {"epoch": self.epoch, "consumed": self.consumed, "step": self.step}
-        tensors = {"weights": weights, "velocity": velocity}
-        sums, history = asdict(self.sums), [asdict(row) for row in self.history]
-        others = {"schedule": self.schedule.state(), "sums": sums, "history": history}
-        self.checkpoints.save({**place, **tensors, **others})
+        self.checkpoints.save(
+            {
+                "epoch": self.epoch,
+                "consumed": self.consumed,
+                "step": self.step,
+                "weights": weights,
+                "velocity": velocity,
+                "schedule": self.schedule.state(),
+                "sums": asdict(self.sums),
+                "history": [asdict(row) for row in self.history],
+            }
+        )
         self._saved = time.monotonic()
         self._writing_seconds = self._saved - start
 

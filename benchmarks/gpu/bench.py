@@ -20,6 +20,7 @@ from alexnet.ingest.prepare import prepare_index
 from alexnet.model.params import Model
 from alexnet.parallel.device import Mode, prepared
 from alexnet.parallel.mesh import Mesh
+from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes, write_index
 from alexnet.store.records import open_records
 from alexnet.store.statistics import measure_records, read_statistics
@@ -148,10 +149,13 @@ def trainer_on(
     model, train = read(sources, Model), read(sources, Train)
     classes, measured = read_classes(store / "index"), read_statistics(store / "statistics.npz")
     network = first_network(model, train, machine, classes, measured, Mesh(), device)
+    training, validation = (open_records(store / "records", split) for split in ("train", "val"))
     return Trainer(
         network=network.to(dtype),
-        training=open_records(store / "records", "train"),
-        validation=open_records(store / "records", "val"),
+        training=training,
+        validation=validation,
+        training_loader=open_replica_loader(machine, training, train.batch_size, device, Mesh()),
+        validation_loader=open_replica_loader(machine, validation, train.batch_size, device, Mesh()),
         statistics=measured,
         train=train,
         augment=read(sources, Augment),

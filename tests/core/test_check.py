@@ -22,7 +22,7 @@ ABSENT = object()
         ("train.epochs", 0, "train.epochs: found 0; allowed: a whole number of at least 1"),
         ("train.epoch", 3, r"train.epoch: unknown key; allowed: .* Did you mean epochs\?"),
         ("train.momentum", ABSENT, "train.momentum: missing; allowed: a number of at least 0 and below 1"),
-        ("preprocess", ABSENT, "preprocess: missing; allowed: keys with values: encoding"),
+        ("preprocess", ABSENT, "preprocess: missing; this section is required"),
         ("trian", {}, r"trian: unknown key; allowed: .*, train, .* Did you mean train\?"),
         (7, 1, "7: unknown key; allowed: sample, data, preprocess"),
         ("model.activation", "gelu", r"model.activation: found gelu; allowed: relu \| tanh \| abs_tanh"),

@@ -428,7 +428,9 @@ def test_a_flat_val_beside_the_official_devkit(tmp_path: Path, build: Build, unp
     check_every_label(root, index, {"train": 4, "val": 6})
     assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
     (root / "val/ILSVRC2012_val_00000006.JPEG").unlink()
-    refused(build, root, "val: 5 pictures from number 1 to 5, but the ground truth has 6 lines")
+    refused(
+        build, root, "val: 5 pictures from number 1 to 5, but ", "validation_ground_truth.txt has 6 lines"
+    )
     (root / "val/cat.JPEG").write_bytes(picture("n01"))
     refused(build, root, "val: found cat.JPEG; allowed: ILSVRC2012_val_00000001.JPEG")
 
@@ -461,7 +463,7 @@ ALIKE = {"train/caf\u00e9/0.png": ONE, "train/b/0.png": ONE, "val/cafe\u0301/0.p
 REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
     "no row": (flat(TABLE.replace("1.jpg,n01\n", "")), "no row for val/1.jpg"),
     "two rows": (flat(TABLE + "1.jpg,n02\n"), "two rows name 1.jpg"),
-    "no picture of a row": (flat(TABLE + "9.jpg,n02\n"), "names 9.jpg, which is not one picture of val/"),
+    "no picture of a row": (flat(TABLE + "9.jpg,n02\n"), "names 9.jpg, which is not in val/"),
     "a strange class": (flat(TABLE.replace("n01", "n77")), "val/n77 has no training pictures"),
     "no table": (FLAT, "val/ holds 4 pictures and no folder per class", "val.csv"),
     "a text": (flat('"0.jpg,n01\n' + "x" * 140_000), "val.csv", "cannot be read as a table"),
@@ -472,7 +474,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
     "an empty table": (flat(""), "val.csv", "its first row is missing"),
     "one stem": (
         flat(TABLE.replace(".jpg", "")) | {"val/1.png": ONE},
-        "val.csv: names 1, which is not one picture",
+        "val.csv: 1 stands for two pictures",
     ),
     "half in folders": (IN_FOLDERS | {"val/1.jpg": ONE}, "val/ holds pictures (1.jpg) and folders"),
     "deep": (
@@ -498,6 +500,16 @@ REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
 def test_unclear_folders_are_refused(tmp_path: Path, build: Build, put: Put, name: str) -> None:
     files, *parts = REFUSED[name]
     refused(build, put(tmp_path / "raw", files), *parts)
+
+
+def test_archives_without_a_folder_or_a_picture_are_told(tmp_path: Path, build: Build) -> None:
+    root = tmp_path / "zip"
+    root.mkdir()
+    with zipfile.ZipFile(root / "all.zip", "w") as packed:
+        packed.writestr("notes.txt", "text")
+    refused(build, root, "no known layout")
+    junk = tar([("._1.jpg", b"x")])
+    refused(build, unpack(tmp_path / "tars", {"n01.tar": junk, "n02.tar": junk}), "no class has two")
 
 
 def test_links_that_lead_in_circles(tmp_path: Path, build: Build) -> None:

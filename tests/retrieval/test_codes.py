@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import CPU, InMemory, coarse_pictures, network_of
+from tiny import CPU, InMemory, coarse_pictures, largest_file, network_of
 
 from alexnet.core.errors import UserError
 from alexnet.retrieval.codes import train_encoder
@@ -107,6 +107,15 @@ def test_a_library_that_is_kept_finds_the_same(tmp_path: Path) -> None:
         assert np.array_equal(before.records, after.records)
         assert (before.records[:, 0] == np.arange(4)).all()
     assert (found.names.tolist(), found.classes) == (made.names.tolist(), made.classes)
+
+
+def test_a_library_on_a_full_disk_stays_as_it_was(tmp_path: Path) -> None:
+    library, weights = library_of(tmp_path / "library")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "library").iterdir()}
+    # The codes fit, the encoder does not.
+    with largest_file(2000), pytest.raises(UserError, match=r"encoder.*cannot be written: File too large"):
+        save_library(tmp_path / "library", library, weights)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "library").iterdir()} == before
 
 
 def test_libraries_that_are_none_or_of_other_weights_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stopping and resuming, states on disk, a loss that is no number, and that training trains."""
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,17 +19,22 @@ from torch import Tensor
 from alexnet.core.errors import DivergedError, UserError
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.order import in_storage_order, training_epoch
+from alexnet.feed.params import Augment
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
 from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
+from alexnet.model.params import Model
 from alexnet.parallel.mesh import Mesh
+from alexnet.store.index import COLUMNS, Index, write_index
+from alexnet.store.statistics import write_statistics
 from alexnet.training import log as logbook
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
+from alexnet.training.train import train_network
 from alexnet.training.trainer import STEPS_OF_KEYS, Trainer
 
 PARAMS = ROOT / "params.yaml"
@@ -382,3 +388,46 @@ def test_the_log_says_what_a_person_watches(
     losses = [event.value for event in shown.Scalars("train_loss")]
     assert losses == pytest.approx(list(history["train_loss"]), rel=1e-6)
     assert len(shown.Scalars("gradient_norm/fc8")) == 3
+
+
+def test_what_a_loader_refuses_costs_no_finished_training(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_statistics(Path("statistics.npz"), tiny.STATISTICS)
+    classes = pd.DataFrame({"wnid": ["n1", "n2"], "words": ["red", "blue"]})
+    write_index(Path("index"), Index(pd.DataFrame(columns=COLUMNS), classes))
+    train = functools.partial(
+        train_network,
+        Mesh(),
+        CPU,
+        model=section(Model, PARAMS, width=0.03),
+        augment=section(Augment, PARAMS),
+        train=train_of(epochs=1),
+        machine=tiny.PLACE,
+        index=Path("index"),
+        records=store,
+        statistics=Path("statistics.npz"),
+        weights=Path("weights.safetensors"),
+        logs=Path("logs"),
+        anew=True,
+    )
+    train()
+
+    def states() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in Path(".state/train").rglob("*.pt")}
+
+    def refuse(*arguments: Any) -> None:
+        raise UserError("loader: found dali, which is not installed")
+
+    before = states()
+    with monkeypatch.context() as patched:
+        patched.setattr("alexnet.training.train.open_replica_loader", refuse)
+        with pytest.raises(UserError, match="not installed"):
+            train()
+    assert states() == before
+    assert before
+    # Otherwise it trains again, which ends with a state of its own.
+    train()
+    assert len(states()) == len(before)
+    assert states() != before

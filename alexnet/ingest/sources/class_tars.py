@@ -57,7 +57,8 @@ def _reasons(path: Path, members: pd.DataFrame) -> pd.Series:
 
 def _refuse_folders(path: Path, members: pd.DataFrame) -> None:
     """Refuse a tar of folders, which tell classes or splits that its one name does not."""
-    inside = members["container"].where(members["container"] != "", members["name"].str.rpartition("/")[0])
+    folders = members["name"].str.extract("^(.*)/")[0].fillna("")
+    inside = members["container"].where(members["container"] != "", folders)
     strange = members[~inside.isin(["", path.stem])]
     if len(strange):
         first = strange.iloc[0]

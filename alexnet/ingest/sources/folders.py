@@ -224,8 +224,9 @@ def _by_table(
         return [NO_CLASS] * len(names)
     devkit = Devkit.find(tree.where, ILSVRC_2012) if split == "val" else None
     if devkit:
-        ids = devkit.ids(devkit.path, devkit.truths["val"])
-        return devkit.classes_of(tree.where / folder, names, "ILSVRC2012_val_", ids)
+        inside = devkit.path / ILSVRC_2012.truth("val")
+        ids = devkit.ids(inside, devkit.truths["val"])
+        return devkit.classes_of(tree.where / folder, names, "ILSVRC2012_val_", ids, inside)
     raise UserError(
         f"data_root {tree.where}: {folder}/ holds {len(names)} pictures and no folder per class;"
         f" needed is {' or '.join(LABELS[split])} with a name and a class in each row"

@@ -90,7 +90,8 @@ def list_official(root: Path, scan: Scan, release: Release) -> Listing:
     parts = [_class_tars(root / release.train, scan, classes)]
     for split, tar, ids in _numbered_tars(root, release, devkit):
         members = _without_folders(scan(root / tar, scan_tar))
-        wnids = devkit.classes_of(root / tar, members["name"], f"ILSVRC{release.year}_{split}_", ids)
+        stem, truth = f"ILSVRC{release.year}_{split}_", release.truth(split)
+        wnids = devkit.classes_of(root / tar, members["name"], stem, ids, truth)
         parts.append(as_pictures(members, split, tar, pd.Series(wnids, dtype=object)))
     pictures = pd.concat(parts, ignore_index=True)
     if release.patches and is_there(root / release.patches):
@@ -162,25 +163,28 @@ class Devkit:
                 raise UserError(f"{path} line {number}: found {found}; allowed: 1 to {len(self.synsets)}")
         return ids
 
-    def classes_of(self, where: Path, names: pd.Series, stem: str, ids: list[int] | None) -> list[str]:
+    def classes_of(
+        self, where: Path, names: pd.Series, stem: str, ids: list[int] | None, truth: object
+    ) -> list[str]:
         """Return the class of each picture of `names`, number n (from 1 on) being of class `ids[n - 1]`.
 
-        Without IDs the classes are not known.
+        Without IDs the classes are not known. `truth` is what errors call the place of the IDs.
         """
         refuse_duplicates(where, names)
         numbers = names.str.extract(rf"(?i)^{stem}(\d{{8}})\.jpe?g$")[0]
         if numbers.isna().any():
             strange = names[numbers.isna()].iloc[0]
             raise UserError(f"{where}: found {strange}; allowed: {stem}00000001.JPEG and so on")
+        if numbers.empty:
+            raise UserError(f"{where}: no pictures. {AGAIN}")
         found = numbers.astype(int)
         expected = len(found) if ids is None else len(ids)
-        if found.empty or sorted(found) != list(range(1, expected + 1)):
+        if sorted(found) != list(range(1, expected + 1)):
             there = f"{where}: {len(found)} pictures from number {found.min()} to {found.max()}"
             if ids is None:
                 raise UserError(f"{there}; allowed: from 1 on without a hole. {AGAIN}")
             raise UserError(
-                f"{there}, but the ground truth has {expected} lines. One of them is cut short or of another"
-                " release."
+                f"{there}, but {truth} has {expected} lines. One of them is cut short or of another release."
             )
         if ids is None:
             return [NO_CLASS] * len(found)

@@ -25,39 +25,45 @@ def classes_by_table(
         table: what errors call the file.
         classes: those that have training pictures.
         boxed: a class is followed by a box in the same cell (Kaggle's).
+
+    Raises:
+        UserError: the text is no such table, or a picture has no row or two, or a row no picture.
     """
     rows = _rows(text, table)
-    stems = Counter(_key(_stem(name)) for name in names)
-    by_stem = {_key(_stem(name)): name for name in names if stems[_key(_stem(name))] == 1}
-    keys = by_stem | {_key(name): name for name in names}
+    keys = {_key(name): name for name in names} | {_key(_stem(name)): name for name in names}
     place = _column_of_names(rows, keys, split)
     shown = f"its first row is {rows[0] if rows else 'missing'}"
     if place is None:
         raise UserError(f"{table}: no row for {split}/{names[0]} and {len(names) - 1} more; {shown}")
-    column = _column_of_classes(rows, place, keys, split, classes, boxed)
+    column = _column_of_classes(rows, place, set(keys), split, classes, boxed)
     if column is None:
         raise UserError(f"{table}: no column with a class beside that of the names; {shown}")
     known: dict[str, str] = {}
-    strange = []
     for number, row in enumerate(rows):
         if len(row) <= max(place, column) or not row[column].strip():
             continue
-        name = keys.get(_key(row[place], split))
+        name = _key(row[place], split)
         if name in known:
             raise UserError(f"{table}: two rows name {row[place]}; each picture may stand once")
-        if name is not None:
+        if name in keys:
             known[name] = _class(row[column], boxed)
         elif number > 0:
-            strange.append(row[place])
-    if strange:
-        count = len(strange)
-        raise UserError(
-            f"{table}: names {strange[0]}, which is not one picture of {split}/ ({count} such rows)"
-        )
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise UserError(f"{table}: no row for {split}/{missing[0]}; each picture needs its class; {shown}")
-    return [known[name] for name in names]
+            left = sum(len(other) > place and _key(other[place], split) not in keys for other in rows[1:])
+            raise UserError(f"{table}: names {row[place]}, which is not in {split}/ ({left} such rows)")
+    return _in_order(known, table, split, names, shown)
+
+
+def _in_order(known: dict[str, str], table: str, split: str, names: Sequence[str], shown: str) -> list[str]:
+    found, used = [], set()
+    for name in names:
+        key = _key(name) if _key(name) in known else _key(_stem(name))
+        if key not in known:
+            raise UserError(f"{table}: no row for {split}/{name}; each picture needs its class; {shown}")
+        if key in used:
+            raise UserError(f"{table}: {key} stands for two pictures of {split}/, {name} and another")
+        used.add(key)
+        found.append(known[key])
+    return found
 
 
 def _rows(text: str, table: str) -> list[list[str]]:
@@ -66,10 +72,12 @@ def _rows(text: str, table: str) -> list[list[str]]:
     first = lines.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     try:
-        return [row for row in csv.reader(io.StringIO(lines), delimiter=delimiter) if len(row) >= 2]
+        rows = [row for row in csv.reader(io.StringIO(lines), delimiter=delimiter) if row]
     except csv.Error as error:
-        shown = first[:80]
-        raise UserError(f"{table}: cannot be read as a table: {error}; its first line is {shown}") from None
+        raise UserError(
+            f"{table}: cannot be read as a table: {error}; its first line is {first[:80]}"
+        ) from None
+    return [row for row in rows if len(row) >= 2]
 
 
 def _column_of_names(rows: list[list[str]], keys: Collection[str], split: str) -> int | None:
@@ -78,12 +86,7 @@ def _column_of_names(rows: list[list[str]], keys: Collection[str], split: str) -
 
 
 def _column_of_classes(
-    rows: list[list[str]],
-    place: int,
-    keys: Collection[str],
-    split: str,
-    classes: Collection[str],
-    boxed: bool,
+    rows: list[list[str]], place: int, keys: set[str], split: str, classes: Collection[str], boxed: bool
 ) -> int | None:
     told = [row for row in rows if len(row) > place and _key(row[place], split) in keys]
     others = [number for number in range(min(9, max(map(len, told)))) if number != place]

@@ -92,14 +92,14 @@ class Zip:
         self.where, self._found = path, found[~found["name"].map(is_junk).astype(bool)]
 
     def tops(self) -> list[str]:
-        return ["", *sorted(self._found["name"].str.partition("/")[0].unique())]
+        return ["", *sorted(self._found["name"].str.split("/").str[0].unique())]
 
     def has(self, folder: str) -> bool:
         return not self._below(folder).empty
 
     def folders(self, folder: str) -> list[str]:
-        parts = self._below(folder)["inside"].str.partition("/")
-        return list(parts[0][parts[1] == "/"].unique())
+        inside = self._below(folder)["inside"]
+        return list(inside[inside.str.contains("/")].str.split("/").str[0].unique())
 
     def files(self, folder: str) -> pd.DataFrame:
         found = self._below(folder)
