@@ -163,6 +163,8 @@ def test_kaggles_test_folder(
     files["LOC_synset_mapping.txt"] = b"n00 cat\nn01 dog\n"
     root = put(tmp_path / "raw", files)
     index = build(root)
-    check(root, index, pictures)
-    assert split_of(index, "val")["label"].tolist() == [1]
+    found = index.pictures[index.pictures["split"] == "test"]
+    assert found["label"].tolist() == [UNKNOWN] * TESTS
+    assert [read_bytes(root, row) for row in found.itertuples()] == pictures
+    assert index.pictures["label"][index.pictures["split"] == "val"].tolist() == [1]
     assert index.classes["wnid"].tolist() == ["n00", "n01"]
