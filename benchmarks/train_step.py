@@ -10,12 +10,12 @@ without any response norm, which no norm can be faster than; and the one-tower n
 (Krizhevsky 2014: no norm, no columns, other widths) with torch's dropout and SGD.
 """
 
-import functools
 import importlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from alexnet.model.initial import initialise
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
+from alexnet.parallel.recording import WARM, RecordedStep
 from alexnet.training.optimiser import PrintedSGD, printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -51,7 +52,6 @@ class Contestant:
     Attributes:
         as_the_stage: in the order in memory and with the memory kept that the train stage has.
         backend: of `torch.compile`.
-        in_one_graph: recorded on a GPU from its beginning to its end, and not only its passes.
     """
 
     network: Callable[[float], nn.Module]
@@ -59,7 +59,6 @@ class Contestant:
     precision: str = "float32"
     mode: Mode = "eager"
     backend: str = "inductor"
-    in_one_graph: bool = False
 
 
 class LibraryNorm(nn.Module):
@@ -86,7 +85,7 @@ class Pictures:
 
 
 # Large batches take a CPU seconds to draw.
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def random_pictures(batch: int, device: torch.device) -> Pictures:
     draw = torch.Generator().manual_seed(1)
     inputs = 60 * torch.randn(batch, 3, 224, 224, generator=draw)
@@ -129,7 +128,7 @@ def with_plain_convolutions(width: float) -> AlexNet:
     network = our_network(width)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]
+            module.forward = partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]
     return network
 
 
@@ -182,7 +181,7 @@ def step_of(
     contestant: Contestant | None = None,
     forward: Callable[..., Tensor] | None = None,
     before_update: Callable[[], None] = lambda: None,
-) -> Step:
+) -> Callable[[], tuple[()]]:
     """Return one update, float32 and eager by default; ours is the train stage's, from conv1's input on.
 
     Another network has torch's optimiser. `forward` computes the logits, by default as `network` does.
@@ -208,34 +207,15 @@ def step_of(
     forward = prepared(forward or network, contestant.mode, contestant.backend)
     network.train()
 
-    def step() -> None:
-        # First, since a CUDA graph writes its gradients where the last ones are.
+    def step() -> tuple[()]:
         optimiser.zero_grad()
         loss = functional.cross_entropy(precision.run(forward, *inputs), pictures.labels)
         loss.backward()
         before_update()
         optimiser.step()
+        return ()
 
     return step
-
-
-def recorded(step: Step, device: torch.device) -> Step:
-    """Return `step`, which has been taken before, as one CUDA graph; on a CPU, as it is."""
-    if device.type != "cuda":
-        return step
-    graph = torch.cuda.CUDAGraph()
-    # torch asks for some steps on a side stream first, so that nothing is set up while it records.
-    with torch.cuda.stream(torch.cuda.Stream(device)):
-        seconds_of(step, 3, device)
-    with torch.cuda.graph(graph):
-        step()
-
-    def replay() -> Step:
-        graph.replay()
-        # What the graph reads and writes belongs to the step, which is to live as long.
-        return step
-
-    return replay
 
 
 def seconds_of(step: Step, steps: int, device: torch.device) -> float:
@@ -276,10 +256,11 @@ def warm_step(contestant: Contestant, width: float, batch: int, device: torch.de
             network.set_memory_format(order)
         else:
             network.to(memory_format=order)  # type: ignore[call-overload]
-    step = step_of(network, pictures, contestant)
-    # The first step allocates, and lets libraries choose their kernels; CUDA graphs record the second.
-    seconds_of(step, 3 if contestant.mode == "CUDA graphs" else 1, device)
-    return recorded(step, device) if contestant.in_one_graph else step
+    own = step_of(network, pictures, contestant)
+    step: Step = partial(RecordedStep(own, device), None) if contestant.mode == "CUDA graphs" else own
+    # The first step allocates, and lets libraries choose their kernels.
+    seconds_of(step, WARM + 1 if contestant.mode == "CUDA graphs" else 1, device)
+    return step
 
 
 BASE = "torch's LocalResponseNorm"
@@ -315,7 +296,7 @@ def main(
         flush=True,
     )
     contestants = {
-        title: functools.partial(in_own_process, _turn, title, width, batch, steps)
+        title: partial(in_own_process, _turn, title, width, batch, steps)
         for title in CONTESTANTS
         if compiled or title not in COMPILED
     }

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from typing import Literal, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import keep_freed_memory
 from alexnet.core.terminal import say
 from alexnet.model.kernels import find_kernels
+from alexnet.parallel.recording import WARM, RecordedStep
 
-# Operator by operator, by `torch.compile`, or by it with the steps recorded as CUDA graphs.
+# Operator by operator, by `torch.compile`, or by it with each step recorded as a CUDA graph.
 Mode = Literal["eager", "compiled", "CUDA graphs"]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,29 +63,26 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     return torch.device("cpu")
 
 
-def chosen_mode(machine: Machine, device: torch.device, recording: bool = False) -> Mode:
+def chosen_mode(machine: Machine, device: torch.device, recordable: bool = False) -> Mode:
     """Return how to run a network in training: as `machine` says, by default compiled on a GPU.
 
     On the CPU compiling takes half a minute, and there is little left to gain. Where compiling does not
     work, the network is run operator by operator.
 
     Args:
-        recording: whether the steps are recorded as CUDA graphs by default.
+        recordable: whether the steps can be recorded as CUDA graphs.
     """
     on_gpu = device.type == "cuda"
     if not (on_gpu if machine.compile == "auto" else machine.compile):
         return "eager"
-    recording = machine.compile == "cuda-graphs" or (machine.compile == "auto" and recording)
-    modes: list[Mode] = ["CUDA graphs", "compiled"] if recording and on_gpu else ["compiled"]
+    recording = on_gpu and recordable and machine.compile in ("auto", "cuda-graphs")
+    modes: list[Mode] = ["CUDA graphs", "compiled"] if recording else ["compiled"]
     return next((mode for mode in modes if _works(mode, device)), "eager")
 
 
 def prepared(function: Callable[P, R], mode: Mode, backend: str = "inductor") -> Callable[P, R]:
     """Return `function`, compiled if `mode` says so; it is compiled again for each size of a batch."""
-    if mode == "eager":
-        return function
-    graphs = "reduce-overhead" if mode == "CUDA graphs" else None
-    return torch.compile(function, mode=graphs, backend=backend, dynamic=False)
+    return function if mode == "eager" else torch.compile(function, backend=backend, dynamic=False)
 
 
 def memory_format(machine: Machine) -> torch.memory_format:
@@ -93,13 +92,22 @@ def memory_format(machine: Machine) -> torch.memory_format:
 
 def _works(mode: Mode, device: torch.device) -> bool:
     # Compilers, headers and drivers can be missing in many ways, and torch finds out at the first
-    # forward or, worse, at the first backward pass: small ones show it. CUDA graphs record the second.
+    # forward or, worse, at the first backward pass: small ones show it.
     try:
         values = torch.ones(8, device=device, requires_grad=True)
         forward = prepared(lambda given: (given.sin() * given).sum(), mode)
-        for _ in range(3 if mode == "CUDA graphs" else 1):
+
+        def step() -> tuple[Tensor, ...]:
             values.grad = None
             forward(values).backward()
+            return ()
+
+        if mode == "CUDA graphs":
+            recorded = RecordedStep(step, device)
+            for _ in range(WARM + 1):
+                recorded(None)
+        else:
+            step()
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         what = "torch.compile does" if mode == "compiled" else f"{mode} do"

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,15 +84,30 @@ def loss_and_errors(
     return loss / count, loss.detach(), wrong
 
 
+class Results(NamedTuple):
+    """What an update computes besides the weights.
+
+    Attributes:
+        loss, wrong: sums over a replica's share of the batch, in nats and pictures.
+        norms: of the gradients, (2 · layers,): of each layer's weight and bias.
+    """
+
+    loss: Tensor
+    wrong: Tensor
+    norms: Tensor
+
+
 class Meter:
     """Loss, errors and gradients of some steps, kept on the device so that no step waits for it.
 
     Loss and errors are this replica's part, gradients this column's; the pictures are all replicas'.
+
+    Args:
+        layers: their names, in the order of the gradients.
     """
 
-    def __init__(self, device: torch.device, network: AlexNet) -> None:
-        self.device = device
-        self.parameters = {layer.name: both for layer, *both in network.layer_parameters()}
+    def __init__(self, device: torch.device, layers: list[str]) -> None:
+        self.device, self.layers = device, layers
         self._start()
 
     def _start(self) -> None:
@@ -100,12 +116,12 @@ class Meter:
         self.norms: list[Tensor] = []
         self.pictures, self.updates, self.since = 0, 0, time.monotonic()
 
-    def add(self, loss: Tensor, wrong: Tensor, pictures: int) -> None:
-        """Count an update, whose gradients the parameters still have."""
-        self.loss += loss
-        self.wrong += wrong
-        gradients = [parameter.grad for both in self.parameters.values() for parameter in both]
-        self.norms += torch._foreach_norm([each for each in gradients if each is not None])
+    def add(self, results: Results, pictures: int) -> None:
+        """Count an update of so many `pictures`."""
+        self.loss += results.loss
+        self.wrong += results.wrong
+        # The next update may overwrite them.
+        self.norms.append(results.norms.clone())
         self.pictures += pictures
         self.updates += 1
 
@@ -118,7 +134,7 @@ class Meter:
         sums.loss += loss
         sums.wrong += wrong
         squares = mesh.sum_over_columns(found[2:])
-        for layer, value in zip(self.parameters, squares, strict=True):
+        for layer, value in zip(self.layers, squares, strict=True):
             sums.squared_gradients[layer] = sums.squared_gradients.get(layer, 0.0) + value
         sums.updates += self.updates
         sums.pictures += self.pictures

@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,14 +25,15 @@ from alexnet.model.input import Batch
 from alexnet.model.network import AlexNet
 from alexnet.model.top_k import top_k_wrong
 from alexnet.parallel.columns import part_of, whole_of
-from alexnet.parallel.device import chosen_mode, prepared
+from alexnet.parallel.device import Mode, chosen_mode, prepared
 from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.mesh import Mesh, Questions
+from alexnet.parallel.recording import RecordedStep
 from alexnet.store.records import Records
 from alexnet.store.statistics import Statistics
 from alexnet.training.chance import is_at_chance, loss_at_chance
 from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.measures import EpochRow, Meter, Sums, loss_and_errors
+from alexnet.training.measures import EpochRow, Meter, Results, Sums, loss_and_errors
 from alexnet.training.optimiser import printed_optimiser
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
@@ -44,6 +47,8 @@ STEPS_OF_KEYS = 25
 # after `checkpoint_minutes`. On a GPU, an epoch can take a second, and writing its state as long.
 WRITING_SHARE = 0.05
 CPU = torch.device("cpu")
+# Of a batch, in an update.
+NOT_NEEDED = torch.empty(0, dtype=torch.int64)
 AT_CHANCE = (
     "warning: the loss is still {chance:.2f}, that of a network which knows the class"
     " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
@@ -91,14 +96,11 @@ class Trainer:
         machine, mesh = self.machine, self.mesh
         self.device = next(self.network.parameters()).device
         self.style = chosen_style(machine.progress if mesh.leads else "none")
-        # CUDA graphs have not been tried with several processes.
-        mode = chosen_mode(machine, self.device, recording=mesh.size == 1)
-        self.loss_and_errors = prepared(loss_and_errors, mode)
         self.gradients = GradientSums(self.network.parameters(), mesh)
         self.precision = Precision(self.train.precision, self.device)
         self.optimiser = printed_optimiser(self.network, self.train)
-        if mode != "eager":
-            self.optimiser.compile()
+        # What several processes exchange has not been recorded.
+        self.run_as(chosen_mode(machine, self.device, recordable=mesh.size == 1))
         self.schedule = Schedule(self.train)
         self.chance = loss_at_chance(self.training.labels)
         self.epoch, self.consumed, self.step = 1, 0, 0
@@ -110,6 +112,14 @@ class Trainer:
         self._sent_keys: Tensor | None = None
         self._saved, self._writing_seconds = time.monotonic(), 0.0
         self._resume()
+
+    def run_as(self, mode: Mode, backend: str = "inductor") -> None:
+        """Compute the updates from now on in `mode`, compiled by `backend`."""
+        self.loss_and_errors = prepared(loss_and_errors, mode, backend)
+        if mode != "eager":
+            self.optimiser.compile(backend)
+        step = partial(self._learn, self.loss_and_errors, self.train.batch_size)
+        self._recorded = RecordedStep(step, self.device) if mode == "CUDA graphs" else None
 
     def run(self) -> list[EpochRow]:
         """Train to the end and return a row per epoch.
@@ -147,7 +157,7 @@ class Trainer:
         """
         train, total = self.train, len(self.training)
         waiting_since = time.monotonic()
-        meter = Meter(self.device, self.network)
+        meter = Meter(self.device, [layer.name for layer in self.network.layers])
         plan = training_epoch(train.seed, self.epoch, total, self.augment, train.order)
         shifts, self._divisor = colour_shift(
             plan.noise[plan.order], self.statistics, self.augment, self.epoch
@@ -159,7 +169,7 @@ class Trainer:
         for step, batch in enumerate(self.training_loader.batches(plan, self.consumed), 1):
             self.sums.waited += time.monotonic() - waiting_since
             count = min(train.batch_size, total - self.consumed)
-            meter.add(*self.update(batch, count), count)
+            meter.add(self.update(batch, count), count)
             self.consumed += count
             stop, due = questions.ask(self.stop_asked(), self._is_due(60 * self.machine.checkpoint_minutes))
             if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
@@ -182,22 +192,44 @@ class Trainer:
     def _rates(self) -> dict[str, float]:
         return self.schedule.rates(self.epoch, self.optimiser.velocity)
 
-    def update(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
-        """Learn from this replica's share of a batch of `count`; return the share's loss and errors."""
-        batch = batch.to(self.device)
+    def update(self, batch: Batch, count: int) -> Results:
+        """Learn from this replica's share of a batch of `count`."""
         first, last = self.mesh.replica_share.bounds(count)
         shift = None if self._shifts is None else self._shifts[self.consumed + first : self.consumed + last]
-        keys = self._keys_of_step()[first:last]
-        # Before the forward pass: CUDA graphs write the gradients where the last ones are.
+        fields = batch.to(self.device).on_device
+        given: tuple[Any, ...] = *fields, self._keys_of_step()[first:last], shift
+        # A smaller last batch is worth neither compiling nor recording.
+        if count < self.train.batch_size:
+            results = self._learn(loss_and_errors, count, *given)
+        elif self._recorded is None:
+            results = self._learn(self.loss_and_errors, count, *given)
+        else:
+            rates = [group["lr"] for group in self.optimiser.param_groups]
+            results = Results(*self._recorded((self._divisor, *rates), *given))
+        self.step += 1
+        return results
+
+    def _learn(
+        self,
+        judge: Callable[..., tuple[Tensor, ...]],
+        count: int,
+        pixels: Tensor,
+        top: Tensor,
+        left: Tensor,
+        mirrored: Tensor,
+        labels: Tensor,
+        keys: Tensor,
+        shift: Tensor | None,
+    ) -> Results:
+        batch = Batch(pixels, top, left, mirrored, labels, records=NOT_NEEDED)
         self.optimiser.zero_grad()
-        # A smaller last batch is not worth compiling for.
-        judge = self.loss_and_errors if count == self.train.batch_size else loss_and_errors
         mean, loss, wrong = judge(self.network, self.precision, batch, keys, shift, self._divisor, count)
         mean.backward()
         self.gradients.wait()
         self.optimiser.step()
-        self.step += 1
-        return loss, wrong
+        parameters = [each for _, *both in self.network.layer_parameters() for each in both]
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        return Results(loss, wrong, torch.stack(torch._foreach_norm(gradients)))
 
     def _keys_of_step(self) -> Tensor:
         """Return the dropout keys of a whole batch."""

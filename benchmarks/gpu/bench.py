@@ -18,14 +18,12 @@ from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
 from alexnet.ingest.prepare import prepare_index
 from alexnet.model.params import Model
-from alexnet.parallel.device import Mode, prepared
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.index import read_classes, write_index
 from alexnet.store.records import open_records
 from alexnet.store.statistics import measure_records, read_statistics
 from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.measures import loss_and_errors
 from alexnet.training.params import Train
 from alexnet.training.train import first_network
 from alexnet.training.trainer import Trainer
@@ -163,13 +161,6 @@ def trainer_on(
         checkpoints=Checkpoints(state),
         **changes,
     )
-
-
-def compile_trainer(trainer: Trainer, mode: Mode, backend: str) -> None:
-    """Have `trainer` run its steps in another mode than its machine says, or with another backend."""
-    trainer.loss_and_errors = prepared(loss_and_errors, mode, backend)
-    if mode != "eager":
-        trainer.optimiser.compile(backend)
 
 
 def refuse_without_dali() -> None:

@@ -20,6 +20,7 @@ from alexnet.feed.params import Augment
 from alexnet.model.dropout import Dropout, picture_keys
 from alexnet.model.input import whole_pictures
 from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
+from alexnet.parallel.recording import WARM, RecordedStep
 from alexnet.store.records import open_records
 from alexnet.training.precision import Precision
 from benchmarks.gpu import bench as shared
@@ -75,11 +76,18 @@ def gradients(
     torch.compiler.reset()
     forward = prepared(network, mode, bench.scale.backend)
     run = Precision(rounding, device).run
-    # CUDA graphs record the second pass, and replay it from the third on.
-    for _ in range(3 if mode == "CUDA graphs" else 1):
+
+    def step() -> tuple[Tensor, ...]:
         network.zero_grad()
         logits = run(forward, batch, keys, shift)
         functional.cross_entropy(logits, batch.labels).backward()
+        return (logits,)
+
+    if mode == "CUDA graphs":
+        step = partial(RecordedStep(step, device), None)
+        for _ in range(WARM):
+            step()
+    (logits,) = step()
     found = {name: each.grad for name, each in network.named_parameters() if each.grad is not None}
     return {name: each.detach().cpu().double() for name, each in {**found, "logits": logits}.items()}
 
@@ -120,7 +128,7 @@ def moved(
             stop = partial(next, iter([*[False] * (updates - 1), True]))
             trainer = shared.trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
             torch.compiler.reset()
-            shared.compile_trainer(trainer, mode, bench.scale.backend)
+            trainer.run_as(mode, bench.scale.backend)
             now = dict(trainer.network.named_parameters())
             start = start or {name: each.detach().cpu().clone() for name, each in now.items()}
             with suppress(KeyboardInterrupt):

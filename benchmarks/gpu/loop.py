@@ -63,7 +63,7 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
         trainer = shared.trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
-            shared.compile_trainer(trainer, "compiled", bench.scale.backend)
+            trainer.run_as("compiled", bench.scale.backend)
         rows = trainer.run()[1:]
         start = time.monotonic()
         trainer.validate()

@@ -83,8 +83,7 @@ def reckon(bench: Bench) -> Figures:
     figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
 
     def best(precision: str, whose: str) -> float:
-        # The train stage does not record a step as one graph, so that is not counted for anyone.
-        wanted = re.compile(rf"step: {precision}, \d+, {whose}, (?!one CUDA graph)")
+        wanted = re.compile(rf"step: {precision}, \d+, {whose}, ")
         return max((rate for name, rate in rates.items() if wanted.match(name)), default=math.nan)
 
     for precision in bench.scale.precisions:

@@ -188,7 +188,8 @@ def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
     # Stages keep their state below the present folder.
     os.chdir(folder)
     steps = {step.name: step for step in plan()}
-    with suppress(EOFError, _EndedError):
+    # In two parts, since the end of the pipe and the signal can come at almost the same time.
+    with suppress(_EndedError), suppress(EOFError):
         while True:
             entry, is_sound = taken(steps[pipe.recv()])
             # The memory that a step has taken must not be missing to the next.

@@ -25,12 +25,7 @@ LISTED = 20
 def contestants(precision: str, backend: str) -> dict[str, Contestant]:
     ours = partial(Contestant, train_step.our_network, precision=precision, backend=backend)
     theirs = partial(Contestant, train_step.torchvisions, precision=precision, backend=backend)
-    in_one = {
-        "ours, one CUDA graph": ours(mode="compiled", in_one_graph=True),
-        "torchvision's, one CUDA graph": theirs(mode="compiled", in_one_graph=True),
-    }
     return {
-        **(in_one if precision == "bfloat16" else {}),
         "ours, CUDA graphs": ours(mode="CUDA graphs"),
         "ours, compiled": ours(mode="compiled"),
         "torchvision's, CUDA graphs": theirs(mode="CUDA graphs"),

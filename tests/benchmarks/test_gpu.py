@@ -1,6 +1,5 @@
 """The measurements on a GPU, rehearsed; and that neither a step that fails nor a stop loses the others."""
 
-import gc
 import importlib.metadata
 import json
 import math
@@ -10,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -30,7 +27,6 @@ from benchmarks.gpu.bench import TOY, Bench, store_of
 from benchmarks.gpu.plan import plan
 from benchmarks.gpu.steps import CODE, NoFiguresError, Step, Worker, measure, taken
 from benchmarks.gpu.training_step import flops_of_picture
-from benchmarks.train_step import recorded
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
 ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
@@ -234,19 +230,6 @@ def test_every_folder_and_recipe_has_a_store_of_its_own(tmp_path: Path) -> None:
         for encoding in ("raw", "jpeg")
     }
     assert len(stores) == 4
-
-
-def test_a_recorded_step_lives_as_long_as_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CUDAGraph", "Stream", "stream", "graph", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, MagicMock())
-    step = MagicMock()
-    kept, replay = weakref.ref(step), recorded(step, torch.device("cuda"))
-    # Three to warm up, and one that is recorded; a replay is the graph's.
-    assert step.call_count == 4
-    del step
-    gc.collect()
-    replay()
-    assert kept() is not None
 
 
 def test_ctrl_c_ends_in_one_line_after_the_table_of_what_is_done(tmp_path: Path) -> None:

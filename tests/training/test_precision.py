@@ -103,22 +103,20 @@ def test_compiling_is_for_gpus_unless_told(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == ""
 
 
-def test_a_gpu_replays_recorded_steps_where_that_is_the_default(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gpu_replays_recorded_steps_where_they_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     working = {"CUDA graphs", "compiled"}
     monkeypatch.setattr("alexnet.parallel.device._works", lambda mode, device: mode in working)
     gpu, recorded = torch.device("cuda"), Machine(compile="cuda-graphs")
-    assert chosen_mode(Machine(), gpu, recording=True) == "CUDA graphs"
-    assert chosen_mode(Machine(), gpu) == "compiled"
-    assert chosen_mode(Machine(compile=True), gpu, recording=True) == "compiled"
-    assert chosen_mode(Machine(compile=False), gpu, recording=True) == "eager"
-    assert chosen_mode(recorded, gpu) == "CUDA graphs"
-    assert chosen_mode(recorded, CPU, recording=True) == "compiled"
+    for machine in (Machine(), recorded):
+        assert chosen_mode(machine, gpu, recordable=True) == "CUDA graphs"
+        assert chosen_mode(machine, gpu) == "compiled"
+    assert chosen_mode(Machine(compile=True), gpu, recordable=True) == "compiled"
+    assert chosen_mode(Machine(compile=False), gpu, recordable=True) == "eager"
+    assert chosen_mode(recorded, CPU, recordable=True) == "compiled"
     working.remove("CUDA graphs")
-    assert chosen_mode(recorded, gpu) == "compiled"
+    assert chosen_mode(recorded, gpu, recordable=True) == "compiled"
     working.remove("compiled")
-    assert chosen_mode(recorded, gpu) == "eager"
+    assert chosen_mode(recorded, gpu, recordable=True) == "eager"
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(

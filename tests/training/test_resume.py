@@ -31,7 +31,7 @@ from alexnet.store.statistics import write_statistics
 from alexnet.training import log as logbook
 from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook
-from alexnet.training.measures import EpochRow
+from alexnet.training.measures import EpochRow, Results
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
 from alexnet.training.train import train_network
@@ -160,20 +160,26 @@ def test_an_update_has_the_shifts_of_its_pictures_and_the_keys_of_its_number(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Both are sent for many updates at once; 26 is in the second block of keys, and within an epoch.
-    updates, run = list[tuple[Batch, Tensor, Tensor]](), Precision.run
+    updates, run, update = list[tuple[Tensor, Tensor]](), Precision.run, Trainer.update
+    trained_on = list[Tensor]()
 
     def noting(self: Precision, forward: Callable[..., Tensor], batch: Batch, *others: Any) -> Tensor:
         if others:
-            updates.append((batch, others[0], others[1]))
+            updates.append((others[0], others[1]))
         return run(self, forward, batch, *others)
 
+    def noting_records(self: Trainer, batch: Batch, count: int) -> Results:
+        trained_on.append(batch.records)
+        return update(self, batch, count)
+
     monkeypatch.setattr(Precision, "run", noting)
+    monkeypatch.setattr(Trainer, "update", noting_records)
     stopped(store, tmp_path, 26, epochs=10)
     trainer = finished(trainer_of(store, tmp_path, epochs=10))
     assert len(updates) == 10 * STEPS
     assert STEPS_OF_KEYS < 26
-    for step, (batch, keys, shift) in enumerate(updates):
-        epoch, records = 1 + step // STEPS, batch.records.numpy()
+    for step, (keys, shift) in enumerate(updates):
+        epoch, records = 1 + step // STEPS, trained_on[step].numpy()
         plan = training_epoch(trainer.train.seed, epoch, PICTURES, trainer.augment)
         expected, _ = colour_shift(plan.noise[records], trainer.statistics, trainer.augment, epoch)
         assert expected is not None
