@@ -125,11 +125,10 @@ class InputRule(nn.Module):
         if self.mean == "centre":
             start = (PICTURE - side) // 2
             return self.mean_image[:, start : start + side, start : start + side]
-        # A patch mirrored at `left` lies in the mirrored mean image at the mirrored place.
-        both = torch.stack([self.mean_image, self.mean_image.flip(2)])
-        windows = both.unfold(2, side, 1).unfold(3, side, 1)
-        left = torch.where(batch.mirrored, PICTURE - side - batch.left, batch.left)
-        return windows[batch.mirrored.long(), :, batch.top, left]
+        steps = torch.arange(side, device=batch.top.device)
+        rows = batch.top[:, None] + steps
+        columns = batch.left[:, None] + torch.where(batch.mirrored[:, None], side - 1 - steps, steps)
+        return self.mean_image[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
 
     def extra_repr(self) -> str:
         return f"mean={self.mean}, divisor={self.divisor}"

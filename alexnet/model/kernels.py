@@ -5,8 +5,8 @@ from torch import Tensor
 
 from alexnet.core.terminal import say
 
-# Maps of a column that the norm's kernel takes: it needs an array of their number squared.
-LARGEST = 128
+# Maps of a column that the norm's kernel takes at once.
+LARGEST = 1024
 
 _are_there = False
 

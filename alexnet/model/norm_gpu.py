@@ -1,8 +1,8 @@
 """Response normalisation across maps made fast for GPUs: the same numbers as `norm`, but for rounding.
 
-A kernel of Triton reads each number once and writes each result once. The operators of `norm` go through
-memory several times; compiled, they compute every term anew for each window that it is in. As in `norm_cpu`,
-the window sums are a product with a band matrix.
+A kernel of Triton reads the maps from memory once and writes the results once. What a window needs of its
+neighbours comes from the cache. The operators of `norm` go through memory several times; compiled, they
+compute every term anew for each window that it is in.
 """
 
 from typing import Any
@@ -12,24 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Numbers that a program works on, and its warps.
-AT_ONCE, WARPS = 4096, 4
-# Triton's interpreter, which needs no GPU, cannot multiply bfloat16.
-FACTORS = tl.float32 if triton.knobs.runtime.interpret else tl.bfloat16
-
-
-@triton.jit
-def _window_sums(values, SIZE: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr):
-    apart = tl.arange(0, MAPS)[:, None] - tl.arange(0, MAPS)[None, :]
-    band = ((apart <= SIZE // 2) & (apart >= -(SIZE // 2))).to(FACTORS)
-    sums = tl.zeros(values.shape, tl.float32)
-    # Tensor cores multiply bfloat16, so a float32 is split into three. For bfloat16 inputs two suffice: the
-    # square of one has 16 bits.
-    for _ in tl.static_range(PARTS):
-        part = values.to(tl.bfloat16)
-        sums += tl.dot(part.to(FACTORS), band)
-        values -= part.to(tl.float32)
-    return sums
+# Numbers that a program works on, at least as many as `kernels.LARGEST`, and its warps.
+AT_ONCE, WARPS = 1024, 16
 
 
 @triton.jit
@@ -41,56 +25,77 @@ def _inverse_power(scale, BETA: tl.constexpr):
 
 
 @triton.jit
-def _own_part(places, channels, maps, PLACES: tl.constexpr, MAPS: tl.constexpr):
-    """Return where the numbers of this program are, (places, maps) of one column, and which of them exist."""
-    place = tl.program_id(0) * PLACES + tl.arange(0, PLACES)
-    number = tl.arange(0, MAPS)
-    offsets = place.to(tl.int64)[:, None] * channels + (tl.program_id(1) * maps + number)[None, :]
-    return offsets, (place < places)[:, None] & (number < maps)[None, :]
+def _own_part(numbers, MAPS: tl.constexpr, AT_ONCE: tl.constexpr):
+    """Return where this program's numbers are, which of them exist, and which map of its column each is of.
+
+    They are those of whole columns.
+    """
+    OWN: tl.constexpr = AT_ONCE // MAPS * MAPS
+    first = tl.program_id(0).to(tl.int64) * OWN
+    own = tl.arange(0, AT_ONCE)
+    return first + own, (own < OWN) & (first + own < numbers), own % MAPS
+
+
+@triton.jit
+def _near(values, places, exist, number, APART: tl.constexpr, MAPS: tl.constexpr):
+    """Return the numbers of the maps that are so far apart, and zeros beyond the column."""
+    there = exist & (number + APART >= 0) & (number + APART < MAPS)
+    return tl.load(values + places + APART, there, 0.0).to(tl.float32)
+
+
+@triton.jit
+def _scale(
+    given, places, exist, number,
+    SIZE: tl.constexpr, K: tl.constexpr, ALPHA: tl.constexpr, MAPS: tl.constexpr,
+):  # fmt: skip
+    squares = tl.zeros(places.shape, tl.float32)
+    for place in tl.static_range(SIZE):
+        a = _near(given, places, exist, number, place - SIZE // 2, MAPS)
+        squares += a * a
+    return K + ALPHA * squares
 
 
 @triton.jit
 def _normalise(
-    given, result, places, channels, maps,
+    given, result, numbers,
     SIZE: tl.constexpr, K: tl.constexpr, ALPHA: tl.constexpr, BETA: tl.constexpr,
-    PLACES: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+    MAPS: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
-    offsets, exist = _own_part(places, channels, maps, PLACES, MAPS)
-    a = tl.load(given + offsets, exist, 0.0).to(tl.float32)
-    scale = K + ALPHA * _window_sums(a * a, SIZE, MAPS, PARTS, FACTORS)
-    normalised = a * _inverse_power(scale, BETA)
-    tl.store(result + offsets, normalised.to(result.dtype.element_ty), exist)
+    places, exist, number = _own_part(numbers, MAPS, AT_ONCE)
+    a = tl.load(given + places, exist, 0.0).to(tl.float32)
+    normalised = a * _inverse_power(_scale(given, places, exist, number, SIZE, K, ALPHA, MAPS), BETA)
+    tl.store(result + places, normalised.to(result.dtype.element_ty), exist)
 
 
 @triton.jit
 def _differentiate(
-    given, gradient, result, places, channels, maps,
+    given, gradient, result, numbers,
     SIZE: tl.constexpr, K: tl.constexpr, ALPHA: tl.constexpr, BETA: tl.constexpr,
-    PLACES: tl.constexpr, MAPS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+    MAPS: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
-    offsets, exist = _own_part(places, channels, maps, PLACES, MAPS)
-    a = tl.load(given + offsets, exist, 0.0).to(tl.float32)
-    scale = K + ALPHA * _window_sums(a * a, SIZE, MAPS, PARTS, FACTORS)
-    direct = tl.load(gradient + offsets, exist, 0.0).to(tl.float32) * _inverse_power(scale, BETA)
+    places, exist, number = _own_part(numbers, MAPS, AT_ONCE)
+    a = tl.load(given + places, exist, 0.0).to(tl.float32)
+    scale = _scale(given, places, exist, number, SIZE, K, ALPHA, MAPS)
+    direct = tl.load(gradient + places, exist, 0.0).to(tl.float32) * _inverse_power(scale, BETA)
+    # Threads see each other's numbers by way of memory: here, for a moment, are those of the windows.
+    tl.store(result + places, (direct * a / scale).to(result.dtype.element_ty), exist)
+    tl.debug_barrier()
     # The window is symmetric, so the maps that j normalises are those that normalise j.
-    shared = _window_sums(direct * a / scale, SIZE, MAPS, PARTS, FACTORS)
+    shared = tl.zeros(places.shape, tl.float32)
+    for place in tl.static_range(SIZE):
+        shared += _near(result, places, exist, number, place - SIZE // 2, MAPS)
+    tl.debug_barrier()
     slope = direct - 2 * ALPHA * BETA * a * shared
-    tl.store(result + offsets, slope.to(result.dtype.element_ty), exist)
+    tl.store(result + places, slope.to(result.dtype.element_ty), exist)
 
 
 def _launch(kernel: Any, columns: int, constants: tuple[int | float, ...], *given: Tensor) -> Tensor:
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in given)
     result = torch.empty_like(given[0])
-    channels = result.shape[1]
-    maps, places = channels // columns, result.numel() // channels
-    width = max(16, triton.next_power_of_2(maps))
-    at_once, parts = AT_ONCE // width, 2 if result.dtype == torch.bfloat16 else 3
+    maps, numbers = result.shape[1] // columns, result.numel()
     with torch.cuda.device_of(result):
-        # A GPU allows 65,535 programs along the second axis, and far more along the first.
-        kernel[triton.cdiv(places, at_once), columns](
-            *(*given, result, places, channels, maps),
-            *(*constants, at_once, width, parts, FACTORS),
-            num_warps=WARPS,
+        kernel[triton.cdiv(numbers, AT_ONCE // maps * maps),](
+            *given, result, numbers, *constants, maps, AT_ONCE, num_warps=WARPS
         )
     return result
 

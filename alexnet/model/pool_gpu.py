@@ -3,6 +3,7 @@
 A byte for each window keeps which place had the maximum.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 STRIDE = 2
-# Numbers that a program works on (places × maps, at most 128 of them), and its warps.
-AT_ONCE, MAPS_AT_ONCE, WARPS = 1024, 128, 4
+# Numbers that a program works on (places × maps, at most 32 of them), and its warps.
+AT_ONCE, MAPS_AT_ONCE, WARPS = 1024, 32, 4
 
 
 @triton.jit
@@ -49,32 +50,49 @@ def _choose(
 
 @triton.jit
 def _pass_back(
-    gradient, chosen, result, places, channels, height, width, rows, columns,
+    gradient, chosen, result, squares, channels, height, width, rows, columns,
     SIDE: tl.constexpr, STRIDE: tl.constexpr, PLACES: tl.constexpr, MAPS: tl.constexpr,
 ):  # fmt: skip
-    place, picture, y, x, number, exist = _own_part(places, height, width, channels, PLACES, MAPS)
-    sums = tl.zeros((PLACES, MAPS), tl.float32)
-    # A place is in up to this many windows down, and as many across.
+    # Two by two places are in the same windows, of which each is read once.
+    down, across = (height + 1) // 2, (width + 1) // 2
+    _, picture, row, column, number, exist = _own_part(squares, down, across, channels, PLACES, MAPS)
+    upper_left = tl.zeros((PLACES, MAPS), tl.float32)
+    upper_right, lower_left, lower_right = upper_left, upper_left, upper_left
+    # In up to this many windows down, and as many across.
     WINDOWS: tl.constexpr = (SIDE + STRIDE - 1) // STRIDE
-    for back in tl.static_range(WINDOWS * WINDOWS):
-        row, column = y // STRIDE - back // WINDOWS, x // STRIDE - back % WINDOWS
-        down, across = y - row * STRIDE, x - column * STRIDE
-        is_window = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        there = exist & (is_window & (down < SIDE) & (across < SIDE))[:, None]
-        source = ((picture * rows + row) * columns + column).to(tl.int64)[:, None] * channels + number
-        is_chosen = tl.load(chosen + source, there, 255) == (down * SIDE + across)[:, None]
-        sums += tl.where(is_chosen, tl.load(gradient + source, there, 0.0).to(tl.float32), 0.0)
-    target = place.to(tl.int64)[:, None] * channels + number
-    tl.store(result + target, sums.to(result.dtype.element_ty), exist)
+    for up in tl.static_range(WINDOWS):
+        for before in tl.static_range(WINDOWS):
+            y, x = row - up, column - before
+            there = exist & ((y >= 0) & (y < rows) & (x >= 0) & (x < columns))[:, None]
+            source = ((picture * rows + y) * columns + x).to(tl.int64)[:, None] * channels + number
+            place = tl.load(chosen + source, there, 255).to(tl.int32)
+            value = tl.load(gradient + source, there, 0.0).to(tl.float32)
+            place -= STRIDE * up * SIDE + STRIDE * before
+            upper_left += tl.where(place == 0, value, 0.0)
+            if STRIDE * before + 1 < SIDE:
+                upper_right += tl.where(place == 1, value, 0.0)
+            if STRIDE * up + 1 < SIDE:
+                lower_left += tl.where(place == SIDE, value, 0.0)
+            if STRIDE * before + 1 < SIDE and STRIDE * up + 1 < SIDE:
+                lower_right += tl.where(place == SIDE + 1, value, 0.0)
+    y, x = STRIDE * row, STRIDE * column
+    target = ((picture * height + y) * width + x).to(tl.int64)[:, None] * channels + number
+    right, below = (x + 1 < width)[:, None], (y + 1 < height)[:, None]
+    kind = result.dtype.element_ty
+    tl.store(result + target, upper_left.to(kind), exist)
+    tl.store(result + target + channels, upper_right.to(kind), exist & right)
+    target += width * channels
+    tl.store(result + target, lower_left.to(kind), exist & below)
+    tl.store(result + target + channels, lower_right.to(kind), exist & below & right)
 
 
-def _launch(kernel: Any, over: Tensor, side: int, sides: list[int], *tensors: Tensor) -> None:
-    """Run `kernel`, with a program for every few places of `over`."""
+def _launch(kernel: Any, places: int, side: int, sides: list[int], *tensors: Tensor) -> None:
+    """Run `kernel`, with a program for every few of so many `places`."""
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in tensors)
-    channels = over.shape[1]
-    maps, places = min(MAPS_AT_ONCE, triton.next_power_of_2(channels)), over.numel() // channels
+    channels = tensors[0].shape[1]
+    maps = min(MAPS_AT_ONCE, triton.next_power_of_2(channels))
     at_once = AT_ONCE // maps
-    with torch.cuda.device_of(over):
+    with torch.cuda.device_of(tensors[0]):
         kernel[triton.cdiv(places, at_once), triton.cdiv(channels, maps)](
             *(*tensors, places, channels, *sides),
             *(side, STRIDE, at_once, maps),
@@ -103,7 +121,8 @@ def max_pool(maps: Tensor, side: int) -> tuple[Tensor, Tensor]:
         windows, row after row.
     """
     result, chosen = _both_empty(maps, side)
-    _launch(_choose, result, side, [*maps.shape[2:], *result.shape[2:]], maps, result, chosen)
+    batch, _, *sides = result.shape
+    _launch(_choose, batch * math.prod(sides), side, [*maps.shape[2:], *sides], maps, result, chosen)
     return result, chosen
 
 
@@ -116,7 +135,8 @@ def _both_empty(maps: Tensor, side: int) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("alexnet::max_pool_backward", mutates_args=())
 def _max_pool_backward(gradient: Tensor, chosen: Tensor, height: int, width: int, side: int) -> Tensor:
     result = _empty(gradient, (height, width), gradient.dtype)
-    _launch(_pass_back, result, side, [height, width, *gradient.shape[2:]], gradient, chosen, result)
+    squares = len(gradient) * triton.cdiv(height, STRIDE) * triton.cdiv(width, STRIDE)
+    _launch(_pass_back, squares, side, [height, width, *gradient.shape[2:]], gradient, chosen, result)
     return result
 
 

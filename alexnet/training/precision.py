@@ -13,7 +13,7 @@ class Precision:
     ``float32`` in full, on GPUs too, where torch would let convolutions use tf32; ``tf32``: GPUs multiply
     19-bit numbers, CPUs float32; ``bfloat16``: the layers' inputs, weights and outputs are rounded to 16
     bits, forward and backward. The response norms compute in float32, except that on a GPU
-    the sums over their windows have 16 bits where the maps are bfloat16.
+    the terms of the sums in their gradient are rounded, too.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
