@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 # Numbers that a program works on, at least as many as `kernels.LARGEST`, and its warps.
-AT_ONCE, WARPS = 1024, 16
+AT_ONCE, WARPS = 1024, 8
 
 
 @triton.jit

@@ -14,7 +14,7 @@ from torch import Tensor
 
 STRIDE = 2
 # Numbers that a program works on (places × maps, at most 32 of them), and its warps.
-AT_ONCE, MAPS_AT_ONCE, WARPS = 1024, 32, 4
+AT_ONCE, MAPS_AT_ONCE, WARPS = 1024, 32, 8
 
 
 @triton.jit
