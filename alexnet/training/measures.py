@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class EpochRow:
 
     Training figures are averages over the epoch, with augmentation and dropout on; validation figures are of
     the centre patch, after the epoch. A layer's gradient norm is that of its weights and biases together, the
-    root mean square over the updates. The seconds are those of the updates, with loading, without validation.
+    root mean square over the updates. The seconds are those of the updates, with loading, without validation;
+    those of the waiting are those in which the device had nothing to do for want of a batch.
     """
 
     epoch: int
@@ -97,6 +98,10 @@ class Results(NamedTuple):
     norms: Tensor
 
 
+# On the device's clock, where it has one.
+Moment = float | torch.cuda.Event
+
+
 class Meter:
     """Loss, errors and gradients of some steps, kept on the device so that no step waits for it.
 
@@ -114,7 +119,20 @@ class Meter:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=self.device)
         self.norms: list[Tensor] = []
+        self.waits: list[tuple[Moment, Moment]] = []
         self.pictures, self.updates, self.since = 0, 0, time.monotonic()
+
+    def now(self) -> Moment:
+        """Return when the device has done what it has been told to do so far."""
+        if self.device.type != "cuda":
+            return time.monotonic()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def add_wait(self, since: Moment) -> None:
+        """Count that the device had no batch from `since` until now."""
+        self.waits.append((since, self.now()))
 
     def add(self, results: Results, pictures: int) -> None:
         """Count an update of so many `pictures`."""
@@ -139,5 +157,10 @@ class Meter:
         sums.updates += self.updates
         sums.pictures += self.pictures
         sums.seconds += time.monotonic() - self.since
+        sums.waited += sum(_seconds(*wait) for wait in self.waits)
         self._start()
         return loss
+
+
+def _seconds(start: Any, end: Any) -> float:
+    return end - start if isinstance(start, float) else start.elapsed_time(end) / 1000

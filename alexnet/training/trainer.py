@@ -156,8 +156,8 @@ class Trainer:
             DivergedError, KeyboardInterrupt: as `run`.
         """
         train, total = self.train, len(self.training)
-        waiting_since = time.monotonic()
         meter = Meter(self.device, [layer.name for layer in self.network.layers])
+        waiting_since = meter.now()
         plan = training_epoch(train.seed, self.epoch, total, self.augment, train.order)
         shifts, self._divisor = colour_shift(
             plan.noise[plan.order], self.statistics, self.augment, self.epoch
@@ -167,7 +167,7 @@ class Trainer:
         self.network.train()
         questions = Questions(self.mesh, self.seconds_between_questions, STEPS_BETWEEN_LOOKS)
         for step, batch in enumerate(self.training_loader.batches(plan, self.consumed), 1):
-            self.sums.waited += time.monotonic() - waiting_since
+            meter.add_wait(waiting_since)
             count = min(train.batch_size, total - self.consumed)
             meter.add(self.update(batch, count), count)
             self.consumed += count
@@ -180,7 +180,7 @@ class Trainer:
                 self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
                 raise KeyboardInterrupt
             progress.advance(count, f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else "")
-            waiting_since = time.monotonic()
+            waiting_since = meter.now()
 
     def _refuse_unless_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -1,7 +1,6 @@
 """What is measured on a GPU, most telling first."""
 
 import math
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -82,13 +81,18 @@ def reckon(bench: Bench) -> Figures:
         figures |= {"least cost": bench.price * min(figures.values()), "price of an hour": bench.price}
     figures |= {"epochs": epochs, "training pictures": TRAIN, "validation pictures": VAL}
 
-    def best(precision: str, whose: str) -> float:
-        wanted = re.compile(rf"step: {precision}, \d+, {whose}, ")
-        return max((rate for name, rate in rates.items() if wanted.match(name)), default=math.nan)
+    def best(precision: str, batch: int, whose: str) -> float:
+        wanted = f"step: {precision}, {batch}, {whose}, "
+        return max((rate for name, rate in rates.items() if name.startswith(wanted)), default=math.nan)
 
+    measured = found.get("step: peak", {})
     for precision in bench.scale.precisions:
-        ours, measured = best(precision, "ours"), found.get("step: peak", {})
-        figures[f"{precision}, step / torchvision's"] = ours / best(precision, "torchvision's")
-        flops = ours * measured.get("GFLOP of a picture", math.nan) / 1000
+        ours = {batch: best(precision, batch, "ours") for batch in bench.scale.batches}
+        for batch, rate in ours.items():
+            figures[f"{precision}, {batch}, step / torchvision's"] = rate / best(
+                precision, batch, "torchvision's"
+            )
+        fastest = max((rate for rate in ours.values() if not math.isnan(rate)), default=math.nan)
+        flops = fastest * measured.get("GFLOP of a picture", math.nan) / 1000
         figures[f"{precision}, step / peak"] = flops / measured.get(f"{precision}, TFLOP/s", math.nan)
     return {name: each for name, each in figures.items() if not math.isnan(each)}
