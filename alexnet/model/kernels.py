@@ -25,7 +25,8 @@ def find_kernels(device: torch.device) -> bool:
         from alexnet.model.pool_gpu import max_pool
 
         maps = torch.ones(1, 16, 2, 2, device=device).contiguous(memory_format=torch.channels_last)
-        max_pool(norm_across_maps(maps, 1, 5, 2.0, 1e-4, 0.75), 2)
+        maxima, _ = max_pool(norm_across_maps(maps.requires_grad_(), 1, 5, 2.0, 1e-4, 0.75), 2)
+        maxima.sum().backward()
         _are_there = True
     except Exception as error:
         # In many ways, as with torch.compile: no Triton, no compiler, no headers of Python.

@@ -1,7 +1,7 @@
 """Response normalisation across maps made fast for GPUs: the same numbers as `norm`, but for rounding.
 
-A kernel of Triton reads the maps from memory once and writes the results once. What a window needs of its
-neighbours comes from the cache. The operators of `norm` go through memory several times; compiled, they
+Kernels of Triton read the maps from memory once; what a window needs of its neighbours comes from the
+cache. The operators of `norm` go through memory several times; compiled, they
 compute every term anew for each window that it is in.
 """
 
@@ -104,7 +104,7 @@ def _launch(kernel: Any, columns: int, constants: tuple[int | float, ...], *give
 def norm_across_maps(maps: Tensor, columns: int, size: int, k: float, alpha: float, beta: float) -> Tensor:
     """Return what `CrossMapNorm` returns; it can be differentiated once.
 
-    A number beyond 10^19, whose square no float32 holds, spoils all of its column at its place.
+    A number beyond 10^19, whose square no float32 holds, spoils the results of the windows that it is in.
 
     Args:
         maps: float32 or bfloat16 (batch, columns · N, height, width), dense and channels_last in memory; N is

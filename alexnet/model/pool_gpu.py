@@ -53,7 +53,7 @@ def _pass_back(
     gradient, chosen, result, squares, channels, height, width, rows, columns,
     SIDE: tl.constexpr, STRIDE: tl.constexpr, PLACES: tl.constexpr, MAPS: tl.constexpr,
 ):  # fmt: skip
-    # Two by two places are in the same windows, of which each is read once.
+    # A program works on squares of two by two places, so that it reads each of their windows once.
     down, across = (height + 1) // 2, (width + 1) // 2
     _, picture, row, column, number, exist = _own_part(squares, down, across, channels, PLACES, MAPS)
     upper_left = tl.zeros((PLACES, MAPS), tl.float32)

@@ -1,12 +1,13 @@
 """Training steps that a GPU repeats without Python, recorded as a CUDA graph."""
 
+import gc
 from collections.abc import Callable, Hashable
 from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-# Steps that are taken as they are before one is recorded: the first compile, choose kernels and allocate.
+# Steps that are not recorded, at first: they trigger compilation, the choice of kernels and allocation.
 WARM = 3
 
 # Takes tensors, or None in their place.
@@ -16,7 +17,8 @@ Step = Callable[..., tuple[Tensor, ...]]
 class RecordedStep:
     """A step that is recorded from its beginning to its end, and then replayed with other numbers.
 
-    A GPU computes a step faster than Python starts its operations one by one. Here Python starts one thing.
+    A GPU computes a step faster than Python starts its operations one by one. Here Python copies the inputs
+    and starts the graph.
 
     Args:
         step: nothing in it waits for the GPU. What it reads, apart from what it is given, stays in its place.
@@ -74,7 +76,9 @@ class RecordedStep:
 
     def _record(self, step: Step) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as DALI's, may go on with what would disturb a recording of their own.
+        # What belongs to an earlier training must not be freed while this one records.
+        gc.collect()
+        # Other threads, such as DALI's, may make calls that are forbidden in the thread that records.
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             results = step()
         return graph.replay, results

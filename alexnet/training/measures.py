@@ -22,7 +22,7 @@ class EpochRow:
     Training figures are averages over the epoch, with augmentation and dropout on; validation figures are of
     the centre patch, after the epoch. A layer's gradient norm is that of its weights and biases together, the
     root mean square over the updates. The seconds are those of the updates, with loading, without validation;
-    those of the waiting are those in which the device had nothing to do for want of a batch.
+    those of waiting are from the end of an update to the arrival of the next batch, on a GPU by its clock.
     """
 
     epoch: int
@@ -123,7 +123,7 @@ class Meter:
         self.pictures, self.updates, self.since = 0, 0, time.monotonic()
 
     def now(self) -> Moment:
-        """Return when the device has done what it has been told to do so far."""
+        """Return a time, on a GPU an event, that marks the end of the work which was started so far."""
         if self.device.type != "cuda":
             return time.monotonic()
         event = torch.cuda.Event(enable_timing=True)
@@ -131,7 +131,7 @@ class Meter:
         return event
 
     def add_wait(self, since: Moment) -> None:
-        """Count that the device had no batch from `since` until now."""
+        """Count the time from `since`, the end of an update, until now, when the next batch is there."""
         self.waits.append((since, self.now()))
 
     def add(self, results: Results, pictures: int) -> None:

@@ -139,9 +139,14 @@ def moved(
 def resuming(bench: Bench) -> Figures:
     """Say whether a training gives the same bits again, and when it was stopped and resumed between."""
     figures, updates = {}, bench.scale.updates
-    for kind in (", deterministic", ""):
+    kinds: dict[str, Mode] = {
+        ", deterministic": "eager",
+        ", deterministic, CUDA graphs": "CUDA graphs",
+        "": "eager",
+    }
+    for kind, mode in kinds.items():
         device = choose_device(Machine(deterministic=bool(kind)))
-        train = partial(moved, bench, RECIPES["paper"], device, "float32")
+        train = partial(moved, bench, RECIPES["paper"], device, "float32", mode)
         once, stops = train(), (updates // 2, updates - updates // 2)
         figures[f"again{kind}"] = largest_difference(train(), once)
         figures[f"resumed{kind}"] = largest_difference(train(stops=stops), once)

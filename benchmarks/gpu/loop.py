@@ -15,6 +15,7 @@ import torch
 from alexnet.core.machine import Machine
 from alexnet.feed.order import training_epoch
 from alexnet.parallel.device import choose_device
+from alexnet.parallel.recording import WARM
 from alexnet.training.trainer import Trainer
 from benchmarks.devices import OURS, measure, measure_sums, rate_of
 from benchmarks.gpu import bench as shared
@@ -96,8 +97,8 @@ def alone(trainer: Trainer, updates: int) -> Figures:
     loading = max(time.monotonic() - there, 1e-9)
     trainer.network.train()
     update = partial(trainer.update, first, count)
-    # The first of these may be recorded anew.
-    seconds_of(update, 3, device)
+    # They may be recorded anew.
+    seconds_of(update, WARM + 1, device)
     updating = seconds_of(update, updates, device)
     start = time.perf_counter()
     for _ in range(STARTED):
