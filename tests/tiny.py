@@ -5,7 +5,7 @@ import io
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from alexnet.parallel.replica import open_replica_loader
 from alexnet.store.records import Record, open_records, write_shard, write_tables
 from alexnet.store.statistics import Statistics
 from alexnet.training.checkpoints import Checkpoints
+from alexnet.training.measures import EpochRow
 from alexnet.training.params import Train
 from alexnet.training.trainer import Trainer
 
@@ -228,3 +229,9 @@ def trainer_of(
         "stop_asked": stop_asked,
     }
     return Trainer(**{**known, **others})
+
+
+def untimed(row: EpochRow) -> dict[str, Any]:
+    """Return the results of an epoch, but for the times that differ from run to run."""
+    timed = ("seconds", "data_wait_seconds", "pictures_per_second")
+    return {name: value for name, value in asdict(row).items() if name not in timed}

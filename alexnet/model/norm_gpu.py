@@ -1,8 +1,8 @@
 """Response normalisation across maps made fast for GPUs: the same numbers as `norm`, but for rounding.
 
-Kernels of Triton read the maps from memory once; what a window needs of its neighbours comes from the
-cache. The operators of `norm` go through memory several times; compiled, they
-compute every term anew for each window that it is in.
+Kernels of Triton read the maps from memory once. What a window needs of its neighbours comes from the cache.
+The operators of `norm` go through memory several times; compiled, they compute every term anew for each
+window that it is in.
 """
 
 from typing import Any

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
 import torch
@@ -102,12 +103,9 @@ def _works(mode: Mode, device: torch.device) -> bool:
             forward(values).backward()
             return ()
 
-        if mode == "CUDA graphs":
-            recorded = RecordedStep(step, device)
-            for _ in range(WARM + 1):
-                recorded(None)
-        else:
-            step()
+        taken = partial(RecordedStep(step, device), None) if mode == "CUDA graphs" else step
+        for _ in range(WARM + 1):
+            taken()
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         what = "torch.compile does" if mode == "compiled" else f"{mode} do"

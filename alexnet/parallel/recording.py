@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-# Steps that are not recorded, at first: they trigger compilation, the choice of kernels and allocation.
+# So many steps are taken before one is recorded: they compile, choose kernels and allocate.
 WARM = 3
 
 # Takes tensors, or None in their place.

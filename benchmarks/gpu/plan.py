@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from alexnet.core.machine import Machine
 from alexnet.core.params import read
 from alexnet.training.params import Train
@@ -87,12 +89,12 @@ def reckon(bench: Bench) -> Figures:
 
     measured = found.get("step: peak", {})
     for precision in bench.scale.precisions:
-        ours = {batch: best(precision, batch, "ours") for batch in bench.scale.batches}
-        for batch, rate in ours.items():
-            figures[f"{precision}, {batch}, step / torchvision's"] = rate / best(
-                precision, batch, "torchvision's"
-            )
-        fastest = max((rate for rate in ours.values() if not math.isnan(rate)), default=math.nan)
+        fastest = math.nan
+        for batch in bench.scale.batches:
+            ours, theirs = best(precision, batch, "ours"), best(precision, batch, "torchvision's")
+            figures[f"{precision}, {batch}, step / torchvision's"] = ours / theirs
+            # Of a number and what is not one, the number.
+            fastest = float(np.fmax(fastest, ours))
         flops = fastest * measured.get("GFLOP of a picture", math.nan) / 1000
         figures[f"{precision}, step / peak"] = flops / measured.get(f"{precision}, TFLOP/s", math.nan)
     return {name: each for name, each in figures.items() if not math.isnan(each)}

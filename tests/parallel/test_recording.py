@@ -1,13 +1,12 @@
 """Recorded steps, with a recorder for CPUs in the place of CUDA's."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny import CPU, SOURCE, Case, section, trainer_of, write_two_colours
+from tiny import CPU, SOURCE, Case, section, trainer_of, untimed, write_two_colours
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -17,7 +16,6 @@ from alexnet.parallel import recording
 from alexnet.parallel.device import Mode
 from alexnet.parallel.mesh import Mesh
 from alexnet.parallel.recording import RecordedStep, Step
-from alexnet.training.measures import EpochRow
 from alexnet.training.optimiser import PrintedSGD
 from alexnet.training.params import Train
 
@@ -128,14 +126,9 @@ def test_a_recorded_training_is_the_same(tmp_path: Path, monkeypatch: pytest.Mon
         trainer.run_as(mode)
         state = [*trainer.network.parameters(), *trainer.optimiser.velocity.values()]
         monkeypatch.setattr(OnTape, "kept", lambda self, state=state: state)
-        trainers.append((trainer, [numbers(row) for row in trainer.run()]))
+        trainers.append((trainer, [untimed(row) for row in trainer.run()]))
     (eager, expected), (recorded, found) = trainers
     assert found == expected
     assert len({row["learning_rate"] for row in found}) == 2
     assert OnTape.recordings == 3
     assert all(map(torch.equal, recorded.network.parameters(), eager.network.parameters()))
-
-
-def numbers(row: EpochRow) -> dict[str, Any]:
-    timed = ("seconds", "data_wait_seconds", "pictures_per_second")
-    return {name: value for name, value in asdict(row).items() if name not in timed}

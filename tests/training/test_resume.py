@@ -3,7 +3,6 @@
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import tiny
 import torch
 from dvclive import Live
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import CPU, ROOT, Case, gradient_of, section, write_two_colours
+from tiny import CPU, ROOT, Case, gradient_of, section, untimed, write_two_colours
 from torch import Tensor
 
 from alexnet.core.errors import DivergedError, UserError
@@ -41,7 +40,6 @@ PARAMS = ROOT / "params.yaml"
 PICTURES, BATCH = 12, 5
 # 5, 5 and 2 pictures.
 STEPS = 3
-TIMING = ("seconds", "data_wait_seconds", "pictures_per_second")
 # A state after every update.
 ALWAYS = tiny.PLACE.model_copy(update={"checkpoint_minutes": 1e-9})
 
@@ -87,9 +85,7 @@ def stopped(store: Path, folder: Path, updates: int, **changes: Any) -> None:
 
 
 def rows(trainer: Trainer) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in asdict(row).items() if name not in TIMING} for row in trainer.history
-    ]
+    return [untimed(row) for row in trainer.history]
 
 
 def assert_same(one: Trainer, other: Trainer) -> None:
