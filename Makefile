@@ -39,6 +39,7 @@ bench: $(VENV)/installed  ## measure our speed beside that of others, as ratios
 	python -m benchmarks.search
 	python -m benchmarks.report
 	python -m benchmarks.load
+	python -m benchmarks.lock
 	python -m benchmarks.scale
 
 gpu: $(VENV)/installed  ## measure on this machine's GPU what has not been measured there

@@ -36,6 +36,12 @@ class Share(NamedTuple):
         """Return where the share of `count` things begins and ends."""
         return count * self.first // self.of, count * self.last // self.of
 
+    def part(self, number: int, of: int) -> "Share":
+        """Return part `number` of the `of` parts of this share."""
+        parts = self.last - self.first
+        first = self.first * of + number * parts
+        return Share(first, first + parts, self.of * of)
+
 
 WHOLE = Share(0, 1, 1)
 

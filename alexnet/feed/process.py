@@ -1,6 +1,7 @@
-"""The plain threads in a process of their own, beside which a GPU is not kept waiting.
+"""The plain threads in processes of their own, beside which a GPU is not kept waiting.
 
-In the process that trains, the threads and the training would wait for each other at Python's lock.
+In the process that trains, the threads and the training would wait for each other at Python's lock, and
+so would many threads of one process.
 """
 
 import math
@@ -10,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.util import Finalize
@@ -21,24 +23,26 @@ from torch import Tensor
 from alexnet.core.errors import UserError
 from alexnet.core.processes import signals_are_for_the_parent, start_worker
 from alexnet.core.terminal import say
-from alexnet.feed.order import Epoch, batches
+from alexnet.feed.order import Epoch, Share, batches
 from alexnet.feed.threads import PREFETCHED, ThreadLoader, known_of, one_ahead
 from alexnet.model.input import Batch
 
 # Batches that there is memory for: those that the device is fetching, and those that are being made.
 FETCHING = 2
 PLACES = FETCHING + PREFETCHED
-# Seconds that the other process has to end by itself.
+# Threads of a process, while there are not yet so many processes.
+THREADS, PROCESSES = 4, 8
+# Seconds that the other processes have to end by themselves.
 GRACE = 5.0
 
 
 class ProcessLoader:
-    """A `ThreadLoader` in another process, whose pixels arrive in memory that both processes share.
+    """A `ThreadLoader` in other processes, whose pixels arrive in memory that all of them share.
 
-    A GPU fetches them from there by itself.
+    Each of them makes a part of every batch. A GPU fetches the pixels by itself.
 
     Args:
-        loader: which makes the batches, on the CPU.
+        loader: which makes the batches, on the CPU; the processes share its threads.
         device: where the pixels are wanted.
     """
 
@@ -53,13 +57,10 @@ class ProcessLoader:
         path = f"/proc/{os.getpid()}/fd/{memory}"
         self._places = _mapped(path, shape)
         is_pinned = device.type == "cuda" and _pin(self._places)
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, loader, path, shape), daemon=True)
-        with signals_are_for_the_parent():
-            process.start()
-        theirs.close()
-        parts = process, self._pipe, memory, self._places, is_pinned
+        count = min(PROCESSES, math.ceil(loader.threads / THREADS))
+        started = [_started(loader, number, count, path, shape) for number in range(count)]
+        self._pipes = [pipe for _, pipe in started]
+        parts = started, memory, self._places, is_pinned
         # At exit, before multiprocessing waits for the process.
         Finalize(self, _end, parts, exitpriority=0)
 
@@ -67,7 +68,7 @@ class ProcessLoader:
         """Yield as `Loader.batches`, but one call's batches at a time.
 
         Raises:
-            UserError: the other process was ended from outside.
+            UserError: one of the other processes was ended from outside.
         """
         return one_ahead(self._made(epoch, first), self.device)
 
@@ -77,6 +78,10 @@ class ProcessLoader:
         self._tell((own, epoch, first))
         shown = list(batches(epoch, first, self.loader.batch_size, self.loader.share))
         known = known_of(self.loader.records, epoch, shown, self.device)
+        # Only then does none of them still fill places for a pass that was left early.
+        self._hear(own)
+        for _ in range(PLACES):
+            self._tell(own)
         try:
             for number, batch in enumerate(known):
                 if len(fetching) == FETCHING:
@@ -99,29 +104,44 @@ class ProcessLoader:
         return copied, torch.cuda.current_stream(self.device).record_event() if on_gpu else None
 
     def _tell(self, message: Any) -> None:
-        """Send which pass to begin, or the number of one of which a place is free again."""
+        """Send which pass to begin, or the number of a pass, for which there is one more free place."""
         try:
-            self._pipe.send(message)
+            for pipe in self._pipes:
+                pipe.send(message)
         except OSError:
             raise _ended() from None
 
     def _hear(self, own: int) -> None:
-        """Wait for a batch of this pass; what came of a pass that was left early is passed over."""
-        try:
-            while True:
-                number, error = self._pipe.recv()
-                if number == own:
-                    break
-        except (EOFError, OSError):
-            raise _ended() from None
-        if error is not None:
-            raise error
+        """Wait until all have begun this pass, or made one more batch of it; pass over what is of others."""
+        for pipe in self._pipes:
+            try:
+                while (message := pipe.recv())[0] != own:
+                    pass
+            except (EOFError, OSError):
+                raise _ended() from None
+            if message[1] is not None:
+                raise message[1]
+
+
+def _started(
+    loader: ThreadLoader, number: int, of: int, path: str, shape: tuple[int, ...]
+) -> tuple[SpawnProcess, Connection]:
+    """Start process `number` of those that make the batches of `loader`; return it and its pipe."""
+    context = multiprocessing.get_context("spawn")
+    first, last = Share(number, number + 1, of).bounds(loader.threads)
+    part = replace(loader, threads=last - first, share=loader.share.part(number, of))
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, part, loader.share, path, shape), daemon=True)
+    with signals_are_for_the_parent():
+        process.start()
+    theirs.close()
+    return process, pipe
 
 
 def _ended() -> UserError:
     return UserError(
-        "the process that loads the pictures was ended from outside, often for lack of memory. Run again,"
-        " with fewer workers (machine.yaml) if it happens again."
+        "a process that loads pictures was ended from outside, often for lack of memory. Run again, with"
+        " fewer workers (machine.yaml) if it happens again."
     )
 
 
@@ -144,15 +164,19 @@ def _pin(places: Tensor) -> bool:
     return error == 0
 
 
-def _end(process: SpawnProcess, pipe: Connection, memory: int, places: Tensor, is_pinned: bool) -> None:
+def _end(
+    started: list[tuple[SpawnProcess, Connection]], memory: int, places: Tensor, is_pinned: bool
+) -> None:
     if is_pinned:
         torch.cuda.cudart().cudaHostUnregister(places.data_ptr())
-    # One that waits for a message ends by itself.
-    pipe.close()
-    process.join(GRACE)
-    process.kill()
-    process.join()
-    process.close()
+    # Those that wait for a message end by themselves.
+    for _, pipe in started:
+        pipe.close()
+    for process, _ in started:
+        process.join(GRACE)
+        process.kill()
+        process.join()
+        process.close()
     # Not before: a process that is still starting looks for it.
     os.close(memory)
 
@@ -161,33 +185,44 @@ class _AnotherPassError(Exception):
     """This pass was left early; the argument is the message that begins another."""
 
 
-def _serve(pipe: Connection, loader: ThreadLoader, path: str, shape: tuple[int, ...]) -> None:
-    """Make batches, pass after pass, until the pipe is closed."""
+def _serve(
+    pipe: Connection, loader: ThreadLoader, together: Share, path: str, shape: tuple[int, ...]
+) -> None:
+    """Make parts of batches, pass after pass, until the pipe is closed; `together` is what all make."""
     start_worker()
     places = _mapped(path, shape)
     with suppress(EOFError, OSError):
         message = pipe.recv()
         while True:
-            message = _make_pass(pipe, loader, places, *message)
+            message = _make_pass(pipe, loader, together, places, *message)
 
 
 def _make_pass(
-    pipe: Connection, loader: ThreadLoader, places: Tensor, own: int, epoch: Epoch, first: int
+    pipe: Connection,
+    loader: ThreadLoader,
+    together: Share,
+    places: Tensor,
+    own: int,
+    epoch: Epoch,
+    first: int,
 ) -> tuple[int, Epoch, int]:
-    """Make the batches of a pass; return the message that begins the next one."""
-    begun, freed = 0, 0
+    """Make this process's part of the batches of a pass; return the message that begins the next one."""
+    begun, free = 0, 0
+    sizes = [len(batch) for batch in batches(epoch, first, loader.batch_size)]
 
     def place(pictures: int) -> Tensor:
-        nonlocal begun, freed
-        while begun - freed == PLACES:
+        nonlocal begun, free
+        while not free:
             message = pipe.recv()
             if isinstance(message, tuple):
                 raise _AnotherPassError(message)
-            freed += message == own
-        begun += 1
-        return places[(begun - 1) % PLACES, :pictures]
+            free += message == own
+        start = loader.share.bounds(sizes[begun])[0] - together.bounds(sizes[begun])[0]
+        begun, free = begun + 1, free - 1
+        return places[(begun - 1) % PLACES, start : start + pictures]
 
     try:
+        pipe.send((own, None))
         for _ in loader.filled(epoch, first, place):
             pipe.send((own, None))
     except _AnotherPassError as another:

@@ -34,6 +34,8 @@ from benchmarks.train_step import PROFILE
 
 RECIPES = {name: PROFILE.with_name(f"imagenet-2012-{name}.yaml") for name in ("paper", "source")}
 CPU = torch.device("cpu")
+# Their kind, their workers, and the pictures of a batch.
+Loaders = tuple[Literal["torch", "dali"], int, int]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Scale:
             of ten, are a multiple of 128, since of a smaller last batch ImageNet has one in 10,009.
         side: of the matrices that are multiplied.
         loads: the shares of the pictures that DALI gives to the JPEG engine.
+        loaders: of JPEG records.
         workers: that prepare pictures.
         backend: of `torch.compile`.
     """
@@ -62,12 +65,20 @@ class Scale:
     batch: int = 128
     side: int = 8192
     loads: tuple[float, ...] = (0.65, 0.0, 0.25, 0.5, 0.85, 1.0)
+    loaders: tuple[Loaders, ...] = (
+        ("torch", 16, 128),
+        ("torch", 4, 128),
+        ("torch", 1, 128),
+        ("dali", 16, 128),
+        ("dali", 16, 512),
+    )
     workers: int | Literal["auto"] = "auto"
     backend: str = "inductor"
 
 
+FEW: tuple[Loaders, ...] = (("torch", 1, 8), ("dali", 1, 8))
 # Compiling to machine code takes a CPU longer than all else together; up to there the code is the same.
-TOY = Scale(0.03, (2, 3), ("bfloat16",), 1, 2, 3, 27, 8, 64, (0.65,), 1, "aot_eager")
+TOY = Scale(0.03, (2, 3), ("bfloat16",), 1, 2, 3, 27, 8, 64, (0.65,), FEW, 1, "aot_eager")
 
 
 @dataclass(frozen=True)

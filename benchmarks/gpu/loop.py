@@ -13,9 +13,14 @@ from typing import Literal
 import torch
 
 from alexnet.core.machine import Machine
+from alexnet.core.params import read
+from alexnet.feed.loader import open_loader
 from alexnet.feed.order import training_epoch
+from alexnet.feed.params import Augment
+from alexnet.model.input import Batch
 from alexnet.parallel.device import choose_device
 from alexnet.parallel.recording import WARM
+from alexnet.store.records import open_records
 from alexnet.training.trainer import Trainer
 from benchmarks.devices import OURS, measure, measure_sums, rate_of
 from benchmarks.gpu import bench as shared
@@ -89,12 +94,7 @@ def alone(trainer: Trainer, updates: int) -> Figures:
     """Measure what a loop consists of: the loader without updates, and updates that all get one batch."""
     train, device, count = trainer.train, trainer.device, trainer.train.batch_size
     plan = training_epoch(train.seed, 1, len(trainer.training), trainer.augment, train.order)
-    began = time.monotonic()
-    batches = iter(trainer.training_loader.batches(plan))
-    first, there = next(batches), time.monotonic()
-    others = sum(len(batch.labels) for batch in batches)
-    wait_for(device)
-    loading = max(time.monotonic() - there, 1e-9)
+    first, loaded = load(trainer.training_loader.batches(plan))
     trainer.network.train()
     update = partial(trainer.update, first, count)
     # They may be recorded anew.
@@ -105,12 +105,31 @@ def alone(trainer: Trainer, updates: int) -> Figures:
         update()
     starting = (time.perf_counter() - start) / STARTED
     return {
-        "loader alone, pictures/s": others / loading,
-        "loader's first batch, s": there - began,
+        "loader alone, pictures/s": loaded["pictures/s"],
+        "loader's first batch, s": loaded["first batch, s"],
         "updates alone, pictures/s": count / updating,
         # On a GPU they are then still to be computed: so fast is Python.
         "updates started, pictures/s": count / starting,
     }
+
+
+def load(batches: Iterator[Batch]) -> tuple[Batch, Figures]:
+    """Take all `batches`; return the first of them, and how fast the others came."""
+    began = time.monotonic()
+    first, there = next(batches), time.monotonic()
+    others = sum(len(batch.labels) for batch in batches)
+    wait_for(first.labels.device)
+    seconds = max(time.monotonic() - there, 1e-9)
+    return first, {"pictures/s": others / seconds, "first batch, s": there - began}
+
+
+def loading(bench: Bench, machine: Machine, batch: int) -> Figures:
+    """Time a loader of JPEG records in batches of so many pictures, while nothing is trained."""
+    if machine.loader == "dali":
+        shared.refuse_without_dali()
+    device, records = choose_device(machine), open_records(generated(bench, "jpeg") / "records", "train")
+    plan = training_epoch(1, 1, len(records), read(PROFILE, Augment))
+    return load(open_loader(machine, records, batch, device).batches(plan))[1]
 
 
 def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:

@@ -13,7 +13,7 @@ from alexnet.training.params import Train
 from benchmarks.gpu import exactness
 from benchmarks.gpu.bench import RECIPES, Bench, recipe_of
 from benchmarks.gpu.exactness import OF_GRADIENTS, OF_UPDATES
-from benchmarks.gpu.loop import loop, two_processes
+from benchmarks.gpu.loop import loading, loop, two_processes
 from benchmarks.gpu.steps import Figures, NoFiguresError, Step, read_results
 from benchmarks.gpu.training_step import contestants, kernels, parts, peak, training_step
 from benchmarks.gpu.trainings import torchvisions_training, whole_training
@@ -48,6 +48,9 @@ def plan(bench: Bench) -> list[Step]:
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     place = Machine(loader="torch", compile=True, progress="none")
     add("loop: raw, without CUDA graphs", 180, loop, "raw", place)
+    for kind, workers, batch in bench.scale.loaders:
+        place = Machine(loader=kind, workers=workers)
+        add(f"loading: {kind}, {workers} workers, {batch}", 90, loading, place, batch)
     for load in bench.scale.loads:
         place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
         add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
