@@ -1,6 +1,6 @@
 """How well a number of pictures fixes an error rate."""
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 CONFIDENCE = 0.95
 
@@ -12,6 +12,6 @@ def exact_interval(error: float, images: int) -> tuple[float, float]:
     ties may make the count of wrong images a fraction, which the beta form of the interval allows.
     """
     wrong, tail = error * images, (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, wrong, images - wrong + 1)) if wrong > 0 else 0.0
-    high = float(beta.ppf(1 - tail, wrong + 1, images - wrong)) if wrong < images else 1.0
+    low = float(betaincinv(wrong, images - wrong + 1, tail)) if wrong > 0 else 0.0
+    high = float(betaincinv(wrong + 1, images - wrong, 1 - tail)) if wrong < images else 1.0
     return low, high
