@@ -38,7 +38,8 @@ class Section(Strict):
     key: ClassVar[str]
 
 
-S = TypeVar("S", bound=Strict)
+K = TypeVar("K", bound=Strict)
+S = TypeVar("S", bound=Section)
 # A parameter file, or several sources, each of which overrides those before it: see `load_parameters`.
 Sources = str | Path | Sequence[str]
 
@@ -51,12 +52,9 @@ def read(sources: Sources, section: type[S]) -> S:
             range; the message names key, found and allowed.
     """
     path = str(sources) if isinstance(sources, str | Path) else " + ".join(sources)
-    content = load_parameters(sources)
-    key = getattr(section, "key", "")
+    content, key = load_parameters(sources), section.key
     # tests/pipeline/test_graph.py hears this, and compares what stages read with what dvc.yaml declares.
     sys.audit("alexnet.read", key)
-    if not key:
-        return validate(content, section, path, "")
     if key not in content:
         raise UserError(f"{path}: {key}: missing; this section is required. Add it as in profiles/.")
     return validate(content[key], section, path, key)
@@ -174,7 +172,7 @@ def _refuse_bomb(text: str, path: Path) -> None:
         )
 
 
-def validate(content: Any, section: type[S], path: Path | str, prefix: str) -> S:
+def validate(content: Any, section: type[K], path: Path | str, prefix: str) -> K:
     """Validate `content` as a `section`, naming keys with `prefix` in errors."""
     try:
         return section.model_validate(content)
