@@ -38,7 +38,6 @@ class Shard(NamedTuple):
     root: Path
     split: str
     number: int
-    first_key: int
     pictures: pd.DataFrame
     settings: Preprocess
 
@@ -69,8 +68,8 @@ class Shard(NamedTuple):
 
     def write(self, records: Iterable[Record], sums: Sums | None = None) -> int:
         """Write `records` as this shard, then the sums of its pictures. Returns the number of pictures."""
-        form = self.settings.encoding
-        rows = write_shard(self.folder, self.split, self.number, records, form, self.first_key)
+        form, first_key = self.settings.encoding, self.number * self.settings.shard_pictures
+        rows = write_shard(self.folder, self.split, self.number, records, form, first_key)
         if sums is not None:
             write_sums(self.folder, self.name, sums)
         write_table(self.rows, rows)
@@ -85,7 +84,7 @@ def plan_shards(folder: Path, root: Path, pictures: pd.DataFrame, settings: Prep
         order = generator(settings.seed, f"storage order of {split}").permutation(len(own))
         for number, first in enumerate(range(0, len(own), settings.shard_pictures)):
             chosen = own.iloc[order[first : first + settings.shard_pictures]]
-            shards.append(Shard(folder, root, split, number, first, chosen, settings))
+            shards.append(Shard(folder, root, split, number, chosen, settings))
     return shards
 
 
