@@ -41,7 +41,7 @@ from alexnet.ingest.shards import Shard, SumsLedger, make_shard, plan_shards, pr
 from alexnet.ingest.stored import is_read_in_order
 from alexnet.store.counts import Counts, SplitCounts
 from alexnet.store.index import SPLITS, Index, read_index
-from alexnet.store.records import shard_name, write_tables
+from alexnet.store.records import tar_name, write_tables
 from alexnet.store.statistics import SUMS, Sums
 
 NEEDED = ("train", "val")
@@ -254,7 +254,7 @@ def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:
     # A shard whose pictures were all skipped stays behind: the store's tables do not know it.
     stored = rows.loc[rows["reason"] == "", ["split", "shard"]].drop_duplicates()
-    names = [f"{shard_name(row.split, row.shard)}.tar" for row in stored.itertuples()]
+    names = [tar_name(row.split, row.shard) for row in stored.itertuples()]
     with naming_what_cannot_be_written(records):
         records.mkdir(parents=True, exist_ok=True)
         for name in [*names, SUMS]:

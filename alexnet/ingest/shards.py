@@ -21,7 +21,7 @@ from alexnet.ingest.params import Preprocess
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.stored import BadPictureError
 from alexnet.store.index import SPLITS
-from alexnet.store.records import Record, encode, shard_name, write_shard
+from alexnet.store.records import Record, encode, tar_name, write_shard
 from alexnet.store.statistics import Sums
 
 # Bytes of the largest array whose memory serves the next picture: of ten million pixels.
@@ -43,16 +43,16 @@ class Shard(NamedTuple):
 
     @property
     def name(self) -> str:
-        return shard_name(self.split, self.number)
+        return self.tar.stem
 
     @property
     def rows(self) -> Path:
         """The table that `write_shard` returned; written last."""
-        return self.folder / f"{self.name}.parquet"
+        return self.tar.with_suffix(".parquet")
 
     @property
     def tar(self) -> Path:
-        return self.folder / f"{self.name}.tar"
+        return self.folder / tar_name(self.split, self.number)
 
     @property
     def finished(self) -> bool:

@@ -11,7 +11,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
 from alexnet.core.progress import Progress, Style
 from alexnet.store.index import Index, differences
-from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, shard_name
+from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, tar_name
 from alexnet.store.statistics import SUMS, sums_of
 
 
@@ -27,13 +27,13 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
         UserError: there is no store, or one of its tables cannot be read.
     """
     table, shards = read_table(records), read_shards(records)
-    listed = {f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()}
+    listed = {tar_name(row.split, row.shard) for row in shards.itertuples()}
     there = {path.name for path in records.glob("*.tar")}
     found = [f"{name}: not listed in {SHARDS}" for name in sorted(there - listed)]
     with Progress("verify", len(table), style) as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
             lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
-            found += _shard_problems(records / f"{shard_name(split, number)}.tar", rows, lines)
+            found += _shard_problems(records / tar_name(split, number), rows, lines)
             progress.advance(len(rows))
     found += differences(index, table, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))

@@ -44,8 +44,8 @@ class Record(NamedTuple):
     reason: str = ""
 
 
-def shard_name(split: str, number: int) -> str:
-    return f"{split}-{number:05d}"
+def tar_name(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.tar"
 
 
 def write_shard(
@@ -65,19 +65,16 @@ def write_shard(
         A row of ``records.parquet`` for each record, and two columns more: reason, which is empty in what
         was stored, and the sha256 of the shard as it was written.
     """
+    path = folder / tar_name(split, number)
     rows, suffix = [], SUFFIXES[encoding]
-    with (
-        replacing(folder / f"{shard_name(split, number)}.tar") as temporary,
-        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
+    with replacing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for key, (label, name, data, reason) in enumerate(records, first_key):
             offset = 0
             if data is not None:
                 offset = add_to_tar(tar, f"{key:08d}.{suffix}", data)
                 add_to_tar(tar, f"{key:08d}.cls", str(label).encode())
             rows.append((split, number, offset, len(data or b""), label, name, encoding, reason))
-    digest = sha256_of(folder / f"{shard_name(split, number)}.tar")
-    return pd.DataFrame(rows, columns=[*COLUMNS, "reason"]).assign(sha256=digest)
+    return pd.DataFrame(rows, columns=[*COLUMNS, "reason"]).assign(sha256=sha256_of(path))
 
 
 def write_tables(folder: Path, rows: pd.DataFrame) -> None:
@@ -88,7 +85,7 @@ def write_tables(folder: Path, rows: pd.DataFrame) -> None:
     stored = rows[rows["reason"] == ""]
     write_table(folder / TABLE, stored[COLUMNS])
     shards = stored.groupby(["split", "shard", "sha256"], sort=False).size().rename("records").reset_index()
-    paths = [folder / f"{shard_name(row.split, row.shard)}.tar" for row in shards.itertuples()]
+    paths = [folder / tar_name(row.split, row.shard) for row in shards.itertuples()]
     shards["bytes"] = [path.stat().st_size for path in paths]
     write_table(folder / SHARDS, shards[["split", "shard", "records", "bytes", "sha256"]])
 
@@ -166,7 +163,7 @@ def open_records(folder: Path, split: str) -> Records:
     numbers = sorted(rows["shard"].unique())
     listed = read_shards(folder)
     sizes = listed[listed["split"] == split].set_index("shard")["bytes"]
-    shards = [_mapped(folder / f"{shard_name(split, number)}.tar", sizes.get(number)) for number in numbers]
+    shards = [_mapped(folder / tar_name(split, number), sizes.get(number)) for number in numbers]
     place = {number: position for position, number in enumerate(numbers)}
     return Records(
         labels=rows["label"].to_numpy(np.int64, copy=True),

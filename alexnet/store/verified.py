@@ -9,7 +9,7 @@ from alexnet.core.files import CHEAP_BYTES, fingerprint, sha256_of, state_of, wr
 from alexnet.core.places import STATE
 from alexnet.core.progress import bytes_in_words
 from alexnet.core.terminal import say
-from alexnet.store.records import SHARDS, read_shards, shard_name
+from alexnet.store.records import SHARDS, read_shards, tar_name
 
 FOLDER = STATE / "verified"
 
@@ -60,7 +60,7 @@ def note_verified(records: Path, state: Path = FOLDER) -> None:
 
 def _checksums(records: Path) -> dict[str, str]:
     rows = read_shards(records).itertuples()
-    return {f"{shard_name(row.split, row.shard)}.tar": str(row.sha256) for row in rows}
+    return {tar_name(row.split, row.shard): str(row.sha256) for row in rows}
 
 
 def _state_of_store(records: Path, names: Iterable[str]) -> str:
