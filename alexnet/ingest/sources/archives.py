@@ -13,7 +13,7 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import identity, open_whole
-from alexnet.ingest.sources.listing import MEMBERS
+from alexnet.ingest.sources.listing import MEMBERS, Member
 from alexnet.ingest.sources.pictures import is_utf8
 from alexnet.ingest.stored import READABLE
 
@@ -54,7 +54,7 @@ def scan_tar(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the tar is cut short or broken, or a member is neither file nor folder.
     """
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[Member] = []
     if is_packed(path):
         say(f"index: {path.name} is read through once, as a compressed tar has no list of its members")
     with opened_tar(path) as outer:
@@ -82,7 +82,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
         UserError: the zip is cut short or broken, or a member is encrypted, packed in another way
             than deflated, or named to lie outside.
     """
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[Member] = []
     try:
         with zipfile.ZipFile(path) as packed:
             for member in packed.infolist():
@@ -105,7 +105,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
     return members
 
 
-def _checked(path: Path, rows: list[tuple[str, str, int, int]], kind: str) -> pd.DataFrame:
+def _checked(path: Path, rows: list[Member], kind: str) -> pd.DataFrame:
     members = pd.DataFrame(rows, columns=MEMBERS)
     if members.empty:
         raise UserError(f"{path}: an empty {kind}. {AGAIN}")

@@ -17,7 +17,7 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import AGAIN
-from alexnet.ingest.sources.listing import MEMBERS, Listing, Scan, as_pictures, with_words
+from alexnet.ingest.sources.listing import MEMBERS, Listing, Member, Scan, as_pictures, with_words
 
 BINARY = "cifar-10-binary.tar.gz"
 PYTHON = "cifar-10-python.tar.gz"
@@ -49,7 +49,7 @@ def _read_binary(path: Path) -> pd.DataFrame:
     """List the archive as `scan_tar` does; the container is SPLIT/CLASS, offsets count unpacked bytes."""
     contents = _published(path)
     names = contents["batches.meta.txt"][0].decode().split()
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[Member] = []
     for batch in BATCHES:
         content, start = contents[f"{batch}.bin"]
         # A byte with the label stands before each picture.
@@ -61,7 +61,7 @@ def _read_python(path: Path) -> pd.DataFrame:
     """As `_read_binary`, of the archive of pickles."""
     contents = _published(path)
     names = [name.decode() for name in _unpickled(contents["batches.meta"][0])[b"label_names"]]
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[Member] = []
     for batch in BATCHES:
         content, start = contents[batch]
         table = _unpickled(content)
@@ -84,9 +84,7 @@ def _published(path: Path) -> dict[str, tuple[bytes, int]]:
     return {name: (whole[start : start + size], start) for name, (start, size) in starts.items()}
 
 
-def _rows(
-    batch: str, labels: list[int], names: list[str], start: int, step: int
-) -> list[tuple[str, str, int, int]]:
+def _rows(batch: str, labels: list[int], names: list[str], start: int, step: int) -> list[Member]:
     return [
         (f"{BATCHES[batch]}/{names[label]}", f"{batch}/{number:05d}", start + number * step, PICTURE)
         for number, label in enumerate(labels)

@@ -25,6 +25,7 @@ from alexnet.ingest.sources.ilsvrc import ILSVRC_2012, Devkit
 from alexnet.ingest.sources.listing import (
     COLUMNS,
     NO_CLASS,
+    SPLIT_FOLDERS,
     SPLIT_NAMES,
     Listing,
     Scan,
@@ -42,8 +43,6 @@ KAGGLE_SOLUTION = "LOC_val_solution.csv"
 LABELS: dict[str, tuple[str, ...]] = {split: (f"{split}.csv",) for split in SPLITS}
 LABELS["val"] = ("val.csv", KAGGLE_SOLUTION, "val/val_annotations.txt")
 WORDS = ("words.txt", "LOC_synset_mapping.txt")
-# What people call the folder of a split; the first that is there is taken.
-SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 
 
 # What to list, the folder in it that holds the splits, and the folder of each split in that one.

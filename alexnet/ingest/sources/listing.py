@@ -15,10 +15,13 @@ from alexnet.store.index import LEFT_OUT
 NO_CLASS = ""
 # What a reader tells of each file in an archive; `container` is what the layout needs besides, as a class.
 MEMBERS = ["container", "name", "offset", "size"]
+Member = tuple[str, str, int, int]
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"}
-SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
+# What people call the folder of a split; the first that is there is taken.
+SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+SPLIT_NAMES["training"] = "train"
 _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
 
 # Returns what a reader finds in one archive, perhaps remembered from an earlier call.

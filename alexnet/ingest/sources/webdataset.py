@@ -13,7 +13,7 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, is_packed, opened_tar, whole
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import MEMBERS, Listing, Scan, as_pictures, files_of_splits
+from alexnet.ingest.sources.listing import MEMBERS, Listing, Member, Scan, as_pictures, files_of_splits
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.store.index import LEFT_OUT
 
@@ -58,7 +58,7 @@ def read_shard(path: Path) -> pd.DataFrame:
     """List a shard as `scan_tar` does; the container is the label of each picture."""
     pictures: dict[str, tuple[str, int, int]] = {}
     labels: dict[str, str] = {}
-    others: list[tuple[str, str, int, int]] = []
+    others: list[Member] = []
     try:
         with opened_tar(path) as tar:
             for member in whole(tar, path):
