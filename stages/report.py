@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
-from alexnet.core.stage import run
+from alexnet.core.stage import ParamsFile, run
 from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
 from alexnet.report.rates import terminal_summary
@@ -14,7 +14,7 @@ from alexnet.report.report import write_report
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="the parameter file")] = PARAMS_FILE,
+    params: ParamsFile = PARAMS_FILE,
     weights: Path = WEIGHTS,
     records: Path = RECORDS,
     statistics: Path = STATISTICS,

@@ -19,6 +19,7 @@ Params = Annotated[
     list[str],
     typer.Option(help="a parameter file; further --params KEY=VALUE or FILE:KEY replace values"),
 ]
+ParamsFile = Annotated[Path, typer.Option(help="the parameter file")]
 MachineFile = Annotated[
     Path, typer.Option("--machine", help="the settings of your machine; the file is optional")
 ]
