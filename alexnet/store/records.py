@@ -160,17 +160,16 @@ def open_records(folder: Path, split: str) -> Records:
     rows = rows[rows["split"] == split]
     if rows.empty:
         raise UserError(f"{folder}: no records of the split {split}")
-    numbers = sorted(rows["shard"].unique())
+    numbers, places = np.unique(rows["shard"], return_inverse=True)
     listed = read_shards(folder)
     sizes = listed[listed["split"] == split].set_index("shard")["bytes"]
     shards = [_mapped(folder / tar_name(split, number), sizes.get(number)) for number in numbers]
-    place = {number: position for position, number in enumerate(numbers)}
     return Records(
         labels=rows["label"].to_numpy(np.int64, copy=True),
         names=rows["name"].to_numpy(),
         encoding=str(rows["encoding"].iloc[0]),
         _shards=shards,
-        _shard=rows["shard"].map(place).to_numpy(np.int64),
+        _shard=places,
         _offset=rows["offset"].to_numpy(np.int64),
         _size=rows["size"].to_numpy(np.int64),
         _opened=(folder.absolute(), split),
