@@ -149,6 +149,13 @@ def test_two_classes_of_one_name_stay_two(tmp_path: Path, build: Build) -> None:
     assert build(root).classes["wnid"].tolist() == ["crane (0)", "crane (2)", "tea"]
 
 
+def test_a_name_that_looks_like_a_number_is_a_name(tmp_path: Path, build: Build) -> None:
+    names = ["m²", "②"]
+    content = shard([0, 1], lambda label: ("cls", names[label].encode()))
+    root = unpack(tmp_path / "raw", {"x-train-0.tar": content, "x-val-0.tar": content})
+    assert build(root).classes["wnid"].tolist() == names
+
+
 def test_a_store_of_ours_is_a_source(tmp_path: Path, build: Build) -> None:
     before = build(official_files(tmp_path / "raw"))
     store(tmp_path / "raw", before, tmp_path / "records", tmp_path / "s")

@@ -35,7 +35,7 @@ def with_wnids(root: Path, pictures: pd.DataFrame, names: list[str]) -> tuple[pd
     called = {label: _called(root, label, names) for label in labels[~unknown].unique()}
     wnids = _wnids_in_names(pictures[pictures["split"] == "train"], labels)
     found = labels.map(lambda label: wnids.get(label, called.get(label, NO_CLASS)))
-    words = {wnids.get(label, name): name for label, name in called.items() if not label.isdigit() or names}
+    words = {wnids.get(label, name): name for label, name in called.items() if not label.isdecimal() or names}
     order = sorted(set(found[(~unknown) & (pictures["split"] == "train")]))
     strange = found[~unknown & ~found.isin(order)]
     if len(strange):
@@ -45,7 +45,7 @@ def with_wnids(root: Path, pictures: pd.DataFrame, names: list[str]) -> tuple[pd
 
 
 def _called(root: Path, label: str, names: list[str]) -> str:
-    if not label.isdigit():
+    if not label.isdecimal():
         return label
     if names and int(label) >= len(names):
         raise UserError(f"{root}: found the label {label}; allowed: 0 to {len(names) - 1}")
