@@ -143,6 +143,14 @@ def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> No
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
+def test_shards_of_one_name_in_two_folders_are_told_apart(tmp_path: Path, build: Build) -> None:
+    shards = {f"{folder}/train-0.tar": shard([0, 1], FORMS["name"]) for folder in "ab"}
+    names = build(unpack(tmp_path / "raw", {**shards, "val-0.tar": shards["a/train-0.tar"]})).pictures["name"]
+    pictures = [name.partition("/")[2] for name in names[4:]]
+    assert names.tolist()[:4] == [f"{path}/{name}" for path in shards for name in pictures]
+    assert names.tolist()[4:] == [f"val-0/{name}" for name in pictures]
+
+
 def test_two_classes_of_one_name_stay_two(tmp_path: Path, build: Build) -> None:
     root = unpack(tmp_path / "raw", {"x-train-0.tar": shard([0, 1, 2, 1], FORMS["number"])})
     (root / "classes.txt").write_text("crane\ntea\ncrane\n")

@@ -74,6 +74,12 @@ def refuse_duplicates(path: Path, names: pd.Series) -> None:
         raise UserError(f"{path}: two pictures are named {twins.iloc[0]}; each name may stand once")
 
 
+def told_apart(pictures: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
+    """Return `pictures`, where those that share split and name take the name that `names` has for them."""
+    twins = pictures.duplicated(["split", "name"], keep=False)
+    return pictures.assign(name=pictures["name"].mask(twins, names))
+
+
 def with_words(wnids: list[str], words: dict[str, str]) -> pd.DataFrame:
     """Return the classes in label order; one that is not in `words` is called by its own name."""
     return pd.DataFrame({"wnid": wnids, "words": [words.get(wnid) or _spoken(wnid) for wnid in wnids]})

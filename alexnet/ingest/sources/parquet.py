@@ -16,7 +16,15 @@ from alexnet.core.errors import UserError
 from alexnet.ingest.raw_files import open_whole
 from alexnet.ingest.sources.archives import AGAIN
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import COLUMNS, MEMBERS, Listing, Scan, as_pictures, files_of_splits
+from alexnet.ingest.sources.listing import (
+    COLUMNS,
+    MEMBERS,
+    Listing,
+    Scan,
+    as_pictures,
+    files_of_splits,
+    told_apart,
+)
 from alexnet.ingest.stored import column_of_pictures
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "cls", "target")
@@ -57,9 +65,8 @@ def list_parquet(root: Path, scan: Scan) -> Listing:
     pictures = pd.concat(parts, ignore_index=True)
     names = next((names for names in map(_class_names, files) if names), [])
     pictures, classes = with_wnids(root, pictures, names)
-    twins = pictures.duplicated(["split", "name"], keep=False)
     rows = pictures["path"] + "/" + pictures["offset"].map("{:06d}".format)
-    return Listing("parquet", classes, pictures.assign(name=pictures["name"].mask(twins, rows))[COLUMNS])
+    return Listing("parquet", classes, told_apart(pictures, rows)[COLUMNS])
 
 
 def read_parquet_labels(path: Path) -> pd.DataFrame:

@@ -13,7 +13,15 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, is_packed, opened_tar, whole
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import MEMBERS, Listing, Member, Scan, as_pictures, files_of_splits
+from alexnet.ingest.sources.listing import (
+    MEMBERS,
+    Listing,
+    Member,
+    Scan,
+    as_pictures,
+    files_of_splits,
+    told_apart,
+)
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.store.index import LEFT_OUT
 
@@ -51,6 +59,9 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
         found, packing = found[is_picture], "gzip" if is_packed(path) else "none"
         parts.append(as_pictures(found, split, str(path.relative_to(root)), found["container"], packing))
     pictures, classes = with_wnids(root, pd.concat(parts, ignore_index=True), [])
+    # Shards in two folders may have one name.
+    whole_names = pictures["path"] + "/" + pictures["name"].str.partition("/")[2]
+    pictures = told_apart(pictures, whole_names)
     return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
 
 
