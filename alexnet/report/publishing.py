@@ -1,16 +1,14 @@
-"""The pages of the experiments: how one is written, and the list of those that the report links to.
+"""The pages of the experiments, and the list of those that the report links to.
 
 The list is in Git, and the report depends on it. The pages themselves are no dependency of the report, or DVC
 would run all of those pipelines first.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet.core.files import write_json
 from alexnet.core.places import REPORTS
 from alexnet.core.reading import Written, read_json
-from alexnet.report.page import Part, write_page
 
 PAGES = Path("experiments/pages.json")
 FOLDER = REPORTS / "experiments"
@@ -28,13 +26,6 @@ class PublishedPages(Written):
     """The content of `PAGES`, by name."""
 
     pages: list[Published]
-
-
-def publish(out: Path, name: str, title: str, summary: str, parts: Sequence[Part]) -> None:
-    """Write the page `name` as `write_page` does into `out`; if the report looks there, it lists the page."""
-    write_page(out / name, title, summary, parts)
-    if out == FOLDER:
-        list_page(name, title, summary)
 
 
 def list_page(name: str, title: str, summary: str, pages: Path = PAGES) -> None:

@@ -13,9 +13,9 @@ from alexnet.core.files import write_table
 from alexnet.report import text
 from alexnet.report.canvas import drawn
 from alexnet.report.markup import code, fold
-from alexnet.report.page import Part
+from alexnet.report.page import Part, write_page
 from alexnet.report.paper import TABLE_2
-from alexnet.report.publishing import FOLDER, publish
+from alexnet.report.publishing import FOLDER, list_page
 from alexnet.report.text import points
 from experiments.shared.paired import Interval
 from experiments.shared.plans import Values
@@ -29,8 +29,9 @@ figure = partial(drawn, least=400)
 
 
 def write(name: str, title: str, found: str, parts: Sequence[Part], runs: pd.DataFrame) -> None:
-    """Write the page `name`, and beside it the table of its `runs`; print what was found."""
-    publish(FOLDER, name, title, found, parts)
+    """Write the page `name`, which the report lists, and the table of its `runs`; print what was found."""
+    write_page(FOLDER / name, title, found, parts)
+    list_page(name, title, found)
     write_table(FOLDER / f"{name}.csv", runs)
     print(found)
 
