@@ -39,6 +39,7 @@ from alexnet.core.machine import Machine, read_machine
 from alexnet.core.places import INDEX, MACHINE, RECORDS, STATE
 from alexnet.core.sizes import PATCH, PICTURE
 from alexnet.evaluation.evaluate import PICTURES_AT_ONCE
+from alexnet.evaluation.predictions import KINDS
 from alexnet.feed.loader import open_loader
 from alexnet.feed.order import in_storage_order
 from alexnet.feed.threads import sent
@@ -224,8 +225,7 @@ class Training:
 
     def rates(self) -> dict[str, float]:
         """Return the errors, named as by the evaluate stage, and like there never in bfloat16."""
-        names = [f"{top}_error{patches}" for patches in ("", "_one_patch") for top in ("top1", "top5")]
-        return dict(zip(names, self._errors(self._ten_and_one), strict=True))
+        return dict(zip(KINDS, self._errors(self._ten_and_one), strict=True))
 
     @torch.no_grad()
     def _errors(self, scores: Callable[[Batch], list[Tensor]]) -> list[float]:

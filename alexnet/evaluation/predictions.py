@@ -12,7 +12,7 @@ A folder of predictions holds
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,13 @@ from alexnet.store.index import UNKNOWN
 SERVER_FILE, NAMES_FILE = "ilsvrc.txt", "guesses.txt"
 GUESSES = 5
 CHECKED = ("ten.npy", "one.npy", "pictures.parquet")
+# A kind of error: among how many guesses, by ten patches or by the centre patch.
+KINDS = {
+    "top1_error": (1, "ten"),
+    "top5_error": (5, "ten"),
+    "top1_error_one_patch": (1, "one"),
+    "top5_error_one_patch": (5, "one"),
+}
 # Rows counted at once: of 1000 classes, 32 MB.
 _ROWS = 4096
 
@@ -107,13 +114,9 @@ class Predictions:
         about: dict[str, float | int | str] = {"images": len(self), "split": self.split}
         if not self.labelled:
             return about
-        rates = self.rates(share_ties)
         guesses, confidence = self.guesses(1)
         return {
-            "top1_error": rates.top1,
-            "top5_error": rates.top5,
-            "top1_error_one_patch": rates.top1_one_patch,
-            "top5_error_one_patch": rates.top5_one_patch,
+            **dict(zip(KINDS, astuple(self.rates(share_ties)), strict=True)),
             "loss": self.loss(),
             "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
             **about,
@@ -121,8 +124,7 @@ class Predictions:
 
     def rates(self, share_ties: bool) -> Rates:
         """Return the error rates of the split, whose labels must be known."""
-        wrong = [self.wrong(k, share_ties, scores) for scores in (self.ten, self.one) for k in (1, 5)]
-        return Rates(*(float(shares.mean()) for shares in wrong))
+        return Rates(*(float(shares.mean()) for shares in self.wrong_by_kind(share_ties).values()))
 
     def loss(self) -> float:
         """Return the mean loss of the ten-patch probabilities in nats; the labels must be known."""
@@ -139,6 +141,10 @@ class Predictions:
             truth = labels[start : start + _ROWS]
             shares.append(top_k_error(torch.from_numpy(rows), truth, k, share_ties))
         return torch.cat(shares).numpy()
+
+    def wrong_by_kind(self, share_ties: bool) -> dict[str, NDArray[np.float64]]:
+        """Return each picture's share of an error, (pictures,), for each of `KINDS`."""
+        return {kind: self.wrong(k, share_ties, getattr(self, name)) for kind, (k, name) in KINDS.items()}
 
     def per_class(self, share_ties: bool) -> pd.DataFrame:
         """Return a row per class in label order: wnid, words, images, top1_error, top5_error.

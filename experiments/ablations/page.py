@@ -14,6 +14,7 @@ from alexnet.core.params import read
 from alexnet.core.places import PARAMS_FILE, RECORDS
 from alexnet.core.stage import run
 from alexnet.evaluation.params import Evaluate
+from alexnet.evaluation.predictions import KINDS
 from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table_of
 from alexnet.report.page import Part
@@ -22,7 +23,7 @@ from alexnet.store.records import open_records
 from alexnet.training.chance import is_below_chance, loss_at_chance
 from experiments.ablations.rows import FULL, Ablations, plan
 from experiments.shared import pages
-from experiments.shared.outcomes import KINDS, Outcome, read_outcomes
+from experiments.shared.outcomes import Outcome, read_outcomes
 from experiments.shared.paired import Difference, Verdict, difference, surviving
 from experiments.shared.plans import RUNS, Values, differing, planned
 

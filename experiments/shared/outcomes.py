@@ -20,14 +20,6 @@ from alexnet.core.params import flattened
 from alexnet.evaluation.predictions import Predictions, load_predictions, what_differs
 from experiments.shared.plans import Values
 
-# A kind of error: among how many guesses, by ten patches or by the centre patch.
-KINDS = {
-    "top1_error": (1, "ten"),
-    "top5_error": (5, "ten"),
-    "top1_error_one_patch": (1, "one"),
-    "top5_error_one_patch": (5, "one"),
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -66,13 +58,10 @@ def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -
     read = {name: read_predictions(runs / name, values) for name, values in planned.items()}
     finished = {name: found for name, found in read.items() if found is not None}
     refuse_incomparable({str(runs / name): found for name, found in finished.items()})
-    outcomes = {}
-    for name, found in finished.items():
-        wrong = {
-            kind: found.wrong(k, share_ties, getattr(found, patches)) for kind, (k, patches) in KINDS.items()
-        }
-        outcomes[name] = Outcome(found, wrong, read_csv(runs / name / "training/history.csv"))
-    return outcomes
+    return {
+        name: Outcome(found, found.wrong_by_kind(share_ties), read_csv(runs / name / "training/history.csv"))
+        for name, found in finished.items()
+    }
 
 
 def read_members(planned: Mapping[str, Values], runs: Path) -> dict[str, Predictions]:
