@@ -8,12 +8,11 @@
 
 import html
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from alexnet.report.text import MINUS, NOTHING, printable
+from alexnet.report.text import printable
 
 # A backslash takes away the meaning that Markdown gives these, anywhere or where a line begins.
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$#]|^[-+](?=[\s-]|$)|(?<=^\d)[.)](?=\s))")
@@ -59,31 +58,13 @@ def _cell(text: str) -> str:
     return re.sub(r"(['\"])", r"\\\1", escape(text))
 
 
-def table_of(
-    frame: pd.DataFrame,
-    caption: str,
-    formats: Mapping[str, str] | None = None,
-    note: str = "",
-    numeric: bool = True,
-) -> str:
-    """Return a table with one row per row of `frame`; its columns are the header, its index is left out.
-
-    Args:
-        formats: by column a format of Python, e.g. ``{"error": ".1%"}``; without one, values as they print.
+def table_of(frame: pd.DataFrame, caption: str, note: str = "", numeric: bool = True) -> str:
+    """Return a table with one row per row of `frame`, which holds texts; its index is left out.
 
     The other arguments are those of `table`.
     """
-    formats = formats or {}
-    columns = [[_shown(value, formats.get(name, "")) for value in frame[name]] for name in frame]
-    return table([*map(str, frame)], [*zip(*columns, strict=True)], caption, note, numeric=numeric)
-
-
-def _shown(value: Any, form: str) -> str:
-    if value is None or value is pd.NA or value != value:
-        return NOTHING
-    if isinstance(value, str):
-        return printable(value)
-    return re.sub("^-", MINUS, format(value, form))
+    rows = [[printable(cell) for cell in row] for row in frame.itertuples(index=False)]
+    return table([*frame], rows, caption, note, numeric=numeric)
 
 
 def fold(summary: str, inside: str) -> str:

@@ -204,7 +204,7 @@ def table_of_rows(settings: Ablations, runs: pd.DataFrame, added: Added) -> pd.D
                 "added": points(found.mean) if found else NOTHING,
                 "over seeds": pages.interval(found.over_seeds if found else None),
                 "over pictures": pages.interval(found.over_pictures if found else None),
-                "clear": CLEAR.get(verdicts[name]) if found else None,
+                "clear": CLEAR.get(verdicts[name], NOTHING) if found else NOTHING,
                 "top-5": percent(means[TOP5][name]),
                 "top-5, paper": _paper(row.claim.top5),
                 "top-5 added": _added(added.get((name, TOP5))),

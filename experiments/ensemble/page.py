@@ -16,9 +16,9 @@ from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
 from alexnet.report.canvas import Theme, one_axes
-from alexnet.report.markup import table, table_of
+from alexnet.report.markup import table
 from alexnet.report.page import Part
-from alexnet.report.text import percent, points
+from alexnet.report.text import percent, points, printable
 from alexnet.store.records import open_records
 from experiments.ensemble.members import Ensemble, plan
 from experiments.shared import pages
@@ -92,8 +92,10 @@ def as_page(
             "Top-1 error of averages by the number of networks: every choice among them, and the mean.",
         ),
         "## Each network",
-        table_of(
-            runs, "Errors of each network", dict.fromkeys(["top-1", "top-5", "top-1, one patch"], ".1%")
+        table(
+            [*runs],
+            [(printable(name), *map(percent, errors)) for name, *errors in runs.itertuples(index=False)],
+            "Errors of each network",
         ),
         *pages.how_it_was_made(
             NAME,
