@@ -33,7 +33,6 @@ from alexnet.training.measures import EpochRow
 from alexnet.training.results import NORMS, Run
 
 PROMISED_SECONDS, PROMISED_GIGABYTES = 120, 4
-PARAMS = Path("profiles/imagenet-2012-paper.yaml")
 
 
 def peak_gigabytes() -> float:
@@ -128,12 +127,9 @@ def main(
 ) -> None:
     """Make the predictions, count them, and write the report."""
     total: list[float] = []
-    profiles = {
-        "printed": PARAMS.resolve(),
-        "run_in_2012": PARAMS.with_stem("imagenet-2012-source").resolve(),
-    }
-    files, page = replace(ResultFiles(), **profiles), out.resolve() if out else Path("out")
-    # Results lie where they do in a project, below the present folder.
+    files, page = ResultFiles(), out.resolve() if out else Path("out")
+    # All but the profiles lies where it does in a project, below the present folder.
+    files = replace(files, printed=files.printed.resolve(), run_in_2012=files.run_in_2012.resolve())
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         with timed("logits to probabilities", total):
             found = synthetic(pictures, classes)

@@ -23,8 +23,7 @@ from alexnet.parallel.device import Mode, choose_device, memory_format, prepared
 from alexnet.parallel.recording import WARM, RecordedStep
 from alexnet.store.records import open_records
 from alexnet.training.precision import Precision
-from benchmarks.gpu import bench as shared
-from benchmarks.gpu.bench import CPU, RECIPES, Bench, generated, recipe_of
+from benchmarks.gpu.bench import CPU, RECIPES, Bench, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.gpu.steps import Figures
 from benchmarks.scale import CLASSES
 from benchmarks.train_step import PROFILE, our_network
@@ -126,7 +125,7 @@ def moved(
     with tempfile.TemporaryDirectory(dir=bench.trials) as name, redirect_stdout(io.StringIO()):
         for updates in stops or (bench.scale.updates,):
             stop = partial(next, iter([*[False] * (updates - 1), True]))
-            trainer = shared.trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
+            trainer = trainer_on(store, device, sources, place, Path(name), dtype, stop_asked=stop)
             torch.compiler.reset()
             trainer.run_as(mode, bench.scale.backend)
             now = dict(trainer.network.named_parameters())
@@ -155,7 +154,7 @@ def resuming(bench: Bench) -> Figures:
 
 def pixels(bench: Bench) -> Figures:
     """Compare the patches of DALI, decoded on the device, with those of libjpeg, in grey levels."""
-    shared.refuse_without_dali()
+    refuse_without_dali()
     device, store = choose_device(Machine()), generated(bench, "jpeg")
     records = open_records(store / "records", "train")
     epoch = training_epoch(1, 1, len(records), read(PROFILE, Augment), "shuffled")

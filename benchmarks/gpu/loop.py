@@ -23,8 +23,7 @@ from alexnet.parallel.recording import WARM
 from alexnet.store.records import open_records
 from alexnet.training.trainer import Trainer
 from benchmarks.devices import OURS, measure, measure_sums, rate_of
-from benchmarks.gpu import bench as shared
-from benchmarks.gpu.bench import Bench, generated, recipe_of
+from benchmarks.gpu.bench import Bench, generated, recipe_of, refuse_without_dali, trainer_on
 from benchmarks.gpu.steps import Figures, NoFiguresError
 from benchmarks.train_step import PROFILE, seconds_of, wait_for
 
@@ -54,7 +53,7 @@ def busy(device: torch.device) -> Iterator[list[tuple[float, int]]]:
 def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
     """Time the train stage's loop for three epochs after a first one, a validation, and the loop's parts."""
     if machine.loader == "dali":
-        shared.refuse_without_dali()
+        refuse_without_dali()
     device, store = choose_device(machine), generated(bench, encoding)
     batch = f"train.batch_size={bench.scale.batch}"
     sources = recipe_of(bench, PROFILE, "train.epochs=4", "train.precision=bfloat16", batch)
@@ -66,7 +65,7 @@ def loop(bench: Bench, encoding: str, machine: Machine) -> Figures:
 
     bench.trials.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench.trials) as state, busy(device) as noted:
-        trainer = shared.trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
+        trainer = trainer_on(store, device, sources, machine, Path(state), report_epoch=begin)
         if device.type == "cpu":
             # As the train stage does on a GPU.
             trainer.run_as("compiled", bench.scale.backend)
@@ -126,7 +125,7 @@ def load(batches: Iterator[Batch]) -> tuple[Batch, Figures]:
 def loading(bench: Bench, machine: Machine, batch: int) -> Figures:
     """Time a loader of JPEG records in batches of so many pictures, while nothing is trained."""
     if machine.loader == "dali":
-        shared.refuse_without_dali()
+        refuse_without_dali()
     device, records = choose_device(machine), open_records(generated(bench, "jpeg") / "records", "train")
     plan = training_epoch(1, 1, len(records), read(PROFILE, Augment))
     return load(open_loader(machine, records, batch, device).batches(plan))[1]
