@@ -70,5 +70,4 @@ def count(number: int, what: str) -> str:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean, NaN of none."""
-    return float(np.mean(values)) if values else float("nan")
+    return float(np.mean(values))
