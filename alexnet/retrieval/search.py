@@ -33,33 +33,28 @@ def nearest(
     queries: NDArray[np.float32],
     count: int,
     device: torch.device | None = None,
-    block_bytes: int = BLOCK_BYTES,
 ) -> Hits:
     """Return the `count` rows of `features` (n, d) nearest to each of the `queries` (q, d), exactly.
 
-    Products are made on the `device`, with `block_bytes` of the features in memory at once.
+    Products are made on the `device`, with `BLOCK_BYTES` of the features in memory at once.
     """
     count = min(count, len(features))
     found = [
-        _candidates(features, queries[start : start + QUERIES_AT_ONCE], count + SPARE, device, block_bytes)
+        _candidates(features, queries[start : start + QUERIES_AT_ONCE], count + SPARE, device)
         for start in range(0, len(queries), QUERIES_AT_ONCE)
     ]
     return rerank(features, queries, np.concatenate(found), count)
 
 
 def _candidates(
-    features: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    count: int,
-    device: torch.device | None,
-    block_bytes: int,
+    features: NDArray[np.float32], queries: NDArray[np.float32], count: int, device: torch.device | None
 ) -> NDArray[np.int64]:
     # Distances from here are the same, and lose fewer digits where all features lie close together.
     origin = torch.from_numpy(np.array(features[0])).to(device)
     wanted = torch.from_numpy(np.array(queries)).to(device) - origin
     best = torch.empty(len(queries), 0, device=device)
     records = torch.empty(len(queries), 0, dtype=torch.int64, device=device)
-    rows = max(1, block_bytes // (features.shape[1] * features.itemsize))
+    rows = max(1, BLOCK_BYTES // (features.shape[1] * features.itemsize))
     for start in range(0, len(features), rows):
         block = torch.from_numpy(np.array(features[start : start + rows])).to(device).sub_(origin)
         # |q|² is the same for all rows and changes no order.

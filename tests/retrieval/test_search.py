@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from alexnet.retrieval import search
 from alexnet.retrieval.search import by_code, nearest, pack, recall
 
 
@@ -22,10 +23,13 @@ def some_features(count: int, dimensions: int = 24) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 1000])
-def test_the_nearest_are_those_of_brute_force_in_any_block(rows: int) -> None:
+def test_the_nearest_are_those_of_brute_force_in_any_block(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     features = some_features(301)
+    monkeypatch.setattr(search, "BLOCK_BYTES", rows * features.shape[1] * 4)
     queries = some_features(5)[:, ::-1].copy()
-    found = nearest(features, queries, 6, block_bytes=rows * features.shape[1] * 4)
+    found = nearest(features, queries, 6)
     for query, records, distances in zip(queries, *found, strict=True):
         assert records.tolist() == brute_force(features, query, 6)
         expected = np.linalg.norm(features[records].astype(np.float64) - query, axis=1)
