@@ -40,7 +40,7 @@ def plan(params: Path = PARAMS, recipe: str = RECIPE) -> tuple[Ensemble, dict[st
     return ensemble, of_seeds({"member": planned([recipe, f"{params}:ensemble.alike"])}, ensemble.seeds)
 
 
-def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str, path: Path = PARAMS) -> None:
+def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str) -> None:
     """Refuse predictions of other pictures than those that will be evaluated `here`, in this order.
 
     A UserError says that the split has no labels, or names the folder that is missing, twice there under two
@@ -50,7 +50,7 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str,
         raise UserError(f"evaluate.split: found {split}, which has no labels; allowed: one with labels")
     several, own = {}, index.classes["wnid"].tolist()
     for folder in others:
-        where = f"{path}: ensemble.others: {folder}"
+        where = f"{PARAMS}: ensemble.others: {folder}"
         if not Path(folder).is_dir():
             raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
         several[where] = found = load_predictions(Path(folder))
