@@ -12,7 +12,7 @@ A folder of predictions holds
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,7 +116,7 @@ class Predictions:
             return about
         guesses, confidence = self.guesses(1)
         return {
-            **dict(zip(KINDS, astuple(self.rates(share_ties)), strict=True)),
+            **{kind: float(wrong.mean()) for kind, wrong in self.wrong_by_kind(share_ties).items()},
             "loss": self.loss(),
             "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
             **about,
