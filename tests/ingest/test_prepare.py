@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from archives import SETTINGS, builder, official_files, store, unpack
 from PIL import Image
-from tiny import largest_file
+from tiny import flip, largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
@@ -426,9 +426,8 @@ def test_nothing_is_kept_of_pictures_that_were_replaced(
     with stopped_before_delivery(monkeypatch):
         prepared(tmp_path, folders, index, **options)
     for path in folders.glob("train/*/*.jpg"):
-        about, content = path.stat(), bytearray(path.read_bytes())
-        content[300] ^= 1
-        path.write_bytes(content)
+        about = path.stat()
+        flip(path, 300)
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     prepared(tmp_path, folders, index, **options)
     prepared(tmp_path / "fresh", folders, index, **options)
@@ -449,9 +448,7 @@ def test_a_shard_that_is_damaged_before_it_is_delivered_is_made_again(
     with stopped_before_delivery(monkeypatch):
         make(shuffle=shuffle)
     (path,) = (tmp_path / "state").glob(f"*/train-00001.{suffix}")
-    content = bytearray(path.read_bytes())
-    content[100] ^= 1
-    path.write_bytes(content)
+    flip(path, 100)
     make(shuffle=shuffle)
     assert "train-00001.tar: damaged, so it is made again" in capsys.readouterr().out
     assert hashes(tmp_path / "records") == hashes(records)

@@ -12,6 +12,7 @@ import pytest
 from archives import builder, official_files, store
 from conftest import ROOT
 from PIL import Image
+from tiny import flip
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
@@ -60,12 +61,6 @@ def test_a_whole_store_is_found_so(whole: Path) -> None:
     assert "every shard, picture and label is as it should be" in said
 
 
-def change(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-
-
 def cut(path: Path, parts: int = 2) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // parts])
@@ -86,7 +81,7 @@ def relabel(path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "a changed byte": (
-        lambda own: change(own / "records/train-00001.tar", 700),
+        lambda own: flip(own / "records/train-00001.tar", 700),
         ["train-00001.tar: its SHA-256 is not the one listed"],
     ),
     "a cut shard": (
