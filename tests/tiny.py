@@ -1,6 +1,7 @@
 """Small networks, pictures and records that many tests share."""
 
 import contextlib
+import hashlib
 import io
 import resource
 import signal
@@ -155,6 +156,11 @@ def told(match: str | None = None) -> Iterator[pytest.ExceptionInfo[UserError]]:
     with pytest.raises(UserError, match=match) as caught:
         yield caught
     assert "\n" not in str(caught.value)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a folder, by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
 def flip(path: Path, place: int) -> None:

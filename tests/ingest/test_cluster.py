@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from archives import Build, official_files, store
 from distributed import LocalCluster
+from tiny import hashes
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, Shuffle
@@ -22,10 +23,10 @@ def test_dask_writes_the_same_store_either_way(
     root = official_files(tmp_path / "raw")
     index = build(root)
 
-    def made(name: str, shuffle: Shuffle, scheduler: str = "") -> dict[str, bytes]:
+    def made(name: str, shuffle: Shuffle, scheduler: str = "") -> dict[str, str]:
         pool = executor(Machine(scheduler=scheduler)) if scheduler else None
         store(root, index, tmp_path / name, tmp_path / "state", pool, shuffle=shuffle)
-        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        return hashes(tmp_path / name)
 
     where = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
     cluster = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **where)

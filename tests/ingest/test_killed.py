@@ -1,11 +1,10 @@
 """The preprocess stage, under the real dvc or alone, killed with SIGKILL while it is at work."""
 
-import hashlib
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import Project, make_project, wait_until
+from tiny import hashes
 
 DVC = ("dvc", "repro", "-f", "-s", "preprocess")
 STAGE = (sys.executable, "-m", "stages.preprocess")
@@ -19,12 +18,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[st
     project.set("preprocess.shard_pictures", 2)
     for stage in ("sample", "index", "preprocess"):
         project.run(sys.executable, "-m", f"stages.{stage}")
-    return project, hashes(project.folder)
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted((folder / "data/records").iterdir())
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return project, hashes(project.folder / "data/records")
 
 
 @pytest.mark.parametrize(
@@ -45,5 +39,5 @@ def test_a_killed_preprocessing_goes_on_to_the_same_store(
     assert list(state.glob(finished))
     # At once: a stage that dvc left behind is either gone or waited for, never joined.
     project.run(*command)
-    assert hashes(project.folder) == expected
+    assert hashes(project.folder / "data/records") == expected
     assert list(state.iterdir()) == []

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
 import shutil
@@ -18,7 +17,7 @@ import pandas as pd
 import pytest
 from archives import SETTINGS, builder, official_files, store, unpack
 from PIL import Image
-from tiny import flip, largest_file
+from tiny import flip, hashes, largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
@@ -69,10 +68,6 @@ def records(raw: Path, index: Index, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("store")
     prepared(folder, raw, index)
     return folder / "records"
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 def square_of(raw: Path, index: Index, split: str, name: str) -> Any:

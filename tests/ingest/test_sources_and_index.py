@@ -17,7 +17,7 @@ import pytest
 import scipy.io
 from archives import Build, Members, official_files, refused, tar, unpack, untar
 from conftest import ROOT
-from tiny import told
+from tiny import hashes, told
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
@@ -121,9 +121,9 @@ def listed(root: Path, index: Index) -> dict[tuple[str, str], tuple[str, bytes]]
     return {(row.split, row.name): (wnids[row.label], read_bytes(root, row)) for row in rows}
 
 
-def written(folder: Path, index: Index) -> dict[str, bytes]:
+def written(folder: Path, index: Index) -> dict[str, str]:
     write_index(folder, index)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return hashes(folder)
 
 
 # --- truth ----------------------------------------------------------------------------------------

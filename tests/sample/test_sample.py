@@ -15,7 +15,7 @@ import pytest
 import scipy.io
 from PIL import Image, JpegImagePlugin
 from pydantic import ValidationError
-from tiny import largest_file
+from tiny import hashes, largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.decode import decode
@@ -47,10 +47,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sample") / "raw"
     generate(root, SETTINGS, "none")
     return root
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in root.iterdir()}
 
 
 def members(archive: bytes) -> Iterator[tuple[str, bytes]]:
@@ -112,7 +108,7 @@ def test_equal_settings_give_equal_bytes(
     monkeypatch.setattr("time.time", lambda: 1e9)
     monkeypatch.setattr("time.asctime", lambda: "Sun Sep  9 01:46:40 2001")
     generate(tmp_path / "again", SETTINGS, "none", workers)
-    assert contents(tmp_path / "again") == contents(root)
+    assert hashes(tmp_path / "again") == hashes(root)
 
 
 def test_another_seed_gives_other_pictures() -> None:
@@ -236,10 +232,10 @@ def test_every_class_has_its_own_wnid_and_words() -> None:
 
 
 def test_full_folder_is_not_overwritten(root: Path) -> None:
-    before = contents(root)
+    before = hashes(root)
     with pytest.raises(UserError, match="exists already"):
         generate(root, SETTINGS, "none")
-    assert contents(root) == before
+    assert hashes(root) == before
 
 
 def test_a_sample_on_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -254,7 +250,7 @@ def test_empty_folder_and_remains_of_an_interruption_are_no_obstacle(tmp_path: P
     (tmp_path / "raw.partial" / "remains").touch()
     generate(tmp_path / "raw", SETTINGS.model_copy(update={"classes": 0}), "none")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
-    assert list(contents(tmp_path / "raw")) == ["README.txt"]
+    assert list(hashes(tmp_path / "raw")) == ["README.txt"]
 
 
 @pytest.mark.parametrize(
