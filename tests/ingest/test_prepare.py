@@ -93,7 +93,7 @@ def stopped_before_delivery(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.
 
 @pytest.mark.parametrize(
     ("workers", "run_pictures"),
-    [("processes", None), ("processes", 5), ("threads", None), ("threads", 5), ("threads", 1000)],
+    [("processes", 5), ("threads", None), ("threads", 5), ("threads", 1000)],
 )
 def test_any_workers_write_the_same_bytes_either_way(
     make: Make,

@@ -73,9 +73,9 @@ def test_records_of_a_url_are_those_of_the_folder(
     here = tmp_path / "raw"
     official_files(here)
     made = {}
-    for name, data_root in (("folder", str(here)), ("url", f"file://{here}")):
+    for name, data_root, pool in (("folder", str(here), None), ("url", f"file://{here}", local_pool(2))):
         index = build(root_of(data_root))
-        store(data_root, index, tmp_path / name, tmp_path / "s", local_pool(2))
+        store(data_root, index, tmp_path / name, tmp_path / "s", pool)
         made[name] = hashes(tmp_path / name)
     assert made["url"] == made["folder"]
     assert "read through once over the network" in capsys.readouterr().out
