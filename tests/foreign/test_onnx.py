@@ -79,17 +79,23 @@ def test_one_patch_is_the_centre_and_the_file_is_valid_and_names_its_classes(tmp
     assert [file.name for file in tmp_path.iterdir()] == ["network.onnx"]
 
 
-@pytest.mark.parametrize("size", [(600, 1000), (200, 150)], ids=str)
-def test_the_documented_example_gives_our_probabilities(
-    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = network_of()
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network that is sure, in both forms."""
+    folder, network = tmp_path_factory.mktemp("exported"), network_of()
     with torch.no_grad():
         network.fc8.weight.mul_(20)
-    save_network(tmp_path / "models/alexnet.safetensors", network, CLASSES)
-    export_onnx(tmp_path / "models/alexnet.onnx", network, CLASSES, patches=10)
-    Image.fromarray(coarse_pictures(1, 8)[0]).resize(size).save(tmp_path / "cat.jpg", quality=90)
-    monkeypatch.chdir(tmp_path)
+    save_network(folder / "models/alexnet.safetensors", network, CLASSES)
+    export_onnx(folder / "models/alexnet.onnx", network, CLASSES, patches=10)
+    return folder
+
+
+@pytest.mark.parametrize("size", [(600, 1000), (200, 150)], ids=str)
+def test_the_documented_example_gives_our_probabilities(
+    exported: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(coarse_pictures(1, 8)[0]).resize(size).save(exported / "cat.jpg", quality=90)
+    monkeypatch.chdir(exported)
     shown: dict[str, Any] = {}
     exec(compile(example("onnxruntime"), "using.md", "exec"), shown)
     guesses = alexnet.load("models/alexnet.safetensors").predict("cat.jpg", len(CLASSES))
