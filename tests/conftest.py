@@ -177,3 +177,21 @@ def build(tmp_path: Path) -> Callable[..., Any]:
     from archives import builder
 
     return builder(tmp_path / "state")
+
+
+@pytest.fixture(scope="session")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The facts of made results; for tests/report, where `made` lies. Tests only read them."""
+    from made import write_results
+
+    from alexnet.report.facts import read_facts
+
+    return read_facts(write_results(tmp_path_factory.mktemp("results")))
+
+
+@pytest.fixture(scope="session")
+def parts(facts: Any) -> list[Any]:
+    """All parts of the report of `facts`, which take seconds to draw."""
+    from alexnet.report.report import all_parts
+
+    return all_parts(facts)

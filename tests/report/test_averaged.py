@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import IMAGES, WRONG, made_predictions, write_results
+from made import IMAGES, WRONG, made_predictions
 from reference import literally_wrong
 from tiny import told
 
 from alexnet.evaluation.ensemble import Ensemble, count_ensemble
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import Predictions, Rates, save_predictions
-from alexnet.report.facts import read_facts
+from alexnet.report.facts import Facts
 from alexnet.report.page import page_as_html
 from alexnet.report.rates import terminal_summary
 from alexnet.report.topics import ensemble, errors
@@ -72,8 +72,7 @@ def test_a_split_without_labels_has_no_ensemble(own: Predictions, tmp_path: Path
         count_ensemble(tmp_path / "own", [str(tmp_path / "other")], share_ties=False)
 
 
-def test_the_tables_have_a_row_of_the_ensemble(tmp_path: Path) -> None:
-    facts = read_facts(write_results(tmp_path))
+def test_the_tables_have_a_row_of_the_ensemble(facts: Facts) -> None:
     assert not ensemble.topic(facts)
     assert "CNNs, averaged" not in "\n".join(map(str, errors.topic(facts)))
     assert facts.rates is not None

@@ -9,16 +9,14 @@ from html import escape
 from pathlib import Path
 
 import pytest
-from made import write_results
 
-from alexnet.report.facts import read_facts
+from alexnet.report.facts import Facts
 from alexnet.report.page import page_as_html
 from alexnet.report.report import all_parts
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    facts = read_facts(write_results(tmp_path_factory.mktemp("results")))
+def text(facts: Facts) -> str:
     sharp = facts.settings.model_copy(update={"kernel_pixels": 6, "figure_dpi": 120})
     return page_as_html("AlexNet on made numbers", "Made.", all_parts(replace(facts, settings=sharp)))
 

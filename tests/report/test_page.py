@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made import CLASSES, HOSTILE, IMAGES, WRONG, write_results
+from made import CLASSES, HOSTILE, IMAGES, WRONG
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from alexnet.report.canvas import LIGHT, one_axes
-from alexnet.report.facts import Facts, read_facts
+from alexnet.report.facts import Facts
 from alexnet.report.markup import code, escape, fold, table, table_of, warning
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown, write_page
 from alexnet.report.publishing import list_page
-from alexnet.report.report import all_parts, write_report
+from alexnet.report.report import write_report
 
 PHOTOGRAPHS = {
     *(f"neighbours-{n}" for n in (1, 2)),
@@ -59,16 +59,6 @@ class Tags(HTMLParser):
 
     def named(self, *names: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.found if tag in names]
-
-
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    return read_facts(write_results(tmp_path_factory.mktemp("results")))
-
-
-@pytest.fixture(scope="module")
-def parts(facts: Facts) -> list[Part]:
-    return all_parts(facts)
 
 
 @pytest.fixture(scope="module")

@@ -30,16 +30,6 @@ from alexnet.report.topics import (
 from alexnet.store.counts import SplitCounts
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    return read_facts(write_results(tmp_path_factory.mktemp("results")))
-
-
-@pytest.fixture(scope="module")
-def parts(facts: Facts) -> list[Part]:
-    return all_parts(facts)
-
-
 def with_data(facts: Facts, **changes: object) -> Facts:
     return replace(facts, data=facts.data.model_copy(update=changes))
 
