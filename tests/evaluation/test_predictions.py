@@ -24,7 +24,6 @@ from alexnet.evaluation.predictions import (
     load_predictions,
     save_predictions,
 )
-from alexnet.store import index as indexes
 
 
 def predictions_of(
@@ -82,12 +81,6 @@ def test_more_pictures_than_are_counted_at_once() -> None:
     order = np.argsort(-made.ten, axis=1, kind="stable")[:, :5]
     assert np.array_equal(guesses, order)
     assert np.array_equal(values, np.take_along_axis(made.ten, order, 1))
-
-
-def test_a_split_without_labels_has_no_rates() -> None:
-    made = random_predictions(1)
-    unknown = replace(made, labels=np.full(40, indexes.UNKNOWN), split="test")
-    assert unknown.metrics() == {"images": 40, "split": "test"}
 
 
 def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path: Path) -> None:

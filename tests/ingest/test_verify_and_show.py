@@ -16,7 +16,6 @@ from tiny import flip
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
-from alexnet.core.errors import UserError
 from alexnet.core.params import read
 from alexnet.feed.contact_sheet import GAP, HEADING
 from alexnet.feed.order import training_epoch
@@ -61,9 +60,9 @@ def test_a_whole_store_is_found_so(whole: Path) -> None:
     assert "every shard, picture and label is as it should be" in said
 
 
-def cut(path: Path, parts: int = 2) -> None:
+def cut(path: Path) -> None:
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // parts])
+    path.write_bytes(content[: len(content) // 2])
 
 
 def scale(own: Path, **factors: float) -> None:
@@ -136,12 +135,6 @@ def test_a_cut_table_is_named(own: Path, table: str) -> None:
         assert "Traceback" not in said
         assert table in said
         assert "dvc repro -f preprocess" in said
-
-
-def test_measuring_names_cut_sums(own: Path) -> None:
-    cut(own / "records" / SUMS)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(UserError, match=r"sums\.npz: cannot be read"):
-        measure_statistics(own / "records", pool, "none")
 
 
 def test_no_store_at_all(tmp_path: Path, whole: Path) -> None:
