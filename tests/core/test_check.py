@@ -22,6 +22,7 @@ ABSENT = object()
         ("train.epochs", 0, "train.epochs: found 0; allowed: a whole number of at least 1"),
         ("train.epoch", 3, r"train.epoch: unknown key; allowed: .* Did you mean epochs\?"),
         ("train.momentum", ABSENT, "train.momentum: missing; allowed: a number of at least 0 and below 1"),
+        ("data.per_class", 0, "data: per_class: found 0; allowed: all, or 1 to 1000000000"),
         ("preprocess", ABSENT, "preprocess: missing; this section is required"),
         ("trian", {}, r"trian: unknown key; allowed: .*, train, .* Did you mean train\?"),
         (7, 1, "7: unknown key; allowed: sample, data, preprocess"),
@@ -32,6 +33,7 @@ ABSENT = object()
         ("train.learning_rate", float("-inf"), "train.learning_rate: found -inf; allowed: a number"),
         ("train.learning_rate", float("nan"), "train.learning_rate: found nan; allowed: a number"),
         # What no stage can compute.
+        ("data.per_class", 10**24, f"data: per_class: found {10**24}; allowed: all, or 1 to 1000000000"),
         ("train.batch_size", 10**12, "train.batch_size: found .*; allowed: a whole number"),
         ("train.schedule.factor", 1e200, "train.schedule.factor: found .*; allowed: a number"),
         ("train.weight_decay", 1e308, "train.weight_decay: found .*; allowed: a number"),
@@ -69,6 +71,7 @@ def test_a_wrong_parameter_is_named(tmp_path: Path, key: str | int, value: objec
         ("hardware_decoder_load: -0.1", "hardware_decoder_load: found -0.1; allowed: a number"),
         ("timeout_seconds: 1.0e+15", "timeout_seconds: found .*; allowed: a number"),
         ("data_root: ~nobody-at-all/pictures", "data_root: found ~nobody-at-all/pictures"),
+        ("data_root: nope://x", "data_root: found nope://x: Unsupported filesystem"),
         ("workers: [", "line 2: is not valid YAML"),
     ],
 )

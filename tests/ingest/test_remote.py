@@ -16,7 +16,6 @@ from archives import Build, in_parts, official_files, refused, store, tar, unpac
 from test_shards_of_others import FORMS, NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture, shard
 from tiny import hashes
 
-from alexnet.check import check
 from alexnet.core.errors import UserError
 from alexnet.core.processes import local_pool
 from alexnet.ingest import stored
@@ -167,14 +166,9 @@ def test_what_cannot_be_read_behind_a_url(
 ) -> None:
     with pytest.raises(UserError, match=r"cannot be reached: .*Connect"):
         root_of("http://127.0.0.1:9/raw")
-    with pytest.raises(UserError, match=r"data_root: found nope://x: Unsupported filesystem"):
-        root_of("nope://x")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(UserError, match=r"data_root: found s3://bucket/x: Install s3fs"):
         root_of("s3://bucket/x")
-    (tmp_path / "machine.yaml").write_text("data_root: nope://x\n")
-    with pytest.raises(UserError, match="nope://x"):
-        check(Path("params.yaml"), tmp_path / "machine.yaml")
     refused(build, root_of(f"memory://{tmp_path.name}-none"), "no such folder")
     unpack(tmp_path / "raw", {f"train/{wnid}/1.png": picture(0) for wnid in WNIDS})
     refused(build, root_of(f"file://{tmp_path}/raw"), "no known layout")
