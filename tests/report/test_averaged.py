@@ -80,7 +80,7 @@ def test_the_tables_have_a_row_of_the_ensemble(facts: Facts) -> None:
     several = replace(facts, ensemble=Ensemble(members, Rates(0.31, 0.045, 0.4, 0.08)))
     parts = [*errors.topic(several), *ensemble.topic(several)]
     text, html = "\n".join(map(str, parts)), page_as_html("t", "s", parts)
-    assert "| **2 CNNs, averaged †** | **31.0%** | **4.5%** |" in text
+    assert "| **2 CNNs, averaged †** | **31.0%** | **4.5%** |\n" in text
     assert "| **2 CNNs, averaged †** | **31.0%** | **4.5%** | **—** |" in text
     low, high = exact_interval(0.31, IMAGES)
     assert f"| **2 CNNs** | **31.0%** | **{low:.1%} to {high:.1%}** | **4.5%** |" in text
