@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from tiny import STATISTICS, network_of
+from tiny import ROOT, STATISTICS, network_of
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import add_to_tar
@@ -41,7 +41,6 @@ from alexnet.sample.files import generate
 from alexnet.sample.params import Sample
 from alexnet.store.statistics import read_statistics, write_statistics
 
-ROOT = Path(__file__).parent.parent
 READ, SKIPPED, REFUSED, TRACEBACK = "read", "skipped by name", "refused in one line", "traceback"
 OUTCOMES = (READ, SKIPPED, REFUSED, TRACEBACK)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")

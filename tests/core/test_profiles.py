@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from tiny import PAPER
 
 from alexnet.check import check
 from alexnet.core.errors import UserError
@@ -13,7 +14,6 @@ from alexnet.core.machine import Machine, read_machine, usable_cores
 from alexnet.core.params import flattened, load_yaml
 
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
-PAPER = ROOT / "profiles/imagenet-2012-paper.yaml"
 # What any reader knows, and texts that explain themselves.
 UNEXPLAINED = {"enabled", "k", "beta", "alpha", "momentum", "title"}
 

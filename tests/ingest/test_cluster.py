@@ -12,6 +12,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, Shuffle
 from alexnet.core.processes import executor
 
+HERE = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
 SHUFFLES: tuple[Shuffle, ...] = ("seek", "scatter")
 
 
@@ -28,9 +29,7 @@ def test_dask_writes_the_same_store_either_way(
         store(root, index, tmp_path / name, tmp_path / "state", pool, shuffle=shuffle)
         return hashes(tmp_path / name)
 
-    where = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
-    cluster = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **where)
-    with cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **HERE) as cluster:
         assert cluster.scheduler_address.startswith("tcp://")
         by_dask = [made(shuffle, shuffle, cluster.scheduler_address) for shuffle in SHUFFLES]
     expected = made("threads", "seek")
@@ -48,8 +47,7 @@ def test_absent_scheduler_is_named() -> None:
 
 
 def test_a_scheduler_that_is_lost_is_named() -> None:
-    where = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
-    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **where)
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **HERE)
 
     def work() -> None:
         with executor(Machine(scheduler=cluster.scheduler_address)) as pool:

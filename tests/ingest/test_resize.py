@@ -198,10 +198,9 @@ def test_sixteen_bits_become_eight() -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_32_bits_of_an_unknown_scale_are_refused(kind: type) -> None:
-    file = io.BytesIO()
-    Image.fromarray(np.full((300, 300), 200, kind)).save(file, "TIFF")
+    content = stored(Image.fromarray(np.full((300, 300), 200, kind)), "TIFF")
     with pytest.raises(BadPictureError, match="32 bits"):
-        decode(file.getvalue())
+        decode(content)
 
 
 def test_palettes_are_looked_up() -> None:
@@ -316,10 +315,9 @@ def test_formats_that_are_not_listed_are_not_opened(monkeypatch: pytest.MonkeyPa
         raise SystemExit("a program was started")
 
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", started)
-    content = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(content, "EPS")
+    content = stored(Image.new("RGB", (8, 8)), "EPS")
     with pytest.raises(BadPictureError, match="no picture format that is known"):
-        decode(content.getvalue())
+        decode(content)
 
 
 # --- JPEG -----------------------------------------------------------------------------------------

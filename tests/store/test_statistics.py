@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import section
+from tiny import section, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.params import Augment
-from alexnet.store.records import Record, encode, open_records, write_shard, write_tables
+from alexnet.store.records import encode, open_records, write_tables
 from alexnet.store.statistics import Statistics, Sums, measure_statistics, read_statistics, write_statistics
 
 Floats = npt.NDArray[np.float64]
@@ -31,16 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     rng = np.random.default_rng(0)
     mixing = np.array([[50, 12, 5], [48, -4, -9], [45, -15, 4]])
-    rows = []
-    for number, first in enumerate(range(0, PICTURES, 10)):
-        records = []
-        for key in range(first, min(first + 10, PICTURES)):
-            coarse = rng.normal(0, 1, (16, 16, 3)) @ mixing.T + [130, 110, 90] + rng.normal(0, 15, 3)
-            pixels = np.kron(coarse, np.ones((16, 16, 1))).clip(0, 255).astype(np.uint8)
-            records.append(Record(key % 2, f"{key}.jpg", encode(pixels, 95, "4:4:4")))
-        rows.append(write_shard(folder, "train", number, records))
+    contents = []
+    for _ in range(PICTURES):
+        coarse = rng.normal(0, 1, (16, 16, 3)) @ mixing.T + [130, 110, 90] + rng.normal(0, 15, 3)
+        pixels = np.kron(coarse, np.ones((16, 16, 1))).clip(0, 255).astype(np.uint8)
+        contents.append(encode(pixels, 95, "4:4:4"))
     white = encode(np.full((256, 256, 3), 255, np.uint8), 95, "4:4:4")
-    rows.append(write_shard(folder, "val", 0, [Record(0, "white.jpg", white)]))
+    rows = write_shards(folder, "train", contents, [0] * PICTURES, per_shard=10)
+    rows += write_shards(folder, "val", [white], [0])
     write_tables(folder, pd.concat(rows, ignore_index=True))
     return folder
 
