@@ -5,6 +5,7 @@ import hashlib
 import io
 import resource
 import signal
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -156,6 +157,12 @@ def told(match: str | None = None) -> Iterator[pytest.ExceptionInfo[UserError]]:
     with pytest.raises(UserError, match=match) as caught:
         yield caught
     assert "\n" not in str(caught.value)
+
+
+def untar(content: bytes) -> list[tuple[str, bytes]]:
+    """Return the names and contents of a tar's members."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return [(member.name, archive.extractfile(member).read()) for member in archive]  # type: ignore[union-attr]
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -90,11 +90,6 @@ def tar(members: Iterable[tuple[str, bytes]], mode: str = "w") -> bytes:
     return content.getvalue()
 
 
-def untar(content: bytes) -> Members:
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        return [(member.name, archive.extractfile(member).read()) for member in archive]  # type: ignore[union-attr]
-
-
 def unpack(root: Path, files: dict[str, bytes]) -> Path:
     """Write `files` below `root`."""
     for name, content in files.items():

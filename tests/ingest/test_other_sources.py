@@ -39,7 +39,8 @@ BY_ID = ["n03", "n01", "n04", "n02"]
 WNIDS = sorted(BY_ID)
 WORDS = {wnid: f"{wnid} word, other word" for wnid in WNIDS}
 TRUTH = {"val": [2, 4, 1, 1, 3, 2], "test": [4, 4, 1, 3, 2]}
-IN_FOLDERS = {f"{split}/{wnid}/1.jpg": picture(wnid) for split in ("train", "val") for wnid in WNIDS}
+TRAINING = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
+IN_FOLDERS = TRAINING | {f"val/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
 
 
 # --- ILSVRC-2010 ----------------------------------------------------------------------------------
@@ -221,8 +222,7 @@ def test_test_pictures_that_become_val_are_sorted_in(
         assert pictures.equals(drawn.sort_values(["split", "name"], ignore_index=True))
 
 
-FLAT = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS}
-FLAT |= {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
+FLAT = TRAINING | {f"val/{n}.jpg": picture(wnid) for n, wnid in enumerate(BY_ID)}
 TABLE = "".join(f"{n}.jpg,{wnid}\n" for n, wnid in enumerate(BY_ID))
 
 
@@ -286,9 +286,8 @@ def test_tables_with_a_byte_order_mark(tmp_path: Path, build: Build, put: Put) -
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_tables_in_another_encoding(tmp_path: Path, build: Build, put: Put, name: str, encoding: str) -> None:
     files = {f"train/{c}/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)}
-    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)} | {
-        "val.csv": b"0.jpg,tea\n1.jpg,tea\n"
-    }
+    files |= {f"val/{n}.jpg": picture(c) for n, c in enumerate(SPOKEN)}
+    files["val.csv"] = b"0.jpg,tea\n1.jpg,tea\n"
     root = put(tmp_path / "raw", files | {name: "1.jpg,tea\n0.jpg,café\n".encode(encoding)})
     line = 2 if encoding == "latin-1" else 1
     refused(build, root, f"{root}", f"/{name} line {line}: not in UTF-8", "Save it as UTF-8")
@@ -304,13 +303,8 @@ def test_a_folder_named_as_a_picture_is_listed_to_be_skipped_by_name(tmp_path: P
 
 @PLACES
 def test_what_is_no_picture_does_no_harm(tmp_path: Path, build: Build, put: Put) -> None:
-    files = {f"train/{wnid}/1.jpg": picture(wnid) for wnid in WNIDS} | {"val/1.jpg": picture("n02")}
-    files |= {
-        "val.csv": b"1.jpg,n02",
-        "train/notes.txt": b"x",
-        "train/.cache/x": b"x",
-        "train/n01/notes/a.txt": b"x",
-    }
+    files = TRAINING | {"val/1.jpg": picture("n02"), "val.csv": b"1.jpg,n02"}
+    files |= {name: b"x" for name in ("train/notes.txt", "train/.cache/x", "train/n01/notes/a.txt")}
     # No class's folder, as the classes of this split are in a table.
     files |= {"val/notes/a.txt": b"x"}
     root = put(tmp_path / "raw", files)
@@ -448,9 +442,8 @@ def test_a_flat_val_beside_the_official_devkit(tmp_path: Path, build: Build, unp
     ],
 )
 def test_tables_as_people_write_them(tmp_path: Path, build: Build, write: Any) -> None:
-    files = {f"train/{wnid}/0.jpg": picture(wnid) for wnid in WNIDS}
     rows = [(f"{n}.5.jpg", wnid) for n, wnid in enumerate(BY_ID)]
-    files |= {f"val/{name}": picture(wnid) for name, wnid in rows}
+    files = TRAINING | {f"val/{name}": picture(wnid) for name, wnid in rows}
     root = unpack(tmp_path / "raw", files | {"val.csv": write(rows[::-1]).encode()})
     check_every_label(root, build(root), {"train": 4, "val": 4})
 

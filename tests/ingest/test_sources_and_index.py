@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-from archives import Build, Members, official_files, refused, tar, unpack, untar
-from tiny import hashes
+from archives import Build, Members, official_files, refused, tar, unpack
+from tiny import hashes, untar
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import read_parquet, write_table

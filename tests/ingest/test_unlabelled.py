@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from archives import Build, official_files, pack, refused, store, tar, unpack, untar
+from archives import Build, official_files, pack, refused, store, tar, unpack
 from conftest import ROOT
+from tiny import untar
 
 from alexnet.core.machine import Machine
 from alexnet.core.params import read

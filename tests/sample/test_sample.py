@@ -2,9 +2,7 @@
 
 import io
 import itertools
-import tarfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 import scipy.io
 from PIL import Image, JpegImagePlugin
 from pydantic import ValidationError
-from tiny import hashes, largest_file
+from tiny import hashes, largest_file, untar
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.decode import decode
@@ -49,25 +47,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def members(archive: bytes) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        for member in opened:
-            content = opened.extractfile(member)
-            assert content is not None
-            yield member.name, content.read()
-
-
 def train_files(root: Path) -> dict[str, list[tuple[str, bytes]]]:
     """Return the names and contents of each class's pictures, by the name of its archive."""
-    return {name: list(members(content)) for name, content in members((root / TRAIN).read_bytes())}
+    return {name: untar(content) for name, content in untar((root / TRAIN).read_bytes())}
 
 
 def val_files(root: Path) -> list[tuple[str, bytes]]:
-    return list(members((root / VAL).read_bytes()))
+    return untar((root / VAL).read_bytes())
 
 
 def kit(root: Path) -> dict[str, bytes]:
-    return dict(members((root / DEVKIT).read_bytes()))
+    return dict(untar((root / DEVKIT).read_bytes()))
 
 
 def synsets(root: Path) -> list[dict[str, Any]]:
