@@ -47,8 +47,6 @@ def test_every_picture_but_the_skipped_must_be_there() -> None:
 
 
 def test_a_split_is_labelled_or_not() -> None:
-    index = index_of([("test", "a", -1), ("test", "b", -1)])
-    check_whole(records_of(["b", "a"], [-1, -1]), index, "test", skipped(), PLACE)
     half = index_of([("test", "a", -1), ("test", "b", 1)])
     with pytest.raises(UserError, match="1 pictures of test have no label"):
         check_whole(records_of(["a", "b"], [-1, 1]), half, "test", skipped(), PLACE)

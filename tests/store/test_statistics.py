@@ -148,11 +148,9 @@ def test_no_damage_is_overlooked(found: Statistics, tmp_path: Path) -> None:
     assert refused > len(places) / 2
 
 
-def test_missing_files_name_the_stage(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_stage(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro rgb_pca"):
         read_statistics(tmp_path / "statistics.npz")
-    with pytest.raises(UserError, match="dvc repro preprocess"):
-        measured(tmp_path)
 
 
 # --- colour noise ---------------------------------------------------------------------------------
