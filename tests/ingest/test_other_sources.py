@@ -157,7 +157,8 @@ def test_the_other_years_devkit(official: Path, build: Build) -> None:
 # --- Kaggle and folders ---------------------------------------------------------------------------
 
 SOLUTION = ["n02 1 2 3 4 n02 5 6 7 8", "n04 1 2 3 4", "n01 1 2 3 4", "n03 9 9 9 9"]
-COUNTS = {"train": 12, "val": 4, "test": 1}
+COUNTS = {"train": 12, "val": 4, "test": 2}
+UNLABELLED = [f"ILSVRC2012_test_{number:08d}.JPEG" for number in (1, 2)]
 
 
 def kaggle_files() -> dict[str, bytes]:
@@ -165,7 +166,7 @@ def kaggle_files() -> dict[str, bytes]:
     files = {f"{top}/train/{wnid}/{wnid}_{n}.JPEG": picture(wnid, 9 + n) for wnid in BY_ID for n in range(3)}
     rows = [(f"ILSVRC2012_val_{number:08d}", text) for number, text in enumerate(SOLUTION, 1)]
     files |= {f"{top}/val/{name}.JPEG": picture(text.split()[0], 30) for name, text in rows}
-    files[f"{top}/test/ILSVRC2012_test_00000001.JPEG"] = picture("n01")
+    files |= {f"{top}/test/{name}": picture(name) for name in UNLABELLED}
     files["LOC_val_solution.csv"] = "\n".join(
         ["ImageId,PredictionString", *(f"{name},{text} " for name, text in rows[::-1])]
     ).encode()
@@ -384,7 +385,7 @@ def tiny_imagenet() -> dict[str, bytes]:
     files |= {f"train/{wnid}/{wnid}_boxes.txt": b"0\t0\t62\t62\n" for wnid in BY_ID}
     files |= {f"val/images/val_{n}.JPEG": picture(wnid) for n, wnid in enumerate(BY_ID[::-1])}
     rows = [f"val_{n}.JPEG\t{wnid}\t0\t32\t44\t62\n" for n, wnid in enumerate(BY_ID[::-1])]
-    files |= {f"test/images/ILSVRC2012_test_{n}.JPEG": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    files |= {f"test/images/{name}": picture(name) for name in UNLABELLED}
     texts = {
         "val/val_annotations.txt": "".join(rows),
         "wnids.txt": "".join(f"{wnid}\n" for wnid in BY_ID),
@@ -397,7 +398,7 @@ def tiny_imagenet() -> dict[str, bytes]:
 def test_tiny_imagenet_as_published(tmp_path: Path, build: Build, put: Put) -> None:
     root = put(tmp_path / "raw", tiny_imagenet())
     index = build(root)
-    check_every_label(root, index, {"train": 12, "val": 4, "test": 4})
+    check_every_label(root, index, COUNTS)
     assert index.classes["words"].tolist() == [WORDS[wnid] for wnid in WNIDS]
     assert index.pictures["name"].iloc[-1] in {f"val_{n}.JPEG" for n in range(4)}
     assert set(index.left_out["reason"]) == {"no picture: .txt"}

@@ -37,7 +37,7 @@ def parquet(
 ) -> None:
     """Write pictures of `labels`, three in each group of rows."""
     images = [
-        {"bytes": picture(label % 4, number), "path": name}
+        {"bytes": picture(label % 4, number) if label >= 0 else archives.picture(str(name)), "path": name}
         for number, (label, name) in enumerate(zip(labels, names, strict=True))
     ]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -205,11 +205,12 @@ def test_huggingface_tars(
     def members(labels: list[int], stem: str) -> list[tuple[str, bytes]]:
         return [(f"{stem}{n:08d}_{WNIDS[label]}.JPEG", picture(label, n)) for n, label in enumerate(labels)]
 
+    name = "ILSVRC2012_test_00000001.JPEG"
     files = {
         "train_images_0.tar.gz": members(TRAIN[:5], "a_"),
         "train_images_1.tar.gz": members(TRAIN[5:], "b_"),
         "val_images.tar.gz": members(VAL, "ILSVRC2012_val_"),
-        "test_images.tar.gz": [("ILSVRC2012_test_00000001.JPEG", picture(0))],
+        "test_images.tar.gz": [(name, archives.picture(name))],
     }
     root = unpack(tmp_path / "raw", {name: gzip.compress(tar(content)) for name, content in files.items()})
     index = build(root)

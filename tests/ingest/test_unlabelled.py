@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from archives import Build, official_files, pack, refused, store, tar, unpack
+from archives import Build, official_files, refused, store, tar, unpack
 from conftest import ROOT
 from tiny import untar
 
@@ -150,22 +149,3 @@ def test_predictions_without_rates(
     best = dict(zip(found.names, found.ten.argmax(1), strict=True))
     expected = [index.classes["ilsvrc_id"][best[name]] for name in sorted(found.names)]
     assert [int(line.split()[0]) for line in lines] == expected
-
-
-@pytest.mark.parametrize("put", [unpack, pack], ids=["folder", "zip"])
-def test_kaggles_test_folder(
-    tmp_path: Path, build: Build, pictures: list[bytes], put: Callable[..., Path]
-) -> None:
-    top = "ILSVRC/Data/CLS-LOC"
-    files = {f"{top}/train/n0{n % 2}/n0{n % 2}_{n}.JPEG": picture for n, picture in enumerate(pictures)}
-    files |= {f"{top}/val/ILSVRC2012_val_00000001.JPEG": pictures[0]}
-    files |= {f"{top}/test/ILSVRC2012_test_{n:08d}.JPEG": picture for n, picture in enumerate(pictures, 1)}
-    files["LOC_val_solution.csv"] = b"ImageId,PredictionString\nILSVRC2012_val_00000001,n01 1 2 3 4\n"
-    files["LOC_synset_mapping.txt"] = b"n00 cat\nn01 dog\n"
-    root = put(tmp_path / "raw", files)
-    index = build(root)
-    found = index.pictures[index.pictures["split"] == "test"]
-    assert found["label"].tolist() == [UNKNOWN] * TESTS
-    assert [read_bytes(root, row) for row in found.itertuples()] == pictures
-    assert index.pictures["label"][index.pictures["split"] == "val"].tolist() == [1]
-    assert index.classes["wnid"].tolist() == ["n00", "n01"]
