@@ -75,7 +75,7 @@ def test_a_devkit_that_unpacks_to_too_much_is_refused(
     own: Path, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ilsvrc, "MAX_DEVKIT_BYTES", 5_000_000)
-    members = dict(untar((own / DEVKIT).read_bytes()))
+    members = devkit(own)
     write_devkit(own, {**members, "zeros": bytes(10_000_000)})
     refused(build, own, DEVKIT, "unpacks to more than 5,000,000 bytes")
     content = io.BytesIO()
