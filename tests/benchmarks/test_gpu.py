@@ -17,6 +17,7 @@ import pytest
 import torch
 from conftest import ROOT
 from tiny import PAPER, section, told
+from toy_steps import dependent, fickle, note, troubled
 
 from alexnet.core.errors import UserError
 from alexnet.model.network import layers
@@ -25,7 +26,7 @@ from alexnet.training.log import git_commit
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.bench import TOY, Bench, store_of
 from benchmarks.gpu.plan import plan
-from benchmarks.gpu.steps import CODE, NoFiguresError, Step, Worker, measure, taken
+from benchmarks.gpu.steps import CODE, Step, Worker, measure, taken
 from benchmarks.gpu.training_step import flops_of_picture
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
@@ -83,38 +84,6 @@ def test_the_arithmetic_of_a_step_is_that_of_the_papers_layers() -> None:
     assert flops_of_picture(layers(section(Model), 1000)) == expected
 
 
-def note(path: Path, error: BaseException | None = None) -> dict[str, Any]:
-    """Note that this step was taken."""
-    with path.open("a") as file:
-        file.write(".")
-    if error:
-        raise error
-    return {"value": 1.5, "process": os.getpid()}
-
-
-def first_only(path: Path) -> dict[str, Any]:
-    """Have figures once, and then none."""
-    return note(path, NoFiguresError("nothing to measure any more") if path.exists() else None)
-
-
-def hang() -> dict[str, Any]:
-    time.sleep(600)
-    return {}
-
-
-def troubled(folder: Path) -> list[Step]:
-    """Return steps that fail in all ways, and one among them that does not."""
-    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-    return [
-        Step("has a reason", 60, partial(note, folder / "none", NoFiguresError("nothing to measure"))),
-        Step("needs memory", 60, partial(note, folder / "memory", full)),
-        Step("fails", 60, partial(note, folder / "wrong", RuntimeError("this is\nwrong"))),
-        Step("dies", 60, partial(os._exit, 3)),
-        Step("hangs", 2, hang),
-        Step("is sound", 60, partial(note, folder / "sound")),
-    ]
-
-
 def test_a_step_that_fails_ends_no_other_and_what_is_done_is_not_done_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,21 +124,12 @@ def test_damaged_results_are_named_and_kept(content: str, tmp_path: Path) -> Non
     assert results.read_text() == content
 
 
-def dependent(folder: Path) -> list[Step]:
-    """Return a step, and one whose figures depend on those of the first."""
-    return [Step(name, 60, partial(note, folder / name), again=name == "sum") for name in ("part", "sum")]
-
-
 def test_what_depends_on_other_figures_is_taken_after_them_and_when_asked(tmp_path: Path) -> None:
     counts, results = [], tmp_path / "results.json"
     for only, again in (((), False), (("part",), False), (("part",), True), (("sum",), False)):
         measure(partial(dependent, tmp_path), tmp_path, results, *DEVICE, only, again)
         counts.append([len((tmp_path / name).read_text()) for name in ("part", "sum")])
     assert counts == [[1, 1], [1, 1], [2, 2], [2, 3]]
-
-
-def fickle(folder: Path) -> list[Step]:
-    return [Step("has figures once", 60, partial(first_only, folder / "once"))]
 
 
 def test_figures_are_kept_where_measuring_again_gives_none(
