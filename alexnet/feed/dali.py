@@ -55,12 +55,12 @@ class DaliLoader:
         return one_ahead(self._made(epoch, first), self.device)
 
     def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
-        self._epoch, shown = epoch, list(batches(epoch, first, self.batch_size, self.share))
-        known = known_of(self.records, epoch, shown, self.device)
+        self._epoch, shown = epoch, batches(epoch, first, self.batch_size, self.share)
         # DALI has no empty batches.
         self._asked = (chosen for chosen in shown if len(chosen))
         try:
-            for batch, chosen in zip(known, shown, strict=True):
+            for batch in known_of(self.records, epoch, first, self.batch_size, self.share, self.device):
+                chosen = batch.records.numpy()
                 shape = len(chosen), self.side, self.side, 3
                 pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
                 if len(chosen):

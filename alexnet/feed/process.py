@@ -76,8 +76,8 @@ class ProcessLoader:
         self._passes += 1
         own, fetching = self._passes, deque[torch.cuda.Event | None]()
         self._tell((own, epoch, first))
-        shown = list(batches(epoch, first, self.loader.batch_size, self.loader.share))
-        known = known_of(self.loader.records, epoch, shown, self.device)
+        loader = self.loader
+        known = known_of(loader.records, epoch, first, loader.batch_size, loader.share, self.device)
         # Only then does none of them still fill places for a pass that was left early.
         self._hear(own)
         for _ in range(PLACES):

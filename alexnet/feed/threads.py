@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -43,8 +43,7 @@ class ThreadLoader:
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `alexnet.feed.loader.Loader.batches`."""
-        shown = list(batches(epoch, first, self.batch_size, self.share))
-        known = known_of(self.records, epoch, shown, self.device)
+        known = known_of(self.records, epoch, first, self.batch_size, self.share, self.device)
         for batch, pixels in zip(known, self.filled(epoch, first, self._empty), strict=True):
             yield batch._replace(pixels=pixels.to(self.device, non_blocking=True))
 
@@ -136,15 +135,13 @@ def mirror(pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_]) -> None:
 
 
 def known_of(
-    records: Records, epoch: Epoch, shown: Sequence[NDArray[np.int64]], device: torch.device
+    records: Records, epoch: Epoch, first: int, batch_size: int, share: Share, device: torch.device
 ) -> Iterator[Batch]:
     """Yield what is known of the pictures of each batch, as a batch whose pixels are to be put in.
 
     The device gets that of all batches in one copy: starting a copy takes longer than the copy itself.
-
-    Args:
-        shown: the record numbers of each batch.
     """
+    shown = list(batches(epoch, first, batch_size, share))
     chosen = np.concatenate([np.empty(0, np.int64), *shown])
     known = epoch.top, epoch.left, epoch.mirrored, records.labels
     top, left, mirrored, labels = sent(np.stack([values[chosen] for values in known]), device)

@@ -7,7 +7,7 @@ import torch
 
 from alexnet.core.machine import Machine
 from alexnet.feed.loader import Loader, open_loader
-from alexnet.feed.order import Epoch, batches
+from alexnet.feed.order import Epoch
 from alexnet.feed.threads import known_of
 from alexnet.model.input import Batch
 from alexnet.parallel.mesh import Mesh
@@ -37,7 +37,6 @@ class _ReplicaLoader:
     mesh: Mesh
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        together = list(batches(epoch, first, self.batch_size, self.mesh.replica_share))
-        known = known_of(self.records, epoch, together, self.device)
+        known = known_of(self.records, epoch, first, self.batch_size, self.mesh.replica_share, self.device)
         for own, batch in zip(self.own.batches(epoch, first), known, strict=True):
             yield batch._replace(pixels=self.mesh.join(own.pixels, len(batch.records), 0))
