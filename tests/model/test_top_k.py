@@ -24,12 +24,6 @@ def test_top_k_is_the_place_in_the_ranking(classes: int, k: int) -> None:
     assert not all(expected)
 
 
-def test_a_tie_counts_against_the_network() -> None:
-    scores = torch.tensor([[3.0, 3.0, 1.0], [3.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
-    assert top_k_wrong(scores, torch.tensor([0, 0, 0]), 1).tolist() == [True, False, True]
-    assert top_k_wrong(scores, torch.tensor([1, 1, 1]), 2).tolist() == [False, True, True]
-
-
 @pytest.mark.parametrize("share_ties", [False, True])
 def test_scores_that_are_no_numbers_are_refused_or_count_against_the_network(share_ties: bool) -> None:
     scores, labels = torch.tensor([[2.0, 1.0, 0.0]]).repeat(3, 1), torch.zeros(3, dtype=torch.int64)
