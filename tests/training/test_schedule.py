@@ -138,10 +138,6 @@ def test_a_restored_schedule_goes_on_as_if_never_stopped(stop: int) -> None:
     assert undisturbed.dropped == 2
 
 
-def test_entropy_of_equal_classes_is_the_logarithm_of_their_number() -> None:
-    assert loss_at_chance(np.repeat(np.arange(20), 7)) == pytest.approx(math.log(20), rel=1e-12)
-
-
 def test_entropy_of_unequal_classes_counts_none_that_is_absent() -> None:
     expected = -(0.5 * math.log(0.5) + 0.375 * math.log(0.375) + 0.125 * math.log(0.125))
     assert loss_at_chance(np.array([0, 0, 0, 0, 2, 2, 2, 5])) == pytest.approx(expected, rel=1e-12)
