@@ -107,16 +107,6 @@ def test_a_picture_that_is_the_mean_leaves_nothing() -> None:
         assert rule(cut(whole)).flatten(1).any(1).tolist() == [not nothing] * len(PLACES)
 
 
-def test_float32_is_kept() -> None:
-    plain = InputRule("none", 1.0)(cut())
-    assert plain.dtype == torch.float32
-    assert torch.equal(plain, cut().pixels.permute(0, 3, 1, 2).float())
-
-
-def test_the_mean_image_travels_with_the_weights() -> None:
-    assert set(rule_of("patch").state_dict()) == {"mean_image"}
-
-
 def test_a_batch_on_a_device_leaves_what_only_the_host_needs() -> None:
     batch = whole_pictures(torch.from_numpy(WHOLE))
     meta = batch.to(torch.device("meta"))
