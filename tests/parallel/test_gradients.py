@@ -96,11 +96,3 @@ def test_the_order_of_sums_is_not_that_of_the_gradients() -> None:
     assert [each.numel() for each in mesh.started] == [10, 720, 2 + 5 + 4, 108]
     for parameter in network.parameters():
         assert torch.equal(gradient_of(parameter), torch.full_like(parameter, 2))
-
-
-def test_one_replica_sums_nothing() -> None:
-    network, mesh = small_network(), Twins(replicas=1)
-    gradients = GradientSums(network.parameters(), mesh)
-    learn(network)
-    gradients.wait()
-    assert mesh.started == []
