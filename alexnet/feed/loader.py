@@ -19,7 +19,8 @@ from alexnet.feed.threads import ThreadLoader
 from alexnet.model.input import Batch
 from alexnet.store.records import Records
 
-# The most threads for raw records, which are only cut. More would wait for each other at Python's lock.
+# The most threads for raw records, which are only cut. More threads of one process would wait for each other
+# at Python's lock; more processes have not been measured.
 FOR_RAW = 4
 
 

@@ -7,6 +7,7 @@ so would many threads of one process.
 import math
 import multiprocessing
 import os
+import time
 import traceback
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -32,7 +34,7 @@ FETCHING = 2
 PLACES = FETCHING + PREFETCHED
 # Threads of a process, while there are not yet so many processes.
 THREADS, PROCESSES = 4, 8
-# Seconds that the other processes have to end by themselves.
+# Seconds that all other processes have to end by themselves.
 GRACE = 5.0
 
 
@@ -57,44 +59,53 @@ class ProcessLoader:
         path = f"/proc/{os.getpid()}/fd/{memory}"
         self._places = _mapped(path, shape)
         is_pinned = device.type == "cuda" and _pin(self._places)
+        self._fetching: deque[torch.cuda.Event | None] = deque()
+        started: list[tuple[SpawnProcess, Connection]] = []
+        # Also if one of them cannot be started. At exit, it is before multiprocessing waits for them.
+        Finalize(self, _end, (started, memory, self._places, is_pinned), exitpriority=0)
         count = min(PROCESSES, math.ceil(loader.threads / THREADS))
-        started = [_started(loader, number, count, path, shape) for number in range(count)]
+        for number in range(count):
+            started.append(_started(loader, number, count, path, shape))
         self._pipes = [pipe for _, pipe in started]
-        parts = started, memory, self._places, is_pinned
-        # At exit, before multiprocessing waits for the process.
-        Finalize(self, _end, parts, exitpriority=0)
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
         """Yield as `Loader.batches`, but one call's batches at a time.
 
         Raises:
             UserError: one of the other processes was ended from outside.
+            RuntimeError: a later call has begun.
         """
         return one_ahead(self._made(epoch, first), self.device)
 
     def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
         self._passes += 1
-        own, fetching = self._passes, deque[torch.cuda.Event | None]()
-        self._tell((own, epoch, first))
-        loader = self.loader
+        own, loader = self._passes, self.loader
+        # Only the network needs the noise, a third of it all.
+        self._tell((own, replace(epoch, noise=epoch.noise[:0]), first))
         known = known_of(loader.records, epoch, first, loader.batch_size, loader.share, self.device)
-        # Only then does none of them still fill places for a pass that was left early.
+        # Only then does no process still fill places, and no copy still read them, for an earlier pass.
         self._hear(own)
+        self._wait_for_copies()
         for _ in range(PLACES):
             self._tell(own)
         try:
             for number, batch in enumerate(known):
-                if len(fetching) == FETCHING:
-                    _wait_for(fetching.popleft())
+                if own != self._passes:
+                    raise RuntimeError("a later pass of this loader has begun")
+                if len(self._fetching) == FETCHING:
+                    _wait_for(self._fetching.popleft())
                     self._tell(own)
                 self._hear(own)
                 pixels, event = self._fetched(self._places[number % PLACES, : len(batch.records)])
-                fetching.append(event)
+                self._fetching.append(event)
                 yield batch._replace(pixels=pixels)
         finally:
-            # Then the next call's batches may take the same memory.
-            for event in fetching:
-                _wait_for(event)
+            if own == self._passes:
+                self._wait_for_copies()
+
+    def _wait_for_copies(self) -> None:
+        while self._fetching:
+            _wait_for(self._fetching.popleft())
 
     def _fetched(self, pixels: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         """Return `pixels` on the device, and on a GPU an event after which their memory is free."""
@@ -105,9 +116,10 @@ class ProcessLoader:
 
     def _tell(self, message: Any) -> None:
         """Send which pass to begin, or the number of a pass, for which there is one more free place."""
+        packed = ForkingPickler.dumps(message)
         try:
             for pipe in self._pipes:
-                pipe.send(message)
+                pipe.send_bytes(packed)
         except OSError:
             raise _ended() from None
 
@@ -172,8 +184,9 @@ def _end(
     # Those that wait for a message end by themselves.
     for _, pipe in started:
         pipe.close()
+    until = time.monotonic() + GRACE
     for process, _ in started:
-        process.join(GRACE)
+        process.join(max(0.0, until - time.monotonic()))
         process.kill()
         process.join()
         process.close()

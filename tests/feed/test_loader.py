@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,31 @@ def test_a_process_slow_to_leave_a_pass_puts_nothing_into_the_next(tmp_path: Pat
         next(left)
         left.close()  # type: ignore[attr-defined]
         assert same(joined(loader.batches(every)), expected)
+
+
+class LateCopy:
+    """Stands for a copy to a GPU, which is made when it is waited for."""
+
+    def __init__(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        self.synchronize = partial(target.copy_, source)
+
+
+def test_a_pass_waits_for_the_copies_of_the_one_before_and_ends_it(
+    made: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(pixels: torch.Tensor) -> tuple[torch.Tensor, LateCopy]:
+        copied = torch.empty_like(pixels)
+        return copied, LateCopy(copied, pixels)
+
+    loader = in_a_process(made, 8, 224, WHOLE, 9)
+    monkeypatch.setattr(loader, "_fetched", fetched)
+    earlier = loader.batches(plan())
+    batch = next(earlier)
+    later = loader.batches(plan(2))
+    next(later)
+    assert torch.equal(batch.pixels, next(opened("torch", made).batches(plan())).pixels)
+    with pytest.raises(RuntimeError, match="a later pass"):
+        next(earlier)
 
 
 SLOW = """
