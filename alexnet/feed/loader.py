@@ -63,7 +63,8 @@ def open_loader(
     Args:
         machine: which loader, how many threads, and how much of the decoding a GPU's JPEG engine gets.
         batch_size: pictures of a whole batch, all shares together.
-        device: where the pixels are wanted. DALI decodes on a GPU; beside one, threads have own processes.
+        device: where the pixels are wanted. On a GPU, DALI decodes there, and the threads of the CPU run in
+            processes of their own.
         side: 224 for patches, 256 for whole pictures.
         share: the part of every batch to load, where several processes share the work.
         processes_here: how many processes share this machine's threads.

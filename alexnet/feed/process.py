@@ -32,7 +32,7 @@ from alexnet.model.input import Batch
 # Batches that there is memory for: those that the device is fetching, and those that are being made.
 FETCHING = 2
 PLACES = FETCHING + PREFETCHED
-# Threads of a process, while there are not yet so many processes.
+# There is a process for every four threads, up to eight processes.
 THREADS, PROCESSES = 4, 8
 # Seconds that all other processes have to end by themselves.
 GRACE = 5.0
@@ -61,7 +61,7 @@ class ProcessLoader:
         is_pinned = device.type == "cuda" and _pin(self._places)
         self._fetching: deque[torch.cuda.Event | None] = deque()
         started: list[tuple[SpawnProcess, Connection]] = []
-        # Also if one of them cannot be started. At exit, it is before multiprocessing waits for them.
+        # It also runs if a process cannot be started; at exit, before multiprocessing waits for them.
         Finalize(self, _end, (started, memory, self._places, is_pinned), exitpriority=0)
         count = min(PROCESSES, math.ceil(loader.threads / THREADS))
         for number in range(count):
@@ -80,7 +80,7 @@ class ProcessLoader:
     def _made(self, epoch: Epoch, first: int) -> Generator[Batch]:
         self._passes += 1
         own, loader = self._passes, self.loader
-        # Only the network needs the noise, a third of it all.
+        # They do not need the noise, which would be a third of the message.
         self._tell((own, replace(epoch, noise=epoch.noise[:0]), first))
         known = known_of(loader.records, epoch, first, loader.batch_size, loader.share, self.device)
         # Only then does no process still fill places, and no copy still read them, for an earlier pass.
