@@ -64,7 +64,8 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
         columns: of the network: how many devices a replica may be spread over.
 
     Raises:
-        UserError: the devices cannot share such a network, or a process raised one, or was lost.
+        UserError: the devices cannot share such a network, or a process raised one, was lost, or needs more
+            memory than its GPU has.
         SystemExit: a process failed by a bug, and has printed its traceback.
         KeyboardInterrupt: stopped from outside, in good order.
     """
@@ -77,9 +78,20 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
         return
     count = device_count(machine, columns)
     if count == 1:
-        work(Mesh(), choose_device(machine))
+        _do(work, Mesh(), choose_device(machine))
     else:
         _in_processes(count, work, machine, columns)
+
+
+def _do(work: Work, mesh: Mesh, device: torch.device) -> None:
+    try:
+        work(mesh, device)
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". GPU")[0]
+        raise UserError(
+            f"{reason}. End other programs that use this GPU (nvidia-smi lists them), or lower"
+            f" train.batch_size. {RETRY}"
+        ) from error
 
 
 def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> None:
@@ -188,7 +200,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
             " --master-port"
         ) from None
     try:
-        work(_mesh_of(store, member, columns if member.count > 1 else 1, device, machine), device)
+        _do(work, _mesh_of(store, member, columns if member.count > 1 else 1, device, machine), device)
         dist.destroy_process_group()
     except Exception as error:
         if not _first_to_fail(store):

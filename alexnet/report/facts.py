@@ -174,7 +174,7 @@ def _refuse_other_runs(
         (files.history, files.run, run.history),
         (files.skipped, files.data, data.skipped_sha256),
     ):
-        if checksum and path.exists() and sha256_of(path) != checksum:
+        if checksum and path.is_file() and sha256_of(path) != checksum:
             raise UserError(f"{path}: damaged, or of another run than {where}. {REMEDY}")
     records = photographs.records(found.split)
     if records is not None and not np.array_equal(records.names, found.names):

@@ -106,12 +106,12 @@ def load_library(folder: Path, weights: Path) -> Library:
             labels=pictures["label"].to_numpy(np.int64, copy=True),
             classes=[(wnid, words) for wnid, words in about["classes"]],
         )
-        made_with = about["weights"]
+        is_of_these = about["weights"] == sha256_of(weights)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run the retrieve stage first (dvc repro)") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder}: no features that this project wrote: {error}") from None
-    if made_with != sha256_of(weights):
+    if not is_of_these:
         raise UserError(f"{folder}: made with other weights than {weights}. Run `dvc repro retrieve`.")
     if not len(library.names) == len(library.features) == len(library.codes):
         raise UserError(f"{folder}: features, codes and names do not agree. Run `dvc repro -f -s retrieve`.")

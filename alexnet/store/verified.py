@@ -23,7 +23,7 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
         UserError: a shard is missing or damaged, or there is no store.
     """
     shards = _checksums(records)
-    note = state / fingerprint(records=str(records.resolve()))
+    note = _note(records, state)
     try:
         now = _state_of_store(records, shards)
         # What was noted by another user, or is damaged, is found out again.
@@ -47,15 +47,25 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
             f"{records / damaged[0]}: damaged, its bytes are not those that were written ({len(damaged)}"
             " damaged in all). Run dvc repro -f preprocess."
         )
-    note_verified(records, state)
+    # As they were before: what was written meanwhile is compared the next time.
+    _keep(note, now)
 
 
 def note_verified(records: Path, state: Path = FOLDER) -> None:
     """Remember that the shards of the store in `records` have been compared with their checksums."""
     names = _checksums(records)
+    with contextlib.suppress(OSError):
+        _keep(_note(records, state), _state_of_store(records, names))
+
+
+def _note(records: Path, state: Path) -> Path:
+    return state / fingerprint(records=str(records.resolve()))
+
+
+def _keep(note: Path, now: str) -> None:
     # Where nothing can be remembered, they are compared again.
-    with contextlib.suppress(OSError, UserError):
-        write_text(state / fingerprint(records=str(records.resolve())), _state_of_store(records, names))
+    with contextlib.suppress(UserError):
+        write_text(note, now)
 
 
 def _checksums(records: Path) -> dict[str, str]:

@@ -47,6 +47,14 @@ def have_a_bug(mesh: Mesh, device: torch.device) -> None:
     mesh.wait_for_all()
 
 
+def need_too_much_memory(mesh: Mesh, device: torch.device) -> None:
+    if mesh.rank == mesh.size - 1:
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB."
+        )
+    mesh.wait_for_all()
+
+
 def send_to_itself(mesh: Mesh, device: torch.device, number: int) -> None:
     mesh.wait_for_all()
     if mesh.rank == 1:
@@ -105,6 +113,13 @@ def test_a_users_mistake_is_told_once(
     with pytest.raises(error, match=found):
         on_devices(work, place(), 2)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_too_little_memory_of_a_gpu_is_told_in_one_line(devices: int) -> None:
+    told = r"^CUDA out of memory\. Tried to allocate 2\.00 GiB\. .*lower train\.batch_size.*resumes"
+    with pytest.raises(UserError, match=told):
+        on_devices(need_too_much_memory, place(devices), 2)
 
 
 def test_a_bug_keeps_one_traceback(capfd: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,8 @@ def test_libraries_that_are_none_or_of_other_weights_are_told(tmp_path: Path) ->
     other.write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"made with other weights than .*dvc repro retrieve"):
         load_library(tmp_path / "library", other)
+    with pytest.raises(UserError, match=r"gone: no such file"):
+        load_library(tmp_path / "library", tmp_path / "gone")
     features = np.load(tmp_path / "library" / FEATURES)
     np.save(tmp_path / "library" / FEATURES, features[:-1])
     with pytest.raises(UserError, match=r"features\.npy is damaged"):

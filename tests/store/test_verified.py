@@ -56,6 +56,24 @@ def test_a_changed_byte_is_found_even_if_the_time_is_the_same(tmp_path: Path, ha
         refuse_damaged_shards(records, state)
 
 
+def test_a_shard_that_is_written_while_shards_are_compared_is_compared_again(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+
+    def touched_after(path: Path) -> str:
+        found = files.sha256_of(path)
+        os.utime(path)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verified, "sha256_of", touched_after)
+        refuse_damaged_shards(records, state)
+    hashed.clear()
+    refuse_damaged_shards(records, state)
+    assert shards_read(hashed) > 1
+
+
 def test_a_large_store_is_not_read_but_that_is_said(
     tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
