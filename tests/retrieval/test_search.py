@@ -63,6 +63,14 @@ def test_features_that_lie_close_together_are_told_apart() -> None:
     assert nearest(features, features[:20], 6).records.tolist() == np.argsort(apart, 0)[:6].T.tolist()
 
 
+def test_features_at_nearly_the_same_distance_stand_in_order() -> None:
+    # Apart by less than products in float32 can tell: more candidates than asked for must be compared.
+    steps = np.random.default_rng(1).standard_normal((30, 512))
+    features = (10 + steps / np.linalg.norm(steps, axis=1, keepdims=True)).astype(np.float32)
+    query = np.full((1, 512), 10, np.float32)
+    assert nearest(features, query, 4).records[0].tolist() == brute_force(features, query[0], 4)
+
+
 @pytest.mark.parametrize("bits", [8, 24, 64, 72, 128])
 def test_codes_are_ranked_by_differing_bits_then_by_number(bits: int) -> None:
     draw = np.random.default_rng(bits)
