@@ -59,7 +59,7 @@ def _dense(part: Tensor) -> Tensor:
 
 
 class _DenseGradient(torch.autograd.Function):
-    """Does so to the gradient."""
+    """Returns the maps as they are, and copies their gradient by `_dense`."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:

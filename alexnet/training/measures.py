@@ -80,6 +80,7 @@ def loss_and_errors(
     """
     logits = precision.run(network, batch, keys, shift, divisor)
     loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+    # Of equal logits the first counts; `top_k_wrong`, which is for validation, has more operations.
     wrong = (logits.detach().argmax(1) != batch.labels).sum()
     # The mean over the whole batch, however it is shared among replicas.
     return loss / count, loss.detach(), wrong

@@ -104,17 +104,16 @@ class PrintedSGD(torch.optim.Optimizer):
         }
 
     def set_rates(self, rates: Mapping[str, float]) -> None:
-        """Give every group the rate that its first parameter has in `rates`, by name."""
+        """Give every group the rate that its (first) parameter has in `rates`, by name."""
         for group in self.param_groups:
             group["lr"] = rates[group["param_names"][0]]
 
 
 def printed_optimiser(network: nn.Module, settings: Train) -> PrintedSGD:
-    """Return the optimiser of `network`, in groups: weights, biases, and those of conv1 and of fc8."""
-    groups: dict[tuple[str, str], list[tuple[str, Tensor]]] = {}
-    for name, parameter in network.named_parameters():
-        layer, kind = name.rsplit(".", 1)
-        groups.setdefault((layer if layer in ("conv1", "fc8") else "", kind), []).append((name, parameter))
+    """Return the optimiser of `network`, with a group for each parameter."""
     decays = {"weight": settings.weight_decay, "bias": settings.bias_weight_decay}
-    described = [{"params": named, "weight_decay": decays[kind]} for (_, kind), named in groups.items()]
-    return PrintedSGD(described, settings.learning_rate, settings.momentum)
+    groups = [
+        {"params": [(name, parameter)], "weight_decay": decays[name.rpartition(".")[2]]}
+        for name, parameter in network.named_parameters()
+    ]
+    return PrintedSGD(groups, settings.learning_rate, settings.momentum)

@@ -115,10 +115,10 @@ class Trainer:
 
     def run_as(self, mode: Mode, backend: str = "inductor") -> None:
         """Compute the updates from now on in `mode`, compiled by `backend`."""
-        self.loss_and_errors = prepared(loss_and_errors, mode, backend)
+        self._judge = prepared(loss_and_errors, mode, backend)
         if mode != "eager":
             self.optimiser.compile(backend)
-        step = partial(self._learn, self.loss_and_errors, self.train.batch_size)
+        step = partial(self._learn, self._judge, self.train.batch_size)
         self._recorded = RecordedStep(step, self.device) if mode == "CUDA graphs" else None
 
     def run(self) -> list[EpochRow]:
@@ -202,7 +202,7 @@ class Trainer:
         if count < self.train.batch_size:
             results = self._learn(loss_and_errors, count, *given)
         elif self._recorded is None:
-            results = self._learn(self.loss_and_errors, count, *given)
+            results = self._learn(self._judge, count, *given)
         else:
             rates = [group["lr"] for group in self.optimiser.param_groups]
             results = Results(*self._recorded((self._divisor, *rates), *given))
@@ -221,6 +221,7 @@ class Trainer:
         keys: Tensor,
         shift: Tensor | None,
     ) -> Results:
+        """Learn as `update` does, from tensors alone: a recorded step puts new numbers in their places."""
         batch = Batch(pixels, top, left, mirrored, labels, records=NOT_NEEDED)
         self.optimiser.zero_grad()
         mean, loss, wrong = judge(self.network, self.precision, batch, keys, shift, self._divisor, count)
