@@ -1,7 +1,8 @@
 """Which devices there are to compute on, which of them a process takes, and how a network is run there."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
@@ -62,6 +63,27 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     torch.set_num_threads(max(1, machine.worker_count // of))
     keep_freed_memory(LARGEST_OF_A_STEP)
     return torch.device("cpu")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that a GPU has too little memory; CUDA, Triton and NCCL have their own for it."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or ("cuda" in text and "out of memory" in text)
+
+
+@contextmanager
+def memory_errors_told() -> Iterator[None]:
+    """Raise a `UserError` that says what to do in place of an error for which a GPU lacks memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        reason = str(error).splitlines()[0].partition(". GPU")[0].rstrip(".")
+        raise UserError(
+            f"{reason}. End other programs that use this GPU (nvidia-smi lists them); a training needs less"
+            " with a smaller train.batch_size. Then run the same command again."
+        ) from error
 
 
 def chosen_mode(machine: Machine, device: torch.device, recordable: bool = False) -> Mode:

@@ -6,6 +6,7 @@ survivor and not the killed process, and it never names a silent one. It passes 
 terminal has already sent to every process, and kills after 30 seconds whatever has not ended.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -28,7 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
 from alexnet.core.processes import end_abruptly_with_parent, locks_can_be_made, stop_requests
-from alexnet.parallel.device import choose_device, device_count
+from alexnet.parallel.device import choose_device, device_count, memory_errors_told
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
 FAILED, INTERRUPTED = 1, 130
@@ -78,20 +79,12 @@ def on_devices(work: Work, machine: Machine, columns: int) -> None:
         return
     count = device_count(machine, columns)
     if count == 1:
-        _do(work, Mesh(), choose_device(machine))
+        # Until then, an earlier training of this process holds memory of the GPU.
+        gc.collect()
+        with memory_errors_told():
+            work(Mesh(), choose_device(machine))
     else:
         _in_processes(count, work, machine, columns)
-
-
-def _do(work: Work, mesh: Mesh, device: torch.device) -> None:
-    try:
-        work(mesh, device)
-    except torch.OutOfMemoryError as error:
-        reason = str(error).partition(". GPU")[0]
-        raise UserError(
-            f"{reason}. End other programs that use this GPU (nvidia-smi lists them), or lower"
-            f" train.batch_size. {RETRY}"
-        ) from error
 
 
 def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> None:
@@ -181,6 +174,7 @@ def _in_process(
     os._exit(code)
 
 
+@memory_errors_told()
 def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> None:
     """Do `work` together with the other processes; the first to fail says why, and the others are silent."""
     # Who started the processes decides what Ctrl-C means, and sends SIGTERM.
@@ -200,7 +194,7 @@ def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> No
             " --master-port"
         ) from None
     try:
-        _do(work, _mesh_of(store, member, columns if member.count > 1 else 1, device, machine), device)
+        work(_mesh_of(store, member, columns if member.count > 1 else 1, device, machine), device)
         dist.destroy_process_group()
     except Exception as error:
         if not _first_to_fail(store):

@@ -19,7 +19,7 @@ from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import load_network
-from alexnet.parallel.device import choose_device, memory_format
+from alexnet.parallel.device import choose_device, memory_errors_told, memory_format
 from alexnet.retrieval.codes import signs, train_encoder
 from alexnet.retrieval.features import features_of_records
 from alexnet.retrieval.library import FEATURES, SHORTLIST, Library, save_library
@@ -38,6 +38,7 @@ CANDIDATES = (6, 12, 25, 50, 100, 200, 500, 1000)
 SHOWN_SEED = 2012
 
 
+@memory_errors_told()
 def retrieve_pictures(
     *,
     settings: Retrieve,
@@ -51,7 +52,7 @@ def retrieve_pictures(
     """Make the training pictures searchable: write the folder `library`, and measurements to `summary`.
 
     Raises:
-        UserError: an input is missing, or the disk is too small.
+        UserError: an input is missing, or the disk or the memory of the GPU is too small.
     """
     refuse_damaged_shards(records)
     network, classes = load_network(weights)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alexnet.core.terminal import say
+
 
 class Precision:
     """How convolutions and full layers multiply.
@@ -22,6 +24,11 @@ class Precision:
         if device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
             torch.backends.cudnn.allow_tf32 = name == "tf32"
+            if name == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+                say(
+                    "train.precision: bfloat16: this GPU cannot multiply such numbers, and torch does not"
+                    " compile with them; float32 may be faster"
+                )
 
     def run(self, network: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Return the logits of `network` for `arguments`, float32 (or float64 where the weights are)."""

@@ -22,7 +22,7 @@ from alexnet.parallel import launch
 from alexnet.parallel.device import choose_device, device_count
 from alexnet.parallel.gradients import GradientSums
 from alexnet.parallel.launch import Work, on_devices
-from alexnet.parallel.mesh import LostError, Mesh
+from alexnet.parallel.mesh import LostError, Mesh, exchange
 
 TIMEOUT = 6
 
@@ -49,9 +49,10 @@ def have_a_bug(mesh: Mesh, device: torch.device) -> None:
 
 def need_too_much_memory(mesh: Mesh, device: torch.device) -> None:
     if mesh.rank == mesh.size - 1:
-        raise torch.OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB."
-        )
+        with exchange():
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB."
+            )
     mesh.wait_for_all()
 
 
@@ -72,7 +73,7 @@ def lose_the_other_in_every_exchange(mesh: Mesh) -> None:
         layer(torch.ones(1, 2)).sum().backward()
         gradients.wait()
 
-    for exchange in (
+    for exchanged in (
         partial(mesh.swap, torch.ones(1), (1,)),
         learn,
         partial(mesh.sum_over_replicas, [1.0]),
@@ -81,7 +82,7 @@ def lose_the_other_in_every_exchange(mesh: Mesh) -> None:
         partial(mesh.refuse_differences, parameters="this"),
     ):
         with pytest.raises(LostError):
-            exchange()
+            exchanged()
 
 
 def run_to_the_end(mesh: Mesh, device: torch.device, folder: Path, seconds: float = 0) -> None:
@@ -117,9 +118,18 @@ def test_a_users_mistake_is_told_once(
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_too_little_memory_of_a_gpu_is_told_in_one_line(devices: int) -> None:
-    told = r"^CUDA out of memory\. Tried to allocate 2\.00 GiB\. .*lower train\.batch_size.*resumes"
+    told = r"^CUDA out of memory\. Tried to allocate 2\.00 GiB\. End other .*smaller train\.batch_size\."
     with pytest.raises(UserError, match=told):
         on_devices(need_too_much_memory, place(devices), 2)
+
+
+def test_a_gpu_that_is_full_from_the_beginning_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(machine: Machine, *place: int) -> torch.device:
+        raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later.")
+
+    monkeypatch.setattr(launch, "choose_device", full)
+    with pytest.raises(UserError, match=r"^CUDA error: out of memory\. End other programs"):
+        on_devices(need_too_much_memory, place(1), 2)
 
 
 def test_a_bug_keeps_one_traceback(capfd: pytest.CaptureFixture[str]) -> None:

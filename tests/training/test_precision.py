@@ -78,6 +78,15 @@ def test_gpus_may_use_tf32_only_when_told(name: str) -> None:
     assert torch.backends.cudnn.allow_tf32 == (name == "tf32")
 
 
+@pytest.mark.parametrize("can", [False, True])
+def test_a_gpu_that_cannot_multiply_bfloat16_is_told(
+    can: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: can)
+    Precision("bfloat16", torch.device("cuda"))
+    assert ("float32 may be faster" in capsys.readouterr().out) != can
+
+
 @RECIPES
 def test_the_order_in_memory_changes_rounding_alone(profile: Path) -> None:
     plain, changed = network_of(profile).double(), network_of(profile).double()
