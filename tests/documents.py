@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-NAMED = ("README.md", "CONTRIBUTING.md", "experiments/README.md")
+NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "experiments/README.md", "pretrained/README.md")
 FILES = [
     *(ROOT / name for name in NAMED if (ROOT / name).exists()),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -49,5 +49,6 @@ def commands() -> list[tuple[str, ...]]:
 
 def commands_in(block: str) -> list[tuple[str, ...]]:
     """Return the commands of one ``console`` block in their order, as words."""
-    lines = (line[2:] for line in block.splitlines() if line.startswith("$ "))
+    whole = block.replace("\\\n", "")
+    lines = (line[2:] for line in whole.splitlines() if line.startswith("$ "))
     return [tuple(shlex.split(part, comments=True)) for line in lines for part in line.split(" && ")]

@@ -16,14 +16,14 @@ def describe(
     params: Annotated[
         Path | None,
         typer.Option(
-            help="the parameter file with the model section to describe; unless given, the trained network is"
-            f" described, or {PARAMS_FILE} where there is none"
+            help="the parameter file with the model section to describe; without this option and --classes,"
+            f" the trained network is described, or {PARAMS_FILE} where there is none"
         ),
     ] = None,
     weights: Annotated[Path, typer.Option(help="the trained network")] = WEIGHTS,
     classes: Annotated[
         int | None,
-        typer.Option(min=1, help="number of classes, the outputs of fc8, by the parameter file; else 1000"),
+        typer.Option(min=1, help="describe the network of the parameter file with so many classes, not 1000"),
     ] = None,
     columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:

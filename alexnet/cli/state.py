@@ -1,4 +1,4 @@
-"""List and clear what stages that were stopped would go on from."""
+"""List and remove the saved states from which stopped stages resume."""
 
 import contextlib
 import shutil
@@ -16,10 +16,13 @@ from alexnet.core.terminal import say
 def state(
     clear: Annotated[
         Literal["ended", "all"] | None,
-        typer.Option(help="remove the states of trainings that have ended, or all of .state; none in use"),
+        typer.Option(
+            help="ended: remove the states of trainings that have ended; all: everything in .state. What is"
+            " in use stays"
+        ),
     ] = None,
 ) -> None:
-    """List what stages that were stopped would go on from, and what else lies in .state; or clear it.
+    """List the saved states from which stopped stages resume, and what else is in .state; or remove them.
 
     No results are removed, and nothing outside .state.
     """

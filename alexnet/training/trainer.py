@@ -53,8 +53,8 @@ AT_CHANCE = (
     "warning: the loss is still {chance:.2f}, that of a network which knows the class"
     " frequencies and nothing of the pictures. Likely causes: (1) the published initial_weights with"
     " a model.width below 1 or an input_divisor above 1, which let the signal fade: take he, with"
-    " initial_biases: zero; (2) a train.learning_rate too high for the batch or the width, which"
-    " silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
+    " initial_biases: zero and input_divisor: 60.0; (2) a train.learning_rate too high for the batch or the"
+    " width, which silences the ReLUs for good (gradient norms are 0 except in fc8): lower it;"
     " (3) initial_weights: paper, which takes longer than source-2012: wait."
 )
 

@@ -93,12 +93,13 @@ def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -
 
 
 def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
+    all_runs: list[tuple[tuple[str, int], Result]] = [*results.runs.items(), *results.norms.items()]
     lines = [
-        (*run, found.learning_rate, epoch, error, epochs_to(found.errors, goal))
-        for run, found in results.runs.items()
+        (*run, found.learning_rate, epoch, error, epochs_to(found.errors, goal), found.test_error)
+        for run, found in all_runs
         for epoch, error in enumerate(found.errors, 1)
     ]
-    columns = ["activation", "seed", "learning_rate", "epoch", "train_error", "epochs_to_goal"]
+    columns = ["network", "seed", "learning_rate", "epoch", "train_error", "epochs_to_goal", "test_error"]
     return pd.DataFrame(lines, columns=columns)
 
 

@@ -24,8 +24,8 @@ def test_the_second_hour(reproduced: Project, tmp_path: Path) -> None:
             assert "train.seed" in project.run("dvc", "params", "diff").stdout
 
     compared = said["make compare"]
-    rows = {name: row for row in compared.splitlines() for name in re.findall(r"\[(seed-\d)\]", row)}
-    assert rows.keys() == {"seed-1", "seed-2", "seed-3"}
+    rows = {name: row for row in compared.splitlines() for name in re.findall(r"\[(net-\d)\]", row)}
+    assert rows.keys() == {"net-1", "net-2", "net-3"}
     assert all(cells(row)[1] == "Success" for row in rows.values())
     header = cells(next(line for line in compared.splitlines() if line.startswith("| Experiment")))
     # Columns that are equal everywhere, and what nobody compares by, are left out.
