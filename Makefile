@@ -11,9 +11,8 @@ PAGES := python -m sphinx -E -W --keep-going -q docs docs/_build
 
 repro: $(VENV)/installed  ## run the pipeline; it ends with the error rates and the path of the report
 	@$(NO_GIT)
-	@touch $(VENV)/started
-	dvc repro
-	@[ reports/report.html -nt $(VENV)/started ] || python -m stages.report --summary-only
+	@echo dvc repro; started=$$(date +%s); dvc repro && \
+	  { [ $$(stat -c %Y reports/report.html) -ge $$started ] || python -m stages.report --summary-only; }
 
 install: $(VENV)/installed  ## install everything into .venv; the other targets do this too
 
@@ -51,8 +50,11 @@ compare: $(VENV)/installed  ## show DVC's experiments with their state, cut to t
 	  $$(dvc exp list --all-commits | sed -n 's/^\([^[:space:]]*\):$$/--rev \1/p') --rev HEAD \
 	  --drop '^(Created|Executor|params.yaml)$$|^(data|reports|alexnet|stages|experiments|models|profiles)(/.*)?$$'
 
-# A folder that is no Git repository (a source archive) needs DVC told so.
-NO_GIT = [ ! -d .dvc ] || git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true
+# A folder that is no Git repository (a source archive) needs DVC told so, until it becomes one.
+define NO_GIT
+if [ -e .git ]; then ! grep -qs no_scm .dvc/config.local || dvc config --local --unset core.no_scm; \
+elif [ -d .dvc ] && ! git rev-parse --git-dir >/dev/null 2>&1; then dvc config --local core.no_scm true; fi
+endef
 
 $(VENV)/installed: $(if $(ALEXNET_VENV),,pyproject.toml constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,7 +69,7 @@ $(VENV)/installed: $(if $(ALEXNET_VENV),,pyproject.toml constraints.txt)
 	touch $@
 
 clean:  ## remove the environment and the resumable state, but no results
-	rm -rf $(VENV) .state
+	rm -rf .venv .state
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
