@@ -207,6 +207,7 @@ def test_figure_1_and_another_seed(project: Project) -> None:
     norms = ["norm@1-11-percent", "norm@1-11-percent-without-norms", "norm@1-13-percent"]
     assert first == ["index", *norms, "page", "pictures", "sweep@relu", "train@1-relu"]
     assert "1 of 1 runs are finished" in page(project, "figure1")
-    assert len(table(project, "figure1")) == 2
+    arms = ["13-percent", "11-percent-without-norms", "11-percent"]
+    assert table(project, "figure1")["network"].tolist() == ["relu", "relu", *arms]
     change(project, "figure1", seeds=[1, 2])
     assert trainings_to_come(project, "figure1") == {"train@2-relu"}
