@@ -64,8 +64,8 @@ def _table(found: re.Match[str]) -> str:
     label = f' aria-label="{escape(re.sub("<[^>]*>", "", caption))}"' if caption else ""
     above = f"<figcaption>{caption}</figcaption>\n" if caption else ""
     below = f'<p class="note">{note}</p>\n' if note else ""
-    rows = re.sub("<th [^>]*></th>", "<td></td>", rows)
     rows = re.sub("<tr>\n<td[^>]*>(.*)</td>", r'<tr>\n<th scope="row">\1</th>', rows)
+    rows = re.sub("<th [^>]*></th>", "<td></td>", rows)
     rows = re.sub('<(t[hd]) style="text-align:left">', r'<\1 class="name">', rows)
     rows = rows.replace(' style="text-align:right"', "").replace("<th>", '<th scope="col">')
     rows = rows.replace('<th class="name">', '<th scope="col" class="name">')

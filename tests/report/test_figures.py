@@ -90,7 +90,7 @@ def test_colour_specificity_by_hand() -> None:
     found = colour_specificity(kernel)
     assert found[:4] == pytest.approx([0, 1, 2 / 3, 2 / 5])
     assert np.isnan(found[4])
-    assert specificity([found[4:], found[:1]], 60, LIGHT)[:4] == b"\x89PNG"
+    assert specificity([found[4:], found[:1]], (2, 2), 60, LIGHT)[:4] == b"\x89PNG"
 
 
 def test_counts_and_pairs_by_hand() -> None:

@@ -162,11 +162,11 @@ def test_a_split_without_labels_has_no_rate_anywhere(facts: Facts) -> None:
 
 
 def test_skipped_pictures_are_listed_but_no_more_than_twenty(facts: Facts) -> None:
-    assert "1 could not be used" in words(pictures.topic(facts))
-    assert "No picture was skipped." in words(pictures.topic(replace(facts, skipped=[])))
+    assert "Files that were not used: 1" in words(pictures.topic(facts))
+    assert "No file was left out." in words(pictures.topic(replace(facts, skipped=[])))
     many = [facts.skipped[0].model_copy(update={"name": f"{HOSTILE} {n}"}) for n in range(30)]
     table = pictures.skipped_table(replace(facts, skipped=many))
-    assert table.startswith("**Skipped pictures, the first 20 of 30**")
+    assert table.startswith("**Files that were not used, the first 20 of 30**")
     assert len(table.splitlines()) == 2 + 2 + 20
 
 
@@ -256,12 +256,38 @@ def test_the_curves_show_every_learning_rate(facts: Facts) -> None:
 
 def test_colour_specificity_of_each_column_is_shown(facts: Facts) -> None:
     # A red and a blue kernel lie alike far from grey: two thirds of their energy is colour.
-    table = kernels.specificity_table([np.array([0.0, 0.2, np.nan]), np.array([0.9, 1.0, 0.5])])
+    shares = [np.array([0.0, 0.2, np.nan]), np.array([0.9, 1.0, 0.5])]
+    table = kernels.specificity_table(shares, (11, 11))
     assert [row[1:] for row in rows(table)[1:]] == [
         ["3", "10.0%", "0.0%", "20.0%", "2", "0"],
         ["3", "90.0%", "50.0%", "100.0%", "0", "2"],
     ]
     assert "66.7% and 66.7%" in words(kernels.topic(facts))
+
+
+def test_the_range_of_random_kernels_is_that_of_drawn_ones() -> None:
+    drawn = np.random.default_rng(1).standard_normal((20_000, 3, 11, 11)).astype(np.float32)
+    expected = np.quantile(kernels.colour_specificity(drawn), [0.025, 0.975])
+    assert kernels.random_range((11, 11)) == pytest.approx(expected, abs=0.002)
+
+
+def test_what_the_recipe_leaves_out_is_not_told(facts: Facts) -> None:
+    plain = replace(
+        facts,
+        augment=facts.augment.model_copy(update={"colour_noise": "none", "crop": "centre"}),
+        recipes=facts.recipes._replace(ours=facts.recipes.ours | {"model.dropout.rate": 0.0}),
+        run=facts.run.model_copy(update={"precision": "bfloat16"}),
+    )
+    told = words(curves.topic(plain)) + words(pictures.topic(plain))
+    for absent in ("dropout", "random patches", "colour shift"):
+        assert absent not in told
+    assert "on centre patches, both in bfloat16" in told
+    assert "but this run had none" in told
+    usual = words(curves.topic(facts)) + words(pictures.topic(facts))
+    assert "on random patches with dropout and colour noise; validation" in usual
+    (patches,) = (part for part in pictures.topic(facts) if isinstance(part, Figures))
+    assert f"the first {EPOCHS} epochs" in patches.caption
+    assert "colour shift" in patches.caption
 
 
 def test_a_training_that_was_ended_early_says_so(facts: Facts) -> None:

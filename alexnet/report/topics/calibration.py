@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.evaluation.calibration import BINS, Reliability, reliability
+from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part
@@ -19,7 +20,10 @@ def topic(facts: Facts) -> list[Part]:
     right = guesses[:, 0] == found.labels
     measured = reliability(shares[:, 0], right)
     sure, correct = float(shares.mean()), float(right.mean())
-    way = "surer than it is right" if sure > correct else "right more often than it is sure"
+    low, high = exact_interval(correct, len(right))
+    way = "surer than it is right" if sure > high else "right more often than it is sure"
+    if low <= sure <= high:
+        way = "as sure as it is right, as far as so many pictures can tell"
     return [
         "## Calibration",
         f"The likeliest label has a probability of {percent(sure)} on average and is right for"

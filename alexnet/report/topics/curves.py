@@ -14,7 +14,7 @@ from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figures, Part
-from alexnet.report.text import decimal, percent
+from alexnet.report.text import decimal, enumerated, percent
 from alexnet.training.measures import EpochRow
 
 History = Sequence[EpochRow]
@@ -49,13 +49,26 @@ def topic(facts: Facts) -> list[Part]:
     ]
     return [
         "## Learning curves",
-        "Training is measured while the network learns, on random patches with dropout and colour noise;"
-        " validation after each epoch, on the centre patch without them. The training curve can therefore lie"
-        " above the validation curve. A network that finds every class equally likely has a loss of"
-        f" ln {outputs:,} = {math.log(outputs):.2f}.",
+        f"{_conditions(facts)} A network that finds every class equally likely has a loss of ln {outputs:,} ="
+        f" {math.log(outputs):.2f}.",
         Figures((*figures,), f"Loss and error rate by epoch. {_rate_in_words(history)}", across=2),
         fold("The curves in numbers", _numbers(history)),
     ]
+
+
+def _conditions(facts: Facts) -> str:
+    """Say on what training and validation are measured."""
+    augment, noisy = facts.augment, facts.recipes.ours["model.dropout.rate"] > 0
+    noise = [*(["dropout"] if noisy else []), *(["colour noise"] if augment.colour_noise != "none" else [])]
+    with_noise = f" with {enumerated(noise)}" if noise else ""
+    patches = "random patches" if augment.crop == "random" else "centre patches"
+    precision = facts.run.precision
+    rounded = "" if precision == "float32" else f", both in {precision} (the error rates above: float32)"
+    return (
+        f"Training is measured while the network learns, on {patches}{with_noise}; validation after each"
+        f" epoch, on centre patches{' without them' if noise else ''}{rounded}. So the two curves cannot be"
+        " compared exactly: at the same state, training may have more errors."
+    )
 
 
 def _alt(history: History, chart: Chart) -> str:

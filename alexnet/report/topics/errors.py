@@ -48,9 +48,9 @@ def opening(facts: Facts) -> Iterator[str]:
     """Yield the error rates and what must be known to read them."""
     if facts.rates is None:
         found = facts.predictions
-        form = ", in the format of the ILSVRC server," if found.ids else ""
+        form = " in the format of the ILSVRC server," if found.ids else ""
         yield warning(
-            "Without labels nothing can be counted. The guesses, five for each picture"
+            "Without labels nothing can be counted. The guesses, five for each picture,"
             f"{form} are in data/predictions/{found.guesses_file}."
         )
     else:

@@ -37,10 +37,7 @@ def topic(facts: Facts) -> list[Part]:
         parts.append(Figures(shown, caption, across=4))
     if found.labelled:
         worst = worst_mistakes(facts)
-        caption = (
-            "The worst mistakes: the wrong labels that the network was surest of. In some the picture or its"
-            " label is at fault."
-        )
+        caption = "The worst mistakes: the wrong labels that the network was surest of."
         if mistakes := _figures(facts, "mistake", worst):
             parts.append(Figures(mistakes, caption, across=4))
         elif not len(worst):

@@ -1,17 +1,20 @@
 """Figure 3 of the paper: the kernels of conv1, and how colourful each is."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import betaincinv
 
 from alexnet.report.canvas import Theme, drawn, one_axes
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Part
-from alexnet.report.text import percent
+from alexnet.report.text import interval, percent
 
 KERNELS_PER_ROW = 16
 # In units of one weight: between kernels, and between the two columns.
@@ -42,12 +45,12 @@ def topic(facts: Facts) -> list[Part]:
         _finding(medians),
         drawn(
             "specificity",
-            lambda theme: specificity(shares, facts.settings.figure_dpi, theme),
+            lambda theme: specificity(shares, (height, width), facts.settings.figure_dpi, theme),
             f"Every kernel's share of colour, one row per column. {said}",
-            "Each stroke is a kernel. Where random weights lie, no preference has been learnt.",
+            "Each stroke is a kernel. The band holds 95% of random kernels.",
             least=480,
         ),
-        specificity_table(shares),
+        specificity_table(shares, (height, width)),
     ]
 
 
@@ -72,7 +75,15 @@ def _spread(column: NDArray[np.float64]) -> tuple[float, float, float]:
     return (np.median(known), known.min(), known.max()) if len(known) else 3 * (np.nan,)
 
 
-def specificity_table(shares: Shares) -> str:
+def random_range(size: tuple[int, int]) -> tuple[float, float]:
+    """Return between which shares 95 % of kernels of this height and width lie if all weights are random."""
+    # Of Gaussian weights, a third of the squares' degrees of freedom are grey.
+    grey = math.prod(size) / 2
+    low, high = betaincinv(2 * grey, grey, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def specificity_table(shares: Shares, size: tuple[int, int]) -> str:
     """Return how colourful the kernels of each column are."""
     rows = []
     for number, column in enumerate(shares, 1):
@@ -84,6 +95,7 @@ def specificity_table(shares: Shares) -> str:
         ("", "Kernels", "Median", "Least", "Most", "Below 1/3", "Above 2/3"),
         rows,
         "Share of colour in the kernels' energy",
+        f"Of random kernels of this size, half lie above 2/3, and 95% at {interval(random_range(size))}.",
     )
 
 
@@ -121,12 +133,13 @@ def colour_specificity(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(1 - grey.sum((1, 2)) / whole)
 
 
-def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
+def specificity(shares: Shares, size: tuple[int, int], dpi: int, theme: Theme) -> bytes:
     """Draw each column's kernels by their colour-specificity, one row of strokes per column."""
     with one_axes(theme, dpi, 6.6, 0.75 + 0.45 * len(shares)) as (axes, png):
-        axes.axvline(RANDOM, color=theme.train, linestyle=":", linewidth=1.2)
+        low, high = random_range(size)
+        axes.axvspan(low, high, color=theme.faint, alpha=0.5, linewidth=0, zorder=0)
         look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": theme.train}
-        axes.annotate("random weights", (RANDOM, 1), (3, 1), ("data", "axes fraction"), **look)
+        axes.annotate("random weights", (low, 1), (0, 1), ("data", "axes fraction"), **look)
         for number, column in enumerate(shares, 1):
             colour = theme.top1 if number == 1 else theme.top5
             known = column[np.isfinite(column)]
@@ -134,6 +147,7 @@ def specificity(shares: Shares, dpi: int, theme: Theme) -> bytes:
             if len(known):
                 axes.scatter(np.median(known), number, s=46, color=colour, zorder=3)
         axes.set_xlim(-0.02, 1.02)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_ylim(len(shares) + 0.5, 0.5)
         axes.set_yticks(range(1, len(shares) + 1), [f"column {n}" for n in range(1, len(shares) + 1)])
         axes.set_xlabel("share of colour in a kernel's energy (dot: the column's median)")

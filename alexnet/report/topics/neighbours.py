@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
+from alexnet.core.progress import bytes_in_words
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Figures, Part
@@ -26,8 +27,9 @@ def topic(facts: Facts) -> list[Part]:
         f" patches, and the search among {found.pictures:,} training pictures is exact.",
         Figures(
             figures,
-            f"Pictures of the split {facts.predictions.split}, drawn by a fixed seed (large), and the six"
-            " training pictures nearest to each, the nearest first, as in the paper's Figure 4.",
+            f"Pictures of the split {facts.predictions.split}, drawn by a fixed seed (large), and the"
+            f" {found.neighbours} training pictures nearest to each, the nearest first, as in the paper's"
+            " Figure 4.",
             across=2,
         )
         if figures
@@ -95,10 +97,12 @@ def codes_table(facts: Facts) -> str:
         f"Recall of the {found.neighbours} nearest by codes of {found.code_bits} bits",
         "The share of the exact nearest pictures that is among this many first by Hamming distance; random"
         " signs are those of as many random projections. Exact search:"
-        f" {_cost(found.milliseconds_exact, found.exact_megabytes)}; by code:"
+        f" {_cost(found.milliseconds_exact, found.exact_megabytes)}. By code,"
+        f" with making the query's code and comparing the {found.shortlist} best in fc7:"
         f" {_cost(found.milliseconds_codes, found.code_megabytes)}. Times as measured where this ran.",
     )
 
 
 def _cost(milliseconds: float, megabytes: float) -> str:
-    return f"{milliseconds:.3g} ms per query, {megabytes:.3g} MB to search" if milliseconds else NOTHING
+    size = bytes_in_words(round(1e6 * megabytes))
+    return f"{milliseconds:,.3f} ms per query, {size} to search" if milliseconds else NOTHING

@@ -13,12 +13,13 @@ from alexnet.report.markup import fold, table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
-from alexnet.report.text import MINUS, percent, printable, short
+from alexnet.report.text import MINUS, NOTHING, percent, printable, short
 from alexnet.store.statistics import StatisticsSummary
 
 SKIPPED_SHOWN = 20
 AUGMENTED = 4
 EPOCHS_SHOWN = 5
+NO_NOISE = ", but this run had none"
 SEED = 2012
 # A component is drawn this many standard deviations to either side of the mean colour.
 DEVIATIONS_SHOWN = 2
@@ -27,17 +28,20 @@ DEVIATIONS_SHOWN = 2
 def topic(facts: Facts) -> list[Part]:
     """Return patches as training cut them, the components of RGB beside the authors', and the counts."""
     patches, splits = _augmented(facts), facts.data.splits.items()
+    shown, noisy = _epochs_shown(facts), facts.augment.colour_noise != "none"
     caption = (
-        f"Training pictures (first) and the patches that epochs 1 to {EPOCHS_SHOWN} cut from them: place,"
-        " mirroring and colour shift as drawn for this run (Section 4.1 of the paper). The colour shift"
-        " as printed is only a few grey levels."
+        f"Training pictures, and the patches that the first {shown} epochs cut from them, with place and"
+        " mirroring as drawn for this run (Section 4.1 of the paper)."
     )
+    if noisy:
+        caption += " The colour shift, also as drawn, is only a few grey levels if it is as printed."
     means = (("This run", facts.rgb_pca.channel_means), ("The authors", CHANNEL_MEANS))
     return [
         "## Patches and colours",
         Figures(patches, caption) if patches else facts.photographs.absence,
-        "The colour noise of training shifts a picture along these three directions. The authors' values,"
-        " shipped with their cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
+        "The paper's colour noise shifts a picture along these three directions"
+        f"{'' if noisy else NO_NOISE}. The authors' values, shipped with their cuda-convnet2, are ImageNet's;"
+        " those of a small sample need not be near them.",
         components_table(facts),
         drawn(
             "rgb_components",
@@ -59,10 +63,14 @@ def topic(facts: Facts) -> list[Part]:
             [(name, f"{split.pictures:,}", f"{split.skipped:,}") for name, split in splits],
             "Pictures",
         ),
-        fold(f"Why {len(facts.skipped):,} could not be used", skipped_table(facts))
+        fold(f"Files that were not used: {len(facts.skipped):,}", skipped_table(facts))
         if facts.skipped
-        else "No picture was skipped.",
+        else "No file was left out.",
     ]
+
+
+def _epochs_shown(facts: Facts) -> int:
+    return min(EPOCHS_SHOWN, len(facts.history))
 
 
 def _augmented(facts: Facts) -> tuple[Figure, ...]:
@@ -72,7 +80,8 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
     count = len(training)
     drawn = np.sort(generator(SEED, "augmented pictures shown").permutation(count)[:AUGMENTED])
     seed, order = facts.seeds["train"], facts.recipes.ours["train.order"]
-    epochs = [training_epoch(seed, number, count, augment, order) for number in range(1, EPOCHS_SHOWN + 1)]
+    numbers = range(1, _epochs_shown(facts) + 1)
+    epochs = [training_epoch(seed, number, count, augment, order) for number in numbers]
     figures: list[Figure] = []
     for record in drawn.tolist():
         pixels = facts.photographs.pixels("train", record)
@@ -91,8 +100,8 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
             row.append(np.rint(patch.clip(0, 255)).astype(np.uint8))
         name, label = printable(str(training.names[record])), training.labels[record]
         alt = (
-            f"{name}, a picture of {short(facts.predictions.classes[label][1])}, and {EPOCHS_SHOWN} patches"
-            " of it."
+            f"{name}, a picture of {short(facts.predictions.classes[label][1])}, and patches of it:"
+            f" {len(epochs)}."
         )
         figures.append(Figure(f"patches-{len(figures) + 1}", _in_a_row(row), alt))
     return tuple(figures)
@@ -147,12 +156,12 @@ def rgb_components(pca: StatisticsSummary, dpi: int, theme: Theme) -> bytes:
 
 
 def skipped_table(facts: Facts) -> str:
-    """Return the first skipped pictures and why they were skipped."""
+    """Return the first pictures that could not be used, or files that are no pictures, and why."""
     shown, total = facts.skipped[:SKIPPED_SHOWN], len(facts.skipped)
     first = f", the first {len(shown)} of {total:,}" if total > len(shown) else ""
     return table(
-        ("Split", "Picture", "Reason"),
-        [(row.split, printable(row.name), printable(row.reason)) for row in shown],
-        f"Skipped pictures{first}",
+        ("Split", "File", "Reason"),
+        [(row.split or NOTHING, printable(row.name), printable(row.reason)) for row in shown],
+        f"Files that were not used{first}",
         numeric=False,
     )
