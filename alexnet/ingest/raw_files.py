@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import fingerprint
 from alexnet.core.machine import is_url
 
 # Bytes that one request to a remote file asks for: pictures are read in the order in which they lie.
 REQUEST_BYTES = 8_000_000
+# What the servers of different kinds say of a file's content.
+SAID_OF_CONTENT = ("etag", "content-md5", "digest", "last-modified", "lastmodified", "mtime", "updated")
 
 
 class UnreachableError(UserError):
@@ -100,8 +103,14 @@ def identity(path: Path) -> tuple[int, int]:
         sizes = sum(part.stat().st_size for part in parts)
         if is_remote(path):
             # 15 hexadecimal digits fit into 64 bits.
-            return sizes, max(int(part.fs.ukey(part.path)[:15], 16) for part in parts)
+            return sizes, int(fingerprint(parts=[_said_of(part) for part in parts])[:15], 16)
         return sizes, max(part.stat().st_mtime_ns for part in parts)
+
+
+def _said_of(part: Any) -> list[Any]:
+    # fsspec's own key of a file behind http(s) is made of its URL alone.
+    said = {key.lower(): value for key, value in part.fs.info(part.path).items()}
+    return [part.fs.ukey(part.path), *(said.get(key) for key in SAID_OF_CONTENT)]
 
 
 def open_whole(path: Path) -> BinaryIO:

@@ -41,8 +41,9 @@ def is_read_in_order(root: Path, pictures: pd.DataFrame) -> bool:
     if is_remote(root):
         return True
     streams = [root / path for path in pictures[pictures["packing"] == "gzip"]["path"].unique()]
+    # One that is not large stays unpacked; to change from one to another costs all of it.
     large = any(path.exists() and path.stat().st_size > KEPT_STREAM_BYTES for path in streams)
-    return large or bool((pictures["packing"] == "parquet").any())
+    return large or len(streams) > 1 or bool((pictures["packing"] == "parquet").any())
 
 
 def read_bytes(root: Path, row: Any) -> bytes:

@@ -449,6 +449,53 @@ def test_tables_as_people_write_them(tmp_path: Path, build: Build, write: Any) -
     check_every_label(root, build(root), {"train": 4, "val": 4})
 
 
+def with_table(path: Path, table: str) -> Path:
+    """Write pictures 0.png to 3.png of train/ and val/, whose order is another, and the table of val/."""
+    files = {f"train/{wnid}/{n}.png": picture(wnid) for wnid in WNIDS for n in range(2)}
+    files |= {f"val/{n}.png": picture(wnid) for n, wnid in enumerate(BY_ID)}
+    return unpack(path, files | {"val.csv": table.encode()})
+
+
+def test_a_column_of_row_numbers_is_not_that_of_the_names(tmp_path: Path, build: Build) -> None:
+    rows = [(n, f"{(n + 1) % 4}.png", BY_ID[(n + 1) % 4]) for n in range(4)]
+    table = ",filename,label\n" + "".join(f"{n},{name},{wnid}\n" for n, name, wnid in rows)
+    root = with_table(tmp_path / "raw", table)
+    check_every_label(root, build(root), {"train": 8, "val": 4})
+
+
+def test_of_several_columns_of_classes_the_heading_decides(tmp_path: Path, build: Build) -> None:
+    rows = [(f"{n}.png", BY_ID[3 - n], wnid) for n, wnid in enumerate(BY_ID)]
+    body = "".join(f"{name},{fold},{wnid}\n" for name, fold, wnid in rows)
+    root = with_table(tmp_path / "raw", "filename,fold,Label\n" + body)
+    check_every_label(root, build(root), {"train": 8, "val": 4})
+    for heading in ("", "filename,fold,kind\n"):
+        (root / "val.csv").write_text(heading + body)
+        refused(build, root, "columns 2 and 3 may all be that of the classes", "a heading that says which")
+
+
+def test_a_flat_train_folder_takes_the_classes_from_the_column_that_is_headed_so(
+    tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{split}/{n}.png": picture(wnid) for split in ("train", "val") for n, wnid in enumerate(BY_ID)}
+    body = "".join(f"{n}.png,{n % 2},{wnid}\n" for n, wnid in enumerate(BY_ID))
+    tables = {f"{split}.csv": f"image_id,fold,category\n{body}".encode() for split in ("train", "val")}
+    root = unpack(tmp_path / "raw", files | tables)
+    check_every_label(root, build(root), {"train": 4, "val": 4})
+    for split in ("train", "val"):
+        (root / f"{split}.csv").write_text(body)
+    capsys.readouterr()
+    assert len(build(root).classes) == 2
+    assert "train.csv: column 2 is taken for the classes" in capsys.readouterr().out
+
+
+def test_what_lies_beside_the_pictures_does_not_decide_the_layout(tmp_path: Path, build: Build) -> None:
+    beside = {"annotations.zip": b"PK half a zip", "._x.tar": b"AppleDouble", "._y.zip": b"AppleDouble"}
+    root = unpack(tmp_path / "raw", IN_FOLDERS | beside)
+    assert build(root).layout == "folders"
+    tars = {f"{wnid}.tar": tar([(f"{n}.png", picture(wnid)) for n in range(2)]) for wnid in WNIDS}
+    assert build(unpack(tmp_path / "tars", tars | {"._n01.tar": b"AppleDouble"})).layout == "class-tars"
+
+
 BY_CLASS = {f"{wnid}/{n}.png": picture(wnid, 9 + n) for wnid in WNIDS for n in range(4)}
 ONE = picture("n01")
 KAGGLE_OF_THREE = {name: content for name, content in kaggle_files().items() if "/n04/" not in name}

@@ -1,6 +1,7 @@
 """Raw files behind URLs: the same index and records as from a folder, and what a bad network does."""
 
 import gzip
+import os
 import shutil
 import sys
 import threading
@@ -19,7 +20,7 @@ from tiny import hashes
 from alexnet.core.errors import UserError
 from alexnet.core.processes import local_pool
 from alexnet.ingest import stored
-from alexnet.ingest.raw_files import UnreachableError, root_of
+from alexnet.ingest.raw_files import UnreachableError, identity, root_of
 
 
 def tables(root: Path) -> None:
@@ -88,6 +89,16 @@ def test_a_remote_file_that_changed_is_listed_again(tmp_path: Path, build: Build
     changed = tar([(f"{WNIDS[0]}_9.JPEG", picture(0, n)) for n in (1,)])
     memory.pipe(f"/{tmp_path.name}/{WNIDS[0]}.tar", changed)
     assert len(build(root).pictures) == len(before) - 3
+
+
+def test_a_file_of_the_same_size_behind_http_has_another_identity(tmp_path: Path, server: "Server") -> None:
+    name = "ILSVRC2012_img_val.tar"
+    path = root_of(f"http://127.0.0.1:{server.server_port}") / name
+    before = identity(path)
+    assert identity(path) == before
+    os.utime(tmp_path / "raw" / name, (1, 1))
+    assert identity(path)[0] == before[0]
+    assert identity(path) != before
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

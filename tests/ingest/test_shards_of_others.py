@@ -71,6 +71,34 @@ def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: st
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
+UNNAMED: list[str | None] = 10 * [None]
+
+
+def test_shards_that_are_missing_are_told(
+    tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "raw"
+    for number in (0, 2):
+        parquet(root / f"data/train-{number:05d}-of-00003-abc{number}.parquet", TRAIN, UNNAMED[:10], NAMED)
+    parquet(root / "data/validation-00000-of-00001.parquet", VAL, UNNAMED[:4], NAMED)
+    build(root)
+    assert "1 of 3 files train-… are not there" in capsys.readouterr().out
+    parquet(root / "data/train-00001-of-00003-abc1.parquet", TRAIN, UNNAMED[:10], NAMED)
+    build(root)
+    assert "not there" not in capsys.readouterr().out
+    parquet(root / "160px/data/validation-00000-of-00001.parquet", VAL, UNNAMED[:4], NAMED)
+    build(root)
+    told = "validation-00000-of-00001.parquet is there 2 times (in other folders, or compressed)"
+    assert told in capsys.readouterr().out
+
+
+def test_a_picture_for_validation_needs_a_label(tmp_path: Path, build: Build) -> None:
+    root = tmp_path / "raw"
+    parquet(root / "train-00000-of-00001.parquet", TRAIN, UNNAMED[:10], NAMED)
+    parquet(root / "validation-00000-of-00001.parquet", [0, -1], [None, "b"], NAMED)
+    refused(build, root, "validation-00000-of-00001.parquet", "b has no label")
+
+
 @pytest.mark.parametrize("names", ["metadata", "classes.txt", "classes.py", "nothing"])
 def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: str) -> None:
     root = tmp_path / "raw"

@@ -12,7 +12,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import is_remote, is_there, reaching
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
-from alexnet.ingest.sources.class_tars import list_class_tars
+from alexnet.ingest.sources.class_tars import list_class_tars, tars_of_classes
 from alexnet.ingest.sources.folders import KAGGLE_PICTURES, find_classes, find_splits, list_folders
 from alexnet.ingest.sources.huggingface import huggingface_tars, list_huggingface
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
@@ -72,7 +72,9 @@ def _recognise(root: Path, scan: Scan) -> str:
             " different classes. Keep those of one year there, or set data.layout."
         )
     possible = () if is_remote(root) else FOLDERS
-    in_folders = next((layout for layout in possible if find_splits(root, scan, layout)), None)
+    # A zip is read only where there are no folders: it may be of something else, or damaged.
+    places = ((layout, in_zip) for in_zip in (False, True) for layout in possible)
+    in_folders = next((layout for layout, in_zip in places if find_splits(root, scan, layout, in_zip)), None)
     for layout, names in there.items():
         # torchvision keeps the development kit beside its folders.
         if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):
@@ -91,7 +93,7 @@ def _recognise(root: Path, scan: Scan) -> str:
     ):
         if is_there_too(root):
             return layout
-    if next(root.glob("*.tar"), None) is not None:
+    if tars_of_classes(root):
         return "class-tars"
     if not is_remote(root) and find_classes(root, scan):
         return "folders"

@@ -23,9 +23,14 @@ from alexnet.store.index import LEFT_OUT
 WORDS = "words.txt"
 
 
+def tars_of_classes(root: Path) -> list[Path]:
+    """Return every ``CLASS.tar`` in `root`."""
+    return sorted((path for path in root.glob("*.tar") if not is_junk(path.name)), key=lambda path: path.stem)
+
+
 def list_class_tars(root: Path, scan: Scan) -> Listing:
     """List the pictures of every ``CLASS.tar`` in `root`, all as ``train``."""
-    paths = sorted(root.glob("*.tar"), key=lambda path: path.stem)
+    paths = tars_of_classes(root)
     if not paths:
         raise UserError(f"data_root {root}: no tars; needed is one per class, named CLASS.tar")
     parts, others = [], []

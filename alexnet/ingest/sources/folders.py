@@ -33,7 +33,7 @@ from alexnet.ingest.sources.listing import (
     refuse_duplicates,
     with_words,
 )
-from alexnet.ingest.sources.pictures import SUFFIXES
+from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
 from alexnet.ingest.sources.tables import classes_by_table
 from alexnet.ingest.sources.trees import Folder, Tree, Zip, below
 from alexnet.store.index import LEFT_OUT, SPLITS
@@ -49,9 +49,9 @@ WORDS = ("words.txt", "LOC_synset_mapping.txt")
 Place = tuple[Tree, str, dict[str, str]]
 
 
-def find_splits(root: Path, scan: Scan, layout: str) -> Place | None:
-    """Return where a ``train`` folder lies in `root` or the one zip in it, in `layout`; None if nowhere."""
-    for tree in _trees(root, scan):
+def find_splits(root: Path, scan: Scan, layout: str, in_zip: bool = True) -> Place | None:
+    """Return where a ``train`` folder lies in `root`, or `in_zip`, in `layout`; None if nowhere."""
+    for tree in _trees(root, scan) if in_zip else [Folder(root)]:
         for top in [KAGGLE_PICTURES] if layout == "kaggle" else tree.tops():
             if tree.has(below(top, "train")):
                 found = {
@@ -79,7 +79,7 @@ def find_classes(root: Path, scan: Scan) -> Place | None:
 
 def _trees(root: Path, scan: Scan) -> Iterator[Tree]:
     yield Folder(root)
-    zips = list(root.glob("*.zip"))
+    zips = [path for path in root.glob("*.zip") if not is_junk(path.name)]
     if len(zips) == 1:
         yield Zip(zips[0], scan)
 

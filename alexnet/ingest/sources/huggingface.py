@@ -12,7 +12,14 @@ import pandas as pd
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import is_packed, scan_tar
 from alexnet.ingest.sources.labels import with_wnids
-from alexnet.ingest.sources.listing import NO_CLASS, Listing, Scan, as_pictures, refuse_duplicates
+from alexnet.ingest.sources.listing import (
+    NO_CLASS,
+    Listing,
+    Scan,
+    as_pictures,
+    refuse_duplicates,
+    say_what_is_missing,
+)
 
 _FILES = re.compile(r"(train|val|test)_images(_\d+)?\.tar(\.gz)?")
 _CLASS = re.compile(r"_(n\d{8})\.JPE?G$", re.IGNORECASE)
@@ -26,8 +33,8 @@ def huggingface_tars(root: Path) -> dict[Path, str]:
 
 def list_huggingface(root: Path, scan: Scan) -> Listing:
     """List the pictures of the tars in `root`."""
-    parts = []
-    for path, split in huggingface_tars(root).items():
+    parts, tars = [], huggingface_tars(root)
+    for path, split in tars.items():
         found = scan(path, scan_tar)
         found = found.assign(name=found["name"].str.rpartition("/")[2])
         wnids = found["name"].str.extract(_CLASS)[0].fillna(NO_CLASS)
@@ -37,6 +44,7 @@ def list_huggingface(root: Path, scan: Scan) -> Listing:
         parts.append(as_pictures(found, split, path.name, wnids, "gzip" if is_packed(path) else "none"))
     if not parts:
         raise UserError(f"data_root {root}: no train_images_0.tar.gz or the like")
+    say_what_is_missing(root, tars)
     pictures = pd.concat(parts, ignore_index=True)
     for _, names in pictures.groupby("split")["name"]:
         refuse_duplicates(root, names)

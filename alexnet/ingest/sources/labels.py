@@ -24,12 +24,12 @@ def with_wnids(root: Path, pictures: pd.DataFrame, names: list[str]) -> tuple[pd
     unknown.
 
     Raises:
-        UserError: a training picture has no label, or a number stands for no class.
+        UserError: a picture for training or validation has no label, or a number stands for no class.
     """
     names = names or _names_in(root)
     labels = pictures["wnid"].astype(str).str.strip()
     unknown = labels.isin(["", "-1", "None", "nan"])
-    lost = pictures[unknown & (pictures["split"] == "train")]
+    lost = pictures[unknown & (pictures["split"] != "test")]
     if len(lost):
         raise UserError(f"{root / lost['path'].iloc[0]}: {lost['name'].iloc[0]} has no label")
     called = {label: _called(root, label, names) for label in labels[~unknown].unique()}

@@ -1,13 +1,15 @@
 """What every source returns: its classes, and one row per picture."""
 
 import re
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.ingest.sources.pictures import is_junk
 from alexnet.store.index import LEFT_OUT
 
@@ -22,6 +24,8 @@ COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
 SPLIT_NAMES["training"] = "train"
+# A file that is one of several: its name up to its number, the number, and of how many.
+_NUMBERED = re.compile(r"(.*?)(\d+)(?:-of-(\d+).*|\D*)")
 _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
 
 # Returns what a reader finds in one archive, perhaps remembered from an earlier call.
@@ -65,6 +69,28 @@ def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
         if match and not is_junk(relative):
             found[path] = SPLIT_NAMES[match[1]]
     return found
+
+
+def say_what_is_missing(root: Path, files: Mapping[Path, str]) -> None:
+    """Say how many of numbered `files` are not there, and whether there are several of one name and split."""
+    numbers: dict[tuple[Path, str, str], set[int]] = {}
+    for path in files:
+        if match := _NUMBERED.fullmatch(path.name):
+            numbers.setdefault((path.parent, match[1], match[3] or ""), set()).add(int(match[2]))
+    for (folder, before, of), there in numbers.items():
+        expected = int(of) if of else max(there) - min(there) + 1
+        if len(there) < expected:
+            say(
+                f"index: {folder}: {expected - len(there):,} of {expected:,} files {before}… are not there;"
+                " the others are used"
+            )
+    copies = Counter((split, path.name.removesuffix(".gz")) for path, split in files.items())
+    (_, name), count = copies.most_common(1)[0]
+    if count > 1:
+        say(
+            f"index: {root}: {name} is there {count:,} times (in other folders, or compressed), and all are"
+            " used. If they are copies, or forms of the same pictures, name one folder as data_root."
+        )
 
 
 def refuse_duplicates(path: Path, names: pd.Series) -> None:

@@ -7,9 +7,15 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from alexnet.core.errors import UserError
+from alexnet.core.terminal import say
 from alexnet.ingest.sources.pictures import SUFFIXES
 
 DELIMITERS = (",", ";", "\t")
+# What people write above the classes.
+HEADINGS = {
+    *("label", "labels", "class", "classes", "class_name", "classname", "class_id", "category", "categories"),
+    *("wnid", "synset", "target", "species", "predictionstring"),
+}
 
 
 def classes_by_table(
@@ -18,8 +24,9 @@ def classes_by_table(
     """Return the class of each of `names`, in their order.
 
     Cells are separated by commas, semicolons or tabs. The names stand in the column that holds most of them,
-    with or without suffix and the split's folder; the classes in the first other column that holds only
-    `classes`, else in the next one. Only the first row may be a heading.
+    with or without suffix and the split's folder. The classes stand in another column that holds only
+    `classes`; of several, in that whose heading says so. If none does, they stand in one whose heading says
+    so, or else in the next one. Only the first row may be a heading.
 
     Args:
         table: what errors call the file.
@@ -27,15 +34,16 @@ def classes_by_table(
         boxed: a class is followed by a box in the same cell (Kaggle's).
 
     Raises:
-        UserError: the text is no such table, or a picture has no row or two, or a row no picture.
+        UserError: the text is no such table, a picture has no row or two, a row has no picture, or several
+            columns that differ may be that of the classes.
     """
     rows = _rows(text, table)
     keys = {_key(name): name for name in names} | {_key(_stem(name)): name for name in names}
-    place = _column_of_names(rows, keys, split)
+    place = _column_of_names(rows, set(map(_key, names)), keys, split)
     shown = f"its first row is {rows[0] if rows else 'missing'}"
     if place is None:
         raise UserError(f"{table}: no row for {split}/{names[0]} and {len(names) - 1} more; {shown}")
-    column = _column_of_classes(rows, place, set(keys), split, classes, boxed)
+    column = _column_of_classes(rows, place, set(keys), split, classes, boxed, table)
     if column is None:
         raise UserError(f"{table}: no column with a class beside that of the names; {shown}")
     known: dict[str, str] = {}
@@ -80,21 +88,48 @@ def _rows(text: str, table: str) -> list[list[str]]:
     return [row for row in rows if len(row) >= 2]
 
 
-def _column_of_names(rows: list[list[str]], keys: Collection[str], split: str) -> int | None:
-    hits = Counter(number for row in rows for number, cell in enumerate(row[:9]) if _key(cell, split) in keys)
-    return min(hits, key=lambda number: (-hits[number], number)) if hits else None
+def _column_of_names(
+    rows: list[list[str]], whole: Collection[str], keys: Collection[str], split: str
+) -> int | None:
+    cells = [(number, _key(cell, split)) for row in rows for number, cell in enumerate(row[:9])]
+    hits = Counter(number for number, key in cells if key in keys)
+    # The numbers of the rows may be names without their suffix.
+    of_whole = Counter(number for number, key in cells if key in whole)
+    return min(hits, key=lambda number: (-of_whole[number], -hits[number], number)) if hits else None
 
 
 def _column_of_classes(
-    rows: list[list[str]], place: int, keys: set[str], split: str, classes: Collection[str], boxed: bool
+    rows: list[list[str]],
+    place: int,
+    keys: set[str],
+    split: str,
+    classes: Collection[str],
+    boxed: bool,
+    table: str,
 ) -> int | None:
     told = [row for row in rows if len(row) > place and _key(row[place], split) in keys]
     others = [number for number in range(min(9, max(map(len, told)))) if number != place]
-    for number in others:
-        if all(len(row) > number and _class(row[number], boxed) in classes for row in told):
-            return number
+    fitting = [
+        number
+        for number in others
+        if all(len(row) > number and _class(row[number], boxed) in classes for row in told)
+    ]
+    heading = {number: cell.strip().lower() for number, cell in enumerate(rows[0])} if told != rows else {}
+    if said := [number for number in fitting or others if heading.get(number) in HEADINGS]:
+        return said[0]
+    if len({tuple(_class(row[number], boxed) for row in told) for number in fitting}) > 1:
+        columns = " and ".join(str(number + 1) for number in fitting)
+        raise UserError(
+            f"{table}: columns {columns} may all be that of the classes; allowed: one, or a heading that says"
+            f" which, such as label. Its first row is {rows[0]}"
+        )
+    if fitting:
+        return fitting[0]
     after = [number for number in others if number > place]
-    return next(iter(after or others), None)
+    chosen = next(iter(after or others), None)
+    if len(after or others) > 1 and chosen is not None:
+        say(f"index: {table}: column {chosen + 1} is taken for the classes; its first row is {rows[0]}")
+    return chosen
 
 
 def _class(cell: str, boxed: bool) -> str:
