@@ -115,6 +115,16 @@ def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: 
     assert index.classes["wnid"].tolist() == (NUMBERS if names == "nothing" else sorted(WORDS))
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_parquet_with_pictures_as_plain_bytes(tmp_path: Path, build: Build, kind: pa.DataType) -> None:
+    root = tmp_path / "raw"
+    root.mkdir()
+    for split, labels in (("train", TRAIN), ("val", VAL)):
+        images = pa.array([picture(label, number) for number, label in enumerate(labels)], kind)
+        pq.write_table(pa.table({"image": images, "label": labels}), root / f"{split}-0.parquet")
+    check_every_label(root, build(root), {"train": 10, "val": 4})
+
+
 def test_damaged_and_strange_parquet(tmp_path: Path, build: Build) -> None:
     root = tmp_path / "raw"
     parquet(root / "train-0.parquet", TRAIN, imagenet_names(TRAIN), NAMED)

@@ -78,7 +78,8 @@ def read_parquet_labels(path: Path) -> pd.DataFrame:
             if label is None:
                 raise UserError(f"{path}: no column of labels; found {', '.join(schema.names)}")
             picture = column_of_pictures(schema)
-            has_path = "path" in [part.name for part in getattr(schema.field(picture), "type", [])]
+            kind = schema.field(picture).type
+            has_path = pyarrow.types.is_struct(kind) and kind.get_field_index("path") >= 0
             columns = [label, *([f"{picture}.path"] if has_path else [])]
             table = file.read(columns=columns)
     except (pyarrow.ArrowException, OSError, ValueError, LookupError) as error:
