@@ -115,6 +115,33 @@ def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: 
     assert index.classes["wnid"].tolist() == (NUMBERS if names == "nothing" else sorted(WORDS))
 
 
+def features(**names: list[str]) -> dict[str, Any]:
+    return {"info": {"features": {key: {"names": n, "_type": "ClassLabel"} for key, n in names.items()}}}
+
+
+def test_names_are_those_of_the_column_of_labels(tmp_path: Path, build: Build) -> None:
+    about = features(colour=["red", "green", "blue", "grey"], label=WORDS)
+    for split, labels in (("train", TRAIN), ("val", VAL)):
+        parquet(tmp_path / f"raw/{split}-0.parquet", labels, [None] * len(labels), about)
+    index = build(tmp_path / "raw")
+    check_every_label(tmp_path / "raw", index, {"train": 10, "val": 4})
+    assert index.classes["wnid"].tolist() == sorted(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("others", "difference"), [(WORDS[::-1], "0 is cat, not tea"), (WORDS[:3], "3, not 4")]
+)
+def test_files_with_other_names_of_classes(
+    tmp_path: Path, build: Build, others: list[str], difference: str
+) -> None:
+    root = tmp_path / "raw"
+    parquet(root / "train-0.parquet", TRAIN, [None] * len(TRAIN))
+    parquet(root / "train-1.parquet", TRAIN, [None] * len(TRAIN), features(label=WORDS))
+    parquet(root / "val-0.parquet", VAL, [None] * len(VAL), features(label=others))
+    where = f"than in {root}/train-1.parquet ({difference})"
+    refused(build, root, f"val-0.parquet: found other names of classes {where}")
+
+
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
 def test_parquet_with_pictures_as_plain_bytes(tmp_path: Path, build: Build, kind: pa.DataType) -> None:
     root = tmp_path / "raw"

@@ -63,8 +63,7 @@ def list_parquet(root: Path, scan: Scan) -> Listing:
         relative = str(path.relative_to(root))
         parts.append(as_pictures(found, split, relative, found["container"], "parquet"))
     pictures = pd.concat(parts, ignore_index=True)
-    names = next((names for names in map(_class_names, files) if names), [])
-    pictures, classes = with_wnids(root, pictures, names)
+    pictures, classes = with_wnids(root, pictures, _one_list_of_names(list(files)))
     rows = pictures["path"] + "/" + pictures["offset"].map("{:06d}".format)
     return Listing("parquet", classes, told_apart(pictures, rows)[COLUMNS])
 
@@ -74,7 +73,7 @@ def read_parquet_labels(path: Path) -> pd.DataFrame:
     try:
         with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
             schema = file.schema_arrow
-            label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+            label = _column_of_labels(schema)
             if label is None:
                 raise UserError(f"{path}: no column of labels; found {', '.join(schema.names)}")
             picture = column_of_pictures(schema)
@@ -94,14 +93,45 @@ def read_parquet_labels(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=MEMBERS)
 
 
+def _column_of_labels(schema: pyarrow.Schema) -> str | None:
+    return next((name for name in LABEL_COLUMNS if name in schema.names), None)
+
+
+def _one_list_of_names(paths: list[Path]) -> list[str]:
+    """Return the names of the classes, which every file that has some must list alike.
+
+    Raises:
+        UserError: the lists of two files differ, so that a number means two classes.
+    """
+    named = [(path, names) for path in paths if (names := _class_names(path))]
+    for path, names in named[1:]:
+        first, expected = named[0]
+        if names != expected:
+            raise UserError(
+                f"{path}: found other names of classes than in {first}"
+                f" ({_where_they_differ(names, expected)});"
+                " allowed: one list, in one order. Write both with the same ClassLabel."
+            )
+    return named[0][1] if named else []
+
+
+def _where_they_differ(names: list[str], expected: list[str]) -> str:
+    for number, (name, other) in enumerate(zip(names, expected, strict=False)):
+        if name != other:
+            return f"{number} is {name}, not {other}"
+    return f"{len(names)}, not {len(expected)}"
+
+
 def _class_names(path: Path) -> list[str]:
-    """Return the names of the classes in a file's metadata, as Hugging Face's library writes them."""
-    about = _schema(path).metadata or {}
+    """Return the names of the labels in a file's metadata, as Hugging Face's library writes them."""
+    schema = _schema(path)
+    about = schema.metadata or {}
     try:
         features: dict[str, Any] = json.loads(about.get(b"huggingface", b"{}"))["info"]["features"]
-        for feature in features.values():
-            if feature.get("_type") == "ClassLabel":
-                return [str(name) for name in feature["names"]]
+        # Other columns may have names of their own, such as a colour.
+        feature = features[str(_column_of_labels(schema))]
+        if feature.get("_type") == "ClassLabel":
+            return [str(name) for name in feature["names"]]
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     return []
