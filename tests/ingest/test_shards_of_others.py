@@ -208,6 +208,35 @@ def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> No
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
+# What .cls and .json say of a picture of a label, and the names of the classes 0, 1 and 2 then.
+CRANES = ["crane", "crane", "dog"]
+BOTH: dict[str, tuple[Callable[[int], tuple[object, object]], list[str]]] = {
+    "a shared name": (lambda label: (label, {"label": label, "class_name": CRANES[label]}), NUMBERS[:3]),
+    "a shared name alone in JSON": (lambda label: (label, {"class_name": CRANES[label]}), NUMBERS[:3]),
+    "no .cls": (lambda label: ("", {"label": label, "class_name": CRANES[label]}), NUMBERS[:3]),
+    "the name": (lambda label: ("", {"class_name": WORDS[label], "label": None}), WORDS[:3]),
+    "two numbers": (lambda label: (label, {"label": 7 - label}), NUMBERS[:3]),
+    "a number and a WNID": (lambda label: (label, {"wnid": WNIDS[label]}), WNIDS[:3]),
+    "a WNID as a name": (lambda label: (label, {"label": 7, "class_name": WNIDS[label]}), WNIDS[:3]),
+    "no labels in JSON": (lambda label: (WNIDS[label], ["x"]), WNIDS[:3]),
+}
+
+
+@pytest.mark.parametrize("form", BOTH)
+@pytest.mark.parametrize("turned", [1, -1])
+def test_the_most_telling_label_counts(tmp_path: Path, build: Build, form: str, turned: int) -> None:
+    says, names = BOTH[form]
+    members = []
+    for label in range(3):
+        number, about = says(label)
+        pair = [(f"{label}.cls", str(number).encode()), (f"{label}.json", json.dumps(about).encode())]
+        members += [(f"{label}.png", picture(label)), *pair[::turned]]
+    root = unpack(tmp_path / "raw", {f"x-{split}-0.tar": tar(members) for split in ("train", "val")})
+    index = build(root)
+    check_every_label(root, index, {"train": 3, "val": 3})
+    assert index.classes["wnid"].tolist() == sorted(names)
+
+
 def test_shards_of_one_name_in_two_folders_are_told_apart(tmp_path: Path, build: Build) -> None:
     shards = {f"{folder}/train-0.tar": shard([0, 1], FORMS["name"]) for folder in "ab"}
     names = build(unpack(tmp_path / "raw", {**shards, "val-0.tar": shards["a/train-0.tar"]})).pictures["name"]

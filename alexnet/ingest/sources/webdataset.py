@@ -1,11 +1,13 @@
 """Tars of pictures with their labels beside them: WebDataset's shards, as timm publishes ImageNet.
 
-A picture ``KEY.jpg`` has its label in ``KEY.cls``, a number or a name, or in ``KEY.json``, under ``wnid``,
-``class_name`` or ``label``. The split is in the name of the shard: ``imagenet1k-train-0000.tar``. Records of
-this project are such shards too. A shard may be compressed (``.tar.gz``).
+A picture ``KEY.jpg`` has its label in ``KEY.cls``, a number or a name, or in ``KEY.json``, under one of
+`LABEL_KEYS`. Of several, the most telling counts, wherever it lies in the shard. The split is in the name of
+the shard: ``imagenet1k-train-0000.tar``. Records of this project are such shards too. A shard may be
+compressed (``.tar.gz``).
 """
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -27,12 +29,16 @@ from alexnet.store.index import LEFT_OUT
 
 SHARDS = ("*.tar", "*.tar.gz", "*.tgz")
 LABELS = (".cls", ".json")
-# The names under which a JSON file holds the class, the most telling first.
-LABEL_KEYS = ("wnid", "synset", "class_name", "cls", "label", "class")
+# Where the class of a picture stands, the most telling first: keys of its JSON file, or its file ".cls". A
+# name in words comes last, as two classes may share it: the bird and the machine are both a crane.
+LABEL_KEYS = ("wnid", "synset", ".cls", "label", "cls", "class", "class_name")
+# A WNID is the most telling wherever it stands.
+_WNID = re.compile(r"n\d{8}")
 # A label is a few bytes; JSON may hold a caption too.
 MAX_LABEL_BYTES = 1_000_000
 # Stands in the place of a label.
 _NO_PICTURE = "\0"
+_NO_LABEL = (len(LABEL_KEYS), "")
 
 
 def has_shards(root: Path) -> bool:
@@ -52,7 +58,7 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
         raise UserError(f"data_root {root}: no tars whose names say train, validation or test")
     parts, others = [], []
     for path, split in shards.items():
-        found = scan(path, read_shard)
+        found = scan(path, read_labelled_shard)
         found["name"] = f"{path.name.partition('.')[0]}/" + found["name"]
         is_picture = found["container"] != _NO_PICTURE
         others.append(found[~is_picture].assign(reason="no picture: another member of a shard"))
@@ -65,10 +71,11 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
     return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
 
 
-def read_shard(path: Path) -> pd.DataFrame:
+# What it finds is remembered under its name, which changes when labels are read in another way.
+def read_labelled_shard(path: Path) -> pd.DataFrame:
     """List a shard as `scan_tar` does; the container is the label of each picture."""
     pictures: dict[str, tuple[str, int, int]] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, tuple[int, str]] = {}
     others: list[Member] = []
     try:
         with opened_tar(path) as tar:
@@ -87,19 +94,23 @@ def read_shard(path: Path) -> pd.DataFrame:
                 elif f".{suffix.lower()}" in LABELS:
                     file = tar.extractfile(member)
                     content = file.read(MAX_LABEL_BYTES) if file else b""
-                    labels[key] = _label(content, suffix) or labels.get(key, "")
+                    labels[key] = min(_label(content, suffix), labels.get(key, _NO_LABEL))
                 else:
                     others.append((_NO_PICTURE, name, member.offset_data, member.size))
     except ValueError as error:
         raise UserError(f"{path}: a label cannot be read ({error}). {AGAIN}") from None
-    rows = [(labels.get(key, ""), *where) for key, where in pictures.items()]
+    rows = [(labels.get(key, _NO_LABEL)[1], *where) for key, where in pictures.items()]
     return pd.DataFrame([*rows, *others], columns=MEMBERS)
 
 
-def _label(content: bytes, suffix: str) -> str:
+def _label(content: bytes, suffix: str) -> tuple[int, str]:
+    """Return the most telling label in a file and its place in `LABEL_KEYS`, the first for any WNID."""
     text = content.decode("utf-8").strip()
-    if suffix.lower() == "cls":
-        return text
-    about = json.loads(text)
-    found = (about.get(key) for key in LABEL_KEYS) if isinstance(about, dict) else iter(())
-    return next((str(label) for label in found if label is not None and str(label) != ""), "")
+    about = {".cls": text} if suffix.lower() == "cls" else json.loads(text)
+    if not isinstance(about, dict):
+        return _NO_LABEL
+    found = [(place, str(about[key])) for place, key in enumerate(LABEL_KEYS) if about.get(key) is not None]
+    return min(
+        ((0 if _WNID.fullmatch(label) else place, label) for place, label in found if label),
+        default=_NO_LABEL,
+    )
