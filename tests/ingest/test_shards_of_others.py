@@ -1,7 +1,9 @@
 """Hugging Face's parquet files and tars, WebDataset's shards, and tars in parts: every label."""
 
 import gzip
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -284,6 +286,30 @@ def test_damaged_shards(tmp_path: Path, build: Build) -> None:
     refused(build, root, "x-val-0.tar: a label cannot be read")
     (root / "x-val-0.tar").write_bytes(tar([("1.png", b"x"), ("1.jpg", b"x"), ("1.cls", b"0")]))
     refused(build, root, "two pictures are named 1")
+
+
+def with_member(content: bytes, **changes: Any) -> bytes:
+    """Return a shard with one more member, 2.png, of three bytes."""
+    file, entry = io.BytesIO(content), tarfile.TarInfo("2.png")
+    for name, value in {"size": 3, **changes}.items():
+        setattr(entry, name, value)
+    with tarfile.open(fileobj=file, mode="a", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(entry, io.BytesIO(b"abc"))
+    return file.getvalue()
+
+
+def test_members_of_shards_that_are_no_plain_files(tmp_path: Path, build: Build) -> None:
+    content = shard([0, 0, 1], FORMS["name"])
+    folder = with_member(content, name="folder", type=tarfile.DIRTYPE, size=0)
+    root = unpack(tmp_path / "raw", {"x-train-0.tar": folder})
+    assert len(build(root).pictures) == 3
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        link = with_member(content, type=kind, linkname="000000.png", size=0)
+        (root / "x-train-0.tar").write_bytes(link)
+        refused(build, root, "x-train-0.tar: found 2.png, which is no plain file; not read")
+    holes = {"GNU.sparse.map": "0,1,9,2", "GNU.sparse.size": "11"}
+    (root / "x-train-0.tar").write_bytes(with_member(content, pax_headers=holes))
+    refused(build, root, "x-train-0.tar: found 2.png, stored as a sparse file", "without --sparse")
 
 
 # --- Hugging Face's tars, and the official ones in parts ------------------------------------------

@@ -131,12 +131,18 @@ def whole(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield the members of a tar of the file `path`, and then check that it ends where the last one does.
 
     Raises:
-        UserError: a name cannot be written.
+        UserError: a name cannot be written, or a member is not stored whole.
         tarfile.ReadError: it does not end there.
     """
     for member in tar:
         if not is_utf8(member.name):
             raise UserError(f"{path}: found {member.name!r}; allowed: names in UTF-8. Pack it anew.")
+        if member.issparse():
+            # Its bytes lie there without its zeros, behind a list of where those were.
+            raise UserError(
+                f"{path}: found {member.name}, stored as a sparse file; allowed: files stored whole."
+                " Pack it anew without --sparse."
+            )
         member.name = member.name.removeprefix("./")
         yield member
     # tarfile takes a broken or missing header for the end, and zeros that stand for lost members, too.

@@ -81,8 +81,10 @@ def read_labelled_shard(path: Path) -> pd.DataFrame:
         with opened_tar(path) as tar:
             for member in whole(tar, path):
                 name = member.name
-                if not member.isreg() or is_junk(name):
+                if member.isdir() or is_junk(name):
                     continue
+                if not member.isreg():
+                    raise UserError(f"{path}: found {name}, which is no plain file; not read")
                 folder, _, last = name.rpartition("/")
                 stem, dot, suffix = last.partition(".")
                 key = f"{folder}/{stem}"
