@@ -269,6 +269,14 @@ def test_a_store_of_ours_is_a_source(tmp_path: Path, build: Build) -> None:
     assert counts[0] == counts[1]
 
 
+def test_shards_without_pictures(tmp_path: Path, build: Build) -> None:
+    before = build(official_files(tmp_path / "raw"))
+    store(tmp_path / "raw", before, tmp_path / "records", tmp_path / "s", encoding="raw")
+    refused(build, tmp_path / "records", "no pictures in its shards; found .rgb; allowed: .jpeg, .jpg")
+    root = unpack(tmp_path / "labels", {"x-train-0.tar": tar([("1.cls", b"0"), ("2.cls", b"1")])})
+    refused(build, root, "no pictures in its shards; found labels alone; allowed: .jpeg, .jpg")
+
+
 def test_damaged_shards(tmp_path: Path, build: Build) -> None:
     content = shard(TRAIN, FORMS["number"])
     root = unpack(tmp_path / "raw", {"x-train-0.tar": content, "x-val-0.tar": content[:5000]})

@@ -2,13 +2,13 @@
 
 A picture ``KEY.jpg`` has its label in ``KEY.cls``, a number or a name, or in ``KEY.json``, under one of
 `LABEL_KEYS`. Of several, the most telling counts, wherever it lies in the shard. The split is in the name of
-the shard: ``imagenet1k-train-0000.tar``. Records of this project are such shards too. A shard may be
-compressed (``.tar.gz``).
+the shard: ``imagenet1k-train-0000.tar``. Records of this project are such shards too, except for raw
+ones. A shard may be compressed (``.tar.gz``).
 """
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -64,11 +64,18 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
         others.append(found[~is_picture].assign(reason="no picture: another member of a shard"))
         found, packing = found[is_picture], "gzip" if is_packed(path) else "none"
         parts.append(as_pictures(found, split, str(path.relative_to(root)), found["container"], packing))
-    pictures, classes = with_wnids(root, pd.concat(parts, ignore_index=True), [])
+    pictures, left_out = pd.concat(parts, ignore_index=True), pd.concat(others, ignore_index=True)[LEFT_OUT]
+    if pictures.empty:
+        kinds = sorted({PurePosixPath(name).suffix.lower() or name for name in left_out["name"]})
+        raise UserError(
+            f"data_root {root}: no pictures in its shards; found {', '.join(kinds[:5]) or 'labels alone'};"
+            f" allowed: {', '.join(SUFFIXES)}. Of records, those of preprocess.encoding: jpeg are read."
+        )
+    pictures, classes = with_wnids(root, pictures, [])
     # Shards in two folders may have one name.
     whole_names = pictures["path"] + "/" + pictures["name"].str.partition("/")[2]
     pictures = told_apart(pictures, whole_names)
-    return Listing("webdataset", classes, pictures, pd.concat(others, ignore_index=True)[LEFT_OUT])
+    return Listing("webdataset", classes, pictures, left_out)
 
 
 # What it finds is remembered under its name, which changes when labels are read in another way.
