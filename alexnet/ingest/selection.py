@@ -44,15 +44,17 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
     Archives that were scanned before are not scanned again while name, size and time are the same.
 
     Raises:
-        UserError: the source is missing, broken or contradicts itself; see `list_source`.
+        UserError: the source is missing, broken or contradicts itself; see `list_source`. Or a class has no
+            training picture.
     """
     scans = _Scans(root, state)
     listing = list_source(root, data.layout, scans)
     scans.keep()
     if len(listing.classes) < 2:
+        only = "".join(listing.classes["wnid"])
         raise UserError(
-            f"data_root {root}: one class ({listing.classes['wnid'].iloc[0]}) as {listing.layout};"
-            " allowed: at least 2 classes"
+            f"data_root {root}: {f'one class ({only})' if only else 'no class'} as {listing.layout}; allowed:"
+            " at least 2 classes"
         )
     pictures = listing.pictures.sort_values(["split", "name"], ignore_index=True)
     has_validation = (pictures["split"] == "val").any()
@@ -76,7 +78,18 @@ def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> In
             f"index: there are no validation pictures, so {held:,} of {train + held:,} training pictures are"
             f" held out as val (data.held_out: {data.held_out:g} of each class, but at least one)"
         )
+    _refuse_gaps(root, pictures, classes)
     return Index(pictures[COLUMNS].reset_index(drop=True), classes, listing.layout, listing.left_out)
+
+
+def _refuse_gaps(root: Path, pictures: pd.DataFrame, classes: pd.DataFrame) -> None:
+    """Refuse a class without a training picture, before all others are prepared."""
+    trained = set(pictures["label"][pictures["split"] == "train"])
+    if missing := [wnid for label, wnid in enumerate(classes["wnid"]) if label not in trained]:
+        raise UserError(
+            f"data_root {root}: class {missing[0]} has no training picture ({len(missing)} such classes);"
+            " allowed: at least one for each class. Take it away, or choose others (data.classes, data.seed)."
+        )
 
 
 def require_split(index: Index, split: str, root: Path) -> None:

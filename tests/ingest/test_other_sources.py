@@ -488,6 +488,14 @@ def test_a_flat_train_folder_takes_the_classes_from_the_column_that_is_headed_so
     assert "train.csv: column 2 is taken for the classes" in capsys.readouterr().out
 
 
+def test_a_class_without_a_picture_is_told_before_all_others_are_prepared(
+    tmp_path: Path, build: Build
+) -> None:
+    tars = {f"{wnid}.tar": tar([(f"{n}.png", picture(wnid)) for n in range(2)]) for wnid in WNIDS}
+    root = unpack(tmp_path / "raw", tars | {"n99.tar": tar([("readme.txt", b"none")])})
+    refused(build, root, "class n99 has no training picture (1 such classes)")
+
+
 def test_what_lies_beside_the_pictures_does_not_decide_the_layout(tmp_path: Path, build: Build) -> None:
     beside = {"annotations.zip": b"PK half a zip", "._x.tar": b"AppleDouble", "._y.zip": b"AppleDouble"}
     root = unpack(tmp_path / "raw", IN_FOLDERS | beside)
@@ -920,8 +928,9 @@ def test_links_that_lead_to_themselves_are_no_folders(tmp_path: Path, build: Bui
     root = unpack(tmp_path / "raw", A_AND_B)
     for place in ("train/a/itself", "train/a/itself.png", "train/itself", "itself"):
         (root / place).symlink_to(Path(place).name)
-    pictures = build(root).pictures
-    assert set(pictures["name"]) == {"a/0.png", "b/0.png", "a/itself.png"}
+    index = build(root)
+    assert set(index.pictures["name"]) == {"a/0.png", "b/0.png"}
+    assert "a link that leads nowhere" in set(index.left_out["reason"])
 
 
 def test_a_folder_that_cannot_be_read_is_named(

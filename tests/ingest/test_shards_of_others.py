@@ -73,7 +73,7 @@ def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: st
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
-UNNAMED: list[str | None] = 10 * [None]
+UNNAMED: list[str | None] = [None for _ in TRAIN]
 
 
 def test_shards_that_are_missing_are_told(

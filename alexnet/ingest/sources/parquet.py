@@ -23,6 +23,7 @@ from alexnet.ingest.sources.listing import (
     Scan,
     as_pictures,
     files_of_splits,
+    say_what_is_missing,
     told_apart,
 )
 from alexnet.ingest.stored import column_of_pictures
@@ -57,6 +58,7 @@ def list_parquet(root: Path, scan: Scan) -> Listing:
     files = parquet_files(root)
     if not files:
         raise UserError(f"data_root {root}: no parquet files of train, validation or test with pictures")
+    say_what_is_missing(root, files)
     parts = []
     for path, split in files.items():
         found = scan(path, read_parquet_labels)

@@ -17,6 +17,7 @@ from alexnet.ingest.sources.pictures import HEAD, NOT_UTF8, SUFFIXES, is_junk, i
 
 # A list of all of ImageNet's pictures has 60 MB.
 MAX_TEXT_BYTES = 300_000_000
+NOWHERE = "a link that leads nowhere"
 FOUND = ["folder", "name", "path", "packing", "offset", "size", "reason"]
 
 
@@ -65,6 +66,7 @@ class Folder:
                 # A folder, pipe or device that is named as a picture is one that preprocess skips by name.
                 is_file = stat.S_ISREG(status.st_mode)
                 reason = why_left_out(name, functools.partial(_head, entry.path) if is_file else bytes)
+                reason = reason if status.st_mode else NOWHERE
                 size = status.st_size if is_file else 0
                 rows.append((inside, name, below(place, name), "none", 0, size, reason))
         return rows

@@ -22,6 +22,7 @@ from alexnet.ingest.sources.listing import (
     Scan,
     as_pictures,
     files_of_splits,
+    say_what_is_missing,
     told_apart,
 )
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
@@ -56,6 +57,7 @@ def list_webdataset(root: Path, scan: Scan) -> Listing:
     shards = files_of_splits(root, *SHARDS)
     if not shards:
         raise UserError(f"data_root {root}: no tars whose names say train, validation or test")
+    say_what_is_missing(root, shards)
     parts, others = [], []
     for path, split in shards.items():
         found = scan(path, read_labelled_shard)
