@@ -114,8 +114,9 @@ class _Scans:
     def __init__(self, root: Path, state: Path) -> None:
         self._root = root
         # One table for all, as a release can have 20,000 tars. Lists of an earlier version may be of tars
-        # that had lost their end.
-        self._table = state / f"{fingerprint(root=str(root.resolve()), ends_checked=True)}.parquet"
+        # that had lost their end, or have sparse members.
+        name = fingerprint(root=str(root.resolve()), ends_checked=True, sparse_refused=True)
+        self._table = state / f"{name}.parquet"
         self._known: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         self._used: dict[tuple[str, str, int, int], pd.DataFrame] = {}
         # Without the table, or when it is damaged or of an earlier version, the archives are read again.

@@ -155,12 +155,17 @@ def as_page(
     ]
 
 
+def _size(found: Difference) -> str:
+    seeds = pages.count(len(found.by_seed), "seed")
+    between = f", {pages.interval(found.over_seeds)}" if found.over_seeds else ""
+    return f"{points(found.mean)} points{between} over {seeds}"
+
+
 def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float) -> list[str]:
     names, verdicts = {name: row.without for name, row in settings.rows.items()}, verdicts_of(added)
     those: dict[Verdict, list[str]] = {}
     for name, verdict in verdicts.items():
-        size = f" ({points(added[name, TOP1].mean)} points)" if CLEAR.get(verdict) == "yes" else ""
-        those.setdefault(verdict, []).append(names[name] + size)
+        those.setdefault(verdict, []).append(f"{names[name]} ({_size(added[name, TOP1])})")
     notes = [
         text.format(enumerated(those[verdict])) for verdict, text in SENTENCES.items() if verdict in those
     ]

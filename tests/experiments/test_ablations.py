@@ -67,8 +67,8 @@ def test_the_table_says_what_is_larger_than_noise(tmp_path: Path) -> None:
     for said in (
         "13 of 15 runs are finished",
         "Rows that are not in this plan take away: local response normalisation; colour noise; ",
-        "Larger than noise, each by itself: the error rises without the second column (+20.3 points).",
-        "Not told from noise by this number of seeds and pictures: overlapping pooling.",
+        "Larger than noise, each by itself: the error rises without the second column (+20.3 points,",
+        "Not told from noise by this number of seeds and pictures: overlapping pooling (",
         "ends with 50.0% errors on the patches it learns from, with dropout on. On the",
         "it has 11.0% with one patch and 11.0% with ten.",
         "The same difference with every seed, so there is no interval and no verdict: conv3 (and",
