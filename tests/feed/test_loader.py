@@ -31,7 +31,7 @@ from alexnet.feed.loader import FOR_RAW, Loader, chosen_loader, open_loader
 from alexnet.feed.order import WHOLE, Epoch, Share, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.feed.process import PLACES, ProcessLoader
-from alexnet.feed.threads import ThreadLoader, one_ahead
+from alexnet.feed.threads import ThreadLoader, one_ahead, put
 from alexnet.model.input import Batch
 from alexnet.store.records import Records, encode, open_records, write_tables
 
@@ -565,3 +565,8 @@ def test_a_gpu_fetches_each_batch_while_it_works_on_the_one_before(monkeypatch: 
     next(batches)
     batches.close()
     assert notes[-1] == "closed"
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="for places of"):
+        put([np.zeros((200, 256, 3), np.uint8)] * 2, np.zeros((2, 256, 256, 3), np.uint8))

@@ -26,9 +26,10 @@ from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.ingest import selection
 from alexnet.ingest.decode import read_picture
+from alexnet.ingest.raw_files import parts_of
 from alexnet.ingest.sources import trees
 from alexnet.ingest.sources.archives import scan_tar, scan_zip
-from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON
+from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON, _unpickled
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012
 from alexnet.ingest.sources.pictures import NOT_UTF8
 from alexnet.ingest.stored import BadPictureError
@@ -946,3 +947,18 @@ def test_a_folder_that_cannot_be_read_is_named(
 
     monkeypatch.setattr(os, "scandir", unreadable)
     refused(build, root, "train/b: cannot be read: Permission denied")
+
+
+def test_parts_of_a_file_are_counted_as_numbers(tmp_path: Path) -> None:
+    parts = [tmp_path / f"x.tar.{number}" for number in range(1, 12)]
+    for part in parts:
+        part.write_bytes(b"")
+    assert parts_of(tmp_path / "x.tar") == parts
+    parts[0].unlink()
+    with pytest.raises(UserError, match="part 1 of 11 is missing"):
+        parts_of(tmp_path / "x.tar")
+
+
+def test_a_pickle_may_call_no_function_of_numpy() -> None:
+    with pytest.raises(UserError, match=r"numpy\.fromfile"):
+        _unpickled(b"cnumpy\nfromfile\n(S'/etc/passwd'\ntR.")

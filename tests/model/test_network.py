@@ -310,3 +310,10 @@ def test_initial_biases_are_1_where_the_paper_says() -> None:
         assert torch.equal(values, torch.full_like(values, float(one))), name
     zero = weights_of(1, conv6=True, initial_biases="zero")
     assert not any(zero[name].any() for name in biases)
+
+
+def test_fc6_and_fc7_drop_neurons_of_their_own() -> None:
+    network, keys = network_of(), picture_keys(1, 0, 0, 8, CPU)
+    masks = [each.mask(keys) for each in network.dropouts.values() if isinstance(each, Dropout)]
+    assert len(masks) == 2
+    assert not torch.equal(masks[0], masks[1])

@@ -33,7 +33,7 @@ from alexnet.training.log import Logbook
 from alexnet.training.measures import EpochRow, Results
 from alexnet.training.params import Train
 from alexnet.training.precision import Precision
-from alexnet.training.train import train_network
+from alexnet.training.train import fingerprint_of_training, first_network, train_network
 from alexnet.training.trainer import STEPS_OF_KEYS, Trainer
 
 PARAMS = ROOT / "params.yaml"
@@ -433,3 +433,52 @@ def test_what_a_loader_refuses_costs_no_finished_training(
     train()
     assert len(states()) == len(before)
     assert states() != before
+
+
+def test_a_smaller_last_batch_has_the_gradient_of_its_own_pictures(store: Path, tmp_path: Path) -> None:
+    after = []
+    for size in (BATCH, 2):
+        trainer = trainer_of(store, tmp_path / str(size), batch_size=size)
+        trainer.network.train()
+        trainer.optimiser.set_rates(trainer._rates())
+        trainer.update(tiny.random_patches(2)._replace(labels=torch.tensor([0, 1])), 2)
+        after.append(trainer.network.fc8.weight)
+    torch.testing.assert_close(*after)
+
+
+def test_a_training_begins_with_the_weights_of_its_seed_and_the_mean_image() -> None:
+    model, classes = (
+        section(Model, PARAMS, width=0.03),
+        pd.DataFrame({"wnid": ["a", "b"], "words": ["a", "b"]}),
+    )
+    found = first_network(model, train_of(seed=5), tiny.PLACE, classes, tiny.STATISTICS, Mesh(), CPU)
+    initialise(expected := AlexNet(model, 2), 5)
+    assert torch.equal(found.fc7.weight, expected.fc7.weight)
+    assert torch.equal(found.input.mean_image, torch.from_numpy(tiny.STATISTICS.mean_image))
+
+
+def test_all_that_changes_a_training_changes_the_name_of_its_state(store: Path, tmp_path: Path) -> None:
+    start, statistics, other = tmp_path / "start", tmp_path / "statistics", tmp_path / "other"
+    write_two_colours(other, PICTURES + 1, 6)
+    start.write_bytes(b"1")
+    statistics.write_bytes(b"1")
+    model, augment = section(Model, PARAMS), section(Augment, PARAMS)
+    train = train_of(initial_weights=str(start))
+
+    def name(
+        model: Model = model, augment: Augment = augment, train: Train = train, records: Path = store
+    ) -> str:
+        return fingerprint_of_training(model, augment, train, records, statistics)
+
+    names = [
+        name(),
+        name(model=section(Model, PARAMS, width=0.3)),
+        name(augment=section(Augment, PARAMS, pictures_per_crop=7)),
+        name(train=train_of(initial_weights=str(start), seed=9)),
+        name(records=other),
+    ]
+    for changed in (start, statistics):
+        changed.write_bytes(b"2")
+        names.append(name())
+    assert len(set(names)) == len(names)
+    assert name(train=train_of(initial_weights=str(start), epochs=9)) == names[-1]
