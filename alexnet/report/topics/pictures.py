@@ -34,7 +34,7 @@ def topic(facts: Facts) -> list[Part]:
         " mirroring as drawn for this run (Section 4.1 of the paper)."
     )
     if noisy:
-        caption += " The colour shift, also as drawn, is only a few grey levels if it is as printed."
+        caption += " The colour shift is drawn, too; as printed, it is only a few grey levels."
     means = (("This run", facts.rgb_pca.channel_means), ("The authors", CHANNEL_MEANS))
     return [
         "## Patches and colours",
