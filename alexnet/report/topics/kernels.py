@@ -95,7 +95,8 @@ def specificity_table(shares: Shares, size: tuple[int, int]) -> str:
         ("", "Kernels", "Median", "Least", "Most", "Below 1/3", "Above 2/3"),
         rows,
         "Share of colour in the kernels' energy",
-        f"Of random kernels of this size, half lie above 2/3, and 95% in the range {interval(random_range(size))}.",
+        "Of random kernels of this size, half lie above 2/3, and 95% in the range"
+        f" {interval(random_range(size))}.",
     )
 
 
