@@ -6,6 +6,7 @@ and random operators are not used: their shuffle is a buffer, and their draws de
 a batch.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -40,6 +41,10 @@ class DaliLoader:
         on_gpu = device.type == "cuda"
         self._epoch = in_storage_order(len(records))
         self._asked: Iterator[NDArray[np.int64]] = iter(())
+        # DALI reads a batch where it lies, until it has returned its pixels.
+        shape = share.largest(batch_size), records.longest
+        self._places = deque(np.empty(shape, np.uint8) for _ in range(PREFETCHED + 1))
+        self._lent: deque[list[NDArray[Any]]] = deque(maxlen=PREFETCHED + 1)
         self._pipeline = _pipeline(
             self._request,
             side,
@@ -76,16 +81,24 @@ class DaliLoader:
                 self._pipeline.release_outputs()
             self._pipeline.reset()
 
-    def _request(self) -> list[list[NDArray[np.uint8]] | NDArray[np.int32]]:
-        """Tell DALI the next batch: JPEG bytes and, for patches, corners (top, left) and mirrors."""
+    def _request(self) -> list[NDArray[Any]]:
+        """Tell DALI the next batch: JPEGs, their bytes, and for patches corners (top, left) and mirrors.
+
+        The bytes come as one array, since DALI takes a list of arrays so slowly that training would wait.
+        """
         chosen, epoch = next(self._asked), self._epoch
         jpegs = [self.records.stored(record) for record in chosen]
-        if self.side != PATCH:
-            return [jpegs]
-        corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32)
-        if self.device.type == "cpu":
-            return [jpegs, corners]
-        return [jpegs, corners, epoch.mirrored[chosen].astype(np.int32)]
+        self._places.rotate()
+        place = self._places[0][: len(jpegs)]
+        for row, jpeg in zip(place, jpegs, strict=True):
+            row[: len(jpeg)] = jpeg
+        asked: list[NDArray[Any]] = [place, np.array([len(jpeg) for jpeg in jpegs], np.int32)]
+        if self.side == PATCH:
+            asked.append(np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32))
+            if self.device.type != "cpu":
+                asked.append(epoch.mirrored[chosen].astype(np.int32))
+        self._lent.append(asked)
+        return asked
 
     def _next(self) -> Any | None:
         """Return DALI's tensor of the next batch, which is to be released, or None at the end."""
@@ -117,17 +130,19 @@ def _decoding(on_gpu: bool, hardware_load: float) -> dict[str, Any]:
 def _pipeline(  # type: ignore[no-untyped-def]
     request: Callable[[], list[Any]], side: int, decoding: dict[str, Any]
 ):
-    if side != PATCH:
-        (jpegs,) = fn.external_source(source=request, num_outputs=1, dtype=types.UINT8, ndim=1)
-        return fn.decoders.image(jpegs, **decoding)
-    mixed = decoding["device"] == "mixed"
-    jpegs, corners, *mirrored = fn.external_source(
+    is_mirrored = decoding["device"] == "mixed" and side == PATCH
+    dimensions = [1, 0, 1, 0][: 2 + (side == PATCH) + is_mirrored]
+    padded, sizes, *cut = fn.external_source(
         source=request,
-        num_outputs=2 + mixed,
-        dtype=[types.UINT8, types.INT32, types.INT32][: 2 + mixed],
-        ndim=[1, 1, 0][: 2 + mixed],
+        num_outputs=len(dimensions),
+        dtype=[types.UINT8, types.INT32, types.INT32, types.INT32][: len(dimensions)],
+        ndim=dimensions,
+        no_copy=True,
     )
-    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
-    patches = fn.decoders.image_slice(jpegs, corners, [PATCH, PATCH], **in_pixels, **decoding)
+    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False}
+    jpegs = fn.slice(padded, 0, sizes, axes=[0], **in_pixels)
+    if side != PATCH:
+        return fn.decoders.image(jpegs, **decoding)
+    patches = fn.decoders.image_slice(jpegs, cut[0], [PATCH, PATCH], axes=[0, 1], **in_pixels, **decoding)
     # On the CPU DALI's flip costs a third of the decoding; there patches are mirrored as they are copied.
-    return fn.flip(patches, horizontal=mirrored[0], vertical=0) if mixed else patches
+    return fn.flip(patches, horizontal=cut[1], vertical=0) if is_mirrored else patches

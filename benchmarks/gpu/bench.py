@@ -49,7 +49,7 @@ class Scale:
         records: pictures in the store that the loop reads in batches of `batch`; the training pictures, nine
             of ten, are a multiple of 128, since of a smaller last batch ImageNet has one in 10,009.
         side: of the matrices that are multiplied.
-        loads: the shares of the pictures that DALI gives to the JPEG engine.
+        loads: DALI's workers, and the share of the pictures that it gives to the JPEG engine.
         loaders: of JPEG records.
         workers: that prepare pictures.
         backend: of `torch.compile`.
@@ -64,7 +64,7 @@ class Scale:
     records: int = 38_400
     batch: int = 128
     side: int = 8192
-    loads: tuple[float, ...] = (0.65, 0.0, 0.25, 0.5, 0.85, 1.0)
+    loads: tuple[tuple[int, float], ...] = ((4, 1.0), (16, 1.0), (2, 1.0), (4, 0.85), (8, 0.85), (16, 0.65))
     loaders: tuple[Loaders, ...] = (
         ("torch", 16, 128),
         ("torch", 4, 128),
@@ -78,7 +78,7 @@ class Scale:
 
 FEW: tuple[Loaders, ...] = (("torch", 1, 8), ("dali", 1, 8))
 # Compiling to machine code takes a CPU longer than all else together; up to there the code is the same.
-TOY = Scale(0.03, (2, 3), ("bfloat16",), 1, 2, 3, 27, 8, 64, (0.65,), FEW, 1, "aot_eager")
+TOY = Scale(0.03, (2, 3), ("bfloat16",), 1, 2, 3, 27, 8, 64, ((1, 1.0),), FEW, 1, "aot_eager")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,10 @@ def moved(
     dtype, rounding = _of(precision)
     settings = f"train.batch_size={bench.scale.few}", f"train.precision={rounding}"
     sources = recipe_of(bench, recipe, *settings)
-    place, store = Machine(loader="torch", compile=False, progress="none"), generated(bench, "jpeg")
+    place, store = (
+        Machine(loader="torch", workers=1, compile=False, progress="none"),
+        generated(bench, "jpeg"),
+    )
     start: dict[str, Tensor] = {}
     bench.trials.mkdir(parents=True, exist_ok=True)
     # What a training says when it is stopped is not for whoever measures.

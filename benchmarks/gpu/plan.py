@@ -51,9 +51,9 @@ def plan(bench: Bench) -> list[Step]:
     for kind, workers, batch in bench.scale.loaders:
         place = Machine(loader=kind, workers=workers)
         add(f"loading: {kind}, {workers} workers, {batch}", 90, loading, place, batch)
-    for load in bench.scale.loads:
-        place = Machine(loader="dali", hardware_decoder_load=load, progress="none")
-        add(f"loop: jpeg, DALI, hardware load {load:g}", 180, loop, "jpeg", place)
+    for workers, load in bench.scale.loads:
+        place = Machine(loader="dali", workers=workers, hardware_decoder_load=load, progress="none")
+        add(f"loop: jpeg, DALI, {workers} workers, hardware load {load:g}", 180, loop, "jpeg", place)
     place = Machine(loader="dali", compile=True, progress="none")
     add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", place)
     for backend in ("gloo", "nccl"):

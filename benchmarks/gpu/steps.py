@@ -198,6 +198,8 @@ def _serve(pipe: Connection, plan: Plan, folder: Path) -> None:
             if is_sound:
                 torch.cuda.empty_cache()
             pipe.send((entry, is_sound))
+    # What ends by itself is not to be told to end in the middle of it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def taken(step: Step) -> tuple[Figures, bool]:
