@@ -34,8 +34,6 @@ from benchmarks.train_step import PROFILE
 
 RECIPES = {name: PROFILE.with_name(f"imagenet-2012-{name}.yaml") for name in ("paper", "source")}
 CPU = torch.device("cpu")
-# Their kind, their workers, and the pictures of a batch.
-Loaders = tuple[Literal["torch", "dali"], int, int]
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class Scale:
         records: pictures in the store that the loop reads in batches of `batch`; the training pictures, nine
             of ten, are a multiple of 128, since of a smaller last batch ImageNet has one in 10,009.
         side: of the matrices that are multiplied.
-        loads: DALI's workers, and the share of the pictures that it gives to the JPEG engine.
-        loaders: of JPEG records.
+        threads: of the loader of the CPU, which is timed by itself.
+        loads: DALI's threads, and the share of the pictures that it gives to the JPEG engine.
         workers: that prepare pictures.
         backend: of `torch.compile`.
     """
@@ -64,21 +62,14 @@ class Scale:
     records: int = 38_400
     batch: int = 128
     side: int = 8192
+    threads: tuple[int, ...] = (16, 4, 1)
     loads: tuple[tuple[int, float], ...] = ((4, 1.0), (16, 1.0), (2, 1.0), (4, 0.85), (8, 0.85), (16, 0.65))
-    loaders: tuple[Loaders, ...] = (
-        ("torch", 16, 128),
-        ("torch", 4, 128),
-        ("torch", 1, 128),
-        ("dali", 16, 128),
-        ("dali", 16, 512),
-    )
     workers: int | Literal["auto"] = "auto"
     backend: str = "inductor"
 
 
-FEW: tuple[Loaders, ...] = (("torch", 1, 8), ("dali", 1, 8))
 # Compiling to machine code takes a CPU longer than all else together; up to there the code is the same.
-TOY = Scale(0.03, (2, 3), ("bfloat16",), 1, 2, 3, 27, 8, 64, ((1, 1.0),), FEW, 1, "aot_eager")
+TOY = Scale(0.03, (2,), ("bfloat16",), 1, 2, 3, 27, 8, 64, (1,), ((1, 1.0),), 1, "aot_eager")
 
 
 @dataclass(frozen=True)

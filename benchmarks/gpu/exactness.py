@@ -38,10 +38,11 @@ OF_GRADIENTS = (*OF_UPDATES, *OTHERS)
 
 
 def compare(bench: Bench, recipe: Path, result: Result, ways: Ways) -> Figures:
-    """Compare a result of the device with that of the CPU in float64; and that of the CPU in float32."""
+    """Compare a result of the device with that of the CPU in float64; and those of the CPU as rounded."""
     device, expected = choose_device(Machine()), result(bench, recipe, CPU, "float64", "eager")
-    figures, on_device = {}, [(device, *way) for way in ways]
-    for where, precision, mode in dict.fromkeys([*on_device, (CPU, "float32", "eager")]):
+    rounded: Ways = tuple((precision, "eager") for precision, _ in ways if precision != "float64")
+    figures, places = {}, [*((device, *way) for way in ways), *((CPU, *way) for way in rounded)]
+    for where, precision, mode in dict.fromkeys(places):
         name = f"{where.type} {precision}" + ("" if mode == "eager" else f", {mode}")
         figures[name] = largest_difference(result(bench, recipe, where, precision, mode), expected)
     return figures

@@ -122,13 +122,13 @@ def load(batches: Iterator[Batch]) -> tuple[Batch, Figures]:
     return first, {"pictures/s": others / seconds, "first batch, s": there - began}
 
 
-def loading(bench: Bench, machine: Machine, batch: int) -> Figures:
-    """Time a loader of JPEG records in batches of so many pictures, while nothing is trained."""
+def loading(bench: Bench, machine: Machine) -> Figures:
+    """Time a loader of JPEG records, while nothing is trained."""
     if machine.loader == "dali":
         refuse_without_dali()
     device, records = choose_device(machine), open_records(generated(bench, "jpeg") / "records", "train")
     plan = training_epoch(1, 1, len(records), read(PROFILE, Augment))
-    return load(open_loader(machine, records, batch, device).batches(plan))[1]
+    return load(open_loader(machine, records, bench.scale.batch, device).batches(plan))[1]
 
 
 def two_processes(bench: Bench, backend: Literal["gloo", "nccl"]) -> Figures:

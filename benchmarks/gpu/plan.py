@@ -48,12 +48,18 @@ def plan(bench: Bench) -> list[Step]:
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     place = Machine(loader="torch", compile=True, progress="none")
     add("loop: raw, without CUDA graphs", 180, loop, "raw", place)
-    for kind, workers, batch in bench.scale.loaders:
-        place = Machine(loader=kind, workers=workers)
-        add(f"loading: {kind}, {workers} workers, {batch}", 90, loading, place, batch)
-    for workers, load in bench.scale.loads:
-        place = Machine(loader="dali", workers=workers, hardware_decoder_load=load, progress="none")
-        add(f"loop: jpeg, DALI, {workers} workers, hardware load {load:g}", 180, loop, "jpeg", place)
+    for threads in bench.scale.threads:
+        add(f"loading: {threads} threads", 90, loading, Machine(loader="torch", workers=threads))
+    dali = {
+        f"DALI, {threads} threads, hardware load {load:g}": Machine(
+            loader="dali", workers=threads, hardware_decoder_load=load, progress="none"
+        )
+        for threads, load in bench.scale.loads
+    }
+    for name, place in dali.items():
+        add(f"loading: {name}", 90, loading, place)
+    for name, place in dali.items():
+        add(f"loop: jpeg, {name}", 180, loop, "jpeg", place)
     place = Machine(loader="dali", compile=True, progress="none")
     add("loop: jpeg, DALI, without CUDA graphs", 180, loop, "jpeg", place)
     for backend in ("gloo", "nccl"):

@@ -73,7 +73,7 @@ def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> F
     place, train = Machine(workers=bench.scale.workers), read(sources, Train)
     classes, epochs = len(read_classes(store / "index")), bench.epochs or train.epochs
     torch.compiler.reset()
-    asked = Asked(classes, train.seed, epochs, 1.0, train.precision)
+    asked = Asked(classes, train.seed, epochs, bench.scale.width, train.precision)
     training = Training(place, choose_device(place), store / "records", asked)
     late = time.monotonic() + seconds
     rows = training.run(lambda: time.monotonic() > late, lambda rows: None)
