@@ -17,7 +17,7 @@ from torch import Tensor
 
 from alexnet.core.errors import DivergedError, UserError
 from alexnet.feed.colour import colour_shift
-from alexnet.feed.order import in_storage_order, training_epoch
+from alexnet.feed.order import Order, in_storage_order, training_epoch
 from alexnet.feed.params import Augment
 from alexnet.model.dropout import picture_keys
 from alexnet.model.initial import initialise
@@ -152,11 +152,12 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
     assert_same(finished(again), undisturbed)
 
 
-def test_an_update_has_the_shifts_of_its_pictures_and_the_keys_of_its_number(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ["shuffled", "fixed"])
+def test_an_update_has_its_pictures_with_their_shifts_and_the_keys_of_its_number(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Order
 ) -> None:
-    # Both are sent for many updates at once; 26 is in the second block of keys, and within an epoch.
-    updates, run, update = list[tuple[Tensor, Tensor]](), Precision.run, Trainer.update
+    # Shifts and keys are sent for many updates at once; 26 is in the second block of keys, within an epoch.
+    updates, run, update = list[tuple[Tensor, Tensor | None]](), Precision.run, Trainer.update
     trained_on = list[Tensor]()
 
     def noting(self: Precision, forward: Callable[..., Tensor], batch: Batch, *others: Any) -> Tensor:
@@ -170,16 +171,20 @@ def test_an_update_has_the_shifts_of_its_pictures_and_the_keys_of_its_number(
 
     monkeypatch.setattr(Precision, "run", noting)
     monkeypatch.setattr(Trainer, "update", noting_records)
-    stopped(store, tmp_path, 26, epochs=10)
-    trainer = finished(trainer_of(store, tmp_path, epochs=10))
+    asked = {"epochs": 10, "order": order, "augment": section(Augment, PARAMS, colour_noise_last_epoch=9)}
+    stopped(store, tmp_path, 26, **asked)
+    trainer = finished(trainer_of(store, tmp_path, **asked))
     assert len(updates) == 10 * STEPS
     assert STEPS_OF_KEYS < 26
     for step, (keys, shift) in enumerate(updates):
         epoch, records = 1 + step // STEPS, trained_on[step].numpy()
-        plan = training_epoch(trainer.train.seed, epoch, PICTURES, trainer.augment)
+        plan = training_epoch(trainer.train.seed, epoch, PICTURES, trainer.augment, order)
+        shown = step % STEPS * BATCH
+        assert records.tolist() == plan.order[shown : shown + BATCH].tolist()
         expected, _ = colour_shift(plan.noise[records], trainer.statistics, trainer.augment, epoch)
-        assert expected is not None
-        torch.testing.assert_close(shift, torch.from_numpy(expected))
+        assert (shift is None) == (expected is None) == (epoch == 10)
+        if expected is not None:
+            torch.testing.assert_close(shift, torch.from_numpy(expected))
         assert torch.equal(keys, picture_keys(trainer.train.seed, step, 0, len(records), CPU))
 
 
