@@ -36,6 +36,8 @@ from experiments.shared.paired import over_pictures, over_seeds
 from experiments.shared.plans import Values
 
 NAME, TITLE = "pretraining", "What pre-training on more classes gains"
+# How the names of those without and with conv6 begin.
+KINDS = ("plain", "finetuned")
 WORDS: dict[Tuned, str] = {"scratch": "from scratch", "finetuned": "pre-trained, fine-tuned"}
 
 
@@ -69,13 +71,13 @@ def read_arm(arm: Tuned, plan: Plan, folder: Path = HERE) -> Arm:
 
 
 def finding(arms: Arms, target: float) -> str:
-    told = "; ".join(f"{WORDS[arm]} in epoch {_epochs(found, target)}" for arm, found in arms.items())
-    text = f"A validation error of {target:.0%} is reached {told} (by seed)."
+    told = "; ".join(f"{WORDS[arm]}, {_reached(found, target)}" for arm, found in arms.items())
+    text = f"Networks that come to a validation error of {target:.0%}: {told}."
     saved = []
     for seed, errors in arms["scratch"].runs.items():
         then, now = (first_epoch_at(each, target) for each in (errors, arms["finetuned"].runs[seed]))
         if now is None or then is None:
-            return f"{text} Not all runs reach it, so the epochs saved have no mean."
+            return f"{text} Not all do, so the epochs saved have no mean."
         saved.append(then - now)
     text += f" Pre-training saves {np.mean(saved):.1f} epochs"
     interval = over_seeds(saved)
@@ -84,6 +86,13 @@ def finding(arms: Arms, target: float) -> str:
         return f"{text}; {why}, so there is no verdict."
     low, high = interval
     return f"{text} (95% over seeds {low:.1f} to {high:.1f}), {pages.beyond_noise(interval)} noise."
+
+
+def _reached(arm: Arm, target: float) -> str:
+    """Return how many of the networks come to the target, and in which epochs."""
+    ends = [end for errors in arm.runs.values() if (end := first_epoch_at(errors, target)) is not None]
+    epochs = f" (in epoch {', '.join(map(str, ends))})" if ends else ""
+    return f"{len(ends)} of {len(arm.runs)}{epochs}"
 
 
 def _epochs(arm: Arm, target: float) -> str:
@@ -101,11 +110,11 @@ def arms_table(arms: Arms, target: float) -> str:
         told = percent(pages.mean(first)), percent(pages.mean(last)), ", ".join(map(percent, last))
         rows.append((WORDS[arm], f"{found.chosen.rate:g}", _epochs(found, target), *told))
     return table(
-        ("", "rate", f"epochs to {target:.0%}", "epoch 1", "last", "last, by seed"),
+        ("", "rate", f"first epoch with {target:.0%}, by seed", "after epoch 1", "at the end", "by seed"),
         rows,
         "Both arms: the same network with conv6, the same epochs on the same pictures",
-        "Epochs by seed; errors after the first and the last epoch, of the centre patch on the validation"
-        " pictures: means over seeds.",
+        "Errors are of the centre patch on the validation pictures: the means over the seeds after the first"
+        " and the last epoch, and each seed's after the last.",
     )
 
 
@@ -124,7 +133,7 @@ def tuning_table(arms: Arms, target: float) -> str:
             rows.append((WORDS[arm], f"{tried.rate:g}", *told))
     at_the_edge = f"At the edge of the sweep, so that a wider one might find better: {' and '.join(edges)}."
     return table(
-        ("arm", "rate", f"epochs to {target:.0%}", "error at the end"),
+        ("arm", "rate", f"first epoch with {target:.0%}", "error at the end"),
         rows,
         "The sweep; chosen rates stand out",
         at_the_edge if edges else "Neither of them is at the edge of the sweep.",
@@ -132,13 +141,15 @@ def tuning_table(arms: Arms, target: float) -> str:
     )
 
 
-def as_table_2(plain: Sequence[Predictions], tuned: Sequence[Predictions], share_ties: bool) -> str:
-    """Return the paper's rows of one, five, one* and seven* networks, and ours."""
+def as_table_2(members: Mapping[str, Predictions], rate: float, share_ties: bool) -> str:
+    """Return the paper's rows of one, five, one* and seven* networks, and ours; the plain ones' `rate`."""
 
     def errors(several: Sequence[Predictions]) -> list[str]:
         wrong = [[float(one.wrong(k, share_ties).mean()) for one in several] for k in (1, 5)]
         return [percent(pages.mean(rates)) for rates in wrong]
 
+    plain, tuned = ([one for name, one in members.items() if name.startswith(kind)] for kind in KINDS)
+    starred = [name for name in members if name.startswith(KINDS[1])]
     five, seven = average_predictions(plain), average_predictions([*tuned, *plain])
     ours = {
         "1 CNN": (f"mean of {len(plain)}", *errors(plain)),
@@ -151,9 +162,10 @@ def as_table_2(plain: Sequence[Predictions], tuned: Sequence[Predictions], share
         ("", "paper: top-1", "top-5", "here", "top-1", "top-5"),
         [(name, *map(percent, PRINTED[name]), *found) for name, found in ours.items()],
         "Errors with ten patches",
-        f"The pre-trained ones take {points(float(change.mean()))} points of top-1 error off the plain"
-        f" networks' average, 95% over the pictures {pages.interval(over_pictures(change))}; in the paper"
-        " +1.4.",
+        f"With conv6 are {' and '.join(starred)}, which the plan names. The networks without it have a rate"
+        f" of {rate:g}, which no sweep chose. The pre-trained ones take {points(float(change.mean()))} points"
+        " of top-1 error off the plain networks' average, 95% over the pictures"
+        f" {pages.interval(over_pictures(change))}; in the paper +1.4.",
     )
 
 
@@ -167,12 +179,11 @@ def as_page(
     settings, target = plan.settings, plan.settings.target_error
     found = finding(arms, target)
     tuned = plan.tuned("finetuned", settings.seeds[0], arms["finetuned"].chosen.rate)
-    plain = [one for name, one in members.items() if name.startswith("plain")]
-    starred = [one for name, one in members.items() if name.startswith("finetuned")]
+    classes = len(next(iter(members.values())).classes)
     return found, [
         f"The network with conv6, first trained on {pages.count(pictures[0], 'picture')} of other classes for"
         f" {plan.larger['train.epochs']} epochs, then on {pages.count(pictures[1], 'picture')} of"
-        f" {len(plain[0].classes)} classes for {tuned['train.epochs']}; and the same network from scratch for"
+        f" {classes} classes for {tuned['train.epochs']}; and the same network from scratch for"
         f" as long, at width {tuned['model.width']:g}. {pages.count(len(settings.seeds), 'seed')}, each with"
         " a pre-trained network of its own. In both arms the rates fall and the colour noise ends as in the"
         " source's fine-tuning, fitted into these epochs, and the biases keep their rate. Two things that the"
@@ -188,12 +199,12 @@ def as_page(
             "Validation error by epoch, a line per seed; dotted: the target.",
         ),
         "## How both were tuned\n\nThe same rates were tried in each arm with a seed of its own"
-        f" ({settings.tuning_seed}), and the one that came to the target first was taken for all seeds."
-        " Fine-tuning began there with the pre-trained network of the first seed. The validation pictures"
-        " decided, for both alike.",
+        f" ({settings.tuning_seed}), and the one that came to the target first was taken for all seeds: of"
+        " several, or if none came to it, the one with the lowest error at the end. Fine-tuning began there"
+        " with the pre-trained network of the first seed. The validation pictures decided, for both alike.",
         tuning_table(arms, target),
         "## Beside table 2",
-        as_table_2(plain, starred, share_ties),
+        as_table_2(members, plan.plain["train.learning_rate"], share_ties),
         *pages.how_it_was_made(
             NAME,
             NAME,

@@ -34,6 +34,7 @@ PAGES = {
 ACROSS = 4
 # The most settings that the table lists for a row.
 LISTED = 3
+BACK = ", but ended at chance"
 
 
 # Of the table of finished runs: losses in nats, errors as fractions, of the centre patch.
@@ -50,11 +51,7 @@ def read_runs(walk: Walk, rows: Mapping[str, Values], chance: float) -> pd.DataF
                 losses, error = history["train_loss"].tolist(), history["val_top1_error"].iloc[-1]
                 below = [is_below_chance(loss, chance) for loss in losses]
                 end = below.index(True) + 1 if True in below else None
-                told = (
-                    f"{end}{'' if below[-1] else ', but ended at chance'}"
-                    if end
-                    else f"not within {len(losses)}"
-                )
+                told = f"{end}{'' if below[-1] else BACK}" if end else f"not within {len(losses)}"
                 lines.append((name, seed, len(losses), end, losses[-1], error, losses, told))
     runs = pd.DataFrame(lines, columns=[*COLUMNS, "losses", "told"])
     return runs.astype({"first_epoch_below_chance": "Int64"})
@@ -78,18 +75,21 @@ def as_page(
     at_chance = left.index[~left]
     finished = set(runs["row"] + "-" + runs["seed"].astype(str))
     missing = [run for name in rows for seed in walk.seeds if (run := f"{name}-{seed}") not in finished]
-    found = f"{ends.count()} of {done} runs learn more than the class frequencies within {epochs} epochs."
+    back = int(runs["told"].str.endswith(BACK).sum())
+    found = f"{ends.count() - back} of {done} runs end with more learnt than the class frequencies, after"
+    found += f" {epochs} epochs{f'; {back} more left chance and came back' if back else ''}."
     if len(at_chance):
-        found += f" None of the runs of {', '.join(at_chance)} does."
+        found += f" No run of {', '.join(at_chance)} ever left chance."
     return found, [
         f"From `{walk.start}` to `{walk.goal.profile}`; each row says what it changes."
         f" {pages.count(pictures, 'training picture')}, {epochs} epochs,"
         f" {pages.count(len(walk.seeds), 'seed')} a row: {done} of {len(rows) * len(walk.seeds)} runs are"
-        f" finished{' (not ' + ', '.join(missing) + ')' if missing else ''}.",
-        "A network that knows how frequent each class is, and nothing else, has a loss of"
-        f" {chance:.3f}: it is at chance. A run leaves chance in the first epoch whose mean training loss is"
-        f" {TOLERANCE:.0%} below. The signal is how far fc8's outputs differ between pictures before training"
-        " (their standard deviation), at width 1 and as trained here.",
+        f" finished{' (not ' + ', '.join(missing) + ')' if missing else ''}."
+        f"{' A run whose loss becomes no number does not finish.' if missing else ''}",
+        "The row before is the one under “after”. A network that knows how frequent each class is, and"
+        f" nothing else, has a loss of {chance:.3f}: it is at chance. A run leaves chance in the first epoch"
+        f" whose mean training loss is {TOLERANCE:.0%} below. The signal is how far fc8's outputs differ"
+        " between pictures before training (their standard deviation), at width 1 and as trained here.",
         table_of(
             table_of_rows(rows, runs, signals),
             "The rows of the walk",
@@ -134,7 +134,7 @@ def table_of_rows(rows: Mapping[str, Values], runs: pd.DataFrame, signals: pd.Da
                 "signal at width 1": full if full == "" else f"{full:.2g}",
                 "here": here if here == "" else f"{here:.2g}",
                 "chance left in epoch, by seed": "; ".join(own["told"]) or "not finished",
-                "": _compared(own, runs[runs["row"] == before]),
+                "than the row before": _compared(own, runs[runs["row"] == before]),
                 "last training loss": _spread(own["train_loss"].tolist(), "{:.2f}".format),
                 "validation error": _spread(own["val_top1_error"].tolist(), percent),
             }

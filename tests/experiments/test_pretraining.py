@@ -107,7 +107,10 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     arms = arms_of([7, 8, 8], [3, 4, 3])
     found, parts = page.as_page(plan, arms, members, False, (2000, 1000))
     text = page_as_markdown("", found, parts)
-    assert "from scratch in epoch 7, 8, 8; pre-trained, fine-tuned in epoch 3, 4, 3" in found
+    assert (
+        "from scratch, 3 of 3 (in epoch 7, 8, 8); pre-trained, fine-tuned, 3 of 3 (in epoch 3, 4, 3)."
+        in found
+    )
     assert "saves 4.3 epochs (95% over seeds 2.9 to 5.8), larger than noise." in found
     assert "At the edge of the sweep, so that a wider one might find better: pre-trained, fine-tuned." in text
     averaged = np.sum([one.ten for one in members.values()], 0)
@@ -116,7 +119,9 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     assert f"36.7% | 15.4% | 2 and 5 CNNs | {wrong:.1%} |" in line
     runs = page.table_of_runs(arms, 0)
     assert runs.groupby("kind")["seed"].unique().map(list).to_dict() == {"chosen": [1, 2, 3], "tuning": [0]}
-    assert "from scratch in epoch 7, not within 10, 8" in page.finding(arms_of([7, 0, 8], [3, 4, 3]), 0.3)
+    assert "With conv6 are finetuned-1 and finetuned-2," in text
+    found = page.finding(arms_of([7, 0, 8], [0, 0, 0]), 0.3)
+    assert "from scratch, 2 of 3 (in epoch 7, 8); pre-trained, fine-tuned, 0 of 3. Not all do" in found
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_the_page_says_how_many_epochs_are_saved(plan: Plan) -> None:
     [
         ([8, 8, 8], [5, 5, 5], "saves 3.0 epochs; with every seed the same number, so there is no verdict."),
         ([8], [5], "saves 3.0 epochs; of a single seed, so there is no verdict."),
-        ([7, 0, 8], [3, 4, 3], "by seed). Not all runs reach it, so the epochs saved have no mean."),
+        ([7, 0, 8], [3, 4, 3], "(in epoch 3, 4, 3). Not all do, so the epochs saved have no mean."),
     ],
 )
 def test_without_spread_there_is_no_verdict(scratch: list[int], tuned: list[int], message: str) -> None:

@@ -171,7 +171,11 @@ def test_an_update_has_its_pictures_with_their_shifts_and_the_keys_of_its_number
 
     monkeypatch.setattr(Precision, "run", noting)
     monkeypatch.setattr(Trainer, "update", noting_records)
-    asked = {"epochs": 10, "order": order, "augment": section(Augment, PARAMS, colour_noise_last_epoch=9)}
+    asked: dict[str, Any] = {
+        "epochs": 10,
+        "order": order,
+        "augment": section(Augment, PARAMS, colour_noise_last_epoch=9),
+    }
     stopped(store, tmp_path, 26, **asked)
     trainer = finished(trainer_of(store, tmp_path, **asked))
     assert len(updates) == 10 * STEPS
