@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.pytorch import feed_ndarray
+from nvidia.dali.tensors import TensorCPU, TensorListCPU
 
 from alexnet.core.sizes import PATCH
 from alexnet.feed.order import Epoch, Share, batches, in_storage_order
@@ -41,10 +42,9 @@ class DaliLoader:
         on_gpu = device.type == "cuda"
         self._epoch = in_storage_order(len(records))
         self._asked: Iterator[NDArray[np.int64]] = iter(())
-        # DALI reads a batch where it lies, until it has returned its pixels.
-        shape = share.largest(batch_size), records.longest
-        self._places = deque(np.empty(shape, np.uint8) for _ in range(PREFETCHED + 1))
-        self._lent: deque[list[NDArray[Any]]] = deque(maxlen=PREFETCHED + 1)
+        # Those that DALI may still be reading. Without them its threads would free what it has read, and
+        # wait for Python's lock.
+        self._lent: deque[list[TensorListCPU]] = deque(maxlen=PREFETCHED + 1)
         self._pipeline = _pipeline(
             self._request,
             side,
@@ -81,22 +81,20 @@ class DaliLoader:
                 self._pipeline.release_outputs()
             self._pipeline.reset()
 
-    def _request(self) -> list[NDArray[Any]]:
-        """Tell DALI the next batch: JPEGs, their bytes, and for patches corners (top, left) and mirrors.
+    def _request(self) -> list[TensorListCPU]:
+        """Tell DALI the next batch: JPEGs where they lie, and for patches corners (top, left) and mirrors.
 
-        The bytes come as one array, since DALI takes a list of arrays so slowly that training would wait.
+        They come as DALI's own type, since it takes lists of arrays so slowly that training would wait.
         """
         chosen, epoch = next(self._asked), self._epoch
-        jpegs = [self.records.stored(record) for record in chosen]
-        self._places.rotate()
-        place = self._places[0][: len(jpegs)]
-        for row, jpeg in zip(place, jpegs, strict=True):
-            row[: len(jpeg)] = jpeg
-        asked: list[NDArray[Any]] = [place, np.array([len(jpeg) for jpeg in jpegs], np.int32)]
+        jpegs = [TensorCPU(self.records.stored(record)) for record in chosen]
+        # DALI's stubs lack the argument; without it the JPEGs would be copied.
+        asked = [TensorListCPU(jpegs, contiguous=False)]  # type: ignore[call-overload]
         if self.side == PATCH:
-            asked.append(np.stack([epoch.top[chosen], epoch.left[chosen]], 1).astype(np.int32))
+            corners = np.stack([epoch.top[chosen], epoch.left[chosen]], 1)
+            asked.append(TensorListCPU(corners.astype(np.int32)))
             if self.device.type != "cpu":
-                asked.append(epoch.mirrored[chosen].astype(np.int32))
+                asked.append(TensorListCPU(epoch.mirrored[chosen].astype(np.int32)))
         self._lent.append(asked)
         return asked
 
@@ -131,18 +129,18 @@ def _pipeline(  # type: ignore[no-untyped-def]
     request: Callable[[], list[Any]], side: int, decoding: dict[str, Any]
 ):
     is_mirrored = decoding["device"] == "mixed" and side == PATCH
-    dimensions = [1, 0, 1, 0][: 2 + (side == PATCH) + is_mirrored]
-    padded, sizes, *cut = fn.external_source(
+    # Of the JPEGs, the corners and the mirrors.
+    dimensions = [1, 1, 0][: 1 + (side == PATCH) + is_mirrored]
+    jpegs, *cut = fn.external_source(
         source=request,
         num_outputs=len(dimensions),
-        dtype=[types.UINT8, types.INT32, types.INT32, types.INT32][: len(dimensions)],
+        dtype=[types.UINT8, types.INT32, types.INT32][: len(dimensions)],
         ndim=dimensions,
         no_copy=True,
     )
-    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False}
-    jpegs = fn.slice(padded, 0, sizes, axes=[0], **in_pixels)
     if side != PATCH:
         return fn.decoders.image(jpegs, **decoding)
-    patches = fn.decoders.image_slice(jpegs, cut[0], [PATCH, PATCH], axes=[0, 1], **in_pixels, **decoding)
+    in_pixels: dict[str, Any] = {"normalized_anchor": False, "normalized_shape": False, "axes": [0, 1]}
+    patches = fn.decoders.image_slice(jpegs, cut[0], [PATCH, PATCH], **in_pixels, **decoding)
     # On the CPU DALI's flip costs a third of the decoding; there patches are mirrored as they are copied.
     return fn.flip(patches, horizontal=cut[1], vertical=0) if is_mirrored else patches

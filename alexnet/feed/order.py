@@ -5,7 +5,6 @@ above 1 also on the order. All draws of an epoch are made at once, one row per p
 process, loader or restart can change them.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -36,10 +35,6 @@ class Share(NamedTuple):
     def bounds(self, count: int) -> tuple[int, int]:
         """Return where the share of `count` things begins and ends."""
         return count * self.first // self.of, count * self.last // self.of
-
-    def largest(self, count: int) -> int:
-        """Return the most things that the share of `count` things, or of fewer, can have."""
-        return math.ceil(count * (self.last - self.first) / self.of)
 
     def part(self, number: int, of: int) -> "Share":
         """Return part `number` of the `of` parts of this share."""

@@ -52,7 +52,9 @@ class ProcessLoader:
         self.loader, self.device, self._passes = loader, device, 0
         # Not of /dev/shm, which is small in containers.
         memory = os.memfd_create("pictures")
-        shape = (PLACES, loader.share.largest(loader.batch_size), loader.side, loader.side, 3)
+        first, last, of = loader.share
+        largest_share = math.ceil(loader.batch_size * (last - first) / of)
+        shape = (PLACES, largest_share, loader.side, loader.side, 3)
         os.truncate(memory, math.prod(shape))
         path = f"/proc/{os.getpid()}/fd/{memory}"
         self._places = _mapped(path, shape)

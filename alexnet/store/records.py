@@ -116,11 +116,6 @@ class Records:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def longest(self) -> int:
-        """The bytes of the largest record."""
-        return int(self._size.max())
-
     def stored(self, record: int) -> NDArray[np.uint8]:
         """Return a view of a record in the mapped file: uint8 (256, 256, 3) if raw, else (size,)."""
         start = self._offset[record]
