@@ -1,11 +1,10 @@
 """Write the report: our error rates beside the paper's, figures, and how it came to be."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alexnet.core.places import PARAMS_FILE, PREDICTIONS, RECORDS, REPORTS, STATISTICS, WEIGHTS
+from alexnet.core.places import PARAMS_FILE, REPORTS
 from alexnet.core.stage import ParamsFile, run
 from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
@@ -15,31 +14,18 @@ from alexnet.report.report import write_report
 
 def main(
     params: ParamsFile = PARAMS_FILE,
-    weights: Path = WEIGHTS,
-    records: Path = RECORDS,
-    statistics: Path = STATISTICS,
-    predictions: Path = PREDICTIONS,
-    out: Path = REPORTS,
     summary_only: Annotated[
         bool, typer.Option("--summary-only", help="print the error table, and write no files")
     ] = False,
 ) -> None:
-    """Write report.html, report.md, figures/ and tables into the folder --out, and print the error table."""
-    facts = read_facts(
-        ResultFiles(
-            params=params,
-            model=weights,
-            records=records,
-            statistics=statistics,
-            predictions=predictions,
-        )
-    )
+    """Write report.html, report.md, figures/ and tables, and print the error table."""
+    facts = read_facts(ResultFiles(params=params))
     if not summary_only:
-        write_report(facts, out)
+        write_report(facts, REPORTS)
     for line in terminal_summary(facts).splitlines():
         say(line)
     say("")
-    say(f"The report: {(out / 'report.html').resolve()}")
+    say(f"The report: {(REPORTS / 'report.html').resolve()}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Features, codes, and how well the codes find what is nearest: what the retrieve stage does."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
-from alexnet.core.errors import UserError
-from alexnet.core.files import naming_what_cannot_be_written, new_array, write_checked_json
+from alexnet.core.files import new_array, write_checked_json
 from alexnet.core.machine import Machine
-from alexnet.core.progress import bytes_in_words
 from alexnet.core.sizes import PICTURE
-from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import load_network
@@ -65,7 +61,6 @@ def retrieve_pictures(
         features_of_records(network, loader, chosen, len(pictures), out, machine.progress)
 
     shape = (len(training), network.fc7.out_features)
-    _refuse_small_disk(library, *shape)
     with new_array(library / FEATURES, shape, np.float32) as features:
         fill(features, training, np.arange(len(training)))
 
@@ -79,17 +74,6 @@ def retrieve_pictures(
     own = chosen if evaluate.split == "train" else None
     measured = _measure(found, settings, chosen, asked.labels[chosen], queries, own, device)
     write_checked_json(summary, measured.model_dump())
-
-
-def _refuse_small_disk(library: Path, pictures: int, dimensions: int) -> None:
-    with naming_what_cannot_be_written(library):
-        library.mkdir(parents=True, exist_ok=True)
-    needed, free = 4 * pictures * dimensions, shutil.disk_usage(library).free
-    say(f"retrieve: fc7's {dimensions:,} activations of {pictures:,} pictures take {bytes_in_words(needed)}")
-    if needed > free:
-        raise UserError(
-            f"{library / FEATURES}: {bytes_in_words(free)} free, {bytes_in_words(needed)} needed. Free some."
-        )
 
 
 def _queries(pictures: int, settings: Retrieve) -> NDArray[np.int64]:

@@ -125,19 +125,6 @@ class Sums:
         self._settle()
         _write_arrays(path, images=self.images, pixels=self.pixels, products=self.products, **facts)
 
-    def possible(self) -> bool:
-        """Whether bytes can add up to this: their mean bounds their squares, and these bound products."""
-        values = self.images * PICTURE**2
-        squares, totals = np.diag(self.products), self.pixels.sum((0, 1))
-        means = totals / values
-        covariance = self.products / values - np.outer(means, means)
-        return bool(
-            ((self.pixels >= 0) & (self.pixels <= 255 * self.images)).all()
-            and ((squares >= totals) & (squares <= 255 * totals)).all()
-            # It has no direction of negative variance but for rounding.
-            and np.linalg.eigvalsh(covariance)[0] > -1e-6
-        )
-
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote.

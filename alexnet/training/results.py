@@ -54,13 +54,15 @@ class Run(Written):
 
 
 def write_history(path: Path, history: Sequence[EpochRow]) -> None:
-    """Write ``history.csv``: one row per epoch, with a column for each layer's gradient norm."""
-    rows = []
-    for epoch in history:
-        row = asdict(epoch)
-        norms = row.pop(NORMS)
-        rows.append(row | {f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()})
-    write_table(path, pd.DataFrame(rows))
+    """Write ``history.csv``: one row per epoch."""
+    write_table(path, pd.DataFrame([columns_of(epoch) for epoch in history]))
+
+
+def columns_of(epoch: EpochRow) -> dict[str, float]:
+    """Return an epoch's row of ``history.csv``, which has a column for each layer's gradient norm."""
+    row = asdict(epoch)
+    norms = row.pop(NORMS)
+    return row | {f"{NORM_COLUMN}{layer}": norm for layer, norm in norms.items()}
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:

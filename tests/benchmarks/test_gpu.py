@@ -30,7 +30,7 @@ from benchmarks.gpu.steps import CODE, Step, Worker, measure, taken
 from benchmarks.gpu.training_step import flops_of_picture
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
-ABSENT = ("dvc", "dvclive", "scmrepo", "markdown_it", "matplotlib", "upath", "torchvision")
+ABSENT = ("dvc", "markdown_it", "matplotlib", "upath", "torchvision")
 DEVICE: tuple[str, dict[str, Any]] = ("none", {})
 
 

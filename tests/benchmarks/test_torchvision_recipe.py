@@ -189,7 +189,7 @@ def test_an_unknown_precision_is_refused(
 
 
 def test_it_needs_neither_dvc_nor_dali_nor_a_plotter() -> None:
-    absent = ("dvc", "dvclive", "matplotlib", "nvidia.dali", "torchvision")
+    absent = ("dvc", "matplotlib", "nvidia.dali", "torchvision")
     code = f"import benchmarks.torchvision_recipe, sys; print([m for m in {absent} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

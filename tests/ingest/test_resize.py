@@ -16,6 +16,7 @@ from alexnet.ingest.decode import MAX_PIXELS, decode
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.stored import BadPictureError
 from alexnet.store.records import encode
+from benchmarks.preprocess import coverage
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -57,14 +58,6 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
 def new_size(height: int, width: int) -> tuple[int, int]:
     short = min(height, width)
     return max(PICTURE, round(height * PICTURE / short)), max(PICTURE, round(width * PICTURE / short))
-
-
-def coverage(before: int, after: int) -> Floats:
-    """Return (after, before): which share of each new cell each old cell covers."""
-    edges = np.arange(after + 1) * before / after
-    cells = np.arange(before)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return overlap.clip(0) * after / before
 
 
 def cubic(before: int, after: int) -> Floats:

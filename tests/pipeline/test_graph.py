@@ -10,8 +10,8 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 # Read by every stage, and no dependency on purpose: it changes no number.
 MACHINE = "machine.yaml"
 CODE = ("alexnet/", "stages/")
-# DVCLive looks at the repository, a fingerprint at what is declared, and Python at an editable install.
-HOUSEKEEPING = (".state/", ".git", ".dvc", "dvc.yaml", "__editable__")
+# A fingerprint looks at what is declared, and Python at an editable install.
+HOUSEKEEPING = (".state/", "dvc.yaml", "__editable__")
 
 
 def opened_by(stage: str, readings: Path) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT, Project, copied, make_project, stages_run
 from PIL import Image
@@ -110,9 +111,8 @@ def test_plots_diff_overlays_curves_and_confusion(project: Project) -> None:
                 assert all(row["actual"] and row["predicted"] for row in of_it)
             else:
                 drawn = [row for row in of_it if column in row]
-                assert [int(row["step"]) for row in drawn] == list(range(1, count + 1))
-    curve = project.folder / "reports/training/live/plots/metrics/val_loss.tsv"
-    logged = [float(line.split("\t")[1]) for line in curve.read_text().splitlines()[1:]]
+                assert [int(row["epoch"]) for row in drawn] == list(range(1, count + 1))
+    logged = pd.read_csv(project.folder / "reports/training/history.csv")["val_loss"].tolist()
     losses = shown["Loss"][0]["anchor_definitions"]["<DVC_METRIC_DATA>"]
     drawn = [row for row in losses if row["rev"] == "workspace" and "val_loss" in row]
     assert [float(row["dvc_inferred_y_value"]) for row in drawn] == pytest.approx(logged)
@@ -192,8 +192,6 @@ def test_run_again_by_hand_stages_make_the_same_and_write_into_no_linked_cache(
         " M reports/report.",
         " M reports/retrieval.json",
         " M reports/training/history.csv",
-        " M reports/training/live/plots/metrics/data_wait_seconds.tsv",
-        " M reports/training/live/metrics.json",
         " M reports/training/run.json",
     )
     assert changed
