@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.shared.paired import difference, over_pictures, over_seeds, surviving
+from experiments.shared.paired import Difference, difference, over_pictures, over_seeds, surviving
 
 
 def test_the_seeds_interval_is_students() -> None:
@@ -59,6 +59,22 @@ def test_a_difference_is_clear_when_neither_interval_holds_0(
     one = [(np.arange(1000) < round(abs(change) * 1000)).astype(float) for change in by_seed]
     arms = [one, [np.zeros(1000)] * len(by_seed)]
     assert difference(*(arms if by_seed[-1] > 0 else arms[::-1])).verdict == verdict
+
+
+@pytest.mark.parametrize("interval", [(0.0, 0.2), (-0.1, 0.2), (-0.1, 0.0)])
+def test_either_interval_alone_makes_a_difference_unclear(interval: tuple[float, float]) -> None:
+    clear = (0.01, 0.2)
+    assert Difference(0.1, (0.1, 0.1), clear, clear).verdict == "more"
+    assert Difference(0.1, (0.1, 0.1), interval, clear).verdict == "unclear"
+    assert Difference(0.1, (0.1, 0.1), clear, interval).verdict == "unclear"
+
+
+def test_the_p_value_is_of_both_sides() -> None:
+    # Of 2 degrees of freedom, a table has 5 % for t = 4.303 and for −4.303.
+    ones = np.array([-1.0, 0.0, 1.0])
+    for sign in (1, -1):
+        by_seed = tuple(ones + sign * 4.3027 / np.sqrt(3))
+        assert Difference(0.1, by_seed, None, (0, 0)).p_value == pytest.approx(0.05, abs=1e-4)
 
 
 def test_holms_correction_by_hand() -> None:
