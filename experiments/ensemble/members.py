@@ -12,10 +12,11 @@ from alexnet.core.places import INDEX, RECORDS
 from alexnet.core.stage import run
 from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.predictions import load_predictions
-from alexnet.store.index import UNKNOWN, Index, read_index
+from alexnet.evaluation.predictions import Predictions, load_predictions
+from alexnet.store.index import Index, read_index
 from alexnet.store.records import Records, open_records
 from experiments.shared.keys import EACH_ONCE, Seeds
+from experiments.shared.outcomes import refuse_incomparable
 from experiments.shared.plans import RECIPE, Values, of_seeds, planned, write_checked
 
 PARAMS = Path("experiments/ensemble/params.yaml")
@@ -46,31 +47,11 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str)
     A UserError says that the split has no labels, or names the folder that is missing, twice there under two
     names, or of another split, other classes or pictures.
     """
-    if (here.labels == UNKNOWN).any():
-        raise UserError(f"evaluate.split: found {split}, which has no labels; allowed: one with labels")
-    several, own = {}, index.classes["wnid"].tolist()
-    for folder in others:
-        where = f"{PARAMS}: ensemble.others: {folder}"
-        if not Path(folder).is_dir():
-            raise UserError(f"{where}: no such folder; name one with predictions, or take it out")
-        several[where] = found = load_predictions(Path(folder))
-        wnids = [wnid for wnid, _ in found.classes]
-        wrong = None
-        if found.split != split:
-            wrong = f"of the split {found.split}; allowed: {split} (evaluate.split)"
-        elif wnids != own:
-            wrong = (
-                f"of {len(wnids)} classes ({', '.join(wnids[:3])}, …); allowed: the {len(own)} of the"
-                f" pictures here ({', '.join(own[:3])}, …)"
-            )
-        elif strange := sorted(set(found.names) - set(here.names)):
-            wrong = f"{strange[0]} is no picture of {split} here"
-        elif missing := sorted(set(here.names) - set(found.names)):
-            wrong = f"{missing[0]} is missing ({len(missing)} such pictures of {split})"
-        elif not (np.array_equal(found.names, here.names) and np.array_equal(found.labels, here.labels)):
-            wrong = "its pictures have another order or other labels than here"
-        if wrong:
-            raise UserError(f"{where}: {wrong}. Evaluate that network on these pictures, or take it out.")
+    classes = tuple(zip(index.classes["wnid"], index.classes["words"], strict=True))
+    nothing = np.empty((len(here), 0))
+    wanted = Predictions(nothing, nothing, here.labels, here.names, split, classes, ids=())
+    several = {f"{PARAMS}: ensemble.others: {name}": load_predictions(Path(name)) for name in others}
+    refuse_incomparable({f"the pictures of {split} here": wanted, **several})
     refuse_duplicates(several)
 
 
