@@ -28,7 +28,20 @@ def test_few_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for epoch in range(1, 6):
         checkpoints.save(state(epoch, 0))
-    assert len(list(tmp_path.iterdir())) == KEPT
+    assert KEPT == 2
+    assert {path.name[:11] for path in tmp_path.iterdir()} == {"epoch-00004", "epoch-00005"}
+
+
+def test_states_are_forgotten_only_where_all_epochs_were_done(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(2, 128))
+    checkpoints.save(state(3, 0))
+    checkpoints.forget_ended(3)
+    assert checkpoints.newest(3) == state(3, 0)
+    checkpoints.forget_ended(1)
+    assert len(list(tmp_path.iterdir())) == 2
+    checkpoints.forget_ended(2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_write_left_is_dropped(tmp_path: Path) -> None:
