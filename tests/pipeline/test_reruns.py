@@ -110,11 +110,11 @@ def test_plots_diff_overlays_curves_and_confusion(project: Project) -> None:
                 assert len(of_it) == metrics(project)["images"]
                 assert all(row["actual"] and row["predicted"] for row in of_it)
             else:
-                drawn = [row for row in of_it if column in row]
+                drawn = [row for row in of_it if row["field"] == column]
                 assert [int(row["epoch"]) for row in drawn] == list(range(1, count + 1))
     logged = pd.read_csv(project.folder / "reports/training/history.csv")["val_loss"].tolist()
     losses = shown["Loss"][0]["anchor_definitions"]["<DVC_METRIC_DATA>"]
-    drawn = [row for row in losses if row["rev"] == "workspace" and "val_loss" in row]
+    drawn = [row for row in losses if row["rev"] == "workspace" and row["field"] == "val_loss"]
     assert [float(row["dvc_inferred_y_value"]) for row in drawn] == pytest.approx(logged)
 
 
