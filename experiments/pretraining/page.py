@@ -95,10 +95,6 @@ def _reached(arm: Arm, target: float) -> str:
     return f"{len(ends)} of {len(arm.runs)}{epochs}"
 
 
-def _epochs(arm: Arm, target: float) -> str:
-    return ", ".join(_epoch(errors, target) for errors in arm.runs.values())
-
-
 def _epoch(errors: Sequence[float], target: float) -> str:
     return str(first_epoch_at(errors, target) or f"not within {len(errors)}")
 
@@ -108,9 +104,9 @@ def arms_table(arms: Arms, target: float) -> str:
     for arm, found in arms.items():
         first, last = ([errors[epoch] for errors in found.runs.values()] for epoch in (0, -1))
         told = percent(pages.mean(first)), percent(pages.mean(last)), ", ".join(map(percent, last))
-        rows.append((WORDS[arm], f"{found.chosen.rate:g}", _epochs(found, target), *told))
+        rows.append((WORDS[arm], f"{found.chosen.rate:g}", _reached(found, target), *told))
     return table(
-        ("", "rate", f"first epoch with {target:.0%}, by seed", "after epoch 1", "at the end", "by seed"),
+        ("", "rate", f"come to {target:.0%}", "after epoch 1", "at the end", "by seed"),
         rows,
         "Both arms: the same network with conv6, the same epochs on the same pictures",
         "Errors are of the centre patch on the validation pictures: the means over the seeds after the first"
