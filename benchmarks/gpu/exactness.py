@@ -119,10 +119,8 @@ def moved(
     dtype, rounding = _of(precision)
     settings = f"train.batch_size={bench.scale.few}", f"train.precision={rounding}"
     sources = recipe_of(bench, recipe, *settings)
-    place, store = (
-        Machine(loader="torch", workers=1, compile=False, progress="none"),
-        generated(bench, "jpeg"),
-    )
+    place = Machine(loader="torch", workers=1, compile=False, progress="none")
+    store = generated(bench, "jpeg")
     start: dict[str, Tensor] = {}
     bench.trials.mkdir(parents=True, exist_ok=True)
     # What a training says when it is stopped is not for whoever measures.
