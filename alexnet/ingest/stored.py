@@ -2,7 +2,6 @@
 
 import functools
 import gzip
-import io
 import stat
 import struct
 import threading
@@ -101,14 +100,16 @@ def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int |
     header = _all(file.read(_LOCAL_HEADER.size), _LOCAL_HEADER.size)
     signature, _, flags, method, _, _, checksum, size, _, name_bytes, more = _LOCAL_HEADER.unpack(header)
     coded = _all(file.read(name_bytes), name_bytes)
-    file.seek(more, io.SEEK_CUR)
-    name = coded.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    extra = _all(file.read(more), more)
+    name = coded.decode("utf-8" if flags & 0x800 else "cp437", "replace").rpartition("/")[2]
+    listed = row.name.rpartition("/")[2]
     # With this flag checksum and size stand behind the content; with this size, in a field of its own.
     known = not flags & 8
     agrees = (
         signature == b"PK\3\4"
         and method in READABLE
-        and name.rpartition("/")[2] == row.name.rpartition("/")[2]
+        # From Python 3.12 on, zipfile takes a name from its copy in UTF-8 behind the header, if there is one.
+        and (name == listed or (not listed.isascii() and listed.encode() in extra))
         and (not known or size in (row.size, 0xFFFFFFFF))
     )
     if not agrees:

@@ -32,7 +32,7 @@ from alexnet.ingest.sources.archives import scan_tar, scan_zip
 from alexnet.ingest.sources.cifar10 import BATCHES, BINARY, MD5, PYTHON, _unpickled
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012
 from alexnet.ingest.sources.pictures import NOT_UTF8
-from alexnet.ingest.stored import BadPictureError
+from alexnet.ingest.stored import BadPictureError, read_bytes
 from alexnet.store.index import read_index
 
 # In the order of their IDs, which is not that of the WNIDs.
@@ -580,6 +580,21 @@ def test_zips_cut_anywhere(tmp_path: Path, build: Build, method: int) -> None:
     for tenth in range(10):
         (root / "all.zip").write_bytes(whole[: len(whole) * tenth // 10])
         refused(build, root, str(root / "all.zip"))
+
+
+@pytest.mark.parametrize("name", ["train/n01/b?r.jpg", "train/n01/bär.jpg"], ids=["3.11", "3.12"])
+def test_a_name_in_utf8_behind_its_header(tmp_path: Path, name: str) -> None:
+    """Which of the two names the index has depends on the version of Python that wrote it."""
+    known, unicode = b"train/n01/b?r.jpg", "train/n01/bär.jpg".encode()
+    member = zipfile.ZipInfo(known.decode())
+    member.extra = struct.pack("<2HBL", 0x7075, 5 + len(unicode), 1, zlib.crc32(known)) + unicode
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        packed.writestr(member, b"content")
+    row = SimpleNamespace(path="all.zip", packing="zip", name=name, offset=0, size=7)
+    assert read_bytes(tmp_path, row) == b"content"
+    row.name = "train/n01/bar.jpg"
+    with pytest.raises(UserError, match="something else stands in its place"):
+        read_bytes(tmp_path, row)
 
 
 def again(root: Path) -> None:
