@@ -19,22 +19,26 @@ def ensemble(
 
     `dvc get . data/predictions --rev REVISION -o FOLDER` fetches those of another commit or experiment.
     """
-    from alexnet.evaluation.ensemble import refuse_duplicates
     from alexnet.evaluation.intervals import exact_interval
-    from alexnet.evaluation.predictions import average_predictions, load_predictions, save_predictions
+    from alexnet.evaluation.predictions import (
+        average_predictions,
+        load_predictions,
+        refuse_duplicates,
+        save_predictions,
+    )
 
-    several = [load_predictions(folder) for folder in predictions]
-    refuse_duplicates(dict(zip(map(str, predictions), several, strict=True)))
-    together = average_predictions(several, [str(folder) for folder in predictions])
+    several, names = [load_predictions(folder) for folder in predictions], [*map(str, predictions)]
+    refuse_duplicates(zip(names, several, strict=True))
+    together = average_predictions(several, names)
     if save is not None:
         save_predictions(save, together)
     if not together.labelled:
         say(f"{len(together):,} pictures of {together.split}, without labels: no error rates")
         return
     name = f"{len(several)} averaged"
-    width = max(len(name), *(len(str(folder)) for folder in predictions))
+    width = max(map(len, (name, *names)))
     say(f"{f'{len(together):,} pictures of {together.split}':{width}}  {'top-1 error':26}top-5 error")
-    for label, one in (*zip(map(str, predictions), several, strict=True), (name, together)):
+    for label, one in (*zip(names, several, strict=True), (name, together)):
         cells = []
         for k in (1, 5):
             error = float(one.wrong(k, share_ties).mean())

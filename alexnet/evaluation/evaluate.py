@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -12,7 +13,7 @@ from alexnet.core.sizes import PICTURE
 from alexnet.core.terminal import say
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predict import own_records, predict
-from alexnet.evaluation.predictions import Predictions, merge_parts, save_predictions
+from alexnet.evaluation.predictions import Predictions, save_predictions
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import Classes, load_network
 from alexnet.parallel.device import memory_format
@@ -64,8 +65,11 @@ def evaluate_network(
     parts = mesh.to_leader(predict(network, loader, mine, len(pictures), style))
     if parts is None:
         return
+    # The processes have one part each, in the order of the pictures.
+    ten, one = (np.concatenate(each) for each in zip(*parts, strict=True))
     result = Predictions(
-        *merge_parts(parts, len(pictures)),
+        ten,
+        one,
         labels=pictures.labels,
         names=pictures.names,
         split=settings.split,

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.core.progress import Progress, Style
-from alexnet.evaluation.predictions import Part
 from alexnet.feed.loader import Loader
 from alexnet.feed.order import Share, in_storage_order
 from alexnet.model.input import Batch, whole_pictures
@@ -33,9 +32,10 @@ def own_records(pictures: int, batch_size: int, rank: int, ranks: int) -> NDArra
 @torch.no_grad()
 def predict(
     network: AlexNet, loader: Loader, records: NDArray[np.int64], pictures: int, style: Style = "auto"
-) -> Part:
-    """Return the probabilities that `network` gives the chosen `records` of a split of so many `pictures`.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what `network` gives the chosen `records` of a split of so many `pictures`.
 
+    It is the mean softmax of ten patches, and that of the centre: (records, classes) each.
     Each picture is loaded whole and moved to the device once; its patches are cut there.
 
     Raises:
@@ -57,7 +57,7 @@ def predict(
             # Where several processes share the pictures, the others are as far with theirs.
             before, done = done, done + count
             progress.advance(pictures * done // len(records) - pictures * before // len(records))
-    return Part(records, ten, one)
+    return ten, one
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Class probabilities of a whole split: kept as arrays, joined from parts, averaged, counted.
+"""Class probabilities of a whole split: kept as arrays, averaged, counted.
 
 A folder of predictions holds
 
@@ -11,10 +11,10 @@ A folder of predictions holds
   source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,24 +48,6 @@ KINDS = {
 }
 # Rows counted at once: of 1000 classes, 32 MB.
 _ROWS = 4096
-
-
-class Part(NamedTuple):
-    """Some pictures of a split: int64 record numbers, and `ten` and `one` as in `Predictions`."""
-
-    records: NDArray[np.int64]
-    ten: NDArray[np.float64]
-    one: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Error rates as fractions: of ten patches averaged, and of the centre patch alone (Section 4.1)."""
-
-    top1: float
-    top5: float
-    top1_one_patch: float
-    top5_one_patch: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,15 +98,15 @@ class Predictions:
             return about
         guesses, confidence = self.guesses(1)
         return {
-            **{kind: float(wrong.mean()) for kind, wrong in self.wrong_by_kind(share_ties).items()},
+            **self.rates(share_ties),
             "loss": self.loss(),
             "calibration_error": reliability(confidence[:, 0], guesses[:, 0] == self.labels).error,
             **about,
         }
 
-    def rates(self, share_ties: bool) -> Rates:
-        """Return the error rates of the split, whose labels must be known."""
-        return Rates(*(float(shares.mean()) for shares in self.wrong_by_kind(share_ties).values()))
+    def rates(self, share_ties: bool) -> dict[str, float]:
+        """Return the error rate (fraction) of each of `KINDS`; the labels must be known."""
+        return {kind: float(wrong.mean()) for kind, wrong in self.wrong_by_kind(share_ties).items()}
 
     def loss(self) -> float:
         """Return the mean loss of the ten-patch probabilities in nats; the labels must be known."""
@@ -177,21 +159,6 @@ def _blocks(scores: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float
     for start in range(0, len(scores), _ROWS):
         # A copy: rows of a mapped file are read-only, which torch warns of.
         yield start, np.array(scores[start : start + _ROWS])
-
-
-def merge_parts(parts: Sequence[Part], pictures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return `ten` and `one` of all `pictures` in storage order from the parts that ranks predicted.
-
-    Raises:
-        ValueError: a picture is in no part, or in two.
-    """
-    records = np.concatenate([part.records for part in parts])
-    if not np.array_equal(np.sort(records), np.arange(pictures)):
-        raise ValueError(f"the parts do not hold each of {pictures} pictures once")
-    ten, one = (np.empty((pictures, parts[0].ten.shape[1])) for _ in range(2))
-    for part in parts:
-        ten[part.records], one[part.records] = part.ten, part.one
-    return ten, one
 
 
 def save_predictions(folder: Path, predictions: Predictions) -> None:
@@ -277,6 +244,16 @@ def average_predictions(several: Sequence[Predictions], names: Sequence[str] = (
     ten = sum((other.ten for other in others), start=np.array(first.ten)) / len(several)
     one = sum((other.one for other in others), start=np.array(first.one)) / len(several)
     return replace(first, ten=ten, one=one, weights="")
+
+
+def refuse_duplicates(several: Iterable[tuple[str, Predictions]]) -> None:
+    """Raise a `UserError` that names two of the predictions if they are the same."""
+    for (before, other), (name, one) in itertools.combinations(several, 2):
+        if np.array_equal(one.ten, other.ten):
+            raise UserError(
+                f"{before} and {name} hold the same predictions, which would count twice; allowed: folders of"
+                " other runs' predictions, each once"
+            )
 
 
 def server_lines(predictions: Predictions) -> Iterator[str]:

@@ -15,9 +15,8 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
 from alexnet.core.params import flattened, load_yaml, read
 from alexnet.core.reading import REMEDY, read_json, read_rows
-from alexnet.evaluation.ensemble import Ensemble, count_ensemble
 from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.predictions import Predictions, Rates, load_predictions
+from alexnet.evaluation.predictions import Predictions, load_predictions
 from alexnet.feed.params import Augment
 from alexnet.report.params import Report
 from alexnet.report.photographs import Photographs
@@ -66,7 +65,6 @@ class Facts:
         params: the text of the parameters file.
         seeds: by section.
         share_ties: whether equal scores share the credit.
-        ensemble: None if `report.ensemble` names no other networks.
         durations: seconds of each stage, as last run in this folder.
         history: the epochs in order, at least one, numbered from 1.
         kernels: weights of conv1, (kernels, 3, height, width), column 1's first.
@@ -84,7 +82,6 @@ class Facts:
     rgb_pca: StatisticsSummary
     retrieval: RetrievalSummary
     experiments: list[Published]
-    ensemble: Ensemble | None
     durations: dict[str, float]
     data: Counts
     skipped: list[Skipped]
@@ -93,8 +90,8 @@ class Facts:
     kernels: NDArray[np.float32]
 
     @cached_property
-    def rates(self) -> Rates | None:
-        """The error rates of the predictions; None if the split has no labels."""
+    def rates(self) -> dict[str, float] | None:
+        """The error rates of the predictions (fractions by kind); None if the split has no labels."""
         return self.predictions.rates(self.share_ties) if self.predictions.labelled else None
 
     @property
@@ -130,7 +127,6 @@ def read_facts(files: ResultFiles) -> Facts:
                 f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours[key]}:"
                 f" they are of different recipes. {REMEDY}"
             )
-    others = settings.ensemble
     return Facts(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
         settings=settings,
@@ -144,7 +140,6 @@ def read_facts(files: ResultFiles) -> Facts:
         rgb_pca=read_json(files.rgb_pca, StatisticsSummary),
         retrieval=read_json(files.retrieval, RetrievalSummary),
         experiments=read_json(files.pages, PublishedPages).pages,
-        ensemble=count_ensemble(files.predictions, others, share_ties) if others else None,
         durations=durations.read_durations(files.durations),
         data=data,
         skipped=[*read_rows(files.skipped, Skipped, list(Skipped.model_fields))],

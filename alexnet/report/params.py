@@ -1,4 +1,4 @@
-"""`report`: how the report looks, and what else it shows."""
+"""`report`: how the report looks."""
 
 from typing import ClassVar
 
@@ -12,7 +12,6 @@ class Report(Section):
 
     Attributes:
         title: the heading of the page.
-        ensemble: folders of other runs' predictions, averaged with this run's (paper, section 6).
         photographs: whether pictures of the data are shown; without them, a page may be passed on where the
             pictures may not.
         kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.
@@ -22,7 +21,6 @@ class Report(Section):
     key: ClassVar[str] = "report"
 
     title: str = Field(min_length=1)
-    ensemble: list[str]
     photographs: bool
     kernel_pixels: int = Field(ge=1, le=64)
     figure_dpi: int = Field(ge=50, le=600)

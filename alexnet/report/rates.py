@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from alexnet.evaluation.intervals import exact_interval
+from alexnet.evaluation.predictions import KINDS
 from alexnet.report import paper
 from alexnet.report.facts import Facts
 from alexnet.report.text import interval, percent
@@ -38,14 +39,9 @@ def error_rates(facts: Facts) -> list[ErrorRate]:
     """Return top-1 and top-5 over ten patches, then over one (Section 4.1); none without labels."""
     if facts.rates is None:
         return []
-    rates, classes = facts.rates, facts.data.classes
-    found = []
-    for k, patches, error in (
-        (1, "ten patches", rates.top1),
-        (5, "ten patches", rates.top5),
-        (1, "one patch", rates.top1_one_patch),
-        (5, "one patch", rates.top5_one_patch),
-    ):
+    classes, found = facts.data.classes, []
+    for kind, (k, of) in KINDS.items():
+        error, patches = facts.rates[kind], "ten patches" if of == "ten" else "one patch"
         bounds, chance = exact_interval(error, len(facts.predictions)), max(0.0, 1 - k / classes)
         found.append(ErrorRate(f"Top-{k} error, {patches}", error, bounds, chance, classes <= k))
     return found
@@ -93,10 +89,6 @@ def terminal_summary(facts: Facts) -> str:
         ("  ten patches", top1, top5),
         ("  one patch", top1_one_patch, top5_one_patch),
     ]
-    if facts.ensemble:
-        together = facts.ensemble.together
-        averaged = f"  {facts.ensemble.name}, averaged"
-        lines.append((averaged, percent(together.top1), percent(together.top5)))
     lines.append(("  guessing", percent(rates[0].chance), percent(rates[1].chance)))
     for name, printed in (("ILSVRC-2010 test", paper.TABLE_1), ("ILSVRC-2012 validation", paper.TABLE_2)):
         lines.append((f"The paper: {name}",))

@@ -13,7 +13,6 @@ from alexnet.report.topics import (
     calibration,
     classes,
     curves,
-    ensemble,
     errors,
     experiments,
     guesses,
@@ -48,6 +47,6 @@ def write_report(facts: Facts, folder: Path) -> None:
 
 def all_parts(facts: Facts) -> list[Part]:
     """Return the parts of the page, topic by topic."""
-    results = errors, ensemble, guesses, classes, calibration, neighbours
+    results = errors, guesses, classes, calibration, neighbours
     origins = curves, kernels, pictures, experiments, provenance
     return [part for each in (*results, *origins) for part in each.topic(facts)]

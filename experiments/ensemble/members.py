@@ -10,9 +10,8 @@ from alexnet.core.errors import UserError
 from alexnet.core.params import Section, read
 from alexnet.core.places import INDEX, RECORDS
 from alexnet.core.stage import run
-from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.predictions import Predictions, load_predictions
+from alexnet.evaluation.predictions import Predictions, load_predictions, refuse_duplicates
 from alexnet.store.index import Index, read_index
 from alexnet.store.records import Records, open_records
 from experiments.shared.keys import EACH_ONCE, Seeds
@@ -52,7 +51,7 @@ def refuse_unfit(others: Sequence[str], index: Index, here: Records, split: str)
     wanted = Predictions(nothing, nothing, here.labels, here.names, split, classes, ids=())
     several = {f"{PARAMS}: ensemble.others: {name}": load_predictions(Path(name)) for name in others}
     refuse_incomparable({f"the pictures of {split} here": wanted, **several})
-    refuse_duplicates(several)
+    refuse_duplicates(several.items())
 
 
 def main() -> None:

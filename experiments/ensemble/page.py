@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from alexnet.core.params import read
 from alexnet.core.places import PARAMS_FILE, RECORDS
 from alexnet.core.stage import run
-from alexnet.evaluation.ensemble import refuse_duplicates
 from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.predictions import Predictions, average_predictions, load_predictions
+from alexnet.evaluation.predictions import (
+    Predictions,
+    average_predictions,
+    load_predictions,
+    refuse_duplicates,
+)
 from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table
 from alexnet.report.page import Part
@@ -48,7 +52,7 @@ def all_members(planned: Mapping[str, Values], others: Sequence[str], runs: Path
     members = read_members(planned, runs) | {name: load_predictions(Path(name)) for name in others}
     named = {str(runs / name) if name in planned else name: found for name, found in members.items()}
     refuse_incomparable(named)
-    refuse_duplicates(named)
+    refuse_duplicates(named.items())
     return members
 
 

@@ -9,7 +9,6 @@ from tiny import InMemory, coarse_pictures, network_of
 
 from alexnet.core.errors import UserError
 from alexnet.evaluation.predict import classify, own_records, predict
-from alexnet.evaluation.predictions import Part, merge_parts
 from alexnet.model.network import AlexNet
 
 # Top and left of the four corners and the centre, in the order of the patches.
@@ -18,13 +17,16 @@ PLACES = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
 PICTURES = coarse_pictures(7)
 
 
+Found = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 @pytest.fixture(scope="module")
 def network() -> AlexNet:
     return network_of(width=0.03, input_divisor=1.0)
 
 
 @pytest.fixture(scope="module")
-def found(network: AlexNet) -> Part:
+def found(network: AlexNet) -> Found:
     """Return what one process predicts, two pictures at a time."""
     return predict(network.train(), InMemory(PICTURES), np.arange(7), 7, "none")
 
@@ -44,30 +46,27 @@ def literal_probabilities(network: AlexNet, picture: NDArray[np.uint8]) -> NDArr
     return softmax(np.array(outputs))
 
 
-def test_predictions_average_the_softmax_outputs_of_the_ten(network: AlexNet, found: Part) -> None:
-    assert found.ten.dtype == np.float64
-    assert found.ten.shape == found.one.shape == (7, 7)
-    for picture, ten, one in zip(PICTURES, found.ten, found.one, strict=True):
+def test_predictions_average_the_softmax_outputs_of_the_ten(network: AlexNet, found: Found) -> None:
+    assert all(each.dtype == np.float64 and each.shape == (7, 7) for each in found)
+    for picture, ten, one in zip(PICTURES, *found, strict=True):
         each = literal_probabilities(network, picture)
         np.testing.assert_allclose(ten, each.mean(0), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(one, each[4], rtol=1e-4, atol=1e-6)
         # The ten differ, and the softmax of their mean logits is not the mean of their softmaxes.
         assert np.abs(each - each[4]).max() > 1e-2
         assert np.abs(ten - softmax(np.log(each).mean(0))).max() > 1e-4
-    assert found.records.tolist() == list(range(7))
-    np.testing.assert_allclose(found.ten.sum(1), 1, rtol=1e-12)
+    np.testing.assert_allclose(found[0].sum(1), 1, rtol=1e-12)
 
 
 def test_neither_the_batch_nor_the_loader_matters_and_each_picture_is_asked_for_once(
-    network: AlexNet, found: Part
+    network: AlexNet, found: Found
 ) -> None:
     loader = InMemory(PICTURES, 5)
     other = predict(network, loader, np.arange(7), 7, "none")
     assert loader.asked == list(range(7))
-    np.testing.assert_allclose(other.ten, found.ten, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(other.one, found.one, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(other, found, rtol=1e-4, atol=1e-6)
     classified = classify(network.train(), torch.from_numpy(PICTURES)).numpy()
-    np.testing.assert_allclose(classified, found.ten, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(classified, found[0], rtol=1e-4, atol=1e-6)
 
 
 def test_outputs_that_are_no_numbers_are_told() -> None:
@@ -89,14 +88,10 @@ def test_shares_are_whole_batches_and_hold_each_picture_once(pictures: int, rank
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_several_ranks_give_the_bits_of_one(network: AlexNet, found: Part, ranks: int) -> None:
+def test_several_ranks_give_the_bits_of_one(network: AlexNet, found: Found, ranks: int) -> None:
     parts = [
         predict(network, InMemory(PICTURES), own_records(7, 2, rank, ranks), 7, "none")
         for rank in range(ranks)
     ]
-    ten, one = merge_parts(parts[::-1], 7)
-    assert np.array_equal(ten, found.ten)
-    assert np.array_equal(one, found.one)
-    for wrong in (parts[:-1], [*parts, parts[-1]]):
-        with pytest.raises(ValueError, match="each of 7 pictures once"):
-            merge_parts(wrong, 7)
+    for together, alone in zip(zip(*parts, strict=True), found, strict=True):
+        assert np.array_equal(np.concatenate(together), alone)

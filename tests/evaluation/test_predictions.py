@@ -172,6 +172,10 @@ def test_an_ensemble_averages_probabilities_from_the_stored_arrays(tmp_path: Pat
     low, high = exact_interval(float(error), 40)
     assert f"3 averaged{' ' * (len(str(folders[0])) - 10)}  {error:.1%} ({low:.1%} to {high:.1%})" in printed
     assert load_predictions(tmp_path / "mean").metrics() == together.metrics()
+    (tmp_path / "copy").symlink_to(folders[0])
+    for twice in (folders[0], tmp_path / "copy"):
+        told = CliRunner().invoke(app, ["ensemble", str(folders[0]), str(twice)])
+        assert f"{folders[0]} and {twice} hold the same predictions" in told.stderr
 
 
 def test_predictions_of_other_pictures_are_not_averaged() -> None:

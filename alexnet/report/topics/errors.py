@@ -37,10 +37,10 @@ def summary(facts: Facts) -> str:
             f" pictures of the split {facts.predictions.split}. Their labels are not known, so there is no"
             " error rate."
         )
+    top1, top5 = (percent(facts.rates[kind]) for kind in ("top1_error", "top5_error"))
     return (
-        f"Of {images:,} pictures of {classes:,} classes, the network's likeliest label is wrong for"
-        f" {percent(facts.rates.top1)}; for {percent(facts.rates.top5)} the right label is not among its five"
-        " likeliest."
+        f"Of {images:,} pictures of {classes:,} classes, the network's likeliest label is wrong for {top1};"
+        f" for {top5} the right label is not among its five likeliest."
     )
 
 
@@ -160,15 +160,8 @@ def _ours(facts: Facts) -> list[tuple[str, float, float]]:
     """Return name, top-1 and top-5 error of our rows in the paper's tables."""
     if facts.rates is None:
         return []
-    rates = facts.rates
-    rows = [
-        ("This run", rates.top1, rates.top5),
-        ("This run, one patch", rates.top1_one_patch, rates.top5_one_patch),
-    ]
-    if facts.ensemble:
-        together = facts.ensemble.together
-        rows.append((f"{facts.ensemble.name}, averaged", together.top1, together.top5))
-    return rows
+    top1, top5, top1_one_patch, top5_one_patch = facts.rates.values()
+    return [("This run", top1, top5), ("This run, one patch", top1_one_patch, top5_one_patch)]
 
 
 def differences(facts: Facts) -> str:
@@ -176,7 +169,6 @@ def differences(facts: Facts) -> str:
     data, run, found = facts.data, facts.run, facts.predictions
     train = data.splits.get("train")
     trained, evaluated = f"{train.pictures:,}" if train else NOTHING, f"{len(found):,} ({found.split})"
-    networks = f"one, or {len(facts.ensemble.members)}, as the rows say" if facts.ensemble else "one"
     # The exact counts of pictures are those of the challenges.
     rows = (
         ("Data set", "ILSVRC-2010 (Table 1), ILSVRC-2012 (Table 2)", describe_data(facts)),
@@ -189,7 +181,7 @@ def differences(facts: Facts) -> str:
         ("Columns", "2, one on each GPU", f"{run.columns}"),
         ("Parameters", "60,965,224, printed as 60 million", f"{run.parameter_count:,}"),
         ("Patches averaged", "ten", "ten"),
-        ("Networks averaged", "one, five or seven, as the rows say", networks),
+        ("Networks averaged", "one, five or seven, as the rows say", "one"),
         ("Weights evaluated", "not said", "those after the last epoch"),
         ("Devices", "two GTX 580, 3 GB each", run.devices),
         ("Training time, without validation", "five to six days", duration(run.seconds)),
