@@ -2,20 +2,14 @@
 
 from pathlib import Path
 
-from alexnet.core.machine import read_machine
-from alexnet.core.places import MACHINE, RECORDS, REPORTS, STATISTICS
-from alexnet.core.stage import MachineFile, run
+from alexnet.core.places import RECORDS, REPORTS, STATISTICS
+from alexnet.core.stage import run
 from alexnet.store.statistics import measure_records
 
 
-def main(
-    machine: MachineFile = MACHINE,
-    records: Path = RECORDS,
-    out: Path = STATISTICS,
-    summary: Path = REPORTS / "rgb_pca.json",
-) -> None:
+def main(records: Path = RECORDS, out: Path = STATISTICS, summary: Path = REPORTS / "rgb_pca.json") -> None:
     """Write all statistics to `out` and the few that people compare to `summary`."""
-    measure_records(machine=read_machine(machine), records=records, out=out, summary=summary)
+    measure_records(records=records, out=out, summary=summary)
 
 
 if __name__ == "__main__":

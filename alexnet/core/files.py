@@ -241,7 +241,7 @@ def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
 
     content = path.read_bytes()
     try:
-        # NumPy does not compare the checksums of what it reads.
+        # NumPy compares the checksums of the values only, not those of its headers.
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             if sum(member.file_size for member in file.infolist()) > MAX_ARRAYS_BYTES:
                 raise ValueError(f"it unpacks to more than {MAX_ARRAYS_BYTES:,} bytes")

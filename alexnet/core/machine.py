@@ -84,7 +84,7 @@ def read_machine(path: Path) -> Machine:
     project = copy.parents[3]
     original = project / path
     found = validate(load_yaml(original) if original.exists() else {}, Machine, original, "")
-    root = Path(found.data_root).expanduser()
+    root = Path(found.data_root)
     # The sample is made anew in the copy, by its own parameters.
-    own = is_url(found.data_root) or root.is_absolute() or root == SAMPLE
+    own = is_url(found.data_root) or found.data_root.startswith("~") or root.is_absolute() or root == SAMPLE
     return found if own else found.model_copy(update={"data_root": str(project / root)})

@@ -74,7 +74,7 @@ def load_parameters(sources: Sources) -> dict[str, Any]:
     content = load_yaml(Path(first))
     for overlay in overlays:
         for key, value in _overlay(overlay).items():
-            *groups, last = key.split(".")
+            *groups, last = str(key).split(".")
             inner: Any = content
             for group in groups:
                 inner = inner.get(group) if isinstance(inner, dict) else None

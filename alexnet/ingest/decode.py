@@ -3,7 +3,6 @@
 The EXIF rotation is ignored; how the authors treated it is not known.
 """
 
-import functools
 import io
 import warnings
 import zlib
@@ -20,7 +19,7 @@ from alexnet.ingest.stored import BadPictureError, inflated, read_bytes
 # A decoded picture larger than this is refused: 100 million pixels take 300 MB.
 MAX_PIXELS = 100_000_000
 # What is decoded. Pillow would read many more, PostScript by starting a program.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
 _GZIP = 16 + zlib.MAX_WBITS
 
 Picture = NDArray[np.uint8]
@@ -58,7 +57,7 @@ def decode(data: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return pixels_of(image)
     except UnidentifiedImageError:
         raise BadPictureError("cannot be decoded: no picture format that is known") from None
@@ -81,13 +80,6 @@ def pixels_of(image: Image.Image) -> Picture:
         return np.asarray(_to_rgb(image))
     except Exception as error:
         raise BadPictureError(f"cannot be decoded: {error}") from None
-
-
-@functools.cache
-def _formats() -> list[str]:
-    """Return those of `FORMATS` that this Pillow reads."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _decode_plain_jpeg(data: bytes) -> Picture | None:

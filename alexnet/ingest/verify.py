@@ -12,7 +12,7 @@ from alexnet.core.files import sha256_of
 from alexnet.core.progress import Progress, Style
 from alexnet.store.index import Index, differences
 from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, tar_name
-from alexnet.store.statistics import SUMS, sums_of
+from alexnet.store.statistics import SUMS, read_sums
 
 
 def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = "auto") -> list[str]:
@@ -72,9 +72,9 @@ def _contents(path: Path) -> list[tuple[int, int, int]]:
 def _sums_problems(records: Path, there: int) -> Iterator[str]:
     """Check what can be checked without decoding; the sums do not say which pictures they are of."""
     try:
-        sums = sums_of(records)
+        sums = read_sums(records)
     except UserError as error:
         yield str(error)
         return
-    if sums is not None and sums.images != there:
+    if sums.images != there:
         yield f"{SUMS}: sums of {sums.images:,} training pictures, but {there:,} are there"

@@ -15,12 +15,14 @@ import pandas as pd
 from alexnet.report.text import printable
 
 # A backslash takes away the meaning that Markdown gives these, anywhere or where a line begins.
-SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$#]|^[-+](?=[\s-]|$)|(?<=^\d)[.)](?=\s))")
+SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$#]|^[-+](?=[\s-]|$))")
+NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 
 def escape(text: str) -> str:
-    """Return `text` on one line and without meaning to Markdown, in a table or outside."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Return `text` on one line, printable, and without meaning to Markdown, in a table or outside."""
+    line = printable(" ".join(text.split()))
+    return NUMBERED.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", line))
 
 
 def table(
@@ -63,8 +65,7 @@ def table_of(frame: pd.DataFrame, caption: str, note: str = "", numeric: bool = 
 
     The other arguments are those of `table`.
     """
-    rows = [[printable(cell) for cell in row] for row in frame.itertuples(index=False)]
-    return table([*frame], rows, caption, note, numeric=numeric)
+    return table([*frame], frame.to_numpy().tolist(), caption, note, numeric=numeric)
 
 
 def fold(summary: str, inside: str) -> str:

@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
+import html
 import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from string import Template
 from urllib.parse import quote
@@ -84,7 +84,7 @@ def write_page(path: Path, title: str, summary: str, parts: Sequence[Part], fold
 
 def page_as_markdown(title: str, summary: str, parts: Sequence[Part], folder: str = "") -> str:
     """Return a page as Markdown; arguments as of `write_page`."""
-    texts = [f"# {markup.escape(printable(title))}", markup.escape(printable(summary))]
+    texts = [f"# {markup.escape(title)}", markup.escape(summary)]
     for part in map(_grouped, parts):
         texts.append(part.strip() if isinstance(part, str) else _figures_as_markdown(part, folder))
     return "\n\n".join(texts) + "\n"
@@ -112,7 +112,7 @@ def page_as_html(title: str, summary: str, parts: Sequence[Part]) -> str:
         (here / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
     )
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode("ascii")
-    title, summary = escape(printable(title)), escape(printable(summary))
+    title, summary = _escaped(title), _escaped(summary)
     return Template(page).substitute(
         title=title,
         summary=summary,
@@ -160,7 +160,7 @@ def _figure_as_html(figure: Figure) -> str:
     )
     source = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">\n'
     picture = (
-        f'<picture>\n{source if figure.dark else ""}<img src="{light}" alt="{escape(figure.alt)}"'
+        f'<picture>\n{source if figure.dark else ""}<img src="{light}" alt="{_escaped(figure.alt)}"'
         f' width="{width}" height="{height}"{style}>\n</picture>\n'
     )
     if not figure.caption:
@@ -169,7 +169,11 @@ def _figure_as_html(figure: Figure) -> str:
 
 
 def _caption(text: str) -> str:
-    return f"<figcaption>{_typeset(escape(text))}</figcaption>\n" if text else ""
+    return f"<figcaption>{_typeset(_escaped(text))}</figcaption>\n" if text else ""
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _typeset(text: str) -> str:

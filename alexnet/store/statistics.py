@@ -1,12 +1,9 @@
 """Mean image and principal components of the RGB values of the training pictures.
 
-The pictures are as they were before their encoding to JPEG, whose sums preprocess left; or as they are
-decoded, if the records come without sums.
-
-Sums are whole numbers and so exact; the result depends on no order and no number of workers.
+The pictures are as they were before their encoding to JPEG: preprocess has left their sums beside the
+records. Sums are whole numbers and so exact; the result depends on no order and no number of workers.
 """
 
-from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,18 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet.core.errors import UserError
 from alexnet.core.files import read_arrays, replacing, write_checked_json
-from alexnet.core.machine import Machine
-from alexnet.core.processes import executor
-from alexnet.core.progress import Progress, Style
 from alexnet.core.reading import Positive, Written
 from alexnet.core.sizes import PICTURE
 from alexnet.store.made import read_made
-from alexnet.store.records import decoded, open_records
-from alexnet.store.verified import refuse_damaged_shards
+from alexnet.store.records import open_records
 
-# Records that a worker takes at a time.
-RANGE = 2048
 SUMS = "sums.npz"
 # 255 times this is below 2^24.
 EXACT_IN_FLOAT32 = 65_536
@@ -151,61 +143,39 @@ def _squares(plane: NDArray[np.uint8], less: NDArray[np.uint8] | None = None) ->
     return round(cv2.norm(plane, less, cv2.NORM_L2SQR))
 
 
-def sums_of(folder: Path) -> Sums | None:
-    """Return the sums that the preprocess stage left in the store in `folder`, if any.
+def read_sums(folder: Path) -> Sums:
+    """Return the sums over the training pictures of the store in `folder`.
 
     Raises:
-        UserError: they are damaged.
+        UserError: they are missing or damaged.
     """
-    path = folder / SUMS
-    return read_made(path, "preprocess", Sums.read) if path.exists() else None
+    return read_made(folder / SUMS, "preprocess", Sums.read)
 
 
-def measure_records(machine: Machine, records: Path, out: Path, summary: Path) -> None:
+def measure_records(records: Path, out: Path, summary: Path) -> None:
     """Write the statistics of the store in `records` to `out`, and the few that people compare to `summary`.
 
     Raises:
         UserError: the store is missing or damaged.
     """
-    with executor(machine) as pool:
-        measured = measure_statistics(records, pool, machine.progress)
+    measured = measure_statistics(records)
     write_statistics(out, measured)
     write_checked_json(summary, measured.summary().model_dump())
 
 
-def measure_statistics(folder: Path, pool: Executor, style: Style) -> Statistics:
-    """Measure the training split of the store in `folder` (paper, sections 2 and 4.1).
-
-    Where the preprocess stage left its sums they are used; a store made elsewhere is read through.
+def measure_statistics(folder: Path) -> Statistics:
+    """Return the statistics of the training split of the store in `folder` (paper, sections 2 and 4.1).
 
     Raises:
         UserError: the store is missing or damaged.
     """
-    images = len(open_records(folder, "train"))
-    left = sums_of(folder)
-    if left is not None and left.images == images:
-        return _finish(left)
-    refuse_damaged_shards(folder)
-    starts = range(0, images, RANGE)
-    total = Sums()
-    with Progress("rgb_pca", images, style) as progress:
-        for future in as_completed([pool.submit(_sum_range, folder, start) for start in starts]):
-            sums = future.result()
-            total.add(sums)
-            progress.advance(sums.images)
-    return _finish(total)
-
-
-def _sum_range(folder: Path, start: int) -> Sums:
-    records = open_records(folder, "train")
-    sums = Sums()
-    for record in range(start, min(start + RANGE, len(records))):
-        sums.add_picture(decoded(records, record))
-    return sums
-
-
-def _finish(sums: Sums) -> Statistics:
-    images, pixels = sums.images, sums.images * PICTURE**2
+    sums, images = read_sums(folder), len(open_records(folder, "train"))
+    if sums.images != images:
+        raise UserError(
+            f"{folder / SUMS}: sums of {sums.images:,} training pictures, but {images:,} are there. Run dvc"
+            " repro -f preprocess."
+        )
+    pixels = images * PICTURE**2
     means = sums.pixels.sum((0, 1)) / pixels
     covariance = sums.products / pixels - np.outer(means, means)
     values, vectors = np.linalg.eigh(covariance)

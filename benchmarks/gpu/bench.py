@@ -106,7 +106,7 @@ def stored(folder: Path, place: Machine, sources: list[str], write: Callable[[Pa
         made = {"index": folder / "index", "records": folder / "records", "skipped": folder / "skipped.csv"}
         prepare_index(read(sources, Preprocess), place, counts=folder / "data.json", **made)
         summary, out = folder / "rgb_pca.json", folder / "statistics.npz"
-        measure_records(machine=place, records=made["records"], out=out, summary=summary)
+        measure_records(records=made["records"], out=out, summary=summary)
     return folder
 
 

@@ -22,7 +22,7 @@ from alexnet.evaluation.predictions import (
 from alexnet.report.canvas import Theme, one_axes
 from alexnet.report.markup import table
 from alexnet.report.page import Part
-from alexnet.report.text import percent, points, printable
+from alexnet.report.text import percent, points
 from alexnet.store.records import open_records
 from experiments.ensemble.members import Ensemble, plan
 from experiments.shared import pages
@@ -98,7 +98,7 @@ def as_page(
         "## Each network",
         table(
             [*runs],
-            [(printable(name), *map(percent, errors)) for name, *errors in runs.itertuples(index=False)],
+            [(name, *map(percent, errors)) for name, *errors in runs.itertuples(index=False)],
             "Errors of each network",
         ),
         *pages.how_it_was_made(

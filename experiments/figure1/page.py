@@ -19,7 +19,7 @@ from alexnet.report.markup import table
 from alexnet.report.page import Part
 from alexnet.report.text import enumerated, interval, percent, points
 from experiments.figure1.pictures import read_pictures
-from experiments.figure1.settings import HERE, PARAMS, Activation, Arm, Beginning, Figure1
+from experiments.figure1.settings import HERE, PARAMS, Activation, Arm, Beginning, Figure1, Norm
 from experiments.figure1.training import Result, epochs_to, read_result
 from experiments.shared import pages
 from experiments.shared.paired import over_seeds
@@ -107,7 +107,7 @@ def as_page(
     settings: Figure1, results: Results, pictures: int, classes: int, name: str
 ) -> tuple[str, list[Part]]:
     """Return what was found in a sentence or two, and the parts of the page `name`."""
-    goal, norm = settings.goal, settings.norm
+    goal = settings.goal
     ratios = {one: ratio_to_relu(results, one, settings) for one in settings.activations}
     slower = {NAMES[one]: ratio for one, ratio in ratios.items() if ratio and one != "relu"}
     told = [f"{name} takes {ratio} times the epochs of ReLU" for name, ratio in slower.items()]
@@ -140,6 +140,13 @@ def as_page(
         f" {pages.count(settings.sweep.more_steps, 'time')}. Finally, the rates a factor of √3 below and"
         " above it are tried.",
         sweep_table(settings, results),
+        *(norm_parts(settings.norm, results) if results.norms else []),
+        *pages.how_it_was_made(NAME, name, pages.settings("Settings", settings.model_dump(mode="json"))),
+    ]
+
+
+def norm_parts(norm: Norm, results: Results) -> list[Part]:
+    return [
         "## Response normalisation\n\ncuda-convnet's networks of two convolutions, two locally connected"
         f" layers and a fully connected one are trained for {norm.epochs} epochs. The rate is divided by 10"
         f" at the start of epochs {enumerated([*map(str, norm.drop_epochs)]) or 'none'}. They are trained on"
@@ -150,7 +157,6 @@ def as_page(
         " maps of the third layer (64 with normalisation, 32 without) and in the weight decay of the last"
         " one. Therefore the network with normalisation is also trained without it.",
         norm_table(results),
-        *pages.how_it_was_made(NAME, name, pages.settings("Settings", settings.model_dump(mode="json"))),
     ]
 
 

@@ -21,7 +21,9 @@ def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -
     def train(*rates: float) -> None:
         """Train an epoch of each rate in turn, until one of them is at the goal."""
         begun = {
-            rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data) for rate in rates
+            rate: begin_four_layers(settings, activation, rate, settings.sweep.seed, data)
+            for rate in rates
+            if rate not in errors
         }
         # Once a rate has reached the goal, training another for longer cannot make it the best.
         done = [len(row) for row in errors.values() if epochs_to(row, settings.goal)]
@@ -33,7 +35,7 @@ def sweep(settings: Figure1, activation: Activation, data: Data, style: Style) -
                 if len(training.errors) < epoch:
                     training.train_epoch(f"{activation} at {rate:g}", style)
                 row.append(training.errors[epoch - 1])
-            if any(epochs_to(errors[rate], settings.goal) for rate in rates):
+            if any(epochs_to(errors[rate], settings.goal) for rate in begun):
                 return
 
     train(*settings.sweep.learning_rates)

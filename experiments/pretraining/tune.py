@@ -1,6 +1,7 @@
 """Choose an arm's learning rate with a seed of its own: python -m experiments.pretraining.tune finetuned
 
-A killed sweep resumes where it was, as the train stage does.
+After a kill, the rate under way resumes as the train stage does. Of the rates that had ended, the last three
+are not trained again: their states are kept.
 """
 
 from collections.abc import Sequence

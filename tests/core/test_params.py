@@ -17,6 +17,7 @@ runs:
   usual: null
   number: 3
   strange: {model.depth: 9}
+  numbered: {7: 1}
 """
 
 
@@ -58,6 +59,7 @@ def test_a_group_can_be_replaced_whole() -> None:
         ("model.width.x=1", r"model\.width\.x: unknown key"),
         ("modle.width=1", r"modle\.width: unknown key"),
         ("RUNS:runs.strange", r"runs\.strange: model\.depth: unknown key"),
+        ("RUNS:runs.numbered", r"runs\.numbered: 7: unknown key"),
         ("RUNS:runs.absent", r"runs\.yaml: runs\.absent: missing; needed is a mapping"),
         ("RUNS:runs.number.more", r"runs\.yaml: runs\.number\.more: missing"),
         ("RUNS:runs.number", r"runs\.yaml: runs\.number: found 3; allowed: dotted keys with values"),

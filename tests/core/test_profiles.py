@@ -142,7 +142,7 @@ def test_machine_example_shows_every_key_with_its_default(tmp_path: Path) -> Non
     assert read_machine(switched_on) == expected
 
 
-@pytest.mark.parametrize("root", ["/data", "../pictures", None])
+@pytest.mark.parametrize("root", ["/data", "~nobody/data", "../pictures", None])
 def test_an_experiment_in_a_copy_uses_the_projects_machine_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str | None
 ) -> None:
@@ -151,7 +151,7 @@ def test_an_experiment_in_a_copy_uses_the_projects_machine_file(
     (tmp_path / "machine.yaml").write_text("workers: 3\n" + (f"data_root: {root}\n" if root else ""))
     monkeypatch.chdir(copy)
     found = read_machine(Path("machine.yaml"))
-    expected = {"/data": "/data", "../pictures": f"{tmp_path}/../pictures", None: "data/sample"}[root]
+    expected = {"../pictures": f"{tmp_path}/../pictures", None: "data/sample"}.get(root, root)
     assert (found.workers, found.data_root) == (3, expected)
     (tmp_path / "machine.yaml").write_text("workers: 0\n")
     with pytest.raises(UserError, match=rf"{tmp_path}/machine\.yaml: workers"):

@@ -254,6 +254,8 @@ def made_up(errors: dict[float, list[float]], asked: list[float], monkeypatch: p
             [0.01, 0.1, 1, 0.0032, 0.001, 0.0018, 0.0055],
             0.0018,
         ),
+        # The grid holds the neighbours already.
+        ({0.1: [0.5, 0.2], 0.058: [0.3]}, [0.058, 0.1, 0.17], 0.1),
         # Nothing comes to the goal: the lowest last error counts. What diverges is never the best.
         ({0.1: [0.5, 0.3], 1: [math.nan]}, [0.01, 0.1, 1, 0.058, 0.17], 0.1),
     ],
@@ -263,12 +265,13 @@ def test_the_sweep_chooses_by_epochs_to_the_goal(
 ) -> None:
     tried: list[float] = []
     made_up(errors, tried, monkeypatch)
-    settings = settings_of(epochs=5, sweep__learning_rates=[0.01, 0.1, 1])
+    settings = settings_of(epochs=5, sweep__learning_rates=asked[:3])
     found = sweep.sweep(settings, "relu", None, "none")  # type: ignore[arg-type]
     assert tried == asked
     assert sweep.best(found, settings.goal) == chosen
-    # No rate trains longer than the first to come to the goal.
+    # No rate trains longer than the first to come to the goal, and none is trained twice.
     assert max(len(row) for row in found.values()) <= 5
+    assert sorted(found) == sorted(asked)
 
 
 def test_a_sweep_in_which_all_diverge_is_refused() -> None:

@@ -19,7 +19,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.io
-from archives import DATA, Build, Members, check_every_label, colour, pack, picture, refused, tar, unpack
+from archives import (
+    DATA,
+    Build,
+    Members,
+    check_every_label,
+    colour,
+    official_files,
+    pack,
+    picture,
+    refused,
+    tar,
+    unpack,
+)
 from tiny import flip
 
 from alexnet.core.errors import UserError
@@ -502,7 +514,9 @@ def test_what_lies_beside_the_pictures_does_not_decide_the_layout(tmp_path: Path
     root = unpack(tmp_path / "raw", IN_FOLDERS | beside)
     assert build(root).layout == "folders"
     tars = {f"{wnid}.tar": tar([(f"{n}.png", picture(wnid)) for n in range(2)]) for wnid in WNIDS}
-    assert build(unpack(tmp_path / "tars", tars | {"._n01.tar": b"AppleDouble"})).layout == "class-tars"
+    half = {"._n01.tar": b"AppleDouble", "notes.zip": b"PK half a zip"}
+    assert build(unpack(tmp_path / "tars", tars | half)).layout == "class-tars"
+    assert build(unpack(official_files(tmp_path / "official"), half)).layout == "ilsvrc-2012"
 
 
 BY_CLASS = {f"{wnid}/{n}.png": picture(wnid, 9 + n) for wnid in WNIDS for n in range(4)}

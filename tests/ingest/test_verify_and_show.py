@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_index(folder / "index", index)
     found = read_index(folder / "index")
     outcome = store(folder / "raw", found, folder / "records", folder / "s", max_bad_fraction=0.1)
-    with ThreadPoolExecutor(1) as pool:
-        write_statistics(folder / "statistics.npz", measure_statistics(folder / "records", pool, "none"))
+    write_statistics(folder / "statistics.npz", measure_statistics(folder / "records"))
     outcome.skipped.to_csv(folder / "skipped.csv", index=False)
     return folder
 
@@ -92,6 +90,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda own: relabel(own / "records" / TABLE),
         [".tar: holds other pictures or labels than records.parquet says", "labelled"],
     ),
+    "no sums": (lambda own: (own / "records" / SUMS).unlink(), ["sums.npz: missing; run the preprocess"]),
     "cut sums": (lambda own: cut(own / "records" / SUMS), ["sums.npz: cannot be read"]),
     "sums without their products": (
         lambda own: np.savez(own / "records" / SUMS, images=14),

@@ -1,7 +1,6 @@
 """Mean image, covariance and colour noise against NumPy in float64 and the formulas as printed."""
 
-import io
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -9,14 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from PIL import Image
-from tiny import section, write_shards
+from tiny import section, told, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.feed.colour import colour_shift
 from alexnet.feed.params import Augment
 from alexnet.store.records import encode, open_records, write_tables
-from alexnet.store.statistics import Statistics, Sums, measure_statistics, read_statistics, write_statistics
+from alexnet.store.statistics import (
+    SUMS,
+    Statistics,
+    Sums,
+    measure_statistics,
+    read_statistics,
+    write_statistics,
+)
 
 Floats = npt.NDArray[np.float64]
 PICTURES = 23
@@ -27,38 +32,34 @@ AUTHORS = np.array([121.78, 37.09, 19.72])
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store of coloured noise in three shards, and other pictures as val."""
+    """Return a store of coloured noise in three shards with its sums, and other pictures as val."""
     folder = tmp_path_factory.mktemp("store")
     rng = np.random.default_rng(0)
     mixing = np.array([[50, 12, 5], [48, -4, -9], [45, -15, 4]])
-    contents = []
+    contents, sums = [], Sums()
     for _ in range(PICTURES):
         coarse = rng.normal(0, 1, (16, 16, 3)) @ mixing.T + [130, 110, 90] + rng.normal(0, 15, 3)
         pixels = np.kron(coarse, np.ones((16, 16, 1))).clip(0, 255).astype(np.uint8)
-        contents.append(encode(pixels, 95, "4:4:4"))
-    white = encode(np.full((256, 256, 3), 255, np.uint8), 95, "4:4:4")
-    rows = write_shards(folder, "train", contents, [0] * PICTURES, per_shard=10)
-    rows += write_shards(folder, "val", [white], [0])
+        contents.append(encode(pixels, 95, "4:4:4", "raw"))
+        sums.add_picture(pixels)
+    white = encode(np.full((256, 256, 3), 255, np.uint8), 95, "4:4:4", "raw")
+    rows = write_shards(folder, "train", contents, [0] * PICTURES, 10, "raw")
+    rows += write_shards(folder, "val", [white], [0], encoding="raw")
+    sums.write(folder / SUMS)
     write_tables(folder, pd.concat(rows, ignore_index=True))
     return folder
 
 
 @pytest.fixture(scope="module")
 def pixels(folder: Path) -> npt.NDArray[np.uint8]:
-    """Return (pictures, 256, 256, 3) of the training records, decoded here."""
+    """Return (pictures, 256, 256, 3) of the training records."""
     records = open_records(folder, "train")
-    pictures = [Image.open(io.BytesIO(records.stored(n).tobytes())) for n in range(len(records))]
-    return np.stack([np.asarray(picture) for picture in pictures])
-
-
-def measured(folder: Path, threads: int = 1) -> Statistics:
-    with ThreadPoolExecutor(threads) as pool:
-        return measure_statistics(folder, pool, "none")
+    return np.stack([records.stored(record) for record in range(len(records))])
 
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Statistics:
-    return measured(folder)
+    return measure_statistics(folder)
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -106,12 +107,11 @@ def equal(one: Statistics, other: Statistics) -> bool:
     return all(np.array_equal(value, other.__dict__[name]) for name, value in one.__dict__.items())
 
 
-@pytest.mark.parametrize("size", [1, 7, 23, 1000])
-def test_the_size_of_ranges_does_not_matter(
-    folder: Path, found: Statistics, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("alexnet.store.statistics.RANGE", size)
-    assert equal(measured(folder, 3), found)
+def test_sums_of_other_pictures_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
+    Sums().write(other / SUMS)
+    with told(r"sums\.npz: sums of 0 training pictures, but 23 are there\. Run dvc repro -f preprocess"):
+        measure_statistics(other)
 
 
 def test_file_round_trip(found: Statistics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,12 +72,15 @@ def _recognise(root: Path, scan: Scan) -> str:
             " different classes. Keep those of one year there, or set data.layout."
         )
     possible = () if is_remote(root) else FOLDERS
-    # A zip is read only where there are no folders: it may be of something else, or damaged.
-    places = ((layout, in_zip) for in_zip in (False, True) for layout in possible)
-    in_folders = next((layout for layout, in_zip in places if find_splits(root, scan, layout, in_zip)), None)
+
+    def splits_found(in_zip: bool) -> str | None:
+        return next((layout for layout in possible if find_splits(root, scan, layout, in_zip)), None)
+
+    in_folders = splits_found(in_zip=False)
     for layout, names in there.items():
-        # torchvision keeps the development kit beside its folders.
-        if names and (not in_folders or set(names) == set(RELEASES[layout].needed)):
+        # torchvision keeps the development kit beside its folders; others may keep it beside a zip of them.
+        is_whole = set(names) == set(RELEASES[layout].needed)
+        if is_whole or (names and not in_folders and not splits_found(in_zip=True)):
             if in_folders:
                 say(f"index: {root} holds both {layout} and {in_folders}; using {layout}")
             return layout
@@ -95,6 +98,9 @@ def _recognise(root: Path, scan: Scan) -> str:
             return layout
     if tars_of_classes(root):
         return "class-tars"
+    # Zips are read last: they may be of something else, or damaged.
+    if in_zip := splits_found(in_zip=True):
+        return in_zip
     if not is_remote(root) and find_classes(root, scan):
         return "folders"
     raise UserError(

@@ -16,7 +16,7 @@ from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table, warning
 from alexnet.report.page import Part
-from alexnet.report.text import percent, printable, short
+from alexnet.report.text import percent, short
 
 PAIRS = 20
 # Up to this many classes every row is named, and up to this many every cell has its number.
@@ -81,7 +81,7 @@ def most_confused(matrix: NDArray[np.int64]) -> list[tuple[int, int]]:
 def _confused_table(matrix: NDArray[np.int64], classes: Sequence[tuple[str, str]]) -> str:
     rows = []
     for true, guess in most_confused(matrix):
-        words, pictures = [printable(classes[label][1]) for label in (true, guess)], matrix[true, guess]
+        words, pictures = [classes[label][1] for label in (true, guess)], matrix[true, guess]
         rows.append((*words, f"{pictures:,}", percent(pictures / matrix[true].sum())))
     return table(
         ("True class", "Taken for", "Pictures", "Of the class"),
@@ -99,7 +99,7 @@ def class_table(errors: pd.DataFrame) -> str:
     return table(
         ("Class", "WNID", "Pictures", "Top-1", "Top-5"),
         [
-            (printable(words), printable(wnid), f"{images:,}", percent(top1), percent(top5))
+            (words, wnid, f"{images:,}", percent(top1), percent(top5))
             for wnid, words, images, top1, top5 in worst_first.itertuples(index=False)
         ],
         "Error rates by class",

@@ -10,7 +10,7 @@ from alexnet.report.facts import Facts
 from alexnet.report.markup import table, warning
 from alexnet.report.page import Part
 from alexnet.report.rates import comparable_table, describe_data, error_rates
-from alexnet.report.text import NOTHING, percent, printable
+from alexnet.report.text import NOTHING, percent
 
 OTHER_DATA = "\N{DAGGER}"
 
@@ -220,4 +220,4 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return " ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
-    return printable(str(value))
+    return str(value)

@@ -13,7 +13,7 @@ from alexnet.report.canvas import Theme, canvas, drawn
 from alexnet.report.facts import Facts
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.photographs import Photograph, webp
-from alexnet.report.text import percent, printable, short
+from alexnet.report.text import percent, short
 
 SHOWN = 8
 # Which pictures are shown; drawn, not chosen.
@@ -67,14 +67,14 @@ def _figures(facts: Facts, name: str, chosen: NDArray[np.int64]) -> tuple[Figure
         likeliest = [*zip(guesses[picture].tolist(), shares[picture].tolist(), strict=True)]
         bars = [(short(words[guess]), share, guess == label) for guess, share in likeliest]
         # The network's five labels may have one short name; the description says all.
-        said = ", ".join(f"{printable(words[guess])} {percent(share)}" for guess, share in likeliest)
-        truth = f"true label {printable(words[label])}" if found.labelled else "true label unknown"
+        said = ", ".join(f"{words[guess]} {percent(share)}" for guess, share in likeliest)
+        truth = f"true label {words[label]}" if found.labelled else "true label unknown"
         true = short(words[label]) if found.labelled else ""
         figures.append(
             drawn(
                 f"{name}-{len(figures) + 1}",
                 partial(with_guesses, pixels, true, bars, facts.settings.figure_dpi),
-                f"{printable(str(found.names[picture]))}: {truth}; likeliest labels: {said}.",
+                f"{found.names[picture]}: {truth}; likeliest labels: {said}.",
             )
         )
     return tuple(figures)

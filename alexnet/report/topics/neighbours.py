@@ -10,7 +10,7 @@ from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
-from alexnet.report.text import NOTHING, percent, printable, short
+from alexnet.report.text import NOTHING, percent, short
 from alexnet.retrieval.summary import Example
 
 
@@ -47,7 +47,7 @@ def _example(facts: Facts, example: Example, number: int) -> Iterator[Figure]:
     if query is None or training is None or not readable:
         return
     words = [short(words) for _, words in found.classes]
-    name = printable(str(found.names[example.query]))
+    name = str(found.names[example.query])
     true = words[found.labels[example.query]] if found.labelled else ""
     names = [words[training.labels[record]] for record in readable]
     grouped = ", ".join(f"{names.count(one)} × {one}" for one in dict.fromkeys(names))

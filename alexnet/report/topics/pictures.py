@@ -13,7 +13,7 @@ from alexnet.report.markup import fold, table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
 from alexnet.report.photographs import GAP, Photograph, opaque, webp
-from alexnet.report.text import MINUS, NOTHING, percent, printable, short
+from alexnet.report.text import MINUS, NOTHING, percent, short
 from alexnet.store.statistics import StatisticsSummary
 
 SKIPPED_SHOWN = 20
@@ -98,7 +98,7 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
             # What is seen is relative to the mean image, so the source's divisor shrinks the contrast.
             patch = (patch - 127.5 + (0 if shift is None else shift)) / divisor + 127.5
             row.append(np.rint(patch.clip(0, 255)).astype(np.uint8))
-        name, label = printable(str(training.names[record])), training.labels[record]
+        name, label = str(training.names[record]), training.labels[record]
         alt = (
             f"{name}, a picture of {short(facts.predictions.classes[label][1])}, and patches of it:"
             f" {len(epochs)}."
@@ -161,7 +161,7 @@ def skipped_table(facts: Facts) -> str:
     first = f", the first {len(shown)} of {total:,}" if total > len(shown) else ""
     return table(
         ("Split", "File", "Reason"),
-        [(row.split or NOTHING, printable(row.name), printable(row.reason)) for row in shown],
+        [(row.split or NOTHING, row.name, row.reason) for row in shown],
         f"Files that were not used{first}",
         numeric=False,
     )

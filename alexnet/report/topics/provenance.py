@@ -7,7 +7,7 @@ from alexnet.core.progress import duration
 from alexnet.report.facts import Facts
 from alexnet.report.markup import code, fold, table, warning
 from alexnet.report.page import Part
-from alexnet.report.text import enumerated, percent, printable
+from alexnet.report.text import enumerated, percent
 
 # In the order they run; the report's own time is not known while it is written.
 STAGES = ("check", "sample", "index", "preprocess", "rgb_pca", "train", "evaluate", "retrieve")
@@ -30,7 +30,7 @@ def topic(facts: Facts) -> list[Part]:
 
 def _left_out(missing: list[str]) -> Iterator[str]:
     if missing:
-        named = enumerated([printable(name) for name in missing[:5]])
+        named = enumerated(missing[:5])
         yield warning(
             f"{len(missing)} pictures could not be read for the figures and are left out of them: {named}"
             f"{', …' if len(missing) > 5 else ''}. The error rates do not depend on that."
