@@ -1,6 +1,5 @@
 """Everything that the report shows: what the other stages wrote, read once."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from alexnet.core import durations, places
 from alexnet.core.errors import UserError
@@ -18,6 +16,7 @@ from alexnet.core.reading import REMEDY, read_json, read_rows
 from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import Predictions, load_predictions
 from alexnet.feed.params import Augment
+from alexnet.model.weights import load_network
 from alexnet.report.params import Report
 from alexnet.report.photographs import Photographs
 from alexnet.report.publishing import PAGES, Published, PublishedPages
@@ -117,12 +116,11 @@ def read_facts(files: ResultFiles) -> Facts:
     params, settings = load_yaml(files.params), read(files.params, Report)
     share_ties = read(files.params, Evaluate).share_ties
     recipes = Recipes(*map(_recipe_of, (files.params, files.printed, files.run_in_2012)))
-    kernels, about = _read_weights(files.model, run.columns)
+    network, _ = load_network(files.model)
     data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
     _refuse_other_runs(files, found, run, data, photographs)
-    trained_as = flattened({"model": json.loads(about).get("model", {})})
-    for key, value in trained_as.items():
-        if key in recipes.ours and recipes.ours[key] != value:
+    for key, value in flattened({"model": network.model.model_dump()}).items():
+        if recipes.ours[key] != value:
             raise UserError(
                 f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours[key]}:"
                 f" they are of different recipes. {REMEDY}"
@@ -145,7 +143,7 @@ def read_facts(files: ResultFiles) -> Facts:
         skipped=[*read_rows(files.skipped, Skipped, list(Skipped.model_fields))],
         history=read_history(files.history),
         run=run,
-        kernels=kernels,
+        kernels=network.conv1.weight.detach().numpy(),
     )
 
 
@@ -174,21 +172,3 @@ def _refuse_other_runs(
     records = photographs.records(found.split)
     if records is not None and not np.array_equal(records.names, found.names):
         raise UserError(f"{files.predictions}: of other pictures than {files.records} holds. {REMEDY}")
-
-
-def _read_weights(path: Path, columns: int) -> tuple[NDArray[np.float32], str]:
-    """Return the weights of conv1, and what the file says of its network, in JSON."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. {REMEDY}")
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            kernels: NDArray[np.float32] = tensors.get_tensor("conv1.weight")
-            about = (tensors.metadata() or {}).get("alexnet", "{}")
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: conv1.weight cannot be read: {error}. {REMEDY}") from None
-    if kernels.ndim != 4 or kernels.shape[1] != 3 or kernels.shape[0] % columns:
-        raise UserError(
-            f"{path}: conv1.weight: found shape {kernels.shape}; allowed: (kernels, 3, height, "
-            f"width) with kernels divisible by the {columns} columns. {REMEDY}"
-        )
-    return kernels, about

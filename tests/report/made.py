@@ -1,22 +1,25 @@
 """Made results of a small run, as the stages would have written them."""
 
-import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from conftest import ROOT
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from safetensors.numpy import save_file
 
 from alexnet.core.files import write_json, write_table, write_text
+from alexnet.core.params import read
 from alexnet.evaluation.predictions import Predictions, save_predictions
+from alexnet.model.initial import initialise
+from alexnet.model.network import AlexNet
+from alexnet.model.params import Model
+from alexnet.model.weights import save_network
 from alexnet.report.facts import ResultFiles
 from alexnet.report.publishing import Published, PublishedPages
 from alexnet.retrieval.summary import CandidateRecall, Example, RetrievalSummary
@@ -104,10 +107,10 @@ def epoch(number: int) -> EpochRow:
     )
 
 
-def two_columns() -> NDArray[np.float32]:
-    """Return 40 kernels: column 1 all red, column 2 all blue."""
-    weights = np.zeros((40, 3, 11, 11), np.float32)
-    weights[:20, 0] = weights[20:, 2] = 0.1
+def two_columns(count: int = 40) -> NDArray[np.float32]:
+    """Return kernels: column 1 all red, column 2 all blue."""
+    weights = np.zeros((count, 3, 11, 11), np.float32)
+    weights[: count // 2, 0] = weights[count // 2 :, 2] = 0.1
     return weights
 
 
@@ -159,10 +162,13 @@ def write_records(folder: Path, found: Predictions, broken: int = -1) -> None:
     write_tables(folder, pd.concat(rows, ignore_index=True))
 
 
-def write_weights(path: Path, kernels: NDArray[np.float32], model: Mapping[str, Any] | None = None) -> None:
-    path.parent.mkdir(exist_ok=True)
-    metadata = {} if model is None else {"alexnet": json.dumps({"model": model})}
-    save_file({"conv1.weight": kernels}, path, metadata)
+@torch.no_grad()
+def write_weights(files: ResultFiles, *changes: str) -> None:
+    """Write a network of the recipe, but for the `changes`, whose kernels are `two_columns`."""
+    network = AlexNet(read([str(files.params), *changes], Model), CLASSES)
+    initialise(network, seed=1)
+    network.conv1.weight.copy_(torch.from_numpy(two_columns(len(network.conv1.weight))))
+    save_network(files.model, network, [*made_predictions().classes])
 
 
 def write_results(folder: Path) -> ResultFiles:
@@ -173,7 +179,7 @@ def write_results(folder: Path) -> ResultFiles:
     for path in (files.printed, files.run_in_2012):
         shutil.copy(ROOT / "profiles" / path.name, path)
     text = files.printed.read_text(encoding="utf-8")
-    for key, value in (("learning_rate", 0.02), ("kernel_pixels", 2), ("figure_dpi", 60)):
+    for key, value in (("learning_rate", 0.02), ("width", 0.04), ("kernel_pixels", 2), ("figure_dpi", 60)):
         text = re.sub(rf" {key}: \S+ ", f" {key}: {value} ", text)
     write_text(files.params, text + "# ``` & <b>\n")
     found = made_predictions()
@@ -188,5 +194,5 @@ def write_results(folder: Path) -> ResultFiles:
     write_json(files.durations / "evaluate.json", {"seconds": 75.0})
     write_skipped(files.skipped, [HOSTILE])
     write_epochs(files.history, *range(1, EPOCHS + 1))
-    write_weights(files.model, two_columns())
+    write_weights(files)
     return files

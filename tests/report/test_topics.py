@@ -142,7 +142,10 @@ def test_a_rate_stands_in_its_own_column(facts: Facts) -> None:
 
 def test_what_departs_from_the_printed_recipe_is_listed(facts: Facts) -> None:
     table = errors.recipe_differences(facts).replace("\\", "")
-    assert rows(table)[1:] == [["train.learning_rate", "0.01", "0.01", "0.02"]]
+    assert rows(table)[1:] == [
+        ["model.width", "1", "1", "0.04"],
+        ["train.learning_rate", "0.01", "0.01", "0.02"],
+    ]
     same = replace(facts, recipes=facts.recipes._replace(ours=facts.recipes.printed))
     assert "Every parameter of the recipe is the one" in words(errors.topic(same))
 
