@@ -1,4 +1,4 @@
-"""How long each stage took when it last ran in this folder.
+"""How long each stage of the project's own pipeline took when DVC last ran it in this folder.
 
 Kept beside the other state and not among the stages' results, which must not differ because a
 machine was slow.
@@ -20,17 +20,20 @@ from alexnet.core.terminal import say
 FOLDER = STATE / "durations"
 
 
-def recorded(stage: Callable[..., Any], name: str, folder: Path = FOLDER) -> Callable[..., None]:
+def recorded(stage: Callable[..., Any], folder: Path = FOLDER) -> Callable[..., None]:
     """Wrap `stage`: when it ends well, its seconds are written below `folder`.
 
-    Of torchrun's processes the first alone writes.
+    A stage that was started by hand is not timed, nor is one of an experiment. Of torchrun's processes the
+    first alone writes.
     """
 
     @functools.wraps(stage)
     def timed(*arguments: Any, **options: Any) -> None:
         start = time.monotonic()
         stage(*arguments, **options)
-        if os.environ.get("RANK", "0") == "0":
+        # DVC names the stages of other pipelines with their file: FILE:STAGE.
+        name = os.environ.get("DVC_STAGE", ":")
+        if ":" not in name and os.environ.get("RANK", "0") == "0":
             # Its work is done: that its time cannot be written down is no failure.
             with contextlib.suppress(UserError):
                 write_checked_json(folder / f"{name}.json", {"seconds": round(time.monotonic() - start, 1)})

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,9 +42,9 @@ def is_forced() -> bool:
 def run(stage: Callable[..., Any]) -> None:
     """Run `stage` as a command that ends with its parent and shows user errors in one line.
 
-    The time that it took is kept for the report.
+    The time that it took under DVC is kept for the report.
     """
     end_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(shown_plainly(recorded(stage, Path(sys.argv[0]).stem)))
+    app.command()(shown_plainly(recorded(stage)))
     app()

@@ -8,7 +8,7 @@ import pytest
 from alexnet.core.durations import read_durations, recorded
 
 
-def test_a_stage_that_ends_well_leaves_its_seconds(tmp_path: Path) -> None:
+def test_a_stage_that_ends_well_leaves_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
 
     def stage(number: int, *, fails: bool = False) -> None:
@@ -17,13 +17,19 @@ def test_a_stage_that_ends_well_leaves_its_seconds(tmp_path: Path) -> None:
         if fails:
             raise ValueError("no")
 
-    timed = recorded(stage, "evaluate", tmp_path)
+    timed = recorded(stage, tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "experiments/ensemble/dvc.yaml:evaluate")
+    timed(1)
+    monkeypatch.delenv("DVC_STAGE")
+    timed(2)
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setenv("DVC_STAGE", "evaluate")
     timed(3)
     written = (tmp_path / "evaluate.json").read_text()
     assert 0.2 <= read_durations(tmp_path)["evaluate"] < 60
     with pytest.raises(ValueError, match="no"):
         timed(4, fails=True)
-    assert told == [3, 4]
+    assert told == [1, 2, 3, 4]
     assert (tmp_path / "evaluate.json").read_text() == written
 
 
@@ -47,9 +53,10 @@ def test_a_folder_of_another_user_is_named(
     assert capsys.readouterr().out == f"{tmp_path}: cannot be read, so no time is shown (Permission denied)\n"
 
 
-def test_a_time_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+def test_a_time_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_STAGE", "train")
     (tmp_path / "durations").write_text("no folder")
     told: list[str] = []
-    recorded(told.append, "train", tmp_path / "durations")("done")
+    recorded(told.append, tmp_path / "durations")("done")
     assert told == ["done"]
     assert (tmp_path / "durations").read_text() == "no folder"

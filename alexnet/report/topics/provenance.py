@@ -70,5 +70,5 @@ def durations_table(facts: Facts) -> str:
         ("Stage", "Took"),
         [(stage, duration(found[stage]) if stage in found else "not run here") for stage in STAGES],
         "Durations",
-        "As last run in this folder.",
+        "As last run by DVC in this folder.",
     )
