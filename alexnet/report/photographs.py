@@ -67,8 +67,3 @@ def webp(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="WEBP", quality=QUALITY, method=4)
     return buffer.getvalue()
-
-
-def opaque(photograph: Photograph) -> Photograph:
-    """Return a photograph with a fourth channel, for sheets whose gaps are transparent."""
-    return np.dstack([photograph, np.full(photograph.shape[:2], 255, np.uint8)])

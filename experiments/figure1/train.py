@@ -3,8 +3,6 @@
 python -m experiments.figure1.train relu 1
 """
 
-import math
-
 from alexnet.core.errors import UserError
 from alexnet.core.stage import run
 from experiments.figure1.settings import HERE, Activation
@@ -26,8 +24,6 @@ def main(activation: Activation, seed: int) -> None:
             training.train_epoch(f"{activation} seed {seed}", style)
         errors = training.errors[: len(errors) + 1]
         print(f"{activation} seed {seed}: epoch {len(errors)}: training error {errors[-1]:.1%}", flush=True)
-        if not math.isfinite(errors[-1]):
-            break
     result = Result(made_with=settings.of_training(), learning_rate=chosen.learning_rate, errors=errors)
     result.write(f"{activation}-{seed}")
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from PIL import Image
 
 from alexnet.core.progress import bytes_in_words
 from alexnet.report.facts import Facts
 from alexnet.report.markup import table
 from alexnet.report.page import Figure, Figures, Part
-from alexnet.report.photographs import GAP, Photograph, opaque, webp
+from alexnet.report.photographs import GAP, Photograph, webp
 from alexnet.report.text import NOTHING, percent, short
 from alexnet.retrieval.summary import Example
 
@@ -64,13 +63,13 @@ def _example(facts: Facts, example: Example, number: int) -> Iterator[Figure]:
 def beside_six(query: Photograph, others: Sequence[Photograph]) -> bytes:
     """Set a photograph beside six others, half as large, in two rows of three (Figure 4, right)."""
     half = (len(query) - GAP) // 2
-    sheet = np.zeros((len(query), len(query) + 3 * (GAP + half) + GAP, 4), np.uint8)
-    sheet[:, : len(query)] = opaque(query)
+    sheet = Image.new("RGBA", (len(query) + 3 * (GAP + half) + GAP, len(query)))
+    sheet.paste(Image.fromarray(query))
     for place, other in enumerate(others[:6]):
-        small = np.asarray(Image.fromarray(other).resize((half, half), Image.Resampling.LANCZOS))
-        top, left = place // 3 * (half + GAP), len(query) + 2 * GAP + place % 3 * (half + GAP)
-        sheet[top : top + half, left : left + half] = opaque(small)
-    return webp(Image.fromarray(sheet))
+        small = Image.fromarray(other).resize((half, half), Image.Resampling.LANCZOS)
+        left, top = len(query) + 2 * GAP + place % 3 * (half + GAP), place // 3 * (half + GAP)
+        sheet.paste(small, (left, top))
+    return webp(sheet)
 
 
 def _agreement(facts: Facts) -> str:

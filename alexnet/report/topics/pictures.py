@@ -12,7 +12,7 @@ from alexnet.report.facts import Facts
 from alexnet.report.markup import fold, table
 from alexnet.report.page import Figure, Figures, Part
 from alexnet.report.paper import CHANNEL_MEANS, RGB_STANDARD_DEVIATIONS
-from alexnet.report.photographs import GAP, Photograph, opaque, webp
+from alexnet.report.photographs import GAP, Photograph, webp
 from alexnet.report.text import MINUS, NOTHING, percent, short
 from alexnet.store.statistics import StatisticsSummary
 
@@ -109,9 +109,11 @@ def _augmented(facts: Facts) -> tuple[Figure, ...]:
 
 def _in_a_row(photographs: list[Photograph]) -> bytes:
     """Set photographs of equal size side by side, with transparent gaps."""
-    gap = np.zeros((photographs[0].shape[0], GAP, 4), np.uint8)
-    parts = [part for one in photographs for part in (gap, opaque(one))][1:]
-    return webp(Image.fromarray(np.concatenate(parts, 1)))
+    side = len(photographs[0])
+    sheet = Image.new("RGBA", (len(photographs) * (side + GAP) - GAP, side))
+    for place, one in enumerate(photographs):
+        sheet.paste(Image.fromarray(one), (place * (side + GAP), 0))
+    return webp(sheet)
 
 
 def components_table(facts: Facts) -> str:
