@@ -214,6 +214,12 @@ def test_kaggle_labels_in_folders_and_in_a_zip(
     assert index.classes.equals(plain.classes)
 
 
+def test_the_members_of_a_zip_may_be_named_from_its_folder(tmp_path: Path, build: Build) -> None:
+    files = {f"./{name}": content for name, content in flat(TABLE).items()}
+    index = build(pack(tmp_path / "raw", files))
+    check_every_label(tmp_path / "raw", index, {"train": 4, "val": 4})
+
+
 def test_a_zip_of_class_folders_without_val_holds_some_out(tmp_path: Path, build: Build) -> None:
     files = {f"x/{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
     root = pack(tmp_path / "raw", files, zipfile.ZIP_DEFLATED)

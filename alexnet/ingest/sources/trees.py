@@ -91,6 +91,8 @@ class Zip:
 
     def __init__(self, path: Path, scan: Scan) -> None:
         found = scan(path, scan_zip)
+        # Some programs name what lies below a folder from there, as ./train/a/1.jpg.
+        found = found.assign(member=found["name"], name=found["name"].str.removeprefix("./"))
         self.where, self._found = path, found[~found["name"].map(is_junk).astype(bool)]
 
     def tops(self) -> list[str]:
@@ -107,19 +109,20 @@ class Zip:
         found = self._below(folder)
         refuse_duplicates(self.where, found["inside"])
         with zipfile.ZipFile(self.where) as packed:
-            heads = [functools.partial(_packed_head, packed, name) for name in found["name"]]
+            heads = [functools.partial(_packed_head, packed, member) for member in found["member"]]
             found["reason"] = [why_left_out(*pair) for pair in zip(found["name"], heads, strict=True)]
         found[["folder", "name"]] = found["inside"].str.rpartition("/")[[0, 2]].to_numpy()
         return found.assign(path=self.where.name, packing="zip")[FOUND].reset_index(drop=True)
 
     def text(self, name: str) -> str | None:
-        if name not in self._found["name"].array:
+        members = self._found.loc[self._found["name"] == name, "member"]
+        if members.empty:
             return None
         try:
             with zipfile.ZipFile(self.where) as packed:
-                if packed.getinfo(name).file_size > MAX_TEXT_BYTES:
+                if packed.getinfo(members.iloc[0]).file_size > MAX_TEXT_BYTES:
                     raise UserError(f"{self.where}: {name} unpacks to more than {MAX_TEXT_BYTES:,} bytes")
-                content = packed.read(name)
+                content = packed.read(members.iloc[0])
         except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise UserError(f"{self.where}: {name} cannot be read ({error}). {AGAIN}") from None
         return as_text(content, f"{self.where}/{name}")
