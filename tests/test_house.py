@@ -12,7 +12,6 @@ from imports import imports_of
 LONGEST = 60
 # What each folder of alexnet/ may import beside itself.
 BELOW_PARALLEL = {"core", "store", "model", "feed"}
-TASKS = {"training", "evaluation", "retrieval"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "store": {"core"},

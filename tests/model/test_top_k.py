@@ -42,12 +42,3 @@ def test_shared_ties_give_the_mean_over_all_orders_of_the_equals(k: int) -> None
     expected = [1 - literal_credit(row, label, k) for row, label in zip(scores.tolist(), labels, strict=True)]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-15)
     assert len({round(share, 6) for share in expected}) > 4
-
-
-def test_without_ties_both_ways_count_the_same() -> None:
-    draw = np.random.default_rng(9)
-    scores, labels = torch.from_numpy(draw.random((100, 12))), torch.from_numpy(draw.integers(0, 12, 100))
-    for k in (1, 5):
-        against, shared = (top_k_error(scores, labels, k, share) for share in (False, True))
-        assert torch.equal(against, shared)
-        assert torch.equal(against.bool(), top_k_wrong(scores, labels, k))
