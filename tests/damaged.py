@@ -6,7 +6,6 @@ was read all the same, skipped by name, or refused in one line. tests/ingest/tes
 
 import argparse
 import faulthandler
-import io
 import json
 import random
 import sys
@@ -22,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-from tiny import ROOT, STATISTICS, network_of
+from tiny import ROOT, STATISTICS, encoded, network_of
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import add_to_tar
@@ -49,10 +47,8 @@ Use = Callable[[Path], object]
 
 
 def picture(form: str, size: int = 40) -> bytes:
-    content = io.BytesIO()
     waves = np.add.outer(np.arange(size), np.arange(size))[..., None] * np.array([3, 5, 7])
-    Image.fromarray((waves % 256).astype(np.uint8)).save(content, form)
-    return content.getvalue()
+    return encoded((waves % 256).astype(np.uint8), form)
 
 
 def index_and_read(path: Path) -> None:

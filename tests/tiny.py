@@ -122,7 +122,8 @@ def write_two_colours(folder: Path, train: int, val: int) -> None:
         coarse[::2, :, :, 0] += 120
         coarse[1::2, :, :, 2] += 120
         smooth = [Image.fromarray(each).resize((256, 256)) for each in coarse.astype(np.uint8)]
-        tables += write_shards(folder, split, [jpeg(each) for each in smooth], [n % 2 for n in range(count)])
+        contents = [encoded(each, "JPEG") for each in smooth]
+        tables += write_shards(folder, split, contents, [n % 2 for n in range(count)])
     write_tables(folder, pd.concat(tables, ignore_index=True))
 
 
@@ -145,10 +146,12 @@ def write_shards(
     ]
 
 
-def jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG")
-    return buffer.getvalue()
+def encoded(picture: NDArray[Any] | Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    """Return a picture as a file of this `form`, written with Pillow's `options`."""
+    content = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(content, form, **options)
+    return content.getvalue()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import torch
 from conftest import ROOT
 from nvidia.dali import backend
 from PIL import Image
-from tiny import CPU, coarse_pictures, jpeg, section, told, write_shards
+from tiny import CPU, coarse_pictures, encoded, section, told, write_shards
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -45,7 +45,7 @@ LABELS = [n * n % 3 for n in range(PICTURES)]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
     """Records in four shards, whose names and labels are known."""
     folder = tmp_path_factory.mktemp("store")
-    contents = [jpeg(Image.fromarray(each)) for each in coarse_pictures(PICTURES, 64)]
+    contents = [encoded(each, "JPEG") for each in coarse_pictures(PICTURES, 64)]
     rows = write_shards(folder, "train", contents, LABELS, per_shard=8)
     write_tables(folder, pd.concat(rows, ignore_index=True))
     yield open_records(folder, "train")

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from tiny import told
+from tiny import encoded, told
 
 from alexnet.core.machine import Machine, Shuffle
 from alexnet.ingest.decode import read_picture
@@ -38,9 +37,7 @@ def colour(shown: str) -> npt.NDArray[np.uint8]:
 
 def picture(shown: str, width: int = 9, form: str = "PNG") -> bytes:
     """Return a picture of one colour, which tells the class `shown`."""
-    content = io.BytesIO()
-    Image.fromarray(np.tile(colour(shown), (7, width, 1))).save(content, form)
-    return content.getvalue()
+    return encoded(np.tile(colour(shown), (7, width, 1)), form)
 
 
 def check_every_label(

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from archives import SETTINGS, builder, official_files, store, unpack
 from PIL import Image
-from tiny import flip, hashes, jpeg, largest_file
+from tiny import encoded, flip, hashes, largest_file
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import sole_writer
@@ -228,7 +228,7 @@ def test_a_shard_of_another_size_is_not_opened(records: Path, tmp_path: Path) ->
 
 
 def picture(seed: int) -> bytes:
-    return jpeg(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8)))
+    return encoded(np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8), "JPEG")
 
 
 @pytest.fixture

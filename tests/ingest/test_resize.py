@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tiny import encoded
 
 from alexnet.core.sizes import PICTURE
 from alexnet.ingest.decode import MAX_PIXELS, decode
@@ -45,14 +46,9 @@ def smooth(height: int, width: int) -> Pixels:
     return np.stack(planes, axis=2).astype(np.uint8)
 
 
-def stored(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, form, **options)
-    return content.getvalue()
-
-
-def png(pixels: npt.NDArray[Any]) -> bytes:
-    return stored(Image.fromarray(pixels))
+def pixels_of(content: bytes) -> npt.NDArray[Any]:
+    """Return the pixels of a file as Pillow decodes them."""
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def new_size(height: int, width: int) -> tuple[int, int]:
@@ -122,7 +118,7 @@ def test_shorter_side_of_256_is_only_cut(shape: tuple[int, int]) -> None:
 
 def test_a_single_pixel_fills_the_square() -> None:
     picture = np.array([[[10, 200, 90]]], np.uint8)
-    assert (to_square(decode(png(picture))) == picture[0, 0]).all()
+    assert (to_square(decode(encoded(picture))) == picture[0, 0]).all()
 
 
 def test_thin_pictures_are_cut_or_refused() -> None:
@@ -135,16 +131,29 @@ def test_thin_pictures_are_cut_or_refused() -> None:
 # --- kinds of file --------------------------------------------------------------------------------
 
 
-def test_jpegs_are_decoded_at_full_resolution() -> None:
-    content = stored(Image.fromarray(drawn(900, 1300)), "JPEG", quality=92)
-    assert (decode(content) == np.asarray(Image.open(io.BytesIO(content)))).all()
+LARGE = encoded(drawn(520, 600), "JPEG", quality=92)
+GREY = encoded(drawn(300, 400)[..., 0], "JPEG", quality=95)
+PALETTE = Image.fromarray(smooth(80, 90)).quantize(32)
+COLOURS, ALPHA = drawn(60, 70), np.arange(60 * 70, dtype=np.uint8).reshape(60, 70, 1)
+BITS = np.random.default_rng(0).integers(0, 2, (40, 50)).astype(bool)
+# A file, and the pixels that it shows.
+SHOWN: dict[str, tuple[bytes, Any]] = {
+    "JPEG at full resolution": (LARGE, pixels_of(LARGE)),
+    "grey": (GREY, pixels_of(GREY)[..., None]),
+    "palette": (encoded(PALETTE), PALETTE.convert("RGB")),
+    "transparent palette": (encoded(PALETTE, transparency=3), PALETTE.convert("RGB")),
+    "alpha": (encoded(np.concatenate([COLOURS, ALPHA], axis=2)), COLOURS),
+    "grey and alpha": (encoded(np.concatenate([COLOURS[..., :1], ALPHA], axis=2)), COLOURS[..., :1]),
+    "black and white": (encoded(BITS), 255 * BITS[..., None]),
+    # n02105855_2933.JPEG of the real set is a PNG; decoding sees bytes alone, whatever they are.
+    **{form: (encoded(COLOURS, form), COLOURS) for form in ("PNG", "BMP", "TIFF")},
+}
 
 
-def test_greyscale_is_repeated() -> None:
-    content = stored(Image.fromarray(drawn(300, 400)[..., 0]), "JPEG", quality=95)
-    opened = Image.open(io.BytesIO(content))
-    assert opened.mode == "L"
-    assert (decode(content) == np.asarray(opened)[..., None]).all()
+@pytest.mark.parametrize("kind", SHOWN)
+def test_greys_are_repeated_palettes_looked_up_and_alpha_dropped(kind: str) -> None:
+    content, expected = SHOWN[kind]
+    assert (decode(content) == np.asarray(expected)).all()
 
 
 def inks(height: int, width: int) -> Floats:
@@ -163,7 +172,7 @@ def cmyk_jpeg(amounts: Floats, *, adobe: bool) -> bytes:
     # Pillow stores 255 − value and says that Adobe did; so the plain file needs both undone.
     values = 255 * amounts if adobe else 255 * (1 - amounts)
     bands = [Image.fromarray(band) for band in np.rint(values).astype(np.uint8).transpose(2, 0, 1)]
-    content = stored(Image.merge("CMYK", bands), "JPEG", quality=98, subsampling="4:4:4")
+    content = encoded(Image.merge("CMYK", bands), "JPEG", quality=98, subsampling="4:4:4")
     if adobe:
         return content
     start = content.index(b"\xff\xee")
@@ -184,53 +193,26 @@ def test_cmyk_shows_what_its_inks_print(adobe: bool, size: tuple[int, int]) -> N
 
 def test_sixteen_bits_become_eight() -> None:
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    found = decode(png(values))
+    found = decode(encoded(values))
     assert found.dtype == np.uint8
     assert np.abs(found - (values / 65535 * 255)[..., None]).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_32_bits_of_an_unknown_scale_are_refused(kind: type) -> None:
-    content = stored(Image.fromarray(np.full((300, 300), 200, kind)), "TIFF")
+    content = encoded(np.full((300, 300), 200, kind), "TIFF")
     with pytest.raises(BadPictureError, match="32 bits"):
         decode(content)
 
 
-def test_palettes_are_looked_up() -> None:
-    picture = Image.fromarray(smooth(80, 90)).quantize(32)
-    assert (decode(stored(picture)) == np.asarray(picture.convert("RGB"))).all()
-    transparent = stored(picture, transparency=3)
-    assert (decode(transparent) == np.asarray(picture.convert("RGB"))).all()
-
-
-def test_alpha_is_dropped() -> None:
-    pixels = drawn(60, 70)
-    alpha = np.arange(60 * 70, dtype=np.uint8).reshape(60, 70, 1)
-    assert (decode(png(np.concatenate([pixels, alpha], axis=2))) == pixels).all()
-    grey_alpha = np.concatenate([pixels[..., :1], alpha], axis=2)
-    assert (decode(stored(Image.fromarray(grey_alpha))) == pixels[..., :1]).all()
-
-
-def test_black_and_white_is_0_and_255() -> None:
-    bits = np.random.default_rng(0).integers(0, 2, (40, 50)).astype(bool)
-    assert (decode(stored(Image.fromarray(bits))) == 255 * bits[..., None]).all()
-
-
-def test_the_content_tells_the_kind_not_the_name() -> None:
-    # n02105855_2933.JPEG of the real set is a PNG; decoding sees bytes alone, whatever they are.
-    pixels = drawn(64, 80)
-    for form in ("PNG", "BMP", "TIFF"):
-        assert (decode(stored(Image.fromarray(pixels), form)) == pixels).all()
-
-
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_exif_orientation_is_ignored(orientation: int) -> None:
-    picture = Image.fromarray(smooth(90, 140))
+    picture = smooth(90, 140)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    turned = stored(picture, "JPEG", quality=95, exif=exif.tobytes())
+    turned = encoded(picture, "JPEG", quality=95, exif=exif.tobytes())
     assert Image.open(io.BytesIO(turned)).getexif()[0x0112] == orientation
-    assert (decode(turned) == decode(stored(picture, "JPEG", quality=95))).all()
+    assert (decode(turned) == decode(encoded(picture, "JPEG", quality=95))).all()
 
 
 @pytest.mark.parametrize(
@@ -239,7 +221,7 @@ def test_exif_orientation_is_ignored(orientation: int) -> None:
     ids=["empty", "nonsense", "beyond the end", "cut"],
 )
 def test_broken_exif_does_no_harm(directory: bytes) -> None:
-    plain = stored(Image.fromarray(smooth(90, 140)), "JPEG", quality=95)
+    plain = encoded(smooth(90, 140), "JPEG", quality=95)
     marker = b"\xff\xe1" + (len(directory) + 8).to_bytes(2, "big") + b"Exif\0\0" + directory
     assert (decode(plain[:2] + marker + plain[2:]) == decode(plain)).all()
 
@@ -260,7 +242,7 @@ def test_random_bytes_are_refused(length: int) -> None:
 )
 @pytest.mark.parametrize("tenth", range(1, 10))
 def test_cut_files_are_refused(form: str, options: dict[str, Any], tenth: int) -> None:
-    content = stored(Image.fromarray(drawn(120, 150)), form, **options)
+    content = encoded(drawn(120, 150), form, **options)
     assert decode(content).shape == (120, 150, 3)
     with pytest.raises(BadPictureError, match="cannot be decoded"):
         decode(content[: len(content) * tenth // 10])
@@ -276,7 +258,7 @@ def claiming_png(width: int, height: int) -> bytes:
 
 
 def claiming_jpeg(width: int, height: int) -> bytes:
-    content = bytearray(stored(Image.fromarray(smooth(16, 16)), "JPEG"))
+    content = bytearray(encoded(smooth(16, 16), "JPEG"))
     frame = content.index(b"\xff\xc0")
     content[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(content)
@@ -308,7 +290,7 @@ def test_formats_that_are_not_listed_are_not_opened(monkeypatch: pytest.MonkeyPa
         raise SystemExit("a program was started")
 
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", started)
-    content = stored(Image.new("RGB", (8, 8)), "EPS")
+    content = encoded(Image.new("RGB", (8, 8)), "EPS")
     with pytest.raises(BadPictureError, match="no picture format that is known"):
         decode(content)
 
