@@ -6,7 +6,7 @@ import io
 import resource
 import signal
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +45,7 @@ CPU = torch.device("cpu")
 HE: dict[str, Any] = {"initial_weights": "he", "initial_biases": "zero", "input_divisor": 60.0}
 
 S = TypeVar("S", bound=Section)
+T = TypeVar("T")
 
 
 def section(kind: type[S], profile: Path = PAPER, **changes: Any) -> S:
@@ -178,6 +179,19 @@ def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
+
+
+def read_though_flipped(
+    path: Path, places: Iterable[int], read: Callable[[Path], T], refusal: type[Exception] = UserError
+) -> Iterator[T]:
+    """Change one bit of the byte at each of the `places`, and yield what is read where it is not refused."""
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1 << int(draw.integers(8))
+        path.write_bytes(content)
+        with contextlib.suppress(refusal):
+            yield read(path)
 
 
 @contextlib.contextmanager
