@@ -54,14 +54,19 @@ def section(kind: type[S], profile: Path = PAPER, **changes: Any) -> S:
 
 
 def network_of(
-    profile: Path = PAPER, classes: int = 7, seed: int = 1, patch: int = 224, **changes: Any
+    profile: Path = PAPER, classes: int = 7, seed: int = 1, patch: int = 224, sure: float = 1, **changes: Any
 ) -> AlexNet:
-    """Return a narrow network that tells pictures apart, with a mean image that is not flat."""
+    """Return a narrow network that tells pictures apart, with a mean image that is not flat.
+
+    The weights of its fc8 are `sure` times as large.
+    """
     model = section(Model, profile, **{"width": 0.04, **HE, **changes})
     network = AlexNet(model, classes, patch)
     initialise(network, seed)
     draw = torch.Generator().manual_seed(seed)
     network.input.mean_image.copy_(100 + 50 * torch.rand(3, 256, 256, generator=draw))
+    with torch.no_grad():
+        network.fc8.weight.mul_(sure)
     return network
 
 
@@ -84,6 +89,12 @@ def random_patches(count: int) -> Batch:
     """Return centre patches of noise."""
     draw = np.random.default_rng(11)
     return patches(draw.integers(0, 256, (count, 224, 224, 3), np.uint8))
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Return the norm of the difference, relative to that of `expected`."""
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).norm() / expected.norm())
 
 
 def gradient_of(values: Tensor) -> Tensor:

@@ -26,12 +26,9 @@ from alexnet.model.weights import save_network
 CLASSES = [(f"n{number:08d}", f"class {number}") for number in range(12)]
 
 
-def network_of(profile: Path = PAPER, **changes: Any) -> AlexNet:
+def network_of(profile: Path = PAPER, sure: float = 20, **changes: Any) -> AlexNet:
     """A network that tells pictures apart: its fc8 makes much of fc7."""
-    network = tiny.network_of(profile, len(CLASSES), width=0.06, **changes)
-    with torch.no_grad():
-        network.fc8.weight.mul_(20)
-    return network.eval()
+    return tiny.network_of(profile, len(CLASSES), sure=sure, width=0.06, **changes).eval()
 
 
 def run(path: Path, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -82,9 +79,7 @@ def test_one_patch_is_the_centre_and_the_file_is_valid_and_names_its_classes(tmp
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a network that is sure, in both forms."""
-    folder, network = tmp_path_factory.mktemp("exported"), network_of()
-    with torch.no_grad():
-        network.fc8.weight.mul_(20)
+    folder, network = tmp_path_factory.mktemp("exported"), network_of(sure=400)
     save_network(folder / "models/alexnet.safetensors", network, CLASSES)
     export_onnx(folder / "models/alexnet.onnx", network, CLASSES, patches=10)
     return folder

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import PAPER, gradient_of
+from tiny import PAPER, difference, gradient_of
 from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -35,11 +35,6 @@ DTYPES = pytest.mark.parametrize("dtype", NEAR)
 def drawn(*shape: int, dtype: torch.dtype, seed: int = 3) -> Tensor:
     values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
     return values.to(DEVICE, dtype).contiguous(memory_format=torch.channels_last)
-
-
-def difference(found: Tensor, expected: Tensor) -> float:
-    found, expected = found.detach().double(), expected.detach().double()
-    return float((found - expected).norm() / expected.norm())
 
 
 @DTYPES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from tiny import CPU, PAPER, SOURCE, random_patches
+from tiny import CPU, PAPER, SOURCE, difference, random_patches
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,10 +30,7 @@ def _settings_as_before() -> Iterator[None]:
 
 
 def network_of(profile: Path = PAPER) -> AlexNet:
-    network = tiny.network_of(profile, 5, width=0.06)
-    with torch.no_grad():
-        network.fc8.weight.mul_(20)
-    return network
+    return tiny.network_of(profile, 5, sure=20, width=0.06)
 
 
 def gradients(network: AlexNet, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
@@ -44,10 +41,6 @@ def gradients(network: AlexNet, precision: str) -> tuple[Tensor, dict[str, Tenso
     return logits.detach(), found
 
 
-def distance(one: Tensor, other: Tensor) -> float:
-    return float((one.double() - other.double()).norm() / other.double().norm())
-
-
 @RECIPES
 def test_bfloat16_is_near_float64_with_weights_and_gradients_in_float32(profile: Path) -> None:
     exact_logits, exact = gradients(network_of(profile).double(), "float32")
@@ -55,19 +48,19 @@ def test_bfloat16_is_near_float64_with_weights_and_gradients_in_float32(profile:
     logits, found = gradients(network_of(profile), "bfloat16")
     assert logits.dtype == torch.float32
     # Eight bits: a rounding at each layer, which float32 has not.
-    assert 1e-4 < distance(logits, exact_logits) < 0.05
+    assert 1e-4 < difference(logits, exact_logits) < 0.05
     assert found.keys() == exact.keys()
     for name, gradient in found.items():
         assert gradient.dtype == torch.float32
         # Rounded maps tie in the pools, so that some gradients go to a neighbour.
-        assert distance(gradient, exact[name]) < 0.3, name
+        assert difference(gradient, exact[name]) < 0.3, name
 
 
 @pytest.mark.parametrize("name", ["float32", "tf32"])
 def test_float32_on_the_cpu_is_float32_whatever_gpus_may_do(name: str) -> None:
     exact, _ = gradients(network_of().double(), "float32")
     logits, _ = gradients(network_of(), name)
-    assert distance(logits, exact) < 1e-5
+    assert difference(logits, exact) < 1e-5
     assert Precision(name, CPU).name == "float32"
 
 
@@ -96,9 +89,9 @@ def test_the_order_in_memory_changes_rounding_alone(profile: Path) -> None:
     assert inputs.is_contiguous(memory_format=torch.channels_last)
     logits, found = gradients(plain, "float32")
     again, others = gradients(changed, "float32")
-    assert distance(again, logits) < 1e-12
+    assert difference(again, logits) < 1e-12
     for name, gradient in found.items():
-        assert distance(others[name], gradient) < 1e-11, name
+        assert difference(others[name], gradient) < 1e-11, name
 
 
 def test_auto_is_channels_last_and_pictures_come_in_that_order() -> None:
