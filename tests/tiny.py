@@ -22,6 +22,8 @@ from torch import Tensor
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
 from alexnet.core.params import Section, read
+from alexnet.evaluation.evaluate import evaluate_network
+from alexnet.evaluation.params import Evaluate
 from alexnet.feed.order import Epoch
 from alexnet.feed.params import Augment
 from alexnet.model.initial import initialise
@@ -276,3 +278,11 @@ def untimed(row: EpochRow) -> dict[str, Any]:
     """Return the results of an epoch, but for the times that differ from run to run."""
     timed = ("seconds", "data_wait_seconds", "pictures_per_second")
     return {name: value for name, value in asdict(row).items() if name not in timed}
+
+
+def evaluate_in(folder: Path, split: str, **elsewhere: Path) -> None:
+    """Evaluate what lies in `folder` under the names of the arguments, but for what lies `elsewhere`."""
+    names = ("index", "records", "skipped", "weights", "predictions", "metrics")
+    settings = Evaluate.model_validate({"split": split, "ties": "against"})
+    paths = {name: folder / name for name in names} | elsewhere
+    evaluate_network(Mesh(), CPU, settings=settings, machine=PLACE, **paths)

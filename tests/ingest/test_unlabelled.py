@@ -9,12 +9,9 @@ import pytest
 import torch
 from archives import Build, official_files, refused, store, tar, unpack
 from conftest import ROOT
-from tiny import untar
+from tiny import evaluate_in, untar
 
-from alexnet.core.machine import Machine
 from alexnet.core.params import read
-from alexnet.evaluation.evaluate import evaluate_network
-from alexnet.evaluation.params import Evaluate
 from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2012
 from alexnet.ingest.stored import read_bytes
@@ -22,7 +19,6 @@ from alexnet.ingest.verify import find_problems
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 from alexnet.model.weights import save_network
-from alexnet.parallel.mesh import Mesh
 from alexnet.store.counts import SplitCounts
 from alexnet.store.index import UNKNOWN, write_index
 from alexnet.store.records import open_records
@@ -122,30 +118,18 @@ def test_predictions_without_rates(
     assert set(open_records(tmp_path / "records", "test").labels) == {UNKNOWN}
     assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
 
-    outcome.skipped.to_csv(tmp_path / "skipped.csv", index=False)
+    outcome.skipped.to_csv(tmp_path / "skipped", index=False)
     torch.manual_seed(0)
     network = AlexNet(read(ROOT / "params.yaml", Model).model_copy(update={"width": 0.05}), 3)
     classes = [(row["wnid"], row["words"]) for _, row in index.classes.iterrows()]
     save_network(tmp_path / "weights", network, classes)
-    predictions, metrics = tmp_path / "predictions", tmp_path / "metrics.json"
-    evaluate_network(
-        Mesh(),
-        torch.device("cpu"),
-        settings=Evaluate(split="test", ties="against"),
-        machine=Machine(progress="none", loader="torch", workers=1),
-        index=tmp_path / "index",
-        records=tmp_path / "records",
-        skipped=tmp_path / "skipped.csv",
-        weights=tmp_path / "weights",
-        predictions=predictions,
-        metrics=metrics,
-    )
+    evaluate_in(tmp_path, "test")
     assert "test has no labels, so there are no error rates" in capsys.readouterr().out
-    assert json.loads(metrics.read_text()) == {"images": TESTS, "split": "test"}
-    found = load_predictions(predictions)
+    assert json.loads((tmp_path / "metrics").read_text()) == {"images": TESTS, "split": "test"}
+    found = load_predictions(tmp_path / "predictions")
     assert not found.labelled
     # A line a picture by number, the likeliest ID first.
-    lines = (predictions / SERVER_FILE).read_text().splitlines()
+    lines = (tmp_path / "predictions" / SERVER_FILE).read_text().splitlines()
     best = dict(zip(found.names, found.ten.argmax(1), strict=True))
     expected = [index.classes["ilsvrc_id"][best[name]] for name in sorted(found.names)]
     assert [int(line.split()[0]) for line in lines] == expected

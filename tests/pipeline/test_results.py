@@ -2,27 +2,22 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Project
 from PIL import Image
-from tiny import CPU
+from tiny import evaluate_in
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
 from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
-from alexnet.core.machine import Machine
 from alexnet.core.params import load_parameters
-from alexnet.evaluation.evaluate import evaluate_network
-from alexnet.evaluation.params import Evaluate
-from alexnet.evaluation.predictions import SERVER_FILE, load_predictions
+from alexnet.evaluation.predictions import load_predictions
 from alexnet.model.weights import load_network
-from alexnet.parallel.mesh import Mesh
-from alexnet.store.index import read_classes, read_index, write_index
+from alexnet.store.index import read_index, write_index
 from alexnet.store.records import decoded, open_records
 from alexnet.training.results import Run
 
@@ -34,41 +29,18 @@ def test_the_rates_are_counted_from_the_predictions_of_every_picture(reproduced:
     assert found.names.tolist() == records.names.tolist()
     assert found.labels.tolist() == records.labels.tolist()
     assert metrics == found.metrics()
-    server = (reproduced.folder / "data/predictions" / SERVER_FILE).read_text().splitlines()
-    assert len(server) == 12
-    classes = read_classes(reproduced.folder / "data/index")
-    assert sorted(classes["ilsvrc_id"]) == [1, 2, 3]
-    by_name = dict(zip(sorted(found.names), server, strict=True))
-    for name, scores in zip(found.names, found.ten, strict=True):
-        assert by_name[name] == " ".join(str(classes["ilsvrc_id"][label]) for label in np.argsort(-scores))
 
 
 def test_what_cannot_be_evaluated_is_told(reproduced: Project, tmp_path: Path) -> None:
-    folder, metrics = reproduced.folder, tmp_path / "metrics.json"
-    evaluate = partial(
-        evaluate_network,
-        Mesh(),
-        CPU,
-        settings=Evaluate(split="val", ties="against"),
-        machine=Machine(progress="none"),
-        index=folder / "data/index",
-        records=folder / "data/records",
-        skipped=folder / "reports/skipped.csv",
-        weights=folder / "models/alexnet.safetensors",
-        predictions=tmp_path / "predictions",
-        metrics=metrics,
-    )
-    with pytest.raises(UserError, match="no records of the split test"):
-        evaluate(settings=Evaluate(split="test", ties="against"))
-    (tmp_path / "weights").write_bytes(b"none")
-    with pytest.raises(UserError, match="not a network"):
-        evaluate(weights=tmp_path / "weights")
+    folder = reproduced.folder
     index = read_index(folder / "data/index")
     renamed = index.classes.assign(wnid=[f"x{wnid}" for wnid in index.classes["wnid"]])
     write_index(tmp_path / "index", replace(index, classes=renamed))
+    theirs = {"records": "data/records", "skipped": "reports/skipped.csv"}
+    theirs["weights"] = "models/alexnet.safetensors"
     with pytest.raises(UserError, match="trained for 3 classes"):
-        evaluate(index=tmp_path / "index")
-    assert not metrics.exists()
+        evaluate_in(tmp_path, "val", **{name: folder / path for name, path in theirs.items()})
+    assert not (tmp_path / "metrics").exists()
 
 
 def test_a_training_picture_is_its_own_nearest_neighbour(reproduced: Project, tmp_path: Path) -> None:
