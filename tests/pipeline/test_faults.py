@@ -13,12 +13,12 @@ def prepared(project: Project) -> Project:
     return project
 
 
-# Of these, a stage, the dvc that runs one, and a worker are killed.
-@pytest.mark.parametrize("seed", [1, 5, 10])
-def test_after_a_kill_a_stage_makes_the_same_bytes(prepared: Project, seed: int) -> None:
-    assert kill(prepared, random.Random(f"test {seed}"))[1] == SAME
+def test_after_a_kill_a_stage_makes_the_same_bytes(prepared: Project) -> None:
+    # A worker of preprocess is ended; tests/pipeline/test_kills.py has stages and the dvc that runs one.
+    assert kill(prepared, random.Random("test 10")) == ("worker SIGTERM", SAME)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+# What a killed preprocessing left, and a time that the report shows.
+@pytest.mark.parametrize("seed", [0, 1])
 def test_damage_is_named_or_changes_nothing(prepared: Project, seed: int) -> None:
     assert damage(prepared, random.Random(f"test {seed}"))[1] in (SAME, REMADE, REFUSED)
