@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Project, make_project, stages_run
+from conftest import ROOT, Project, stages_run
 from imports import OWN, code_of
 from ruamel.yaml import YAML
 from tiny import told
@@ -102,12 +102,10 @@ def test_each_process_has_one_of_the_gpus_that_are_left(
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(project: Project) -> Project:
     """A tiny project whose pictures are prepared."""
-    made = make_project(tmp_path_factory.mktemp("experiments") / "project")
-    made.set("loader", "torch", "machine.yaml")
-    made.repro("rgb_pca")
-    return made
+    project.set("loader", "torch", "machine.yaml")
+    return project
 
 
 def change(project: Project, name: str, **values: Any) -> None:
