@@ -1,6 +1,5 @@
 """Raw files behind URLs: the same index and records as from a folder, and what a bad network does."""
 
-import gzip
 import os
 import shutil
 import sys
@@ -14,18 +13,13 @@ from typing import Any
 import fsspec
 import pytest
 from archives import Build, in_parts, official_files, refused, store, tar, unpack
-from test_shards_of_others import FORMS, NAMED, TRAIN, VAL, WNIDS, imagenet_names, parquet, picture, shard
+from others import WNIDS, picture, shards, tables
 from tiny import hashes
 
 from alexnet.core.errors import UserError
 from alexnet.core.processes import local_pool
 from alexnet.ingest import stored
 from alexnet.ingest.raw_files import UnreachableError, identity, root_of
-
-
-def tables(root: Path) -> None:
-    for split, labels in (("train", TRAIN), ("val", VAL)):
-        parquet(root / f"data/{split}-0.parquet", labels, imagenet_names(labels), NAMED)
 
 
 def class_tars(root: Path) -> None:
@@ -36,18 +30,12 @@ def class_tars(root: Path) -> None:
     unpack(root, {f"{wnid}.tar": content for wnid, content in members.items()})
 
 
-def shards(root: Path, packed: bool) -> None:
-    for split, labels in (("train", TRAIN), ("val", VAL)):
-        content = shard(labels, FORMS["number"])
-        unpack(root, {f"x-{split}-0.tar" + packed * ".gz": gzip.compress(content) if packed else content})
-
-
 LAYOUTS: dict[str, Callable[[Path], object]] = {
     "ilsvrc-2012": official_files,
     "ilsvrc-2012 in parts": in_parts,
     "parquet": tables,
     "class-tars": class_tars,
-    "webdataset": partial(shards, packed=False),
+    "webdataset": shards,
     "webdataset, compressed": partial(shards, packed=True),
 }
 
@@ -186,6 +174,6 @@ def test_what_cannot_be_read_behind_a_url(
     refused(build, root_of(f"file://{tmp_path}/raw"), "read one by one", "tars", layout="folders")
     shutil.rmtree(tmp_path / "raw")
     tables(tmp_path / "raw")
-    cut = tmp_path / "raw/data/val-0.parquet"
+    cut = tmp_path / "raw/data/validation-00000-of-00001.parquet"
     cut.write_bytes(cut.read_bytes()[:-9])
-    refused(build, root_of(f"file://{tmp_path}/raw"), "val-0.parquet: cannot be read", "Download it again")
+    refused(build, root_of(f"file://{tmp_path}/raw"), ".parquet: cannot be read", "Download it again")

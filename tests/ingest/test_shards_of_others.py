@@ -14,48 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from archives import Build, in_parts, official_files, refused, store, tar, unpack
+from others import FORMS, NAMED, TRAIN, VAL, WNIDS, WORDS, parquet, picture, shard, shards, tables, wnid_names
 
 from alexnet.core.errors import UserError
 from alexnet.ingest import stored
 
-# The label of a class is its place here, which is not that of its name in sorted order.
-WNIDS = ["n00000003", "n00000001", "n00000004", "n00000002"]
-WORDS = ["tea", "car, auto", "dog", "cat"]
-TRAIN, VAL = [0, 1, 2, 3, 2, 1, 0, 3, 3, 2], [3, 1, 0, 2]
 NUMBERS = ["00000", "00001", "00002", "00003"]
 SHOWN = {name: wnid for names in (WNIDS, WORDS, NUMBERS) for name, wnid in zip(names, WNIDS, strict=True)}
 check_every_label = partial(archives.check_every_label, shown=SHOWN)
 
 
-def picture(label: int, number: int = 0) -> bytes:
-    return archives.picture(WNIDS[label], 9 + number)
-
-
 # --- parquet --------------------------------------------------------------------------------------
-
-
-def parquet(
-    path: Path, labels: list[int], names: list[str | None], about: dict[str, Any] | None = None
-) -> None:
-    """Write pictures of `labels`, three in each group of rows."""
-    images = [
-        {"bytes": picture(label % 4, number) if label >= 0 else archives.picture(str(name)), "path": name}
-        for number, (label, name) in enumerate(zip(labels, names, strict=True))
-    ]
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = pa.table({"image": pa.array(images, kind), "label": pa.array(labels, pa.int64())})
-    if about:
-        table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=3)
-
-
-FEATURES = {"image": {"_type": "Image"}, "label": {"names": WORDS, "_type": "ClassLabel"}}
-NAMED = {"info": {"features": FEATURES}}
-
-
-def imagenet_names(labels: list[int]) -> list[str | None]:
-    return [f"{WNIDS[label]}_{number}_{WNIDS[label]}.JPEG" for number, label in enumerate(labels)]
 
 
 @pytest.mark.parametrize(
@@ -63,8 +32,8 @@ def imagenet_names(labels: list[int]) -> list[str | None]:
 )
 def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: str) -> None:
     root = tmp_path / "raw"
-    parquet(root / place.format("train"), TRAIN, imagenet_names(TRAIN), NAMED)
-    parquet(root / place.format("validation"), VAL, imagenet_names(VAL), NAMED)
+    parquet(root / place.format("train"), TRAIN, wnid_names(TRAIN), NAMED)
+    parquet(root / place.format("validation"), VAL, wnid_names(VAL), NAMED)
     parquet(root / place.format("test"), [-1], ["ILSVRC2012_test_1.JPEG"], NAMED)
     index = build(root)
     check_every_label(root, index, {"train": 10, "val": 4, "test": 1})
@@ -73,22 +42,19 @@ def test_parquet_with_wnids_in_the_names(tmp_path: Path, build: Build, place: st
     assert index.classes["words"].tolist() == [WORDS[WNIDS.index(wnid)] for wnid in sorted(WNIDS)]
 
 
-UNNAMED: list[str | None] = [None for _ in TRAIN]
-
-
 def test_shards_that_are_missing_are_told(
     tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "raw"
     for number in (0, 2):
-        parquet(root / f"data/train-{number:05d}-of-00003-abc{number}.parquet", TRAIN, UNNAMED[:10], NAMED)
-    parquet(root / "data/validation-00000-of-00001.parquet", VAL, UNNAMED[:4], NAMED)
+        parquet(root / f"data/train-{number:05d}-of-00003-abc{number}.parquet", TRAIN, about=NAMED)
+    parquet(root / "data/validation-00000-of-00001.parquet", VAL, about=NAMED)
     build(root)
     assert "1 of 3 files train-… are not there" in capsys.readouterr().out
-    parquet(root / "data/train-00001-of-00003-abc1.parquet", TRAIN, UNNAMED[:10], NAMED)
+    parquet(root / "data/train-00001-of-00003-abc1.parquet", TRAIN, about=NAMED)
     build(root)
     assert "not there" not in capsys.readouterr().out
-    parquet(root / "160px/data/validation-00000-of-00001.parquet", VAL, UNNAMED[:4], NAMED)
+    parquet(root / "160px/data/validation-00000-of-00001.parquet", VAL, about=NAMED)
     build(root)
     told = "validation-00000-of-00001.parquet is there 2 times (in other folders, or compressed)"
     assert told in capsys.readouterr().out
@@ -96,7 +62,7 @@ def test_shards_that_are_missing_are_told(
 
 def test_a_picture_for_validation_needs_a_label(tmp_path: Path, build: Build) -> None:
     root = tmp_path / "raw"
-    parquet(root / "train-00000-of-00001.parquet", TRAIN, UNNAMED[:10], NAMED)
+    parquet(root / "train-00000-of-00001.parquet", TRAIN, about=NAMED)
     parquet(root / "validation-00000-of-00001.parquet", [0, -1], [None, "b"], NAMED)
     refused(build, root, "validation-00000-of-00001.parquet", "b has no label")
 
@@ -104,9 +70,7 @@ def test_a_picture_for_validation_needs_a_label(tmp_path: Path, build: Build) ->
 @pytest.mark.parametrize("names", ["metadata", "classes.txt", "classes.py", "nothing"])
 def test_parquet_with_names_from_elsewhere(tmp_path: Path, build: Build, names: str) -> None:
     root = tmp_path / "raw"
-    for split, labels in (("train", TRAIN), ("validation", VAL)):
-        about = NAMED if names == "metadata" else None
-        parquet(root / f"data/{split}-00000-of-00001.parquet", labels, [None] * len(labels), about)
+    tables(root, about=NAMED if names == "metadata" else None)
     if names == "classes.txt":
         (root / names).write_text("\n".join(WORDS))
     elif names == "classes.py":
@@ -123,8 +87,7 @@ def features(**names: list[str]) -> dict[str, Any]:
 
 def test_names_are_those_of_the_column_of_labels(tmp_path: Path, build: Build) -> None:
     about = features(colour=["red", "green", "blue", "grey"], label=WORDS)
-    for split, labels in (("train", TRAIN), ("val", VAL)):
-        parquet(tmp_path / f"raw/{split}-0.parquet", labels, [None] * len(labels), about)
+    tables(tmp_path / "raw", about=about)
     index = build(tmp_path / "raw")
     check_every_label(tmp_path / "raw", index, {"train": 10, "val": 4})
     assert index.classes["wnid"].tolist() == sorted(WORDS)
@@ -137,9 +100,9 @@ def test_files_with_other_names_of_classes(
     tmp_path: Path, build: Build, others: list[str], difference: str
 ) -> None:
     root = tmp_path / "raw"
-    parquet(root / "train-0.parquet", TRAIN, [None] * len(TRAIN))
-    parquet(root / "train-1.parquet", TRAIN, [None] * len(TRAIN), features(label=WORDS))
-    parquet(root / "val-0.parquet", VAL, [None] * len(VAL), features(label=others))
+    parquet(root / "train-0.parquet", TRAIN)
+    parquet(root / "train-1.parquet", TRAIN, about=features(label=WORDS))
+    parquet(root / "val-0.parquet", VAL, about=features(label=others))
     where = f"than in {root}/train-1.parquet ({difference})"
     refused(build, root, f"val-0.parquet: found other names of classes {where}")
 
@@ -156,11 +119,11 @@ def test_parquet_with_pictures_as_plain_bytes(tmp_path: Path, build: Build, kind
 
 def test_damaged_and_strange_parquet(tmp_path: Path, build: Build) -> None:
     root = tmp_path / "raw"
-    parquet(root / "train-0.parquet", TRAIN, imagenet_names(TRAIN), NAMED)
-    parquet(root / "val-0.parquet", [9], [None], NAMED)
+    parquet(root / "train-0.parquet", TRAIN, wnid_names(TRAIN), NAMED)
+    parquet(root / "val-0.parquet", [9], about=NAMED)
     refused(build, root, "found the label 9; allowed: 0 to 3")
-    parquet(root / "val-0.parquet", [-1], [None], NAMED)
-    parquet(root / "train-1.parquet", [-1], [None], NAMED)
+    parquet(root / "val-0.parquet", [-1], about=NAMED)
+    parquet(root / "train-1.parquet", [-1], about=NAMED)
     refused(build, root, "train-1.parquet: train-1/000000 has no label")
     content = (root / "train-0.parquet").read_bytes()
     (root / "train-1.parquet").write_bytes(content[:-40])
@@ -172,36 +135,10 @@ def test_damaged_and_strange_parquet(tmp_path: Path, build: Build) -> None:
 # --- WebDataset -----------------------------------------------------------------------------------
 
 
-def shard(labels: list[int], label_of: Callable[[int], tuple[str, bytes]], first: int = 0) -> bytes:
-    members = []
-    for number, label in enumerate(labels, first):
-        suffix, content = label_of(label)
-        # The label may come before its picture.
-        pair = [(f"{number:06d}.png", picture(label, number)), (f"{number:06d}.{suffix}", content)]
-        members += pair[:: 1 if number % 2 else -1]
-    return tar(members)
-
-
-FORMS: dict[str, Callable[[int], tuple[str, bytes]]] = {
-    "number": lambda label: ("cls", f"{label}\n".encode()),
-    "name": lambda label: ("cls", WNIDS[label].encode()),
-    "json": lambda label: ("json", json.dumps({"label": label, "caption": "x.y"}).encode()),
-    "wnid": lambda label: ("json", json.dumps({"label": 7, "wnid": WNIDS[label]}).encode()),
-}
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("packed", [False, True])
 def test_webdataset(tmp_path: Path, build: Build, form: str, packed: bool) -> None:
-    shards = {
-        "imagenet1k-train-0000.tar": shard(TRAIN[:6], FORMS[form]),
-        "imagenet1k-train-0001.tar": shard(TRAIN[6:], FORMS[form]),
-        "imagenet1k-validation-00.tar": shard(VAL, FORMS[form]),
-    }
-    root = unpack(
-        tmp_path / "raw",
-        {f"{n}.gz" if packed else n: gzip.compress(c) if packed else c for n, c in shards.items()},
-    )
+    root = shards(tmp_path / "raw", form, packed)
     (root / "_info.json").write_text(json.dumps({"splits": {"train": {}}, "class_names": WNIDS}))
     (root / "words.txt").write_text("".join(f"{w}\t{t}\n" for w, t in zip(WNIDS, WORDS, strict=True)))
     index = build(root)
@@ -371,12 +308,12 @@ def test_official_tars_in_parts(tmp_path: Path, build: Build) -> None:
 
 
 def test_four_layouts_give_the_same_records(tmp_path: Path, build: Build) -> None:
-    names = {split: imagenet_names(labels) for split, labels in (("train", TRAIN), ("val", VAL))}
+    names = {split: wnid_names(labels) for split, labels in (("train", TRAIN), ("val", VAL))}
     labels = {"train": TRAIN, "val": VAL}
     content = {s: [picture(label, n) for n, label in enumerate(labels[s])] for s in labels}
     roots = {name: tmp_path / name for name in ("folders", "parquet", "webdataset", "huggingface")}
+    tables(roots["parquet"], wnids=True)
     for split in labels:
-        parquet(roots["parquet"] / f"data/{split}-0.parquet", labels[split], names[split], NAMED)
         pairs = list(zip(names[split], labels[split], content[split], strict=True))
         unpack(roots["folders"], {f"{split}/{WNIDS[label]}/{name}": data for name, label, data in pairs})
         keys = [(str(name).removesuffix(".JPEG"), label, data) for name, label, data in pairs]
