@@ -3,7 +3,6 @@
 import ast
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -61,14 +60,10 @@ def test_every_folder_has_a_rule() -> None:
     assert folders == {*MAY_IMPORT, "report", "cli"}
 
 
-def _files(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
-
-
 @pytest.mark.parametrize("folder", ["alexnet", "stages", "experiments"])
 def test_no_function_is_longer_than_a_page(folder: str) -> None:
     too_long, seen = [], 0
-    for path in _files(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 seen += 1

@@ -128,8 +128,8 @@ STATISTICS = Statistics(
 )
 
 
-def write_two_colours(folder: Path, train: int, val: int) -> None:
-    """Write records of two classes, reddish and bluish noise."""
+def write_two_colours(folder: Path, train: int, val: int) -> Path:
+    """Write records of two classes, reddish and bluish noise, and return their folder."""
     draw, tables = np.random.default_rng(1), []
     for split, count in (("train", train), ("val", val)):
         coarse = draw.integers(0, 120, (count, 16, 16, 3))
@@ -139,6 +139,7 @@ def write_two_colours(folder: Path, train: int, val: int) -> None:
         contents = [encoded(each, "JPEG") for each in smooth]
         tables += write_shards(folder, split, contents, [n % 2 for n in range(count)])
     write_tables(folder, pd.concat(tables, ignore_index=True))
+    return folder
 
 
 def write_shards(

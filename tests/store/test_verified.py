@@ -27,11 +27,6 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def two_shards(folder: Path) -> Path:
-    write_two_colours(folder, train=4, val=2)
-    return folder
-
-
 def shards_read(hashed: list[str]) -> int:
     found = sum(name.endswith(".tar") for name in hashed)
     hashed.clear()
@@ -39,7 +34,7 @@ def shards_read(hashed: list[str]) -> int:
 
 
 def test_a_changed_byte_is_found_even_if_the_time_is_the_same(tmp_path: Path, hashed: list[str]) -> None:
-    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    records, state = write_two_colours(tmp_path / "records", 4, 2), tmp_path / "state"
     refuse_damaged_shards(records, state)
     assert shards_read(hashed) > 1
     refuse_damaged_shards(records, state)
@@ -59,7 +54,7 @@ def test_a_changed_byte_is_found_even_if_the_time_is_the_same(tmp_path: Path, ha
 def test_a_shard_that_is_written_while_shards_are_compared_is_compared_again(
     tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    records, state = write_two_colours(tmp_path / "records", 4, 2), tmp_path / "state"
 
     def touched_after(path: Path) -> str:
         found = files.sha256_of(path)
@@ -77,7 +72,7 @@ def test_a_shard_that_is_written_while_shards_are_compared_is_compared_again(
 def test_a_large_store_is_not_read_but_that_is_said(
     tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    records, state = write_two_colours(tmp_path / "records", 4, 2), tmp_path / "state"
     monkeypatch.setattr(verified, "CHEAP_BYTES", 1000)
     refuse_damaged_shards(records, state)
     assert shards_read(hashed) == 0
@@ -88,14 +83,14 @@ def test_a_large_store_is_not_read_but_that_is_said(
 
 
 def test_where_nothing_can_be_noted_shards_are_compared_each_time(tmp_path: Path, hashed: list[str]) -> None:
-    records = two_shards(tmp_path / "records")
+    records = write_two_colours(tmp_path / "records", 4, 2)
     for _ in range(2):
         refuse_damaged_shards(records, Path("/proc/state"))
         assert shards_read(hashed) > 1
 
 
 def test_what_cannot_be_read_of_a_note_is_found_out_again(tmp_path: Path, hashed: list[str]) -> None:
-    records, state = two_shards(tmp_path / "records"), tmp_path / "state"
+    records, state = write_two_colours(tmp_path / "records", 4, 2), tmp_path / "state"
     refuse_damaged_shards(records, state)
     (note,) = state.iterdir()
     note.write_bytes(b"\xff")

@@ -52,9 +52,7 @@ class Launched(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("records")
-    write_two_colours(folder, PICTURES, VALIDATION)
-    return folder
+    return write_two_colours(tmp_path_factory.mktemp("records"), PICTURES, VALIDATION)
 
 
 @pytest.fixture

@@ -46,9 +46,7 @@ ALWAYS = tiny.PLACE.model_copy(update={"checkpoint_minutes": 1e-9})
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of two classes: 12 to learn from, 6 to be judged by."""
-    folder = tmp_path_factory.mktemp("records")
-    write_two_colours(folder, PICTURES, 6)
-    return folder
+    return write_two_colours(tmp_path_factory.mktemp("records"), PICTURES, 6)
 
 
 def train_of(**changes: Any) -> Train:
