@@ -37,31 +37,27 @@ def assert_layers(network: AlexNet, expected: dict[str, AlexNet]) -> None:
         assert torch.equal(bias, source[f"{layer.name}.bias"]), layer.name
 
 
-def test_an_equal_network_is_loaded_whole_but_for_the_mean_image(saved: tuple[Path, AlexNet]) -> None:
-    path, first = saved
-    network = network_of(2)
-    start = start_from(path, network, WNIDS)
-    assert start == f"loaded {', '.join(ALL)}; freshly drawn: nothing"
-    assert_layers(network, dict.fromkeys(ALL, first))
-    assert (network.input.mean_image == 2).all()
-
-
 @pytest.mark.parametrize(
-    "wnids", [["n01", "n02"], ["n01", "n02", "n09"], ["n02", "n01", "n03"], ["n01", "n02", "n03", "n04"]]
+    ("changes", "wnids", "drawn"),
+    [
+        ({}, WNIDS, []),
+        ({}, ["n01", "n02"], ["fc8"]),
+        ({}, ["n01", "n02", "n09"], ["fc8"]),
+        ({}, ["n02", "n01", "n03"], ["fc8"]),
+        ({}, ["n01", "n02", "n03", "n04"], ["fc8"]),
+        ({"conv6": True}, WNIDS, ["conv6"]),
+    ],
 )
-def test_other_classes_get_an_fc8_of_their_own(saved: tuple[Path, AlexNet], wnids: list[str]) -> None:
+def test_what_fits_is_loaded_and_the_rest_and_the_mean_image_stay(
+    saved: tuple[Path, AlexNet], changes: dict[str, Any], wnids: list[str], drawn: list[str]
+) -> None:
     path, first = saved
-    network, drawn = network_of(2, len(wnids)), network_of(2, len(wnids))
+    network, fresh = (network_of(2, len(wnids), **changes) for _ in range(2))
+    loaded = [name for name in ALL if name not in drawn]
     start = start_from(path, network, wnids)
-    assert start == f"loaded {', '.join(ALL[:-1])}; freshly drawn: fc8"
-    assert_layers(network, {**dict.fromkeys(ALL, first), "fc8": drawn})
-
-
-def test_an_added_conv6_is_drawn(saved: tuple[Path, AlexNet]) -> None:
-    path, first = saved
-    network, drawn = network_of(2, conv6=True), network_of(2, conv6=True)
-    assert start_from(path, network, WNIDS).endswith("; freshly drawn: conv6")
-    assert_layers(network, {**dict.fromkeys(ALL, first), "conv6": drawn})
+    assert start == f"loaded {', '.join(loaded)}; freshly drawn: {', '.join(drawn) or 'nothing'}"
+    assert_layers(network, {**dict.fromkeys(loaded, first), **dict.fromkeys(drawn, fresh)})
+    assert (network.input.mean_image == 2).all()
 
 
 def test_keys_of_the_network_that_differ_are_named(tmp_path: Path) -> None:
