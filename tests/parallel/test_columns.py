@@ -96,8 +96,7 @@ def world_of(devices: int) -> Machine:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one, two and four processes left what they trained."""
-    folder = tmp_path_factory.mktemp("worlds")
-    write_two_colours(folder, PICTURES, VALIDATION)
+    folder = write_two_colours(tmp_path_factory.mktemp("worlds"), PICTURES, VALIDATION)
     for devices, names in ((1, TWO_COLUMNS), (2, TWO_COLUMNS), (4, ["paper", "float32"])):
         on_devices(partial(work, folder=folder, names=names), world_of(devices), 2)
     for devices in (1, 3):
