@@ -120,9 +120,9 @@ def read_facts(files: ResultFiles) -> Facts:
     data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
     _refuse_other_runs(files, found, run, data, photographs)
     for key, value in flattened({"model": network.model.model_dump()}).items():
-        if recipes.ours[key] != value:
+        if recipes.ours.get(key) != value:
             raise UserError(
-                f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours[key]}:"
+                f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours.get(key)}:"
                 f" they are of different recipes. {REMEDY}"
             )
     return Facts(

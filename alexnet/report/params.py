@@ -15,7 +15,7 @@ class Report(Section):
         photographs: whether pictures of the data are shown; without them, a page may be passed on where the
             pictures may not.
         kernel_pixels: side, in pixels of the figure, of one weight of a conv1 kernel.
-        figure_dpi: pixels per inch of the other figures; 160 is sharp enough and keeps the page below 1 MB.
+        figure_dpi: pixels per inch of the other figures; 160 is sharp enough, and the page has about 1 MB.
     """
 
     key: ClassVar[str] = "report"

@@ -92,6 +92,9 @@ def test_weights_of_another_recipe_are_refused(files: ResultFiles) -> None:
     assert re.search(told, refusal(files))
     write_weights(files, "model.response_norm.k=1.0")
     assert "trained with model.response_norm.k: 1.0" in refusal(files)
+    write_weights(files)
+    files.params.write_text(re.sub(r"(?m)^  pooling: .*\n", "", files.params.read_text()))
+    assert re.search(r"trained with model\.pooling: \S+, but \S+params\.yaml has None", refusal(files))
 
 
 def test_results_of_other_weights_are_refused(files: ResultFiles) -> None:
