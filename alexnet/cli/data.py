@@ -30,15 +30,17 @@ def verify(
     from alexnet.retrieval.library import find_damaged_features
     from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
-    from alexnet.store.verified import note_verified
+    from alexnet.store.verified import noting_verified
 
     left_out = read_skipped(skipped) if skipped.exists() else pd.DataFrame(columns=["split", "name"])
-    found = [*find_problems(records, read_index(index), left_out), *find_damaged_features(library)]
-    for problem in found:
-        say(problem)
-    if found:
-        raise UserError(f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again.")
-    note_verified(records)
+    with noting_verified(records):
+        found = [*find_problems(records, read_index(index), left_out), *find_damaged_features(library)]
+        for problem in found:
+            say(problem)
+        if found:
+            raise UserError(
+                f"{records}: {len(found)} problems. Run dvc repro -f preprocess to make it again."
+            )
     say(f"{records}: every shard, picture and label is as it should be")
 
 

@@ -1,6 +1,7 @@
 """The pixels of one raw picture: decoded to RGB.
 
-The EXIF rotation is ignored; how the authors treated it is not known.
+The EXIF rotation is ignored, except in TIFF files, where Pillow applies it; how the authors treated it is not
+known.
 """
 
 import io
@@ -21,6 +22,8 @@ MAX_PIXELS = 100_000_000
 # What is decoded. Pillow would read many more, PostScript by starting a program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
 _GZIP = 16 + zlib.MAX_WBITS
+# A tag of TIFF files.
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 Picture = NDArray[np.uint8]
 
@@ -74,6 +77,8 @@ def pixels_of(image: Image.Image) -> Picture:
     Raises:
         BadPictureError: broken, cut short, or larger than `MAX_PIXELS`.
     """
+    if not image.width * image.height:
+        raise BadPictureError("no pixels")
     _refuse_huge(image.width, image.height)
     try:
         image.load()
@@ -106,6 +111,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise BadPictureError("32 bits for each value, of which nothing says which is white")
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.asarray(image).astype(np.float64) / 257
+        if image.format == "TIFF" and image.getexif().get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            # Pillow inverts these with eight bits alone.
+            grey = 255 - grey
         image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")

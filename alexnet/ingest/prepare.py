@@ -122,7 +122,7 @@ def prepare(
             raise UserError(f"{folder}: sums of shards are missing. Remove it and run dvc repro again.")
         ledger.total.write(folder / SUMS)
         _deliver(rows, folder, records)
-        shutil.rmtree(folder)
+        _remove(folder, runs, shards)
     return outcome
 
 
@@ -226,6 +226,13 @@ def _trial(pictures: pd.DataFrame, in_order: bool, shard: Shard) -> tuple[float,
     ]
     # Two tar headers, the label, and the padding of each to whole blocks.
     return ((time.perf_counter() - start) / TRIAL_PICTURES, float(np.mean(sizes)) + 1800) if sizes else None
+
+
+def _remove(folder: Path, runs: list[Run], shards: list[Shard]) -> None:
+    # First what says that work is finished: a stop here must not leave that without the work itself.
+    for rows in [*(run.rows for run in runs), *(shard.rows for shard in shards)]:
+        rows.unlink()
+    shutil.rmtree(folder)
 
 
 def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:

@@ -7,6 +7,8 @@ import contextlib
 import glob
 import io
 import re
+import stat
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +21,8 @@ from alexnet.core.machine import is_url
 REQUEST_BYTES = 8_000_000
 # What the servers of different kinds say of a file's content.
 SAID_OF_CONTENT = ("etag", "content-md5", "digest", "last-modified", "lastmodified", "mtime", "updated")
+# The answers of a server over HTTP that mean that a file is not there; many refuse what they do not list.
+ABSENT = (403, 404, 410)
 
 
 class UnreachableError(UserError):
@@ -69,6 +73,12 @@ def reaching(path: Path) -> Iterator[None]:
         ) from None
 
 
+def stem_of(path: Path) -> str:
+    """Return the name of a file without its suffix, as it is called where it lies."""
+    over_http = is_remote(path) and getattr(path, "protocol", "") in ("http", "https")
+    return urllib.parse.unquote(path.stem) if over_http else path.stem
+
+
 def parts_of(path: Path) -> list[Path]:
     """Return the files that hold `path`: itself or, if it exists only in parts, the parts in order.
 
@@ -87,9 +97,27 @@ def parts_of(path: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)] or [path]
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is the file `path`.
+
+    Raises:
+        UnreachableError: its server has not answered, which the libraries would take for an absent file.
+    """
+    if not is_remote(path):
+        return path.is_file()
+    with reaching(path):
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except FileNotFoundError as error:
+            # Over HTTP, that is raised whatever went wrong.
+            if error.__cause__ is None or getattr(error.__cause__, "status", None) in ABSENT:
+                return False
+            raise error.__cause__ from None
+
+
 def is_there(path: Path) -> bool:
-    """Whether there is the file `path`, or its parts."""
-    return all(part.is_file() for part in parts_of(path))
+    """Whether there is the file `path`, or its parts; errors as of `is_file`."""
+    return all(is_file(part) for part in parts_of(path))
 
 
 def identity(path: Path) -> tuple[int, int]:

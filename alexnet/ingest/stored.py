@@ -21,6 +21,9 @@ from alexnet.ingest.raw_files import UnreachableError, identity, is_remote, open
 MAX_BYTES = 400_000_000
 # A gzip stream is kept unpacked up to this compressed size (CIFAR-10's has 170 MB); a larger one is read on.
 KEPT_STREAM_BYTES = 200_000_000
+# How many times a group of rows of a parquet file may grow, where it then has more than `MAX_BYTES`. Pictures
+# are compressed already.
+MAX_GROWTH = 10
 # Unpacked, such a stream may have this size.
 MAX_STREAM_BYTES = 2_000_000_000
 # Seconds before a file that cannot be read is tried again, as networks recover.
@@ -71,6 +74,8 @@ def read_bytes(root: Path, row: Any) -> bytes:
 def _read_bytes(path: Path, row: Any) -> bytes:
     if not is_remote(path) and not all(stat.S_ISREG(part.stat().st_mode) for part in parts_of(path)):
         raise BadPictureError("not a regular file")
+    if row.size > MAX_BYTES:
+        raise BadPictureError(f"{row.size:,} bytes; at most {MAX_BYTES:,} are read")
     try:
         if row.packing == "parquet":
             return _from_table(path, row.offset)
@@ -82,10 +87,12 @@ def _read_bytes(path: Path, row: Any) -> bytes:
                 return _all(file.read(row.size), row.size)
             method, checksum = _read_local_header(file, path, row)
             packed = _all(file.read(row.size), row.size)
+            if checksum is None:
+                checksum = _checksum_behind(file)
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BadPictureError(f"cannot be unpacked: {error}") from None
     data = inflated(packed, _RAW) if method == zipfile.ZIP_DEFLATED else packed
-    if checksum not in (None, zlib.crc32(data)):
+    if checksum != zlib.crc32(data):
         raise BadPictureError("cannot be read: its checksum in the zip is another")
     return data
 
@@ -118,6 +125,12 @@ def _read_local_header(file: BinaryIO, path: Path, row: Any) -> tuple[int, int |
             " Download it again; if it was replaced, run dvc repro -f index."
         )
     return method, checksum if known else None
+
+
+def _checksum_behind(file: BinaryIO) -> int:
+    """Return the CRC behind the content of a member written as a stream; a signature may stand in between."""
+    found = _all(file.read(8), 8)
+    return int.from_bytes(found[4:] if found.startswith(b"PK\7\x08") else found[:4], "little")
 
 
 def _all(data: bytes, size: int) -> bytes:
@@ -205,8 +218,16 @@ def _row_group(path: Path, known: tuple[int, int], group: int) -> list[bytes | N
 
     with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
         column = column_of_pictures(file.schema_arrow)
+        _refuse_bomb(file.metadata.row_group(group))
         cells = file.read_row_group(group, columns=[column])[column].to_pylist()
     return [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
+
+
+def _refuse_bomb(group: Any) -> None:
+    for column in map(group.column, range(group.num_columns)):
+        size = column.total_uncompressed_size
+        if size > max(MAX_BYTES, MAX_GROWTH * column.total_compressed_size):
+            raise ValueError(f"its group of rows unpacks to {size:,} bytes")
 
 
 def column_of_pictures(schema: Any) -> str:

@@ -1,7 +1,7 @@
 """Whether the shards of a store are as they were written: found out again whenever they were touched."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alexnet.core.errors import UserError
@@ -51,11 +51,18 @@ def refuse_damaged_shards(records: Path, state: Path = FOLDER) -> None:
     _keep(note, now)
 
 
-def note_verified(records: Path, state: Path = FOLDER) -> None:
-    """Remember that the shards of the store in `records` have been compared with their checksums."""
-    names = _checksums(records)
+@contextlib.contextmanager
+def noting_verified(records: Path, state: Path = FOLDER) -> Iterator[None]:
+    """Remember, unless an error is raised, that the shards in `records` were compared with their checksums.
+
+    What is written meanwhile is compared again.
+    """
+    before = None
     with contextlib.suppress(OSError):
-        _keep(_note(records, state), _state_of_store(records, names))
+        before = _state_of_store(records, _checksums(records))
+    yield
+    if before is not None:
+        _keep(_note(records, state), before)
 
 
 def _note(records: Path, state: Path) -> Path:

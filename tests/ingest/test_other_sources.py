@@ -563,6 +563,11 @@ REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
     "a deep class": (BY_CLASS | {"n02/a/1.png": ONE}, "n02/a/1.png lies too deep", "allowed: CLASS/NAME"),
     "a class val": (BY_CLASS | {"val/n01/1.png": ONE}, "no known layout"),
     "one class": ({"train/n01/1.jpg": ONE, "val/n01/1.jpg": ONE}, "one class (n01) as folders"),
+    "no pictures to train on": (
+        {"train/n01.tar": tar([("1.jpg", ONE)]), "val/n01/1.jpg": ONE},
+        "no pictures in train/ (looked",
+    ),
+    "no pictures to validate on": (TRAINING | {"val/a.txt": b"x"}, "no pictures in val/ (looked"),
 }
 
 
@@ -571,6 +576,49 @@ REFUSED: dict[str, tuple[dict[str, bytes], *tuple[str, ...]]] = {
 def test_unclear_folders_are_refused(tmp_path: Path, build: Build, put: Put, name: str) -> None:
     files, *parts = REFUSED[name]
     refused(build, put(tmp_path / "raw", files), *parts)
+
+
+@pytest.mark.parametrize("kind", ["half a zip", "a zip", "their tar", "tars of others"])
+def test_archives_beside_folders_of_classes_are_not_read(tmp_path: Path, build: Build, kind: str) -> None:
+    beside = {
+        "half a zip": {"archive.zip": b"PK half a zip"},
+        "their tar": {"all.tar": tar([*BY_CLASS.items()])},
+        "tars of others": {f"{name}.tar": tar([("1.png", ONE)]) for name in ("old", "new")},
+    }
+    root = unpack(tmp_path / "raw", BY_CLASS | beside.get(kind, {}))
+    if kind == "a zip":
+        pack(root, IN_FOLDERS)
+    for layout in ("auto", "folders"):
+        assert build(root, layout=layout).classes["wnid"].tolist() == WNIDS
+
+
+def test_the_development_kit_beside_a_zip(tmp_path: Path, build: Build) -> None:
+    official = official_files(tmp_path / "official")
+    index = build(official)
+    files = {}
+    for row in index.pictures.itertuples():
+        inside = index.classes["wnid"][row.label] + "/" if row.split == "train" else ""
+        files[f"{row.split}/{inside}{row.name}"] = read_bytes(official, row)
+    root = pack(tmp_path / "raw", files)
+    kit = "ILSVRC2012_devkit_t12.tar.gz"
+    (root / kit).write_bytes((official / kit).read_bytes())
+    found = build(root)
+    assert found.layout == "folders"
+    assert found.pictures["label"].tolist() == index.pictures["label"].tolist()
+    assert found.classes["words"].tolist() == index.classes["words"].tolist()
+
+
+@PLACES
+def test_tables_beside_a_folder_of_pictures(tmp_path: Path, build: Build, put: Put) -> None:
+    """Also one of names alone, and one of something else, which is not read."""
+    files = {f"{split}/images/{n}.png": picture(WNIDS[n]) for split in ("train", "val") for n in range(2)}
+    files |= {"test/1.png": picture("1.png"), "test.csv": b"id\n1\n"}
+    table = "".join(f"{n},{WNIDS[n]}\n" for n in range(2)).encode()
+    files |= {"train.csv": table, "val.csv": table}
+    root = put(tmp_path / "raw", files)
+    check_every_label(root, build(root), {"train": 2, "val": 2, "test": 1})
+    root = put(tmp_path / "other", IN_FOLDERS | {"train.csv": "caf\xe9".encode("cp1252")})
+    check_every_label(root, build(root), {"train": 4, "val": 4})
 
 
 def test_archives_without_a_folder_or_a_picture_are_told(tmp_path: Path, build: Build) -> None:
@@ -614,6 +662,24 @@ def test_a_name_in_utf8_behind_its_header(tmp_path: Path, name: str) -> None:
     assert read_bytes(tmp_path, row) == b"content"
     row.name = "train/n01/bar.jpg"
     with pytest.raises(UserError, match="something else stands in its place"):
+        read_bytes(tmp_path, row)
+
+
+@pytest.mark.parametrize("signature", [b"PK\7\x08", b""])
+def test_the_checksum_behind_a_streamed_member(tmp_path: Path, signature: bytes) -> None:
+    class Stream(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    content = Stream()
+    with zipfile.ZipFile(content, "w") as packed:
+        packed.writestr("train/n01/1.png", ONE)
+    whole = content.getvalue().replace(b"PK\7\x08", signature)
+    row = SimpleNamespace(path="all.zip", packing="zip", name="train/n01/1.png", offset=0, size=len(ONE))
+    (tmp_path / "all.zip").write_bytes(whole)
+    assert read_bytes(tmp_path, row) == ONE
+    (tmp_path / "all.zip").write_bytes(whole.replace(ONE, ONE[:-1] + b"x"))
+    with pytest.raises(BadPictureError, match="its checksum in the zip is another"):
         read_bytes(tmp_path, row)
 
 
@@ -707,6 +773,13 @@ def test_a_zip_whose_directory_says_otherwise_is_refused(place: str, zipped: tup
 
 
 # --- a tar per class ------------------------------------------------------------------------------
+
+
+def test_tars_that_are_no_classes_are_refused(tmp_path: Path, build: Build) -> None:
+    of_splits = {f"{split}.tar": tar([("1.png", ONE)]) for split in ("train", "val")}
+    refused(build, unpack(tmp_path / "splits", of_splits), "train.tar, val.tar, the names of splits")
+    labelled = {f"{n:05d}.tar": tar([("1.png", ONE), ("1.cls", b"0")]) for n in range(2)}
+    refused(build, unpack(tmp_path / "shards", labelled), "00000.tar: holds labels (1.cls)", "NAME-train-000")
 
 
 @pytest.fixture

@@ -531,6 +531,28 @@ def test_a_stop_anywhere_ends_with_the_same_store(
 
 
 @SHUFFLES
+@pytest.mark.parametrize("removed", [0, 1, 3, 7])
+def test_a_stop_while_the_finished_work_is_removed(
+    make: Make, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str, removed: int
+) -> None:
+    remove, left = shutil.rmtree, removed
+    monkeypatch.setattr(scatter, "RUN_PICTURES", 13)
+
+    def stopped(folder: Path) -> None:
+        for path in sorted(folder.rglob("*.*"))[:left]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            make(shuffle=shuffle)
+    remove(tmp_path / "records")
+    make(shuffle=shuffle)
+    assert hashes(tmp_path / "records") == hashes(records)
+
+
+@SHUFFLES
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     make: Make, records: Path, tmp_path: Path, shuffle: str
 ) -> None:

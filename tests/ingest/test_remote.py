@@ -177,3 +177,34 @@ def test_what_cannot_be_read_behind_a_url(
     cut = tmp_path / "raw/data/validation-00000-of-00001.parquet"
     cut.write_bytes(cut.read_bytes()[:-9])
     refused(build, root_of(f"file://{tmp_path}/raw"), ".parquet: cannot be read", "Download it again")
+
+
+def test_a_file_that_the_server_fails_to_tell_of_is_not_taken_for_absent(
+    tmp_path: Path, build: Build, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "raw"
+    shutil.rmtree(here)
+    tables(here, about=None)
+    (here / "classes.txt").write_text("\n".join(reversed(WNIDS)))
+    root, send_head, down = root_of(f"http://127.0.0.1:{server.server_port}"), Handler.send_head, True
+
+    def failing(self: Handler) -> Any:
+        if down and self.path == "/classes.txt":
+            self.send_error(503)
+            return None
+        return send_head(self)
+
+    monkeypatch.setattr(Handler, "send_head", failing)
+    refused(build, root, "cannot be reached", "503", layout="parquet")
+    down = False
+    assert build(root, layout="parquet").classes["wnid"].tolist() == sorted(WNIDS)
+
+
+def test_classes_have_the_same_names_over_http(tmp_path: Path, build: Build, server: Server) -> None:
+    here = tmp_path / "raw"
+    shutil.rmtree(here)
+    content = tar([("1.png", picture(0)), ("2.png", picture(1))])
+    unpack(here, {f"{name}.tar": content for name in ("hot dog", "é", "50%")})
+    found = build(root_of(f"http://127.0.0.1:{server.server_port}"), layout="class-tars")
+    assert found.classes.equals(build(here).classes)
+    assert found.pictures["name"].tolist() == build(here).pictures["name"].tolist()

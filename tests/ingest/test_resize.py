@@ -198,6 +198,11 @@ def test_sixteen_bits_become_eight() -> None:
     assert np.abs(found - (values / 65535 * 255)[..., None]).max() <= 0.5 + 1e-9
 
 
+def test_sixteen_bits_of_which_zero_is_white() -> None:
+    content = encoded(np.full((300, 300), 55 * 257, np.uint16), "TIFF", tiffinfo={262: 0})
+    assert (decode(content) == 200).all()
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_32_bits_of_an_unknown_scale_are_refused(kind: type) -> None:
     content = encoded(np.full((300, 300), 200, kind), "TIFF")

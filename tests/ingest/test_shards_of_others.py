@@ -18,6 +18,7 @@ from others import FORMS, NAMED, TRAIN, VAL, WNIDS, WORDS, parquet, picture, sha
 
 from alexnet.core.errors import UserError
 from alexnet.ingest import stored
+from alexnet.ingest.stored import BadPictureError
 
 NUMBERS = ["00000", "00001", "00002", "00003"]
 SHOWN = {name: wnid for names in (WNIDS, WORDS, NUMBERS) for name, wnid in zip(names, WNIDS, strict=True)}
@@ -332,3 +333,57 @@ def test_four_layouts_give_the_same_records(tmp_path: Path, build: Build) -> Non
         assert index.classes["wnid"].tolist() == sorted(WNIDS)
     assert len(made["folders"]) == 4
     assert all(records == made["folders"] for records in made.values())
+
+
+@pytest.mark.parametrize("kind", ["a test split without labels", "labels behind all pictures"])
+def test_shards_are_told_from_tars_of_classes(tmp_path: Path, build: Build, kind: str) -> None:
+    root, counts = shards(tmp_path / "raw"), {"train": 10, "val": 4}
+    if kind == "a test split without labels":
+        # It comes first by its name.
+        pictures = [(f"{n}.png", archives.picture(f"a-test-0/{n}.png")) for n in range(8)]
+        unpack(root, {"a-test-0.tar": tar(pictures)})
+        counts["test"] = 8
+    else:
+        for path in root.iterdir():
+            with tarfile.open(path) as opened:
+                members = [(each.name, opened.extractfile(each).read()) for each in opened]  # type: ignore[union-attr]
+            path.write_bytes(tar(sorted(members, key=lambda member: member[0].endswith(".cls"))))
+    index = build(root)
+    assert index.layout == "webdataset"
+    check_every_label(root, index, counts)
+
+
+@pytest.mark.parametrize("write", [tables, shards])
+def test_folders_behind_links(tmp_path: Path, build: Build, write: Callable[[Path], object]) -> None:
+    write(tmp_path / "elsewhere")
+    root = tmp_path / "raw"
+    root.mkdir()
+    (root / "all").symlink_to(tmp_path / "elsewhere")
+    # Which leads in circles.
+    (tmp_path / "elsewhere" / "again").symlink_to(root)
+    check_every_label(root, build(root), {"train": 10, "val": 4})
+
+
+def test_a_label_that_is_nested_too_deep_is_refused(tmp_path: Path, build: Build) -> None:
+    deep = tar([("1.png", picture(0)), ("1.json", b"[" * 100_000)])
+    refused(build, unpack(tmp_path / "raw", {"x-train-0.tar": deep}), "a label cannot be read")
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet(tmp_path / "table/train-0.parquet", TRAIN, about=NAMED)
+    image = [{"bytes": bytes(300_000), "path": None}] * 2
+    table = pa.table({"image": image, "label": [0, 1]})
+    pq.write_table(table, tmp_path / "table/train-1.parquet", compression="zstd")
+    shards(tmp_path / "tars")
+    monkeypatch.setattr(stored, "MAX_BYTES", 60)
+    for folder, reason in (("table", "its group of rows unpacks to"), ("tars", "bytes; at most 60 are read")):
+        large = build(tmp_path / folder).pictures.query("path != 'train-0.parquet'")
+        for row in large.itertuples():
+            with pytest.raises(BadPictureError, match=reason):
+                stored.read_bytes(tmp_path / folder, row)
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png"])
+def test_members_of_shards_that_lead_outside_are_refused(tmp_path: Path, build: Build, name: str) -> None:
+    content = tar([(name, picture(0)), ("x.cls", b"0")])
+    refused(build, unpack(tmp_path / "raw", {"x-train-0.tar": content}), name, "outside")

@@ -10,7 +10,7 @@ from tiny import flip, write_two_colours
 from alexnet.core import files
 from alexnet.core.errors import UserError
 from alexnet.store import verified
-from alexnet.store.verified import note_verified, refuse_damaged_shards
+from alexnet.store.verified import noting_verified, refuse_damaged_shards
 
 
 @pytest.fixture
@@ -69,6 +69,16 @@ def test_a_shard_that_is_written_while_shards_are_compared_is_compared_again(
     assert shards_read(hashed) > 1
 
 
+def test_a_shard_that_is_written_while_alexnet_data_verify_reads_is_compared_again(
+    tmp_path: Path, hashed: list[str]
+) -> None:
+    records, state = write_two_colours(tmp_path / "records", 4, 2), tmp_path / "state"
+    with noting_verified(records, state):
+        flip(sorted(records.glob("*.tar"))[0], 700)
+    with pytest.raises(UserError, match="damaged"):
+        refuse_damaged_shards(records, state)
+
+
 def test_a_large_store_is_not_read_but_that_is_said(
     tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +87,8 @@ def test_a_large_store_is_not_read_but_that_is_said(
     refuse_damaged_shards(records, state)
     assert shards_read(hashed) == 0
     assert "not compared with their checksums since they were made or moved" in capsys.readouterr().out
-    note_verified(records, state)
+    with noting_verified(records, state):
+        pass
     refuse_damaged_shards(records, state)
     assert capsys.readouterr().out == ""
 

@@ -41,13 +41,20 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
         scan: lists one archive by the reader it is given; may remember earlier scans.
 
     Raises:
-        UserError: files are missing, contradict each other, or no layout is recognised.
+        UserError: files are missing, cannot be read, contradict each other, or no layout is recognised.
     """
-    with reaching(root):
-        if not root.is_dir():
-            raise UserError(
-                f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml."
-            )
+    try:
+        with reaching(root):
+            return _listed(root, layout, scan)
+    except OSError as error:
+        raise UserError(f"{error.filename or root}: cannot be read: {error.strerror or error}") from None
+
+
+def _listed(root: Path, layout: str, scan: Scan) -> Listing:
+    if not root.is_dir():
+        raise UserError(
+            f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml."
+        )
     if layout == "auto":
         layout = _recognise(root, scan)
     if is_remote(root):
@@ -76,11 +83,16 @@ def _recognise(root: Path, scan: Scan) -> str:
     def splits_found(in_zip: bool) -> str | None:
         return next((layout for layout in possible if find_splits(root, scan, layout, in_zip)), None)
 
+    def classes_found(in_zip: bool) -> bool:
+        return bool(possible and find_classes(root, scan, in_zip))
+
     in_folders = splits_found(in_zip=False)
     for layout, names in there.items():
         # torchvision keeps the development kit beside its folders; others may keep it beside a zip of them.
         is_whole = set(names) == set(RELEASES[layout].needed)
-        if is_whole or (names and not in_folders and not splits_found(in_zip=True)):
+        if is_whole or (
+            names and not (in_folders or classes_found(in_zip=False) or splits_found(in_zip=True))
+        ):
             if in_folders:
                 say(f"index: {root} holds both {layout} and {in_folders}; using {layout}")
             return layout
@@ -96,12 +108,17 @@ def _recognise(root: Path, scan: Scan) -> str:
     ):
         if is_there_too(root):
             return layout
+    if in_folders:
+        return in_folders
+    # An archive beside folders of pictures may be what they were unpacked from.
+    if classes_found(in_zip=False):
+        return "folders"
     if tars_of_classes(root):
         return "class-tars"
     # Zips are read last: they may be of something else, or damaged.
     if in_zip := splits_found(in_zip=True):
         return in_zip
-    if not is_remote(root) and find_classes(root, scan):
+    if classes_found(in_zip=True):
         return "folders"
     raise UserError(
         f"data_root {root}: no known layout. Looked for {', '.join(ILSVRC_2012.needed)}; the same of"

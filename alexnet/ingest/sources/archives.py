@@ -36,7 +36,13 @@ def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 yield tar
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a whole tar ({error}). {AGAIN}") from None
+        raise _unreadable(path, "tar", error) from None
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> UserError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return UserError(f"{path}: cannot be read: {error.strerror}")
+    return UserError(f"{path}: not a whole {kind} ({error}). {AGAIN}")
 
 
 def is_packed(path: Path) -> bool:
@@ -88,7 +94,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
             for member in packed.infolist():
                 if member.is_dir():
                     continue
-                _refuse_outside(path, member.filename)
+                refuse_outside(path, member.filename)
                 if member.flag_bits & _ENCRYPTED or member.compress_type not in READABLE:
                     raise UserError(f"{path}: {member.filename} is neither stored nor deflated; not read")
                 rows.append(("", member.filename, member.header_offset, member.compress_size))
@@ -96,7 +102,7 @@ def scan_zip(path: Path) -> pd.DataFrame:
         raise
     except Exception as error:
         # Python's reader raises nearly anything.
-        raise UserError(f"{path}: not a whole zip ({error}). {AGAIN}") from None
+        raise _unreadable(path, "zip", error) from None
     members = _checked(path, rows, "zip")
     in_order = members.sort_values("offset")
     ends = in_order["offset"] + in_order["size"]
@@ -123,7 +129,7 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
             continue
         if not member.isreg():
             raise UserError(f"{path}: found {member.name}, which is no plain file; not read")
-        _refuse_outside(path, member.name)
+        refuse_outside(path, member.name)
         yield member
 
 
@@ -153,6 +159,7 @@ def whole(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
         raise tarfile.ReadError(f"no end where one is due, at {tar.offset} bytes")
 
 
-def _refuse_outside(path: Path, name: str) -> None:
+def refuse_outside(path: Path, name: str) -> None:
+    """Refuse a member whose name leads out of the archive `path` with a `UserError`."""
     if ".." in name.split("/") or name.startswith("/"):
         raise UserError(f"{path}: found {name}, which lies outside of it; not read")

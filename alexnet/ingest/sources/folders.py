@@ -14,7 +14,6 @@ holds ``train`` (or the classes):
 import contextlib
 import itertools
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +33,7 @@ from alexnet.ingest.sources.listing import (
     with_words,
 )
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
-from alexnet.ingest.sources.tables import classes_by_table
+from alexnet.ingest.sources.tables import classes_by_table, has_columns
 from alexnet.ingest.sources.trees import Folder, Tree, Zip, below
 from alexnet.store.index import LEFT_OUT, SPLITS
 
@@ -49,9 +48,9 @@ WORDS = ("words.txt", "LOC_synset_mapping.txt")
 Place = tuple[Tree, str, dict[str, str]]
 
 
-def find_splits(root: Path, scan: Scan, layout: str, in_zip: bool = True) -> Place | None:
-    """Return where a ``train`` folder lies in `root`, or `in_zip`, in `layout`; None if nowhere."""
-    for tree in _trees(root, scan) if in_zip else [Folder(root)]:
+def find_splits(root: Path, scan: Scan, layout: str, in_zip: bool) -> Place | None:
+    """Return where a ``train`` folder lies in `root`, or in the one zip in it; None if nowhere."""
+    for tree in _trees(root, scan, in_zip):
         for top in [KAGGLE_PICTURES] if layout == "kaggle" else tree.tops():
             if tree.has(below(top, "train")):
                 found = {
@@ -62,12 +61,12 @@ def find_splits(root: Path, scan: Scan, layout: str, in_zip: bool = True) -> Pla
     return None
 
 
-def find_classes(root: Path, scan: Scan) -> Place | None:
-    """Return where folders of pictures, and none of a split, lie in `root` or the one zip in it.
+def find_classes(root: Path, scan: Scan, in_zip: bool) -> Place | None:
+    """Return where folders of pictures, and none of a split, lie in `root`, or in the one zip in it.
 
     All are of ``train``, whose folder is then the one that holds them.
     """
-    for tree in _trees(root, scan):
+    for tree in _trees(root, scan, in_zip):
         for top in tree.tops():
             names = tree.folders(top)
             if SPLIT_NAMES.keys().isdisjoint(name.lower() for name in names):
@@ -77,17 +76,21 @@ def find_classes(root: Path, scan: Scan) -> Place | None:
     return None
 
 
-def _trees(root: Path, scan: Scan) -> Iterator[Tree]:
-    yield Folder(root)
+def _trees(root: Path, scan: Scan, in_zip: bool) -> list[Tree]:
+    if not in_zip:
+        return [Folder(root)]
     zips = [path for path in root.glob("*.zip") if not is_junk(path.name)]
-    if len(zips) == 1:
-        yield Zip(zips[0], scan)
+    return [Zip(zips[0], scan)] if len(zips) == 1 else []
 
 
 def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
     """List the pictures below `root` in `layout`, ``folders`` or ``kaggle``."""
     kaggle = layout == "kaggle"
-    found = find_splits(root, scan, layout) or (None if kaggle else find_classes(root, scan))
+    places = (
+        find_splits(root, scan, layout, in_zip) or (None if kaggle else find_classes(root, scan, in_zip))
+        for in_zip in (False, True)
+    )
+    found = next((place for place in places if place), None)
     if found is None:
         inside = f"{KAGGLE_PICTURES}/train" if kaggle else "train"
         or_classes = "" if kaggle else ", or two such folders or more and none of a split"
@@ -103,11 +106,6 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
         for _, names in pictures.groupby("split")["name"]:
             refuse_duplicates(tree.where, names)
     wnids = sorted(pictures["wnid"][pictures["split"] == "train"].unique())
-    if not wnids:
-        raise UserError(
-            f"data_root {tree.where}: no pictures in train/ (looked for {', '.join(SUFFIXES)}, and at how"
-            " other files begin)"
-        )
     classes = with_words(wnids, _words(tree, top, wnids, kaggle))
     _refuse_strangers(tree, pictures, wnids)
     unused = sorted(set(tree.folders(top)) - set(folders.values()))
@@ -139,11 +137,11 @@ def _one_split(
     tree: Tree, top: str, split: str, folder: str, found: pd.DataFrame, wnids: set[str]
 ) -> pd.DataFrame:
     """Return rows of a `Listing` for the pictures `found` in a split's folder; `wnids` are those of train."""
-    text, place = _first_text(tree, top, LABELS[split])
+    place = _first_place(tree, top, LABELS[split])
     inner = set(found["folder"])
     # Pictures beside each other, also in a folder of their own that is no class.
-    own_folder = len(inner) == 1 and not _classes(inner) & wnids and (text is not None or split == "test")
-    flat = inner == {""} or (own_folder and split != "train")
+    own_folder = len(inner) == 1 and not _classes(inner) & wnids and (place is not None or split == "test")
+    flat = inner == {""} or own_folder
     if not flat and "" in inner:
         one, other = found[found["folder"] == ""].iloc[0], found[found["folder"] != ""].iloc[0]
         raise UserError(
@@ -156,8 +154,13 @@ def _one_split(
             f"data_root {tree.where}: no pictures in {below(folder, bare[0])}/ (looked for"
             f" {', '.join(SUFFIXES)}; {len(bare)} such folders). Convert its pictures, or remove it."
         )
+    if found.empty:
+        raise UserError(
+            f"data_root {tree.where}: no pictures in {folder or top or '.'}/ (looked for"
+            f" {', '.join(SUFFIXES)}, and at how other files begin). Fill it, or remove it."
+        )
     if flat:
-        found = found.assign(wnid=_by_table(tree, split, folder, found["name"], wnids, text, place))
+        found = found.assign(wnid=_by_table(tree, split, folder, found["name"], wnids, place))
     else:
         _refuse_ambiguous(tree, folder, found)
         wnid = found["folder"].str.partition("/")[0]
@@ -196,13 +199,13 @@ def _refuse_strangers(tree: Tree, pictures: pd.DataFrame, wnids: list[str]) -> N
 
 
 def _words(tree: Tree, top: str, wnids: list[str], kaggle: bool) -> dict[str, str]:
-    text, _ = _first_text(tree, top, WORDS)
-    if text is None:
+    place = _first_place(tree, top, WORDS)
+    if place is None:
         # Only labels are needed from it; where there are none to translate, a broken kit does no harm.
         with contextlib.suppress(UserError):
-            devkit = Devkit.find(tree.where, ILSVRC_2012)
+            devkit = Devkit.find(tree.beside, ILSVRC_2012)
             return dict(zip(devkit.synsets["wnid"], devkit.synsets["words"], strict=True)) if devkit else {}
-    words = parse_words(text or "", wnids)
+    words = parse_words(tree.text(place) if place else "", wnids)
     absent = sorted(set(words) - set(wnids)) if kaggle else []
     if absent:
         raise UserError(
@@ -213,15 +216,16 @@ def _words(tree: Tree, top: str, wnids: list[str], kaggle: bool) -> dict[str, st
 
 
 def _by_table(
-    tree: Tree, split: str, folder: str, names: pd.Series, wnids: set[str], text: str | None, place: str
+    tree: Tree, split: str, folder: str, names: pd.Series, wnids: set[str], place: str | None
 ) -> list[str]:
-    """Return the class of each of `names` by the split's table; without one a test picture's is unknown."""
-    if text is not None:
-        table, boxed = f"{tree.where}/{place}", place.endswith(KAGGLE_SOLUTION)
-        return classes_by_table(text, table, folder, list(names), wnids, boxed)
+    """Return the class of each of `names` by the table in `place`; of a test picture it may be unknown."""
+    if place is not None:
+        text, table, boxed = tree.text(place), f"{tree.where}/{place}", place.endswith(KAGGLE_SOLUTION)
+        if split != "test" or has_columns(text, table):
+            return classes_by_table(text, table, folder, list(names), wnids, boxed)
     if split == "test":
         return [NO_CLASS] * len(names)
-    devkit = Devkit.find(tree.where, ILSVRC_2012) if split == "val" else None
+    devkit = Devkit.find(tree.beside, ILSVRC_2012) if split == "val" else None
     if devkit:
         inside = devkit.path / ILSVRC_2012.truth("val")
         ids = devkit.ids(inside, devkit.truths["val"])
@@ -233,10 +237,7 @@ def _by_table(
     )
 
 
-def _first_text(tree: Tree, top: str, names: tuple[str, ...]) -> tuple[str | None, str]:
-    """Return text and place of the first of the files `names` that is there, beside train/ or outermost."""
-    for place in dict.fromkeys(place for name in names for place in (below(top, name), name)):
-        text = tree.text(place)
-        if text is not None:
-            return text, place
-    return None, ""
+def _first_place(tree: Tree, top: str, names: tuple[str, ...]) -> str | None:
+    """Return the place of the first of the files `names` that is there, beside train/ or outermost."""
+    places = (place for name in names for place in (below(top, name), name))
+    return next((place for place in places if tree.holds(place)), None)

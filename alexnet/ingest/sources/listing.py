@@ -1,15 +1,18 @@
 """What every source returns: its classes, and one row per picture."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.terminal import say
+from alexnet.ingest.raw_files import is_file, is_remote
 from alexnet.ingest.sources.pictures import is_junk
 from alexnet.store.index import LEFT_OUT
 
@@ -62,13 +65,26 @@ def as_pictures(
 def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
     """Return the files below `root` whose name, or else its folder's, says a split, and the split of each."""
     found = {}
-    for path in sorted(path for pattern in patterns for path in root.rglob(pattern)):
+    for path in sorted(_below(root, patterns)):
         relative = str(path.relative_to(root))
         matches = [_SPLIT.search(part) for part in reversed(relative.lower().split("/"))]
         match = next((match for match in matches if match), None)
         if match and not is_junk(relative):
             found[path] = SPLIT_NAMES[match[1]]
     return found
+
+
+def _below(root: Path, patterns: Collection[str]) -> Iterator[Path]:
+    """Yield the files below `root` whose names match, also those behind a link to a folder."""
+    if is_remote(root):
+        yield from (path for pattern in patterns for path in root.rglob(pattern))
+        return
+    for place, folders, names in os.walk(root, followlinks=True):
+        here = Path(place)
+        # A link to a folder on the way here would lead in circles.
+        above = {each.resolve() for each in (here, *here.parents)}
+        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        yield from (here / name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def say_what_is_missing(root: Path, files: Mapping[Path, str]) -> None:
@@ -126,7 +142,7 @@ def as_text(content: bytes, where: Path | str) -> str:
 
 def text_of(path: Path) -> str | None:
     """Return the text of a file, or None when it is not there."""
-    return as_text(path.read_bytes(), path) if path.is_file() else None
+    return as_text(path.read_bytes(), path) if is_file(path) else None
 
 
 def parse_words(text: str, wnids: Collection[str]) -> dict[str, str]:

@@ -18,6 +18,11 @@ HEADINGS = {
 }
 
 
+def has_columns(text: str, table: str) -> bool:
+    """Whether a table has more in a row than a name; errors as of `classes_by_table`."""
+    return bool(_rows(text, table))
+
+
 def classes_by_table(
     text: str, table: str, split: str, names: Sequence[str], classes: Collection[str], boxed: bool = False
 ) -> list[str]:

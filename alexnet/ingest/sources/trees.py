@@ -12,7 +12,7 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.ingest.sources.archives import AGAIN, scan_zip
-from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates, text_of
+from alexnet.ingest.sources.listing import Scan, as_text, refuse_duplicates
 from alexnet.ingest.sources.pictures import HEAD, NOT_UTF8, SUFFIXES, is_junk, is_utf8, why_left_out
 
 # A list of all of ImageNet's pictures has 60 MB.
@@ -25,7 +25,7 @@ class Folder:
     """Files on disk."""
 
     def __init__(self, root: Path) -> None:
-        self.where = root
+        self.where = self.beside = root
 
     def tops(self) -> list[str]:
         """List the folders in which ``train`` may lie, "" being the root itself."""
@@ -81,9 +81,13 @@ class Folder:
         except OSError as error:
             raise UserError(f"{self.where / folder}: cannot be read: {error.strerror or error}") from None
 
-    def text(self, name: str) -> str | None:
-        """Return the text of a file, or None when it is not there."""
-        return text_of(self.where / name)
+    def holds(self, name: str) -> bool:
+        """Whether there is the file `name`."""
+        return (self.where / name).is_file()
+
+    def text(self, name: str) -> str:
+        """Return the text of a file."""
+        return as_text((self.where / name).read_bytes(), self.where / name)
 
 
 class Zip:
@@ -93,7 +97,8 @@ class Zip:
         found = scan(path, scan_zip)
         # Some programs name what lies below a folder from there, as ./train/a/1.jpg.
         found = found.assign(member=found["name"], name=found["name"].str.removeprefix("./"))
-        self.where, self._found = path, found[~found["name"].map(is_junk).astype(bool)]
+        self.where, self.beside = path, path.parent
+        self._found = found[~found["name"].map(is_junk).astype(bool)]
 
     def tops(self) -> list[str]:
         return ["", *sorted(self._found["name"].str.split("/").str[0].unique())]
@@ -114,15 +119,16 @@ class Zip:
         found[["folder", "name"]] = found["inside"].str.rpartition("/")[[0, 2]].to_numpy()
         return found.assign(path=self.where.name, packing="zip")[FOUND].reset_index(drop=True)
 
-    def text(self, name: str) -> str | None:
-        members = self._found.loc[self._found["name"] == name, "member"]
-        if members.empty:
-            return None
+    def holds(self, name: str) -> bool:
+        return bool((self._found["name"] == name).any())
+
+    def text(self, name: str) -> str:
+        member = self._found.loc[self._found["name"] == name, "member"].iloc[0]
         try:
             with zipfile.ZipFile(self.where) as packed:
-                if packed.getinfo(members.iloc[0]).file_size > MAX_TEXT_BYTES:
+                if packed.getinfo(member).file_size > MAX_TEXT_BYTES:
                     raise UserError(f"{self.where}: {name} unpacks to more than {MAX_TEXT_BYTES:,} bytes")
-                content = packed.read(members.iloc[0])
+                content = packed.read(member)
         except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise UserError(f"{self.where}: {name} cannot be read ({error}). {AGAIN}") from None
         return as_text(content, f"{self.where}/{name}")

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.archives import AGAIN, is_packed, opened_tar, whole
+from alexnet.ingest.sources.archives import AGAIN, is_packed, opened_tar, refuse_outside, whole
 from alexnet.ingest.sources.labels import with_wnids
 from alexnet.ingest.sources.listing import (
     MEMBERS,
@@ -26,7 +26,7 @@ from alexnet.ingest.sources.listing import (
     told_apart,
 )
 from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
-from alexnet.store.index import LEFT_OUT
+from alexnet.store.index import LEFT_OUT, SPLITS
 
 SHARDS = ("*.tar", "*.tar.gz", "*.tgz")
 LABELS = (".cls", ".json")
@@ -43,13 +43,15 @@ _NO_LABEL = (len(LABEL_KEYS), "")
 
 
 def has_shards(root: Path) -> bool:
-    """Whether the first tar below `root` whose name says a split begins as a shard does."""
-    shards = files_of_splits(root, *SHARDS)
-    if not shards:
-        return False
-    with opened_tar(next(iter(shards))) as tar:
-        names = [member.name for member, _ in zip(tar, range(6), strict=False)]
-    return any(name.lower().endswith(LABELS) for name in names)
+    """Whether the first tar of some split below `root` holds labels, as a shard does."""
+    first_of = {split: path for path, split in reversed(files_of_splits(root, *SHARDS).items())}
+    return any(_holds_labels(first_of[split]) for split in SPLITS if split in first_of)
+
+
+def _holds_labels(path: Path) -> bool:
+    # They may lie behind all pictures.
+    with opened_tar(path) as tar:
+        return any(member.name.lower().endswith(LABELS) for member in tar)
 
 
 def list_webdataset(root: Path, scan: Scan) -> Listing:
@@ -90,6 +92,7 @@ def read_labelled_shard(path: Path) -> pd.DataFrame:
         with opened_tar(path) as tar:
             for member in whole(tar, path):
                 name = member.name
+                refuse_outside(path, name)
                 if member.isdir() or is_junk(name):
                     continue
                 if not member.isreg():
@@ -108,7 +111,7 @@ def read_labelled_shard(path: Path) -> pd.DataFrame:
                     labels[key] = min(_label(content, suffix), labels.get(key, _NO_LABEL))
                 else:
                     others.append((_NO_PICTURE, name, member.offset_data, member.size))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: a label cannot be read ({error}). {AGAIN}") from None
     rows = [(labels.get(key, _NO_LABEL)[1], *where) for key, where in pictures.items()]
     return pd.DataFrame([*rows, *others], columns=MEMBERS)
