@@ -42,7 +42,8 @@ def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: i
     """Write the seconds of a step of this mesh's processes together to `result`."""
     network = our_network(width)
     keep_column(network, mesh)
-    step = step_of(network.to(device), random_pictures(batch, device))
+    network.to(device).set_memory_format(memory_format(Machine()))
+    step = step_of(network, random_pictures(batch, device))
     _write_seconds(mesh, step, steps, device, result)
 
 

@@ -73,7 +73,9 @@ def stop_requests(*signals: signal.Signals) -> Iterator[Callable[[], bool]]:
 
     def ask(signal_number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        # A second SIGTERM is no impatience: whoever stops a group of processes sends one, and then the end of
+        # the parent brings another.
+        if asked and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         asked = True
 

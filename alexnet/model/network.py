@@ -209,11 +209,18 @@ class AlexNet(nn.Module):
         return self._through(self.layers[:-1], self.input(batch), None)
 
     def _through(self, some: list[Layer], values: Tensor, keys: Tensor | None) -> Tensor:
+        # Where columns on two devices are joined, torch.compile gives up the function that it compiles; so
+        # what lies between is in a function of its own.
+        for stretch in _stretches(some):
+            if stretch[0].sees == "both columns":
+                values = self.join(values if stretch[0].is_convolution else values.flatten(1))
+            values = self._stretch(stretch, values, keys)
+        return values
+
+    def _stretch(self, some: list[Layer], values: Tensor, keys: Tensor | None) -> Tensor:
         for layer in some:
             if not layer.is_convolution:
                 values = values.flatten(1)
-            if layer.sees == "both columns":
-                values = self.join(values)
             if layer.overhang:
                 values = functional.pad(values, (0, layer.overhang, 0, layer.overhang))
             values = getattr(self, layer.name)(values)
@@ -238,6 +245,16 @@ class AlexNet(nn.Module):
         for layer in self.layers:
             module = self.get_submodule(layer.name)
             yield layer, module.get_parameter("weight"), module.get_parameter("bias")
+
+
+def _stretches(some: list[Layer]) -> list[list[Layer]]:
+    """Cut `some` in front of each layer that sees both columns."""
+    stretches: list[list[Layer]] = []
+    for layer in some:
+        if not stretches or layer.sees == "both columns":
+            stretches.append([])
+        stretches[-1].append(layer)
+    return stretches
 
 
 def _module(layer: Layer) -> nn.Module:

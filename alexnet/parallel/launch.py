@@ -2,8 +2,8 @@
 
 torch's own launcher, torch.distributed.elastic, was tried with torch 2.13 and does not keep what is promised
 here. It reports only one failed process, the first that it looks at: in four of six trials it named the
-survivor and not the killed process, and it never names a silent one. It passes Ctrl-C on as SIGINT, which the
-terminal has already sent to every process, and kills after 30 seconds whatever has not ended.
+survivor and not the killed process, and it never names a silent one. It passes Ctrl-C on as SIGINT and kills
+after 30 seconds whatever has not ended.
 """
 
 import gc
@@ -177,8 +177,11 @@ def _in_process(
 @memory_errors_told()
 def _take_part(member: Member, work: Work, machine: Machine, columns: int) -> None:
     """Do `work` together with the other processes; the first to fail says why, and the others are silent."""
-    # Who started the processes decides what Ctrl-C means, and sends SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who started the processes decides what Ctrl-C means, and sends SIGTERM; torchrun passes Ctrl-C on.
+    if member.meeting is None:
+        signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     device = choose_device(machine, member.local_rank, member.on_this_machine)
     store: Store
     try:
@@ -217,6 +220,8 @@ def _mesh_of(store: Store, member: Member, columns: int, device: torch.device, m
         # Every process takes part in making every group.
         groups = [dist.new_group(list(range(column, count, columns)), timeout) for column in range(columns)]
         words = dist.new_group(timeout=timeout, backend="gloo")
+        # NCCL begins with the first exchange, in which all have to take part; columns exchange in pairs.
+        dist.all_reduce(torch.zeros(1, device=device))
     return Mesh(rank, columns, count // columns, member.on_this_machine, groups[rank % columns], words)
 
 

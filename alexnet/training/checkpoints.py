@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,13 @@ class Checkpoints:
         written = self.folder / f"epoch-{state['epoch']:05d}-{state['consumed']:09d}-{_checksum(content)}.pt"
         with replacing(written) as temporary:
             temporary.write_bytes(content)
-        for path in sorted(self._files(), key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
-            if path != written:
-                path.unlink()
+        others = sorted((path for path in self._files() if path != written), key=_written_at)
+        if others and _written_at(others[-1]) >= _written_at(written):
+            # The clock was set back; the order of the states is that of their times.
+            after = _written_at(others[-1]) + 1
+            os.utime(written, ns=(after, after))
+        for path in others[: -(KEPT - 1)]:
+            path.unlink()
 
     def newest(self, epochs: int) -> dict[str, Any] | None:
         """Return the furthest sound state within `epochs` whole epochs, or None to start from the beginning.
@@ -90,6 +95,10 @@ _NAME = re.compile(r"epoch-\d+-\d+-[0-9a-f]{16}\.pt")
 def _place_of(path: Path) -> tuple[int, int]:
     epoch, consumed = path.stem.split("-")[1:3]
     return int(epoch), int(consumed)
+
+
+def _written_at(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _checksum(content: bytes | memoryview) -> str:

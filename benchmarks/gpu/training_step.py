@@ -1,9 +1,12 @@
 """The training step, its parts, and the peak of the device."""
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._autograd import DeviceType
 from torch.profiler import profile
 
 from alexnet.core.machine import Machine
@@ -117,9 +120,20 @@ def kernels(bench: Bench) -> Figures:
     step = train_step.warm_step(contestant, scale.width, scale.batch, device)
     with profile(acc_events=True) as profiled:
         seconds_of(step, scale.steps, device)
-    spent: dict[str, float] = {}
-    for event in profiled.key_averages():
-        time_of_it = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
-        spent[event.key[:70]] = time_of_it / scale.steps / 1000
+    spent = spent_in(profiled.key_averages(), scale.steps, device.type == "cuda")
     longest = sorted(spent, key=spent.__getitem__, reverse=True)[:LISTED]
     return {"all": sum(spent.values()), **{name: spent[name] for name in longest}}
+
+
+def spent_in(events: Iterable[Any], steps: int, on_gpu: bool) -> dict[str, float]:
+    """Return the milliseconds of a step in each kernel (on a CPU, in each operator) of profiled `events`."""
+    spent: dict[str, float] = {}
+    for event in events:
+        # Operators and named regions have the time of their kernels, too.
+        if on_gpu and (event.device_type != DeviceType.CUDA or getattr(event, "is_user_annotation", False)):
+            continue
+        seconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        # Kernels may differ behind that alone.
+        name = event.key[:70]
+        spent[name] = spent.get(name, 0.0) + seconds / steps / 1000
+    return spent

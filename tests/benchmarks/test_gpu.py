@@ -11,12 +11,14 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import ROOT
 from tiny import PAPER, section, told
+from torch._C._autograd import DeviceType
 from toy_steps import dependent, fickle, note, troubled
 
 from alexnet.core.errors import UserError
@@ -27,7 +29,7 @@ from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.bench import TOY, Bench, store_of
 from benchmarks.gpu.plan import plan
 from benchmarks.gpu.steps import CODE, Step, Worker, measure, taken
-from benchmarks.gpu.training_step import flops_of_picture
+from benchmarks.gpu.training_step import flops_of_picture, spent_in
 
 # Dependencies that are not in the command of docs/devices.md that installs what is needed.
 ABSENT = ("dvc", "markdown_it", "matplotlib", "upath", "torchvision")
@@ -225,3 +227,19 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
         main(**options)
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(message, line)
+
+
+def test_the_time_of_a_kernel_is_counted_once() -> None:
+    def event(key: str, milliseconds: float, device: DeviceType, region: bool = False) -> SimpleNamespace:
+        times = {"self_device_time_total": 1000 * milliseconds, "self_cpu_time_total": 500.0}
+        return SimpleNamespace(key=key, device_type=device, is_user_annotation=region, **times)
+
+    alike = "k" * 70
+    events = [
+        event(alike + "a", 2.0, DeviceType.CUDA),
+        event(alike + "b", 4.0, DeviceType.CUDA),
+        event("aten::convolution", 6.0, DeviceType.CPU),
+        event("Torch-Compiled Region", 6.0, DeviceType.CUDA, region=True),
+    ]
+    assert spent_in(events, 2, on_gpu=True) == {alike: 3.0}
+    assert sum(spent_in(events, 2, on_gpu=False).values()) == 1.0

@@ -16,7 +16,7 @@ import pytest
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
-from alexnet.core.processes import executor, local_pool
+from alexnet.core.processes import executor, local_pool, stop_requests
 
 # What a stage does first; its parent is process 1, whose session is or is not its own.
 ENTRY = """
@@ -137,3 +137,12 @@ def test_no_place_for_locks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alexnet.core.processes.ProcessPoolExecutor", full)
     with pytest.raises(UserError, match=r"/dev/shm: no place for the locks.*No space left"), local_pool(1):
         pass
+
+
+def test_only_a_second_ctrl_c_stops_at_once() -> None:
+    with stop_requests() as stop_asked:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop_asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

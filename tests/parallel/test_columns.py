@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -186,6 +187,23 @@ def test_the_bytes_that_are_told_are_those_that_are_sent(conv6: bool) -> None:
     # The first column has the smaller part of an odd number of logits: 3 of 7.
     assert forward == 2 * (sum(exchange.forward for exchange in told) - 4)
     assert sum(mesh.sent) == 2 * sum(exchange.backward for exchange in told)
+
+
+def test_what_lies_between_two_exchanges_is_compiled_as_one_graph() -> None:
+    network = AlexNet(section(Model, width=0.1), CASE_CLASSES)
+    keep_column(network, CountingMesh())
+    operators: list[int] = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        operators.append(sum(node.op.startswith("call") for node in graph.graph.nodes))
+        return graph.forward
+
+    torch.compiler.reset()
+    compiled = torch.compile(network, backend=counting, dynamic=False)
+    compiled(random_patches(2), torch.tensor([1, 2]))
+    # What is before conv3, from there to fc6, then fc6, fc7 and fc8; a graph of one operator joins nothing.
+    assert sum(count > 3 for count in operators) == 5
+    assert sum(count <= 3 for count in operators) <= 2
 
 
 def test_the_papers_network_exchanges_what_its_figure_shows() -> None:

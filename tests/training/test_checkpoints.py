@@ -1,5 +1,6 @@
 """States are whole or absent, few, and found by how far they got."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,3 +84,14 @@ def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
     (a,), (b,) = ((tmp_path / folder).iterdir() for folder in ("a", "b"))
     assert a.name == b.name
     assert a.read_bytes() == b.read_bytes()
+
+
+def test_two_are_kept_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for epoch in (1, 2):
+        checkpoints.save(state(epoch, 0))
+    for path in tmp_path.iterdir():
+        os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 3600 * 10**9))
+    for epoch in (3, 4):
+        checkpoints.save(state(epoch, 0))
+    assert {path.name[:11] for path in tmp_path.iterdir()} == {"epoch-00003", "epoch-00004"}
