@@ -26,13 +26,14 @@ def verify(
     """
     import pandas as pd
 
+    from alexnet.core.files import exists
     from alexnet.ingest.verify import find_problems
     from alexnet.retrieval.library import find_damaged_features
     from alexnet.store.counts import read_skipped
     from alexnet.store.index import read_index
     from alexnet.store.verified import noting_verified
 
-    left_out = read_skipped(skipped) if skipped.exists() else pd.DataFrame(columns=["split", "name"])
+    left_out = read_skipped(skipped) if exists(skipped) else pd.DataFrame(columns=["split", "name"])
     with noting_verified(records):
         found = [*find_problems(records, read_index(index), left_out), *find_damaged_features(library)]
         for problem in found:

@@ -28,12 +28,13 @@ def describe(
     columns: Annotated[bool, typer.Option("--columns", help="also print what two devices exchange")] = False,
 ) -> None:
     """Print the network layer by layer: kernels, output size, parameters, and the inputs of each column."""
+    from alexnet.core.files import exists
     from alexnet.core.params import read
     from alexnet.model.network import layers
     from alexnet.model.params import Model
     from alexnet.model.weights import load_network
 
-    if params is None and classes is None and (weights.exists() or weights != WEIGHTS):
+    if params is None and classes is None and (exists(weights) or weights != WEIGHTS):
         network, named = load_network(weights)
         model, outputs, found = network.model, network.classes, network.layers
         say(f"{weights}: trained, {len(named):,} classes")

@@ -17,8 +17,8 @@ def state(
     clear: Annotated[
         Literal["ended", "all"] | None,
         typer.Option(
-            help="ended: remove the states of trainings that have ended; all: everything in .state. What is"
-            " in use stays"
+            help="ended: remove the states of trainings that have ended; all: everything in .state. What a"
+            " stage of the pipeline is using stays"
         ),
     ] = None,
 ) -> None:

@@ -91,6 +91,21 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something at `path`.
+
+    Raises:
+        UserError: this cannot be found out.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return True
+
+
 @contextlib.contextmanager
 def naming_what_cannot_be_written(path: Path) -> Iterator[None]:
     """Turn an error of the operating system into a `UserError` that names `path`."""
@@ -105,8 +120,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` when the block ends well.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        UserError: the disk is full, the folder cannot be written, or `path` names no file.
     """
+    if not path.name:
+        raise UserError(f"{path}: found a folder; allowed: the name of a file to write")
     with naming_what_cannot_be_written(path):
         temporary = partial_of(path)
     try:

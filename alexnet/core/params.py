@@ -1,5 +1,6 @@
 """Parameters: YAML files, and what is laid over them, read into typed and validated sections."""
 
+import contextlib
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from alexnet.core.errors import UserError
 
 # A list of the 21,841 classes of ImageNet has about 400,000 characters.
 MAX_YAML_SIZE, MAX_YAML_DEPTH = 1_000_000, 40
+# What the reader of YAML raises; for a date that does not exist, or an odd tag, nearly anything.
+NO_YAML = (YAMLError, ValueError, LookupError)
 # pydantic's types of error for a key that is none of a section, a text or not.
 UNKNOWN = ("extra_forbidden", "invalid_key")
 
@@ -100,7 +103,7 @@ def _overlay(source: str) -> dict[str, Any]:
     if equals:
         try:
             return {key: YAML(typ="safe", pure=True).load(value)}
-        except YAMLError:
+        except NO_YAML:
             raise UserError(f"--params {source}: what follows = is not valid YAML") from None
     name, colon, place = source.rpartition(":")
     if not colon:
@@ -128,7 +131,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file. Copy one from profiles/, or name another.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    except YAMLError as error:
+    except NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -257,14 +260,24 @@ def _allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
             ("exclusiveMinimum", "above"),
             ("maximum", "of at most"),
             ("exclusiveMaximum", "below"),
+            ("multipleOf", "a multiple of"),
         )
         if name in schema
     ]
+    if "pattern" in schema:
+        bounds.append(f"that matches {schema['pattern']}")
     return " ".join([text, " and ".join(bounds)]).strip()
 
 
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {True: "true", False: "false", None: "null"}[value]
-    text = value if isinstance(value, str) and value else repr(value)
+    text = value if isinstance(value, str) and not _reads_otherwise(value) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _reads_otherwise(text: str) -> bool:
+    """Whether `text` without quotes would be a number or the like."""
+    with contextlib.suppress(*NO_YAML):
+        return not isinstance(YAML(typ="safe", pure=True).load(text), str)
+    return False

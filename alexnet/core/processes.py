@@ -173,7 +173,8 @@ def executor(machine: Machine) -> Iterator[Executor]:
         ) from None
     try:
         client = Client(machine.scheduler, timeout=machine.timeout_seconds)
-    except OSError as error:
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
+        # Its parts for other kinds of addresses raise nearly anything.
         raise UserError(f"machine.yaml: scheduler: {machine.scheduler} does not answer: {error}") from None
     # It would print a traceback for each attempt to find a scheduler that is lost.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)

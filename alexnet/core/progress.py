@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 def chosen_style(style: Style) -> Style:
     """Return what ``auto`` means here: a bar on a terminal, and lines otherwise."""
     if style == "auto":
-        return "bar" if sys.stderr.isatty() else "lines"
+        return "bar" if sys.stderr and sys.stderr.isatty() else "lines"
     return style
 
 

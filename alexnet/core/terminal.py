@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from tqdm import tqdm
 
@@ -19,16 +19,24 @@ BARS: list["tqdm[Any]"] = []
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def escaped(text: str) -> str:
+    """Return `text` with control and direction-changing characters shown as escapes."""
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
 def say(line: str, stream: TextIO | None = None) -> None:
     """Print one line, on stdout by default, at once; what would act on the terminal is shown as an escape.
 
     Where the reader has gone, as after ``| head``, or the disk of a log is full, a command ends. A stage is
     asked to stop as by SIGTERM, so that training saves its state; what it still says stands in ``.state``.
     """
-    stream = stream or sys.stdout
+    # None where it was closed before the command began.
+    to = stream or cast("TextIO | None", sys.stdout)
+    if to is None:
+        return
+    stream = to
     encoding = stream.encoding or "utf-8"
-    plain = _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), line)
-    shown = plain.encode(encoding, "backslashreplace").decode(encoding)
+    shown = escaped(line).encode(encoding, "backslashreplace").decode(encoding)
     try:
         with tqdm.external_write_mode(stream) if BARS else contextlib.nullcontext():
             print(shown, file=stream, flush=True)

@@ -66,7 +66,8 @@ def evaluate_network(
     if parts is None:
         return
     # The processes have one part each, in the order of the pictures.
-    ten, one = (np.concatenate(each) for each in zip(*parts, strict=True))
+    ten, one = (each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*parts, strict=True))
+    del parts
     result = Predictions(
         ten,
         one,

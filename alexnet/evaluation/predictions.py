@@ -7,8 +7,8 @@ A folder of predictions holds
 - ``pictures.parquet``: name and label of each picture, in the same order; label −1 is unknown;
 - ``about.json``: the split, WNID, words and ILSVRC ID of the classes, and the SHA-256 of
   the weights, the arrays and the table;
-- ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with WNIDs, where the
-  source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
+- ``ilsvrc.txt``: what the challenge's server takes; or ``guesses.txt``, the same with the names of the
+  classes, where the source has no devkit and so no IDs (Kaggle's copy, folders); see `server_lines`.
 """
 
 import itertools
@@ -149,7 +149,8 @@ class Predictions:
         """
         labels, values = [], []
         for _, rows in _blocks(self.ten):
-            best = np.argsort(-rows, axis=1, kind="stable")[:, :count]
+            # A copy, as a view would keep the order of all classes.
+            best = np.argsort(-rows, axis=1, kind="stable")[:, :count].copy()
             labels.append(best)
             values.append(np.take_along_axis(rows, best, 1))
         return np.concatenate(labels), np.concatenate(values)
@@ -259,13 +260,14 @@ def refuse_duplicates(several: Iterable[tuple[str, Predictions]]) -> None:
 def server_lines(predictions: Predictions) -> Iterator[str]:
     """Yield the lines that the ILSVRC server takes: five IDs per picture, best first, by the picture's name.
 
-    Where IDs are not known the WNIDs stand in their place. A skipped picture gets a line too, or all later
-    lines would shift: the classes that are most likely on average.
+    Where IDs are not known the names of the classes stand in their place, with tabs between them. A skipped
+    picture gets a line too, or all later lines would shift: the classes that are most likely on average.
     """
     guesses, _ = predictions.guesses()
     usual = np.argsort(-predictions.ten.mean(0), kind="stable")[: guesses.shape[1]]
-    named = np.array(predictions.ids or [wnid for wnid, _ in predictions.classes])
+    named = np.array(predictions.ids or [" ".join(wnid.split()) for wnid, _ in predictions.classes])
+    between = " " if predictions.ids else "\t"
     names = np.concatenate([predictions.names, predictions.skipped]).astype(str)
     labels = np.concatenate([guesses, np.tile(usual, (len(predictions.skipped), 1))])
     for picture in np.argsort(names, kind="stable"):
-        yield " ".join(map(str, named[labels[picture]]))
+        yield between.join(map(str, named[labels[picture]]))

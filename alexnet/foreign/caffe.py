@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.errors import UserError
+from alexnet.core.files import exists
 from alexnet.core.sizes import PICTURE
 from alexnet.model.network import KERNELS, AlexNet
 from alexnet.model.params import Dropout, Model, ResponseNorm
@@ -37,7 +38,7 @@ def read_npz(path: Path) -> Arrays:
     Raises:
         UserError: the file is missing or something else.
     """
-    if not path.exists():
+    if not exists(path):
         raise UserError(f"{path}: no such file")
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -33,7 +33,11 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
     with Progress("verify", len(table), style) as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
             lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
-            found += _shard_problems(records / tar_name(split, number), rows, lines)
+            path = records / tar_name(split, number)
+            try:
+                found += _shard_problems(path, rows, lines)
+            except OSError as error:
+                found.append(f"{path.name}: cannot be read: {error.strerror or error}")
             progress.advance(len(rows))
     found += differences(index, table, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))

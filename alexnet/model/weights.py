@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.core.files import replacing
+from alexnet.core.files import exists, replacing
 from alexnet.model.network import AlexNet
 from alexnet.model.params import Model
 
@@ -50,7 +50,7 @@ def load_network(path: Path) -> tuple[AlexNet, Classes]:
         UserError: the file is missing, is no such file, is damaged, lacks tensors, or has a weight that is
             not finite.
     """
-    if not path.exists():
+    if not exists(path):
         raise UserError(f"{path}: no such file; train one (dvc repro train) or name another")
     try:
         about, tensors = _read(path)

@@ -118,13 +118,22 @@ def read_facts(files: ResultFiles) -> Facts:
     recipes = Recipes(*map(_recipe_of, (files.params, files.printed, files.run_in_2012)))
     network, _ = load_network(files.model)
     data, photographs = read_json(files.data, Counts), Photographs(files.records, settings.photographs)
+    retrieval = read_json(files.retrieval, RetrievalSummary)
+    made_with = {
+        files.predictions / "about.json": found.weights,
+        files.run: run.weights,
+        files.retrieval: retrieval.weights,
+    }
+    _refuse_other_weights(files.model, made_with)
     _refuse_other_runs(files, found, run, data, photographs)
-    for key, value in flattened({"model": network.model.model_dump()}).items():
-        if recipes.ours.get(key) != value:
-            raise UserError(
-                f"{files.model}: trained with {key}: {value}, but {files.params} has {recipes.ours.get(key)}:"
-                f" they are of different recipes. {REMEDY}"
-            )
+    trained_with = {files.model: {"model": network.model.model_dump()}, files.run: run.parameters}
+    for path, parameters in trained_with.items():
+        for key, value in flattened(parameters).items():
+            if recipes.ours.get(key) != value:
+                raise UserError(
+                    f"{path}: trained with {key}: {value}, but {files.params} has {recipes.ours.get(key)}:"
+                    f" they are of different recipes. {REMEDY}"
+                )
     return Facts(
         params=files.params.read_text(encoding="utf-8", errors="replace"),
         settings=settings,
@@ -136,7 +145,7 @@ def read_facts(files: ResultFiles) -> Facts:
         photographs=photographs,
         statistics=read_statistics(files.statistics),
         rgb_pca=read_json(files.rgb_pca, StatisticsSummary),
-        retrieval=read_json(files.retrieval, RetrievalSummary),
+        retrieval=retrieval,
         experiments=read_json(files.pages, PublishedPages).pages,
         durations=durations.read_durations(files.durations),
         data=data,
@@ -152,17 +161,20 @@ def _recipe_of(path: Path) -> dict[str, Any]:
     return flattened({name: params.get(name, {}) for name in ("augment", "model", "train")})
 
 
+def _refuse_other_weights(model: Path, made_with: dict[Path, str]) -> None:
+    at_hand = sha256_of(model)
+    for path, checksum in made_with.items():
+        if checksum and checksum != at_hand:
+            raise UserError(
+                f"{path}: of the weights {checksum[:12]}…, but {model} has {at_hand[:12]}…:"
+                f" they are of different runs. {REMEDY}"
+            )
+
+
 def _refuse_other_runs(
     files: ResultFiles, found: Predictions, run: Run, data: Counts, photographs: Photographs
 ) -> None:
     """Compare the files with the checksums that they have of one another, and the names of the pictures."""
-    at_hand = sha256_of(files.model)
-    for path, made_with in ((files.predictions / "about.json", found.weights), (files.run, run.weights)):
-        if made_with and made_with != at_hand:
-            raise UserError(
-                f"{path}: of the weights {made_with[:12]}…, but {files.model} has {at_hand[:12]}…:"
-                f" they are of different runs. {REMEDY}"
-            )
     for path, where, checksum in (
         (files.history, files.run, run.history),
         (files.skipped, files.data, data.skipped_sha256),

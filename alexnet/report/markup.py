@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from alexnet.report.text import printable
+from alexnet.core.terminal import escaped
 
 # A backslash takes away the meaning that Markdown gives these, anywhere or where a line begins.
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$#]|^[-+](?=[\s-]|$))")
@@ -21,7 +21,7 @@ NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 def escape(text: str) -> str:
     """Return `text` on one line, printable, and without meaning to Markdown, in a table or outside."""
-    line = printable(" ".join(text.split()))
+    line = escaped(" ".join(text.split()))
     return NUMBERED.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", line))
 
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from alexnet.core.files import replacing, write_text
+from alexnet.core.terminal import escaped
 from alexnet.report import markup
 from alexnet.report.html import as_html
-from alexnet.report.text import printable
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _caption(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(printable(text))
+    return html.escape(escaped(text))
 
 
 def _typeset(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alexnet.core.files import write_table
+from alexnet.core.files import naming_what_cannot_be_written, write_table
 from alexnet.report.facts import Facts
 from alexnet.report.page import Part, write_page
 from alexnet.report.text import short
@@ -30,8 +30,10 @@ def write_report(facts: Facts, folder: Path) -> None:
     ``confusion.csv``, one row per picture, which DVC draws. The two tables are empty without labels. Equal
     facts give equal bytes.
     """
-    for old in (folder / "figures").glob("*.*"):
-        old.unlink()
+    with naming_what_cannot_be_written(folder / "figures"):
+        for old in (folder / "figures").glob("*.*"):
+            if old.is_file():
+                old.unlink()
     write_page(folder / "report", facts.settings.title, errors.summary(facts), all_parts(facts), "figures")
     found = facts.predictions
     wrong = pd.DataFrame(columns=["wnid", "words", "images", "top1_error", "top5_error"])

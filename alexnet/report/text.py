@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from alexnet.core.terminal import escaped
+
 NOTHING = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 LONGEST_NAME = 28
@@ -29,14 +31,9 @@ def decimal(value: float) -> str:
     return np.format_float_positional(value, precision=4, unique=False, fractional=False, trim="-")
 
 
-def printable(text: str) -> str:
-    """Return `text` with control and direction-changing characters shown as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def short(words: str) -> str:
     """Return the first of a class' synonyms, ``tench`` of ``tench, Tinca tinca``, cut to `LONGEST_NAME`."""
-    first = printable(words.split(",")[0].strip())
+    first = escaped(words.split(",")[0].strip())
     return first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "…"
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet.core.draws import generator
-from alexnet.core.files import new_array, write_checked_json
+from alexnet.core.files import new_array, sha256_of, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PICTURE
 from alexnet.evaluation.params import Evaluate
@@ -72,7 +72,8 @@ def retrieve_pictures(
     queries = np.empty((len(chosen), features.shape[1]), np.float32)
     fill(queries, asked, chosen)
     own = chosen if evaluate.split == "train" else None
-    measured = _measure(found, settings, chosen, asked.labels[chosen], queries, own, device)
+    used = sha256_of(weights)
+    measured = _measure(found, settings, chosen, asked.labels[chosen], queries, own, device, used)
     write_checked_json(summary, measured.model_dump())
 
 
@@ -92,6 +93,7 @@ def _measure(
     queries: NDArray[np.float32],
     own: NDArray[np.int64] | None,
     device: torch.device,
+    weights: str,
 ) -> RetrievalSummary:
     # A query that is itself a training picture is no answer to itself.
     wanted = NEIGHBOURS + (own is not None)
@@ -107,6 +109,7 @@ def _measure(
         for query, found, apart in zip(chosen[:EXAMPLES], records, distances, strict=False)
     ]
     return RetrievalSummary(
+        weights=weights,
         pictures=len(library.features),
         dimensions=library.features.shape[1],
         queries=len(chosen),

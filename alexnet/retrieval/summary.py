@@ -25,10 +25,12 @@ class Example(Written):
 class RetrievalSummary(Written):
     """Nearest training pictures in fc7 (Section 6), exactly and by short codes.
 
-    `milliseconds_*` are of one query among all, asked together; `same_class_*` the shares of the nearest
-    pictures that show the query's class, None if that is unknown.
+    `weights` is the SHA-256 of the network's file. `milliseconds_*` are of one query among all, asked
+    together; `same_class_*` the shares of the nearest pictures that show the query's class, None if that is
+    unknown.
     """
 
+    weights: str
     pictures: Positive
     dimensions: Positive
     queries: Positive

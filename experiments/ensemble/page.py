@@ -82,7 +82,7 @@ def as_page(
         f" {points((PRINTED['1 CNN'] - PRINTED['5 CNNs'])[0])}."
     )
     return found, [
-        f"{pages.count(len(several), 'network')}, which differ by their seed alone."
+        f"{pages.count(len(several), 'network')}."
         f" {pages.count(pictures, 'training picture')} of {len(first.classes)} classes,"
         f" {values['train.epochs']} epochs at width {values['model.width']:g}, errors with ten patches on the"
         f" {len(first):,} pictures of {first.split}. The average is that of their class probabilities.",
@@ -93,7 +93,8 @@ def as_page(
             NAME,
             lambda theme: draw(sizes, theme),
             f"Top-1 error of averages: {means}.",
-            "Top-1 error of averages by the number of networks: every choice among them, and the mean.",
+            "Top-1 error of averages by the number of networks: every choice among the first"
+            f" {MOST_DRAWN}, and the mean.",
         ),
         "## Each network",
         table(

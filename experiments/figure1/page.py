@@ -61,13 +61,19 @@ def read_results(settings: Figure1, folder: Path = HERE) -> Results:
             found.sweeps[activation] = sweep
             for seed in settings.seeds:
                 trained = read_result(folder / f"{activation}-{seed}.json", settings.of_training())
-                if trained and trained.learning_rate == sweep.learning_rate:
+                if trained and trained.learning_rate == sweep.learning_rate and _is_whole(trained, settings):
                     found.runs[activation, seed] = trained
     for arm in PAPER_ERRORS:
         for seed in settings.norm.seeds:
             if tested := read_result(folder / f"norm-{arm}-{seed}.json", settings.of_norm()):
                 found.norms[arm, seed] = tested
     return found
+
+
+def _is_whole(trained: Result, settings: Figure1) -> bool:
+    """Whether a training went on to the goal, or for all epochs, as they are set now."""
+    last = trained.errors[-1]
+    return last <= settings.goal or math.isnan(last) or len(trained.errors) >= settings.epochs
 
 
 def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -> str:

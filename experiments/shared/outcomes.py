@@ -50,7 +50,9 @@ def _about(folder: Path, planned: Values) -> dict[str, Any] | None:
         about: dict[str, Any] = json.loads((folder / "training/run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return about if flattened(about["parameters"]) == planned else None
+    # One that was ended early has other epochs than were planned.
+    whole = about["epochs"] == planned["train.epochs"]
+    return about if whole and flattened(about["parameters"]) == planned else None
 
 
 def read_outcomes(planned: Mapping[str, Values], runs: Path, share_ties: bool) -> dict[str, Outcome]:

@@ -19,6 +19,8 @@ ABSENT = object()
     ("key", "value", "expected"),
     [
         ("train.epochs", "many", "train.epochs: found many; allowed: a whole number of at least 1"),
+        ("train.epochs", "3", "train.epochs: found '3'; allowed: a whole number of at least 1"),
+        ("retrieve.code_bits", 12, "a whole number of at least 8 and of at most 1024 and a multiple of 8"),
         ("train.epochs", 0, "train.epochs: found 0; allowed: a whole number of at least 1"),
         ("train.epoch", 3, r"train.epoch: unknown key; allowed: .* Did you mean epochs\?"),
         ("train.momentum", ABSENT, "train.momentum: missing; allowed: a number of at least 0 and below 1"),

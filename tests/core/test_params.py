@@ -72,6 +72,7 @@ def test_a_group_can_be_replaced_whole() -> None:
             "model.width=wide",
             r"params\.yaml \+ model\.width=wide: model\.width: found wide; allowed: a number",
         ),
+        ("model.width=2024-02-30", r"--params model\.width=2024-02-30: what follows = is not valid YAML"),
         ("model.width=[", r"--params model\.width=\[: what follows = is not valid YAML"),
     ],
 )
@@ -106,6 +107,8 @@ for before, name in zip("abcdefg", "bcdefgh", strict=True):
         ("a: " + 41 * "[" + "1" + 41 * "]", "larger than any file of parameters"),
         ("a: " + 2_000_000 * "x", "larger than any file of parameters"),
         ('a: 1\nb: "x\\0y"', "line 2: found a NUL character"),
+        ("a: 2024-02-30", "is not valid YAML: day"),
+        ("a: !!bool foo", "is not valid YAML"),
         ("a: *b", "line 1: is not valid YAML: found undefined alias"),
     ],
 )

@@ -73,3 +73,12 @@ def test_a_reader_that_leaves(entry: str, is_stage: bool, tmp_path: Path) -> Non
     else:
         assert (running.wait(), errors) == (141, "")
         assert not (tmp_path / OUTPUT).exists()
+
+
+def test_a_closed_output_is_not_written_to() -> None:
+    program = (
+        "import sys; from alexnet.core.progress import chosen_style; from alexnet.core.terminal import say;"
+        " say('x'); sys.exit(chosen_style('auto') == 'lines' and 7)"
+    )
+    shell = f'exec "{sys.executable}" -c "{program}" >&- 2>&-'
+    assert subprocess.run(["bash", "-c", shell], check=False).returncode == 7

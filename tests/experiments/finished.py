@@ -55,7 +55,8 @@ def write_run(
 ) -> None:
     """Write what a finished run leaves, evaluated or only trained."""
     weights = str(folder)
-    write_json(folder / "training/run.json", {"parameters": nested(made_with), "weights": weights})
+    about = {"parameters": nested(made_with), "epochs": made_with["train.epochs"], "weights": weights}
+    write_json(folder / "training/run.json", about)
     pd.DataFrame(history).to_csv(folder / "training/history.csv", index=False)
     if predictions is not None:
         save_predictions(folder / "predictions", replace(predictions, weights=weights))

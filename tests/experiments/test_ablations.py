@@ -98,7 +98,7 @@ def test_runs_of_other_classes_are_not_compared(tmp_path: Path) -> None:
         read_outcomes(planned, tmp_path, share_ties=False)
 
 
-@pytest.mark.parametrize("stale", ["training", "predictions"])
+@pytest.mark.parametrize("stale", ["training", "ended early", "predictions"])
 def test_a_run_made_with_former_parameters_or_weights_is_not_finished(tmp_path: Path, stale: str) -> None:
     table, planned = planned_with(tmp_path, run=[FULL, "tanh"], seeds=[1])
     for name, values in planned.items():
@@ -108,6 +108,8 @@ def test_a_run_made_with_former_parameters_or_weights_is_not_finished(tmp_path: 
     about = load_yaml(run)
     if stale == "training":
         about["parameters"]["train"]["epochs"] = 99
+    elif stale == "ended early":
+        about["epochs"] -= 1
     else:
         about["weights"] = "of a training that was not evaluated yet"
     write_json(run, about)

@@ -364,7 +364,7 @@ def test_what_other_settings_made_is_not_shown(tmp_path: Path) -> None:
     other = settings_of(beginning="cuda-convnet", norm__epochs=3)
 
     def write(name: str, made_with: dict[str, Any], rate: float = 0.03) -> None:
-        result = Result(made_with=made_with, learning_rate=rate, errors=[0.5])
+        result = Result(made_with=made_with, learning_rate=rate, errors=[settings.goal])
         write_json(tmp_path / f"{name}.json", result.model_dump())
 
     write("sweep-relu", settings.of_sweep())
@@ -375,5 +375,8 @@ def test_what_other_settings_made_is_not_shown(tmp_path: Path) -> None:
     write("norm-13-percent-1", other.of_norm())
     results = page.read_results(settings, tmp_path)
     assert (list(results.runs), list(results.norms)) == ([("relu", 1)], [("11-percent", 1)])
+    harder = settings.model_copy(update={"goal": settings.goal / 2})
+    write("sweep-relu", harder.of_sweep())
+    assert page.read_results(harder, tmp_path).runs == {}, "they ended at the former goal"
     write("sweep-relu", other.of_sweep())
     assert page.read_results(settings, tmp_path).runs == {}

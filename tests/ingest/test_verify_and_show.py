@@ -1,5 +1,6 @@
 """`alexnet data verify` names every kind of damage; `alexnet data show` draws what the loader gives."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tiny import flip
 from typer.testing import CliRunner
 
 from alexnet.cli.main import app
+from alexnet.core.files import sha256_of
 from alexnet.core.params import read
 from alexnet.feed.contact_sheet import GAP, HEADING
 from alexnet.feed.order import training_epoch
@@ -112,6 +114,22 @@ def test_damage_is_named(own: Path, damage: str) -> None:
     assert "Traceback" not in said
     for part in [*parts, "problems. Run dvc repro -f preprocess"]:
         assert part in said
+
+
+def test_a_shard_that_cannot_be_read_does_not_hide_the_others(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> str:
+        if path.name == "train-00000.tar":
+            raise OSError(errno.EIO, "Input/output error")
+        return sha256_of(path)
+
+    monkeypatch.setattr("alexnet.ingest.verify.sha256_of", failing)
+    flip(own / "records/val-00000.tar", 700)
+    status, said = verify(own)
+    assert status == 1
+    assert "train-00000.tar: cannot be read: Input/output error" in said
+    assert "val-00000.tar: its SHA-256 is not the one listed" in said
 
 
 @pytest.mark.parametrize("table", [TABLE, SHARDS])

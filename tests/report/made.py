@@ -56,6 +56,7 @@ RUN = Run(
     git_commit=None,
 )
 RETRIEVAL = RetrievalSummary(
+    weights="",
     pictures=12,
     dimensions=2048,
     queries=50,

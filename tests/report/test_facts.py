@@ -97,6 +97,11 @@ def test_weights_of_another_recipe_are_refused(files: ResultFiles) -> None:
     assert re.search(r"trained with model\.pooling: \S+, but \S+params\.yaml has None", refusal(files))
 
 
+def test_a_training_of_another_recipe_is_refused(files: ResultFiles) -> None:
+    write_model(files.run, RUN, parameters={"train": {"momentum": 0.1}})
+    assert "run.json: trained with train.momentum: 0.1, but" in refusal(files)
+
+
 def test_results_of_other_weights_are_refused(files: ResultFiles) -> None:
     here, other = sha256_of(files.model), "0" * 64
     save_predictions(files.predictions, replace(made_predictions(), weights=here))
@@ -108,6 +113,9 @@ def test_results_of_other_weights_are_refused(files: ResultFiles) -> None:
     write_model(files.run, RUN, weights=here)
     save_predictions(files.predictions, replace(made_predictions(), weights=other))
     assert refusal(files).startswith(f"{files.predictions / 'about.json'}: of the weights {other[:12]}…")
+    save_predictions(files.predictions, replace(made_predictions(), weights=here))
+    write_model(files.retrieval, RETRIEVAL, weights=other)
+    assert refusal(files).startswith(f"{files.retrieval}: of the weights {other[:12]}…")
     (files.predictions / "about.json").unlink()
     assert "run the evaluate stage first" in refusal(files)
 
