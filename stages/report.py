@@ -20,12 +20,12 @@ def main(
 ) -> None:
     """Write report.html, report.md, figures/ and tables, and print the error table."""
     facts = read_facts(ResultFiles(params=params))
-    for line in terminal_summary(facts).splitlines():
-        say(line)
     if not summary_only:
         write_report(facts, REPORTS)
-        say("")
-        say(f"The report: {(REPORTS / 'report.html').resolve()}")
+    for line in terminal_summary(facts).splitlines():
+        say(line)
+    say("")
+    say(f"The report: {(REPORTS / 'report.html').resolve()}")
 
 
 if __name__ == "__main__":

@@ -218,15 +218,18 @@ def _row_group(path: Path, known: tuple[int, int], group: int) -> list[bytes | N
 
     with open_whole(path) as raw, pyarrow.parquet.ParquetFile(raw) as file:
         column = column_of_pictures(file.schema_arrow)
-        _refuse_bomb(file.metadata.row_group(group))
+        _refuse_bomb(file.metadata.row_group(group), column)
         cells = file.read_row_group(group, columns=[column])[column].to_pylist()
     return [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
 
 
-def _refuse_bomb(group: Any) -> None:
-    for column in map(group.column, range(group.num_columns)):
-        size = column.total_uncompressed_size
-        if size > max(MAX_BYTES, MAX_GROWTH * column.total_compressed_size):
+def _refuse_bomb(group: Any, name: str) -> None:
+    for part in map(group.column, range(group.num_columns)):
+        size = part.total_uncompressed_size
+        # The column of pictures, or a field of it.
+        if part.path_in_schema.partition(".")[0] == name and size > max(
+            MAX_BYTES, MAX_GROWTH * part.total_compressed_size
+        ):
             raise ValueError(f"its group of rows unpacks to {size:,} bytes")
 
 
