@@ -225,11 +225,9 @@ def _row_group(path: Path, known: tuple[int, int], group: int) -> list[bytes | N
 
 def _refuse_bomb(group: Any, name: str) -> None:
     for part in map(group.column, range(group.num_columns)):
-        size = part.total_uncompressed_size
+        limit, size = max(MAX_BYTES, MAX_GROWTH * part.total_compressed_size), part.total_uncompressed_size
         # The column of pictures, or a field of it.
-        if part.path_in_schema.partition(".")[0] == name and size > max(
-            MAX_BYTES, MAX_GROWTH * part.total_compressed_size
-        ):
+        if part.path_in_schema.partition(".")[0] == name and size > limit:
             raise ValueError(f"its group of rows unpacks to {size:,} bytes")
 
 

@@ -65,7 +65,7 @@ def as_pictures(
 def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
     """Return the files below `root` whose name, or else its folder's, says a split, and the split of each."""
     found = {}
-    for path in sorted(_below(root, patterns)):
+    for path in sorted(_files_below(root, patterns)):
         relative = str(path.relative_to(root))
         matches = [_SPLIT.search(part) for part in reversed(relative.lower().split("/"))]
         match = next((match for match in matches if match), None)
@@ -74,7 +74,7 @@ def files_of_splits(root: Path, *patterns: str) -> dict[Path, str]:
     return found
 
 
-def _below(root: Path, patterns: Collection[str]) -> Iterator[Path]:
+def _files_below(root: Path, patterns: Collection[str]) -> Iterator[Path]:
     """Yield the files below `root` whose names match, also those behind a link to a folder."""
     if is_remote(root):
         yield from (path for pattern in patterns for path in root.rglob(pattern))
