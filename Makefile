@@ -19,7 +19,7 @@ install: $(VENV)/installed  ## install everything into .venv; the other targets 
 test: $(VENV)/installed  ## run all tests, on the CPU; they need no data
 	@python -c 'import triton' 2>/dev/null || \
 	  python -m pip install --quiet --constraint constraints.txt --editable '.[dev,kernels]'
-	python -m pytest
+	CUDA_VISIBLE_DEVICES= python -m pytest
 
 lint: $(VENV)/installed  ## check style, format, types and the HTML pages of docs/
 	ruff check . && ruff format --check . && mypy && $(PAGES)

@@ -49,7 +49,10 @@ SHARDS = -(-TRAIN // 1024) + -(-VAL // 1024)
 
 def write_one_file(path: Path, files: list[bytes]) -> Index:
     """Write `files` one behind the other, and return their index, without names and splits."""
-    path.write_bytes(b"".join(files))
+    content = b"".join(files)
+    # What is there already keeps its time, by which a stopped preprocessing knows its pictures again.
+    if not path.exists() or path.read_bytes() != content:
+        path.write_bytes(content)
     sizes = np.array([len(data) for data in files])
     pictures = pd.DataFrame({"label": np.zeros(len(files), np.int32), "path": path.name})
     pictures = pictures.assign(packing="none", form="file", offset=np.cumsum(sizes) - sizes, size=sizes)

@@ -18,6 +18,8 @@ from alexnet.core.files import sole_writer
 
 # Two test processes share two cores: more threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is compared bit for bit is compared on CPUs, also on a machine with GPUs.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Triton reads it when it is imported: without a GPU its kernels are interpreted.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

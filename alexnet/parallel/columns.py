@@ -102,18 +102,22 @@ def _whole_logits(layer: nn.Module, inputs: Any, mine: Tensor, classes: int, mes
 
 
 class _Joined(torch.autograd.Function):
-    """Forward: both columns' maps. Backward: the sum of both columns' gradients for this one's maps."""
+    """Forward: both columns' maps. Backward: the sum of both columns' gradients for this one's maps.
+
+    They are sent in the order in which they are in memory, channels last.
+    """
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, mesh: Mesh) -> Tensor:
         ctx.mesh, ctx.half = mesh, mine.shape[1]
-        return mesh.join(mine, 2 * ctx.half, 1)
+        last = mine.movedim(1, -1)
+        return mesh.join(last, 2 * ctx.half, last.dim() - 1).movedim(-1, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        parts = gradients[0].split(ctx.half, 1)
+        parts = gradients[0].movedim(1, -1).split(ctx.half, -1)
         mine, theirs = parts[ctx.mesh.column], parts[1 - ctx.mesh.column]
-        return mine + ctx.mesh.swap(theirs, tuple(mine.shape)), None
+        return (mine + ctx.mesh.swap(theirs, tuple(mine.shape))).movedim(-1, 1), None
 
 
 class _JoinedLogits(torch.autograd.Function):

@@ -52,7 +52,7 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
         device = torch.device("cuda", number % torch.cuda.device_count())
         torch.cuda.set_device(device)
         # torch lets convolutions use tf32 unless told otherwise; `Precision` allows it where it is asked for.
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if machine.deterministic:
             # Without it, products of matrices may differ; torch asks for it.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -220,8 +220,9 @@ def _mesh_of(store: Store, member: Member, columns: int, device: torch.device, m
         # Every process takes part in making every group.
         groups = [dist.new_group(list(range(column, count, columns)), timeout) for column in range(columns)]
         words = dist.new_group(timeout=timeout, backend="gloo")
-        # NCCL begins with the first exchange, in which all have to take part; columns exchange in pairs.
-        dist.all_reduce(torch.zeros(1, device=device))
+        if backend == "nccl":
+            # It begins with the first exchange, in which all have to take part; columns exchange in pairs.
+            dist.all_reduce(torch.zeros(1, device=device))
     return Mesh(rank, columns, count // columns, member.on_this_machine, groups[rank % columns], words)
 
 

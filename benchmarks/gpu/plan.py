@@ -42,14 +42,14 @@ def plan(bench: Bench) -> list[Step]:
     add("step: kernels", 120, kernels)
     for name, recipe in RECIPES.items():
         add(f"exact: updates, {name}", 240, exactness.compare, recipe, exactness.moved, OF_UPDATES)
-    add("exact: resuming", 180, exactness.resuming)
-    add("exact: DALI's pixels", 60, exactness.pixels)
+    add("exact: resuming", 300, exactness.resuming)
+    add("exact: DALI's pixels", 180, exactness.pixels)
     for encoding in ("raw", "jpeg"):
         add(f"loop: {encoding}, threads", 180, loop, encoding, Machine(loader="torch", progress="none"))
     place = Machine(loader="torch", compile=True, progress="none")
     add("loop: raw, without CUDA graphs", 180, loop, "raw", place)
     for threads in bench.scale.threads:
-        add(f"loading: {threads} threads", 90, loading, Machine(loader="torch", workers=threads))
+        add(f"loading: {threads} threads", 180, loading, Machine(loader="torch", workers=threads))
     dali = {
         f"DALI, {threads} threads, hardware load {load:g}": Machine(
             loader="dali", workers=threads, hardware_decoder_load=load, progress="none"
@@ -57,7 +57,7 @@ def plan(bench: Bench) -> list[Step]:
         for threads, load in bench.scale.loads
     }
     for name, place in dali.items():
-        add(f"loading: {name}", 90, loading, place)
+        add(f"loading: {name}", 180, loading, place)
     for name, place in dali.items():
         add(f"loop: jpeg, {name}", 180, loop, "jpeg", place)
     place = Machine(loader="dali", compile=True, progress="none")
