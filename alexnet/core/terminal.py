@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -30,11 +30,10 @@ def say(line: str, stream: TextIO | None = None) -> None:
     Where the reader has gone, as after ``| head``, or the disk of a log is full, a command ends. A stage is
     asked to stop as by SIGTERM, so that training saves its state; what it still says stands in ``.state``.
     """
+    stream = stream or sys.stdout
     # None where it was closed before the command began.
-    to = stream or cast("TextIO | None", sys.stdout)
-    if to is None:
+    if stream is None:
         return
-    stream = to
     encoding = stream.encoding or "utf-8"
     shown = escaped(line).encode(encoding, "backslashreplace").decode(encoding)
     try:
