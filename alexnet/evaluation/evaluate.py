@@ -96,7 +96,7 @@ def check_whole(records: Records, index: Index, split: str, skipped: pd.DataFram
     """
     pictures = index.pictures[index.pictures["split"] == split]
     stored = pd.DataFrame({"split": split, "name": records.names, "label": records.labels})
-    wrong = list(differences(Index(pictures, index.classes, index.layout), stored, skipped))
+    wrong = list(differences(pictures, stored, skipped))
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UserError(f"{place}: {wrong[0]}{more}. Run `dvc repro preprocess` to make the records again.")

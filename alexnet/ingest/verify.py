@@ -39,7 +39,7 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
             except OSError as error:
                 found.append(f"{path.name}: cannot be read: {error.strerror or error}")
             progress.advance(len(rows))
-    found += differences(index, table, skipped)
+    found += differences(index.pictures, table, skipped)
     found += _sums_problems(records, int((table["split"] == "train").sum()))
     return found
 

@@ -104,8 +104,8 @@ def _about(folder: Path) -> dict[str, Any]:
     return read_made(folder / SOURCE, "index", lambda path: dict(parse_checked_json(path.read_bytes())))
 
 
-def differences(index: Index, stored: pd.DataFrame, left_out: pd.DataFrame) -> Iterator[str]:
-    """Yield a line for each way in which the store does not hold every picture of `index` once.
+def differences(pictures: pd.DataFrame, stored: pd.DataFrame, left_out: pd.DataFrame) -> Iterator[str]:
+    """Yield a line for each way in which the store does not hold each of an index's `pictures` once.
 
     Args:
         stored: split, name and label of each record.
@@ -114,7 +114,7 @@ def differences(index: Index, stored: pd.DataFrame, left_out: pd.DataFrame) -> I
     key = ["split", "name"]
     for row in stored[stored.duplicated(key)].itertuples(index=False):
         yield f"{row.split} {row.name}: stored twice"
-    expected = index.pictures[[*key, "label"]].merge(left_out[key].assign(left_out=True), on=key, how="left")
+    expected = pictures[[*key, "label"]].merge(left_out[key].assign(left_out=True), on=key, how="left")
     both = expected.merge(
         stored[[*key, "label"]], on=key, how="outer", suffixes=("", "_stored"), indicator=True
     )
