@@ -9,13 +9,13 @@ import pandas as pd
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import sha256_of
-from alexnet.core.progress import Progress, Style
+from alexnet.core.progress import Progress
 from alexnet.store.index import Index, differences
 from alexnet.store.records import SHARDS, TABLE, read_shards, read_table, tar_name
 from alexnet.store.statistics import SUMS, read_sums
 
 
-def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Style = "auto") -> list[str]:
+def find_problems(records: Path, index: Index, skipped: pd.DataFrame) -> list[str]:
     """Return a line for each thing that is wrong with the store in `records`; none when it is right.
 
     Every byte of every shard is read.
@@ -30,7 +30,7 @@ def find_problems(records: Path, index: Index, skipped: pd.DataFrame, style: Sty
     listed = {tar_name(row.split, row.shard) for row in shards.itertuples()}
     there = {path.name for path in records.glob("*.tar")}
     found = [f"{name}: not listed in {SHARDS}" for name in sorted(there - listed)]
-    with Progress("verify", len(table), style) as progress:
+    with Progress("verify", len(table), "auto") as progress:
         for (split, number), rows in table.groupby(["split", "shard"], sort=False):
             lines = shards[(shards["split"] == split) & (shards["shard"] == number)]
             path = records / tar_name(split, number)

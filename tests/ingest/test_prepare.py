@@ -192,7 +192,7 @@ def test_the_order_is_a_seeded_shuffle_of_the_whole_split(records: Path, make: M
 
 def test_the_tables_tell_what_the_tars_hold(records: Path, index: Index) -> None:
     # That offsets, sizes, labels and checksums are those of the tars.
-    assert find_problems(records, index, pd.DataFrame(columns=["split", "name"]), "none") == []
+    assert find_problems(records, index, pd.DataFrame(columns=["split", "name"])) == []
     lines, found = pd.read_csv(records / SHARDS), hashes(records)
     assert lines.columns.tolist() == ["split", "shard", "records", "bytes", "sha256"]
     assert lines["records"].tolist() == [8, 8, 8, 8, 4, 8, 4]
@@ -324,7 +324,7 @@ def test_a_shard_of_bad_pictures_alone_does_no_harm(
         prepared(tmp_path, folders, index, **options)
     outcome = prepared(tmp_path, folders, index, **options)
     assert len(list((tmp_path / "records").glob("train-*.tar"))) == 7
-    assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
+    assert find_problems(tmp_path / "records", index, outcome.skipped) == []
     assert outcome.counts["train"] == SplitCounts(pictures=7, skipped=5)
     found = open_records(tmp_path / "records", "train")
     assert sorted(found.names) == sorted(["cat/0.jpg", *(f"dog/{number}.jpg" for number in range(6))])

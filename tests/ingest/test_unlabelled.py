@@ -116,7 +116,7 @@ def test_predictions_without_rates(
     outcome = store(official, index, tmp_path / "records", tmp_path / "s")
     assert outcome.counts["test"] == SplitCounts(pictures=TESTS, skipped=0)
     assert set(open_records(tmp_path / "records", "test").labels) == {UNKNOWN}
-    assert find_problems(tmp_path / "records", index, outcome.skipped, "none") == []
+    assert find_problems(tmp_path / "records", index, outcome.skipped) == []
 
     outcome.skipped.to_csv(tmp_path / "skipped", index=False)
     torch.manual_seed(0)
