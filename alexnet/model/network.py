@@ -226,7 +226,7 @@ class AlexNet(nn.Module):
             values = getattr(self, layer.name)(values)
             for step in layer.then:
                 if step == "activation":
-                    values = _activate(values, self.model.activation)
+                    values = activate(values, self.model.activation)
                 elif step == "pool":
                     values = max_pool(values, int(self.model.pooling[0]))
                 elif step == "dropout":
@@ -273,7 +273,8 @@ def _cross_map_norm(model: Model) -> nn.Module:
     return CrossMapNorm(columns, norm.size, norm.k, alpha, norm.beta)
 
 
-def _activate(values: Tensor, activation: str) -> Tensor:
+def activate(values: Tensor, activation: str) -> Tensor:
+    """Return ``relu``, ``tanh`` or ``abs_tanh`` of `values`."""
     if activation == "relu":
         return functional.relu(values)
     values = torch.tanh(values)

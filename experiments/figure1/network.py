@@ -1,7 +1,7 @@
 """The two small networks of the paper's sections 3.1 and 3.3, as cuda-convnet's examples have them."""
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,14 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet.core.draws import generator
+from alexnet.model.network import activate
 from alexnet.model.norm import CrossMapNorm
 from experiments.figure1.settings import Activation, Arm, Norm
-
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "abs_tanh": lambda values: torch.tanh(values).abs(),
-}
 
 
 class FourLayers(nn.Module):
@@ -29,7 +24,7 @@ class FourLayers(nn.Module):
 
     def __init__(self, activation: Activation, side: int, classes: int) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
+        self.activation = partial(activate, activation=activation)
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
         self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
