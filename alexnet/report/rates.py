@@ -88,8 +88,8 @@ def terminal_summary(facts: Facts) -> str:
         (f"This run: {images:,} pictures, {facts.data.classes:,} classes, 95% intervals{early}",),
         ("  ten patches", top1, top5),
         ("  one patch", top1_one_patch, top5_one_patch),
+        ("  guessing", percent(rates[0].chance), percent(rates[1].chance)),
     ]
-    lines.append(("  guessing", percent(rates[0].chance), percent(rates[1].chance)))
     for name, printed in (("ILSVRC-2010 test", paper.TABLE_1), ("ILSVRC-2012 validation", paper.TABLE_2)):
         lines.append((f"The paper: {name}",))
         lines += [(f"  {row.model}", f"{row.top1}%", f"{row.top5}%") for row in printed if row.top1]

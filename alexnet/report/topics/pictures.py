@@ -19,7 +19,6 @@ from alexnet.store.statistics import StatisticsSummary
 SKIPPED_SHOWN = 20
 AUGMENTED = 4
 EPOCHS_SHOWN = 5
-NO_NOISE = ", but this run had none"
 SEED = 2012
 # A component is drawn this many standard deviations to either side of the mean colour.
 DEVIATIONS_SHOWN = 2
@@ -40,8 +39,8 @@ def topic(facts: Facts) -> list[Part]:
         "## Patches and colours",
         Figures(patches, caption) if patches else facts.photographs.absence,
         "The paper's colour noise shifts a picture along these three directions"
-        f"{'' if noisy else NO_NOISE}. The authors' values, shipped with their cuda-convnet2, are ImageNet's;"
-        " those of a small sample need not be near them.",
+        f"{'' if noisy else ', but this run had none'}. The authors' values, shipped with their"
+        " cuda-convnet2, are ImageNet's; those of a small sample need not be near them.",
         components_table(facts),
         drawn(
             "rgb_components",
