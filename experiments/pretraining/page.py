@@ -95,10 +95,6 @@ def _reached(arm: Arm, target: float) -> str:
     return f"{len(ends)} of {len(arm.runs)}{epochs}"
 
 
-def _epoch(errors: Sequence[float], target: float) -> str:
-    return str(first_epoch_at(errors, target) or f"not within {len(errors)}")
-
-
 def arms_table(arms: Arms, target: float) -> str:
     rows = []
     for arm, found in arms.items():
@@ -122,7 +118,8 @@ def tuning_table(arms: Arms, target: float) -> str:
         if len(rates) > 1 and found.chosen.rate in (min(rates), max(rates)):
             edges.append(WORDS[arm])
         for tried in found.chosen.tried:
-            told = _epoch(tried.errors, target), percent(tried.errors[-1]) if tried.errors else NOTHING
+            first = first_epoch_at(tried.errors, target) or f"not within {len(tried.errors)}"
+            told = str(first), percent(tried.errors[-1]) if tried.errors else NOTHING
             if tried.diverged:
                 told = f"diverged in epoch {len(tried.errors) + 1}", NOTHING
             ours += [len(rows)] if tried.rate == found.chosen.rate else []
