@@ -26,6 +26,7 @@ from alexnet.ingest.sources.listing import (
     NO_CLASS,
     SPLIT_FOLDERS,
     SPLIT_NAMES,
+    WORDS,
     Listing,
     Scan,
     parse_words,
@@ -41,7 +42,6 @@ KAGGLE_PICTURES = "ILSVRC/Data/CLS-LOC"
 KAGGLE_SOLUTION = "LOC_val_solution.csv"
 LABELS: dict[str, tuple[str, ...]] = {split: (f"{split}.csv",) for split in SPLITS}
 LABELS["val"] = ("val.csv", KAGGLE_SOLUTION, "val/val_annotations.txt")
-WORDS = ("words.txt", "LOC_synset_mapping.txt")
 
 
 # What to list, the folder in it that holds the splits, and the folder of each split in that one.

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from alexnet.core.errors import UserError
-from alexnet.ingest.sources.listing import NO_CLASS, parse_words, text_of, with_words
+from alexnet.ingest.sources.listing import NO_CLASS, WORDS, parse_words, text_of, with_words
 
 # Files with the names of the classes, one a line, in the order of the numbers.
 CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt")
-INFO, PYTHON, WORDS = ("_info.json", "info.json"), "classes.py", ("words.txt", "LOC_synset_mapping.txt")
+INFO, PYTHON = ("_info.json", "info.json"), "classes.py"
 _WNID = re.compile(r"(?<![0-9A-Za-z])n\d{8}(?![0-9A-Za-z])")
 
 

@@ -23,6 +23,8 @@ MEMBERS = ["container", "name", "offset", "size"]
 Member = tuple[str, str, int, int]
 COLUMNS = ["split", "wnid", "name", "path", "packing", "form", "offset", "size"]
 
+# Files with a line for each class, its name and its words.
+WORDS = ("words.txt", "LOC_synset_mapping.txt")
 # What people call the folder of a split; the first that is there is taken.
 SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
