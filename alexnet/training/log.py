@@ -30,7 +30,7 @@ class Logbook:
         events: where TensorBoard finds its files, if it is installed.
     """
 
-    def __init__(self, folder: Path, events: Path | None = None) -> None:
+    def __init__(self, folder: Path, events: Path) -> None:
         self.folder, self.events = folder, events
         self._events: SummaryWriter | None = None
         self._logged = 0
@@ -42,7 +42,7 @@ class Logbook:
             UserError: the disk is full or the folder cannot be written.
         """
         write_history(self.folder / HISTORY, history)
-        with naming_what_cannot_be_written(self.events or self.folder):
+        with naming_what_cannot_be_written(self.events):
             if not self._logged:
                 self._events = _open_events(self.events)
             if self._events is not None:
@@ -55,8 +55,8 @@ class Logbook:
         self._logged = len(history)
 
 
-def _open_events(folder: Path | None) -> "SummaryWriter | None":
-    if folder is None or importlib.util.find_spec("tensorboard") is None:
+def _open_events(folder: Path) -> "SummaryWriter | None":
+    if importlib.util.find_spec("tensorboard") is None:
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter
