@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tiny import encoded, told
 
+from alexnet.core.files import add_to_tar
 from alexnet.core.machine import Machine, Shuffle
 from alexnet.ingest.decode import read_picture
 from alexnet.ingest.params import Data, Preprocess
@@ -81,9 +82,7 @@ def tar(members: Iterable[tuple[str, bytes]], mode: str = "w") -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode=mode, format=tarfile.USTAR_FORMAT) as archive:  # type: ignore[call-overload]
         for name, member in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(member)
-            archive.addfile(entry, io.BytesIO(member))
+            add_to_tar(archive, name, member)
     return content.getvalue()
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from made import EPOCHS, HOSTILE, IMAGES, WRONG, write_records, write_results
 
-from alexnet.core.terminal import escaped
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.facts import Facts, read_facts
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
@@ -320,7 +319,6 @@ def test_seeds_durations_and_ties_are_shown(facts: Facts) -> None:
 
 
 def test_words() -> None:
-    assert escaped("a\x1b[31m\n\u202eb\u00e9") == "a\\x1b[31m\\n\\u202eb\u00e9"
     assert short("tench, Tinca tinca") == "tench"
     assert short("x" * 40) == "x" * 27 + "…"
     assert percent(0.375) == "37.5%"

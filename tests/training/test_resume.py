@@ -391,7 +391,6 @@ def test_the_log_says_what_a_person_watches(
     assert [event.step for event in shown.Scalars("gradient_norm/fc8")] == [1, 2, 3]
     losses = [event.value for event in shown.Scalars("train_loss")]
     assert losses == pytest.approx(list(history["train_loss"]), rel=1e-6)
-    assert len(shown.Scalars("gradient_norm/fc8")) == 3
 
 
 def test_what_a_loader_refuses_costs_no_finished_training(
