@@ -18,12 +18,10 @@ from typing import Annotated
 
 import torch
 import typer
-from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet.core.errors import shown_plainly
 from alexnet.core.machine import Machine
-from alexnet.model.network import AlexNet
 from alexnet.parallel.columns import exchanges, keep_column
 from alexnet.parallel.device import memory_format
 from alexnet.parallel.gradients import BUCKET_BYTES, GradientSums
@@ -47,17 +45,6 @@ def measure(mesh: Mesh, device: torch.device, width: float, batch: int, steps: i
     _write_seconds(mesh, step, steps, device, result)
 
 
-class _FromInputs(nn.Module):
-    """A network whose forward pass begins at conv1's input: DistributedDataParallel calls no other method."""
-
-    def __init__(self, network: AlexNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
-        return self.network.from_inputs(inputs, keys)
-
-
 def measure_sums(
     mesh: Mesh, device: torch.device, way: str, width: float, batch: int, steps: int, result: Path
 ) -> None:
@@ -66,9 +53,7 @@ def measure_sums(
     network.set_memory_format(memory_format(Machine()))
     pictures = random_pictures(batch // mesh.replicas, device)
     if way in TORCHS:
-        forward = DistributedDataParallel(
-            _FromInputs(network), bucket_cap_mb=TORCHS[way], gradient_as_bucket_view=True
-        )
+        forward = DistributedDataParallel(network, bucket_cap_mb=TORCHS[way], gradient_as_bucket_view=True)
         step = step_of(network, pictures, forward=forward)
     elif way in OURS:
         gradients = GradientSums(network.parameters(), mesh, OURS[way])
