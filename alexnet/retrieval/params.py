@@ -13,7 +13,8 @@ class Retrieve(Section):
     Attributes:
         code_bits: bits of a picture's code.
         steps, batch_size: updates of the auto-encoder that learns the codes, and pictures in each.
-        queries: how many pictures of the evaluated split measure the codes' recall, at most.
+        queries: how many pictures of the evaluated split measure the codes' recall, at most; the six
+            that the report shows are always among them.
         seed: of the auto-encoder, of the random projections, and of the queries.
     """
 
