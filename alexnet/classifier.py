@@ -114,8 +114,9 @@ class Classifier:
 
 
 def _is_one(pictures: Picture | Iterable[Picture]) -> "TypeIs[Picture]":
-    # A str, an image and an array could be iterated too.
-    return isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor)
+    # A str, an image and an array could be iterated too; what is no picture at all is refused as one.
+    known = str | bytes | Path | Image.Image | np.ndarray | Tensor
+    return isinstance(pictures, known) or not isinstance(pictures, Iterable)
 
 
 def _square_of(picture: Picture) -> NDArray[np.uint8]:

@@ -43,5 +43,6 @@ def ensemble(
         for k in (1, 5):
             error = float(one.wrong(k, share_ties).mean())
             low, high = exact_interval(error, len(one))
-            cells.append(f"{error:.1%} ({low:.1%} to {high:.1%})")
+            between = "zero by definition" if len(one.classes) <= k else f"{low:.1%} to {high:.1%}"
+            cells.append(f"{error:.1%} ({between})")
         say(f"{label:{width}}  {cells[0]:26}{cells[1]}")

@@ -27,6 +27,8 @@ def export(
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise UserError(f"--out: found {out}; allowed: a name that ends in .onnx or .safetensors")
+    if one_patch and out.suffix != ".onnx":
+        raise UserError(f"--one-patch: found --out {out}; allowed: only with a name that ends in .onnx")
     network, classes = load_network(weights)
     if out.suffix == ".safetensors":
         save_network(out, network, classes, half=True)

@@ -54,6 +54,14 @@ LARGE = 10_000_000_000
 Unit = TypeVar("Unit", Shard, Run, Bucket)
 
 
+class BadPicturesError(UserError):
+    """So many pictures are bad that there is no store; `skipped` has split, name and reason of each."""
+
+    def __init__(self, message: str, skipped: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.skipped = skipped
+
+
 class Outcome(NamedTuple):
     """How many pictures of each split were stored and skipped, and split, name and reason of the latter."""
 
@@ -66,10 +74,18 @@ def prepare_index(
 ) -> None:
     """Write the store of the index in the folder `index`, and what was stored and skipped; see `prepare`."""
     found = read_index(index)
-    with executor(machine) as pool:
-        outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
-    # A file that is no picture belongs to no split.
-    write_table(skipped, pd.concat([outcome.skipped, found.left_out.assign(split="")])[SKIPPED_COLUMNS])
+
+    def list_skipped(bad: pd.DataFrame) -> None:
+        # A file that is no picture belongs to no split.
+        write_table(skipped, pd.concat([bad, found.left_out.assign(split="")])[SKIPPED_COLUMNS])
+
+    try:
+        with executor(machine) as pool:
+            outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
+    except BadPicturesError as error:
+        list_skipped(error.skipped)
+        raise UserError(f"{error}. {skipped} lists them all") from None
+    list_skipped(outcome.skipped)
     described = Counts(
         layout=found.layout,
         classes=len(found.classes),
@@ -88,9 +104,10 @@ def prepare(
     files of the source have changed since.
 
     Raises:
-        UserError: a file of the source cannot be read, more than `max_bad_fraction` of the pictures are
-            bad, none of a split or class is left, the disk is too small or cannot be written, or another
-            process does the same work.
+        BadPicturesError: more than `max_bad_fraction` of the pictures are bad, or none of a split or class
+            is left.
+        UserError: a file of the source cannot be read, the disk is too small or cannot be written, or
+            another process does the same work.
     """
     root, style = root_of(machine.data_root), machine.progress
     in_order = is_read_in_order(root, index.pictures)
@@ -237,25 +254,28 @@ def _remove(folder: Path, runs: list[Run], shards: list[Shard]) -> None:
 
 def _outcome(rows: pd.DataFrame, index: Index, settings: Preprocess) -> Outcome:
     good, bad = rows[rows["reason"] == ""], rows[rows["reason"] != ""]
+    skipped = bad[SKIPPED_COLUMNS].sort_values(["split", "name"])
     if len(bad) > settings.max_bad_fraction * len(rows):
-        first = bad.iloc[0]
-        raise UserError(
+        first = skipped.iloc[0]
+        raise BadPicturesError(
             f"preprocess.max_bad_fraction: {len(bad)} of {len(rows)} pictures are bad, allowed are"
-            f" {settings.max_bad_fraction:g} of them; the first is {first['name']}: {first['reason']}"
+            f" {settings.max_bad_fraction:g} of them; the first is {first['name']}: {first['reason']}."
+            " Mend or remove the bad pictures, or allow more",
+            skipped,
         )
     counts = {}
     for split in SPLITS:
-        stored, skipped = int((good["split"] == split).sum()), int((bad["split"] == split).sum())
-        if split not in NEEDED and stored + skipped == 0:
+        stored, lost = int((good["split"] == split).sum()), int((bad["split"] == split).sum())
+        if split not in NEEDED and stored + lost == 0:
             continue
         if stored == 0:
-            raise UserError(f"no picture of the split {split} is left ({skipped} were bad)")
-        counts[split] = SplitCounts(pictures=stored, skipped=skipped)
+            raise BadPicturesError(f"no picture of the split {split} is left ({lost} were bad)", skipped)
+        counts[split] = SplitCounts(pictures=stored, skipped=lost)
     labels = set(good["label"][good["split"] == "train"])
     for label, wnid in enumerate(index.classes["wnid"]):
         if label not in labels:
-            raise UserError(f"class {wnid}: no training picture is left")
-    return Outcome(counts, bad[SKIPPED_COLUMNS].sort_values(["split", "name"]))
+            raise BadPicturesError(f"class {wnid}: no training picture is left", skipped)
+    return Outcome(counts, skipped)
 
 
 def _deliver(rows: pd.DataFrame, folder: Path, records: Path) -> None:

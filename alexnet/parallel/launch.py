@@ -214,6 +214,11 @@ def _mesh_of(store: Store, member: Member, columns: int, device: torch.device, m
     backend = machine.backend
     if backend == "auto":
         backend = "nccl" if device.type == "cuda" else "gloo"
+    if backend == "nccl" and not (device.type == "cuda" and dist.is_nccl_available()):
+        raise UserError(
+            "machine.yaml: backend: found nccl, which needs a GPU and a torch with NCCL; allowed here:"
+            " auto | gloo"
+        )
     rank, count = member.rank, member.count
     with exchange():
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timeout)

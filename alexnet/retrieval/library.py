@@ -112,7 +112,11 @@ def load_library(folder: Path, weights: Path) -> Library:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder}: no features that this project wrote: {error}") from None
     if not is_of_these:
-        raise UserError(f"{folder}: made with other weights than {weights}. Run `dvc repro retrieve`.")
+        raise UserError(
+            f"{folder}: made with other weights than {weights}. `dvc repro retrieve` makes it with those of"
+            " the last run. For others, run python -m stages.retrieve with --weights, --library and"
+            " --summary, and name its --library here too."
+        )
     if not len(library.names) == len(library.features) == len(library.codes):
         raise UserError(f"{folder}: features, codes and names do not agree. Run `dvc repro -f -s retrieve`.")
     return library

@@ -177,7 +177,7 @@ class Trainer:
                 self._refuse_unless_finite(meter.collect(self.sums, self.mesh))
             self._save_if(due, ends=stop)
             if stop:
-                self._say(f"train: stopped in epoch {self.epoch}; dvc repro resumes from here")
+                self._say(f"train: stopped in epoch {self.epoch}; the same command resumes from here")
                 raise KeyboardInterrupt
             progress.advance(count, f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else "")
             waiting_since = meter.now()

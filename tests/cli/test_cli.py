@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import alexnet
 from alexnet.cli.main import app, main
+from alexnet.core.errors import UserError
 from alexnet.core.places import PRETRAINED, WEIGHTS
 from alexnet.evaluation.predictions import load_predictions, save_predictions
 
@@ -61,6 +62,9 @@ def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path
 
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
+    for given in (None, 5, b"picture"):
+        with pytest.raises(UserError, match=f"picture: found {type(given).__name__}; allowed: a path"):
+            alexnet.load(weights).predict(given)  # type: ignore[arg-type]
 
 
 def test_before_there_is_a_trained_network_the_one_of_the_repository_is_taken(
@@ -82,6 +86,8 @@ def test_before_there_is_a_trained_network_the_one_of_the_repository_is_taken(
     assert [line.split()[1:] for line in own] == [line.split()[1:] for line in guesses]
     refused = CliRunner().invoke(app, ["export", "--out", "network.pt"])
     assert "found network.pt; allowed: a name that ends in .onnx or .safetensors" in refused.stderr
+    refused = CliRunner().invoke(app, ["export", "--out", "half.safetensors", "--one-patch"])
+    assert "--one-patch: found --out half.safetensors; allowed: only with" in refused.stderr
 
 
 def test_what_the_documents_show_runs(

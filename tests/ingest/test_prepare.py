@@ -27,7 +27,7 @@ from alexnet.ingest.decode import decode, read_picture
 from alexnet.ingest.resize import to_square
 from alexnet.ingest.verify import find_problems
 from alexnet.store.counts import SplitCounts
-from alexnet.store.index import Index
+from alexnet.store.index import Index, write_index
 from alexnet.store.records import SHARDS, TABLE, decoded, encode, open_records, store_fingerprint
 from alexnet.store.statistics import SUMS, Sums, measure_statistics
 
@@ -280,6 +280,21 @@ def test_bad_pictures_are_skipped_and_named_with_a_reason(folders: Path, tmp_pat
     assert not set(found.names) & {"cat/1.jpg", "cat/2.jpg", "dog/4.jpg"}
     assert found.labels.tolist() == [["cat", "dog"].index(name[:3]) for name in found.names]
     assert all(decoded(found, record).shape == (256, 256, 3) for record in range(9))
+
+
+def test_bad_pictures_that_stop_the_stage_are_listed(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders / "train/cat/1.jpg").write_bytes(b"")
+    (folders / "val/dog/0.jpg").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    write_index(tmp_path / "index", indexed(folders))
+    machine = Machine(data_root=str(folders), workers=1, progress="none")
+    made = {name: tmp_path / name for name in ("index", "records", "counts")}
+    with pytest.raises(UserError, match=r"2 of 18 pictures .*skipped.csv lists them all$"):
+        prepare.prepare_index(SETTINGS, machine, **made, skipped=tmp_path / "skipped.csv")
+    assert pd.read_csv(tmp_path / "skipped.csv")["name"].tolist() == ["cat/1.jpg", "dog/0.jpg"]
+    assert not made["counts"].exists()
 
 
 def test_a_file_that_is_gone_is_no_bad_picture(folders: Path, tmp_path: Path) -> None:

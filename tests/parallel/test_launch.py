@@ -205,6 +205,12 @@ def test_devices_that_are_not_there_or_no_pairs(monkeypatch: pytest.MonkeyPatch)
     assert device_count(Machine(devices="auto"), 1) == 3
 
 
+def test_nccl_without_gpus_is_refused_by_its_key(tmp_path: Path) -> None:
+    asked = place(2).model_copy(update={"backend": "nccl"})
+    with pytest.raises(UserError, match=r"machine.yaml: backend: found nccl.* allowed here: auto \| gloo$"):
+        on_devices(partial(run_to_the_end, folder=tmp_path), asked, 2)
+
+
 # --- the stages -----------------------------------------------------------------------------------
 
 TRAIN = (sys.executable, "-m", "stages.train")

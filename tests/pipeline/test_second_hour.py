@@ -36,6 +36,7 @@ def test_the_second_hour(reproduced: Project, tmp_path: Path) -> None:
     averaged = said["alexnet ensemble data/first data/second"].splitlines()
     names = [line.split("  ")[0] for line in averaged]
     assert names == ["12 pictures of val", "data/first", "data/second", "2 averaged"]
+    assert averaged[-1].endswith("0.0% (zero by definition)")
     # Gone back.
     assert results(project) == committed
     assert project.run("dvc", "status").stdout == QUIET

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from alexnet.core.errors import UserError
+from alexnet.core.places import SAMPLE
 from alexnet.core.terminal import say
 from alexnet.ingest.raw_files import is_remote, is_there, reaching
 from alexnet.ingest.sources.cifar10 import BINARY, PYTHON, list_cifar10
@@ -52,8 +53,9 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
 
 def _listed(root: Path, layout: str, scan: Scan) -> Listing:
     if not root.is_dir():
+        made = " or make the generated sample (dvc repro sample)" if str(root) == str(SAMPLE) else ""
         raise UserError(
-            f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml."
+            f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml{made}."
         )
     if layout == "auto":
         layout = _recognise(root, scan)
