@@ -84,7 +84,7 @@ def prepare_index(
             outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
     except BadPicturesError as error:
         list_skipped(error.skipped)
-        raise UserError(f"{error}. {skipped} lists them all") from None
+        raise UserError(f"{error}. {skipped} lists all bad pictures") from None
     list_skipped(outcome.skipped)
     described = Counts(
         layout=found.layout,

@@ -291,7 +291,7 @@ def test_bad_pictures_that_stop_the_stage_are_listed(
     write_index(tmp_path / "index", indexed(folders))
     machine = Machine(data_root=str(folders), workers=1, progress="none")
     made = {name: tmp_path / name for name in ("index", "records", "counts")}
-    with pytest.raises(UserError, match=r"2 of 18 pictures .*skipped.csv lists them all$"):
+    with pytest.raises(UserError, match=r"2 of 18 pictures .*skipped.csv lists all bad pictures$"):
         prepare.prepare_index(SETTINGS, machine, **made, skipped=tmp_path / "skipped.csv")
     assert pd.read_csv(tmp_path / "skipped.csv")["name"].tolist() == ["cat/1.jpg", "dog/0.jpg"]
     assert not made["counts"].exists()
