@@ -38,6 +38,11 @@ def check(params: Path, machine_file: Path) -> None:
     check_keys(load_yaml(params), [section.key for section in SECTIONS], params)
     for section in SECTIONS:
         read(params, section)
+    start = read(params, Train).initial_weights
+    if start is not None and not Path(start).is_file():
+        raise UserError(
+            f"{params}: train.initial_weights: {start}: no such file; name one, or null to draw weights"
+        )
     sample, model, machine = read(params, Sample), read(params, Model), read_machine(machine_file)
     root_of(machine.data_root)
     if machine.devices != "auto":

@@ -28,6 +28,7 @@ import typer
 from numpy.typing import NDArray
 
 from alexnet.retrieval.search import BLOCK_BYTES, by_code, nearest
+from benchmarks.turns import ratios, spread
 
 NEIGHBOURS = 6
 CANDIDATES = 100
@@ -93,9 +94,9 @@ def compare(
             print(f"  {name}: {seconds[name][-1]:.1f} s, {busy:.1f} s of a core", flush=True)
     first = next(iter(contestants))
     for name, own in seconds.items():
-        median, times = statistics.median(own), statistics.median(own) / statistics.median(seconds[first])
         print(
-            f"  {name:42}{1000 * median / queries:9.3f} ms a query   {times:5.2f} × ours;"
+            f"  {name:42}{1000 * statistics.median(own) / queries:9.3f} ms a query  "
+            f" {spread(ratios(own, seconds[first]))} times ours;"
             f" at most {peaks[name] / 1e6:.0f} MB of memory of its own;"
             f" equal answers: {np.mean(answers[first] == answers[name]):.2%}"
         )

@@ -300,7 +300,10 @@ def main(
         for title in CONTESTANTS
         if compiled or title not in COMPILED
     }
-    tell(in_turns(contestants, rounds))
+    rates = in_turns(contestants, rounds)
+    tell(rates)
+    # The same beside the reference that has our memory settings.
+    tell({title: rates[title] for title in (f"{BASE}, run as ours", "ours, float32", "ours, bfloat16")})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ Shuffle = Literal["seek", "scatter"]
 class Machine(Strict):
     """Where the raw data lies and how the work is spread; every key has a default."""
 
-    data_root: str = str(SAMPLE)
+    data_root: Annotated[str, Field(min_length=1)] = str(SAMPLE)
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     scheduler: str = Field(default="local", pattern=r"^(local|(tcp|tls|ucx)://.+)$")
     shuffle: Shuffle = "seek"

@@ -77,12 +77,13 @@ def load_parameters(sources: Sources) -> dict[str, Any]:
     content = load_yaml(Path(first))
     for overlay in overlays:
         for key, value in _overlay(overlay).items():
-            *groups, last = str(key).split(".")
-            inner: Any = content
-            for group in groups:
-                inner = inner.get(group) if isinstance(inner, dict) else None
-            if not isinstance(inner, dict) or last not in inner:
-                raise UserError(f"{overlay}: {key}: unknown key; allowed: the keys of {first}")
+            inner: Any = {"": content}
+            last = ""
+            for part in str(key).split("."):
+                inner, last = inner[last], part
+                if not isinstance(inner, dict) or part not in inner:
+                    known = [str(each) for each in inner] if isinstance(inner, dict) else []
+                    raise UserError(f"{overlay}: {_unknown(str(key), part, known)}")
             inner[last] = value
     return content
 
@@ -224,7 +225,7 @@ def _explain(section: type[BaseModel], problem: Any, prefix: str) -> str:
 def _unknown(name: str, part: str, known: list[str]) -> str:
     near = difflib.get_close_matches(part, known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{name}: unknown key; allowed: {', '.join(known)}.{hint}"
+    return f"{name}: unknown key; allowed: {', '.join(known) or 'no keys here'}.{hint}"
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -261,6 +262,7 @@ def _allowed(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
             ("maximum", "of at most"),
             ("exclusiveMaximum", "below"),
             ("multipleOf", "a multiple of"),
+            ("minLength", "of a length of at least"),
         )
         if name in schema
     ]

@@ -1,4 +1,4 @@
-"""Counting top-k errors; the one definition that validation and evaluation share."""
+"""Counting top-k errors: `top_k_wrong` while training, `top_k_error` by `evaluate.ties`."""
 
 import torch
 from torch import Tensor

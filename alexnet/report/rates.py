@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from alexnet.evaluation.intervals import exact_interval
 from alexnet.evaluation.predictions import KINDS
 from alexnet.report import paper
@@ -20,6 +22,7 @@ LAYOUT_NAMES = {
 class ErrorRate:
     """An error rate with its 95 % interval and the error rate of guessing, all as fractions.
 
+    Guessing is to name the most frequent classes of the split for every picture.
     `by_definition` is true if there are too few classes for a prediction to be wrong.
     """
 
@@ -40,9 +43,11 @@ def error_rates(facts: Facts) -> list[ErrorRate]:
     if facts.rates is None:
         return []
     classes, found = facts.data.classes, []
+    shares = sorted(np.bincount(facts.predictions.labels) / len(facts.predictions), reverse=True)
     for kind, (k, of) in KINDS.items():
         error, patches = facts.rates[kind], "ten patches" if of == "ten" else "one patch"
-        bounds, chance = exact_interval(error, len(facts.predictions)), max(0.0, 1 - k / classes)
+        bounds = exact_interval(error, len(facts.predictions))
+        chance = max(0.0, 1 - float(sum(shares[:k])))
         found.append(ErrorRate(f"Top-{k} error, {patches}", error, bounds, chance, classes <= k))
     return found
 

@@ -17,8 +17,10 @@ def percent(fraction: float) -> str:
 
 
 def points(fraction: float) -> str:
-    """Return a difference of error rates in percentage points, with its sign: ``+1.7``."""
-    return f"{100 * fraction:+.1f}".replace("-", MINUS)
+    """Return a difference of error rates in percentage points, with its sign: ``+1.7``, ``+0.03`` if tiny."""
+    digits = 2 if 0.00005 <= abs(fraction) < 0.0005 else 1
+    # Adding 0.0 makes a positive zero of a negative one.
+    return f"{round(100 * fraction, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
 def interval(bounds: tuple[float, float] | None, wording: Callable[[float], str] = percent) -> str:

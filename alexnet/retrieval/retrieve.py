@@ -26,7 +26,7 @@ from alexnet.store.records import Records, open_records
 from alexnet.store.verified import refuse_damaged_shards
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
-# As many as in the paper's Figure 4.
+# The paper's Figure 4 has six neighbours, too, but of five queries; two columns show an even number.
 NEIGHBOURS = 6
 EXAMPLES = 6
 CANDIDATES = (6, 12, 25, 50, 100, 200, 500, 1000)

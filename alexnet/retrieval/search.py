@@ -21,7 +21,7 @@ SPARE = 32
 class Hits(NamedTuple):
     """What is nearest to each query, the nearest first, equals by record number; both (queries, hits).
 
-    Distances are Euclidean.
+    Distances are Euclidean. Of more than `SPARE` equals, `nearest` may return any.
     """
 
     records: NDArray[np.int64]

@@ -12,7 +12,7 @@ class Schedule:
     ``plateau``: ÷ `factor` once the validation error has not improved by more than
     `min_improvement` for `patience` epochs, at most `drops` times. ``steps``: ÷ `factor` from the
     start of each of `drop_epochs` on. ``constant``: no drops. Whatever the kind, `conv1` and `fc8` set the
-    rates of those layers' weights outright.
+    rates of those layers' weights outright, and a rate of 0 stops their biases, too.
     """
 
     def __init__(self, settings: Train) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 import time
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,8 @@ def whole_training(
     # Whoever asks for it again is to get another training.
     shutil.rmtree(state)
     spent = sum(row.seconds for row in history)
-    return _told(rates, len(history), spent, history[-1].pictures_per_second)
+    speed = statistics.median(row.pictures_per_second for row in history)
+    return _told(rates, len(history), spent, speed)
 
 
 def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> Figures:
@@ -81,7 +83,7 @@ def torchvisions_training(bench: Bench, seconds: float, sources: list[str]) -> F
         raise NoFiguresError(f"stopped in epoch {len(rows) + 1} after {seconds:g} s; to be resumed")
     rates = training.rates()
     shutil.rmtree(training.states.folder)
-    speed = max(row["pictures_per_second"] for row in rows)
+    speed = statistics.median(row["pictures_per_second"] for row in rows)
     return _told(rates, epochs, sum(row["seconds"] for row in rows), speed)
 
 

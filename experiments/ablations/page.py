@@ -192,7 +192,9 @@ def reading(settings: Ablations, runs: pd.DataFrame, added: Added, chance: float
             f"{names[row]} ({pages.count(number, 'run')})"
             for row, number in stuck.value_counts(sort=False).items()
         ]
-        notes.append(f"At chance, the loss of guessing by class frequency, at the end: {enumerated(told)}.")
+        notes.append(
+            f"At chance or above it, the loss of guessing by class frequency, at the end: {enumerated(told)}."
+        )
     return notes
 
 

@@ -93,8 +93,8 @@ def as_page(
             NAME,
             lambda theme: draw(sizes, theme),
             f"Top-1 error of averages: {means}.",
-            "Top-1 error of averages by the number of networks: every choice among the first"
-            f" {MOST_DRAWN}, and the mean.",
+            "Top-1 error of averages by the number of networks: every choice among"
+            f" {'them' if len(several) <= MOST_DRAWN else f'the first {MOST_DRAWN}'}, and the mean.",
         ),
         "## Each network",
         table(

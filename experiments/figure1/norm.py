@@ -3,6 +3,8 @@
 python -m experiments.figure1.norm 11-percent 1
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -48,7 +50,7 @@ def main(arm: Arm, seed: int) -> None:
         made_with=settings.of_norm(),
         learning_rate=norm.learning_rate,
         errors=training.errors,
-        test_error=error_rate(training, test, norm.crop),
+        test_error=math.nan if math.isnan(training.errors[-1]) else error_rate(training, test, norm.crop),
         tested=len(test.labels),
     )
     result.write(f"norm-{arm}-{seed}")

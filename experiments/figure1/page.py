@@ -79,8 +79,9 @@ def _is_whole(trained: Result, settings: Figure1) -> bool:
 def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -> str:
     """Return how much longer `activation` takes, from the seeds with which ReLU came to the goal; or nothing.
 
-    It is the geometric mean of epochs to the goal over ReLU's, with its 95 % interval over the seeds. A seed
-    that did not reach the goal counts with all epochs: the ratio is at least this large.
+    It is the geometric mean of epochs to the goal over ReLU's, with its 95 % interval over the seeds, and
+    their number unless it is all. A seed that did not reach the goal counts with all epochs: the ratio is at
+    least this large.
     """
     logs, bounded = [], False
     for seed in settings.seeds:
@@ -92,10 +93,12 @@ def ratio_to_relu(results: Results, activation: Activation, settings: Figure1) -
             logs.append(math.log((end or settings.epochs) / base))
     if not logs:
         return ""
-    mean, between = f"{math.exp(pages.mean(logs)):.1f}", over_seeds(logs)
-    if bounded:
-        return f"at least {mean}"
-    return mean + (f" ({math.exp(between[0]):.1f} to {math.exp(between[1]):.1f})" if between else "")
+    mean, between, told = f"{math.exp(pages.mean(logs)):.1f}", over_seeds(logs), []
+    if between and not bounded:
+        told.append(f"{math.exp(between[0]):.1f} to {math.exp(between[1]):.1f}")
+    if len(logs) < len(settings.seeds):
+        told.append(f"{len(logs)} of {len(settings.seeds)} seeds")
+    return ("at least " if bounded else "") + mean + (f" ({'; '.join(told)})" if told else "")
 
 
 def table_of_runs(results: Results, goal: float) -> pd.DataFrame:
@@ -178,7 +181,8 @@ def epochs_table(settings: Figure1, results: Results, ratios: Mapping[Activation
         rows,
         f"Epochs to {settings.goal:.0%} training error.",
         "Fractions of an epoch are interpolated linearly. Times ReLU's: geometric mean over"
-        " seeds paired with ReLU's (95 % interval by Student's t of the logarithms).",
+        " seeds paired with ReLU's (95 % interval by Student's t of the logarithms), without the seeds with"
+        " which ReLU did not come to the goal.",
         numeric=False,
     )
 
@@ -217,28 +221,33 @@ def sweep_table(settings: Figure1, results: Results) -> str:
 def norm_table(results: Results) -> str:
     rows = []
     for (arm, seed), found in results.norms.items():
-        test = f"{percent(found.test_error)} ({interval(exact_interval(found.test_error, found.tested))})"
+        test = "diverged"
+        if not math.isnan(found.errors[-1]):
+            test = f"{percent(found.test_error)} ({interval(exact_interval(found.test_error, found.tested))})"
         rows.append((ARMS[arm], str(seed), percent(found.errors[-1]), test, PAPER_ERRORS[arm]))
     return table(
         ("network", "seed", "training error, last epoch", "test error", "paper"),
         rows,
         "Test error with and without normalisation across maps (exact binomial 95 % interval).",
         f"{_change(results, '11-percent-without-norms')} {_change(results, '13-percent')}"
-        " The paper has +2.0.",
+        " For these two networks the paper has 2.0 points.",
         numeric=False,
     )
 
 
 def _change(results: Results, arm: Arm) -> str:
-    """Say by how much the test error of `arm` is above that of the net with 11 %."""
-    errors = {run: found.test_error for run, found in results.norms.items()}
+    """Say by how much the test error of `arm` is above that of the net with 11 %, where neither diverged."""
+    errors = {
+        run: found.test_error for run, found in results.norms.items() if not math.isnan(found.errors[-1])
+    }
     seeds = [seed for one, seed in errors if one == arm and ("11-percent", seed) in errors]
     changes = [errors[arm, seed] - errors["11-percent", seed] for seed in seeds]
     if not changes:
         return f"{ARMS[arm].capitalize()}: not finished yet."
-    between = over_seeds(changes)
+    between, change = over_seeds(changes), pages.mean(changes)
+    place = f"points {'above' if change >= 0 else 'below'}"
     return (
-        f"{ARMS[arm].capitalize()}: the test error is {points(pages.mean(changes))} points above that of the"
+        f"{ARMS[arm].capitalize()}: the test error is {points(abs(change))[1:]} {place} that of the"
         f" network with 11 % ({pages.count(len(changes), 'seed')},"
         f" {f'95 % over seeds {pages.interval(between)}' if between else 'no verdict'})."
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
@@ -79,12 +78,14 @@ def finding(arms: Arms, target: float) -> str:
         if now is None or then is None:
             return f"{text} Not all do, so the epochs saved have no mean."
         saved.append(then - now)
-    text += f" Pre-training saves {np.mean(saved):.1f} epochs"
+    mean = pages.mean(saved)
+    text += f" Pre-training {'saves' if mean >= 0 else 'costs'} {abs(mean):.1f} epochs"
     interval = over_seeds(saved)
     if interval is None:
         why = "of a single seed" if len(saved) == 1 else "with every seed the same number"
         return f"{text}; {why}, so there is no verdict."
     low, high = interval
+    low, high = sorted((low, high) if mean >= 0 else (-low, -high))
     return f"{text} (95% over seeds {low:.1f} to {high:.1f}), {pages.beyond_noise(interval)} noise."
 
 
@@ -115,7 +116,7 @@ def tuning_table(arms: Arms, target: float) -> str:
     ours, edges = [], []
     for arm, found in arms.items():
         rates = [tried.rate for tried in found.chosen.tried]
-        if len(rates) > 1 and found.chosen.rate in (min(rates), max(rates)):
+        if found.chosen.rate in (min(rates), max(rates)):
             edges.append(WORDS[arm])
         for tried in found.chosen.tried:
             first = first_epoch_at(tried.errors, target) or f"not within {len(tried.errors)}"
@@ -156,9 +157,9 @@ def as_table_2(members: Mapping[str, Predictions], rate: float, share_ties: bool
         [(name, *map(percent, PRINTED[name]), *found) for name, found in ours.items()],
         "Errors with ten patches",
         f"With conv6 are {' and '.join(starred)}, which the plan names. The networks without it have a rate"
-        f" of {rate:g}, which no sweep chose. The pre-trained ones take {points(float(change.mean()))} points"
-        " of top-1 error off the plain networks' average, 95% over the pictures"
-        f" {pages.interval(over_pictures(change))}; in the paper +1.4.",
+        f" of {rate:g}, which no sweep chose. Adding the pre-trained ones takes"
+        f" {points(float(change.mean()))} points of top-1 error off the plain networks' average, 95% over the"
+        f" pictures {pages.interval(over_pictures(change))}; in the paper +1.4.",
     )
 
 

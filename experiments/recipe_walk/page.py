@@ -150,7 +150,7 @@ def changes_of(rows: Mapping[str, Values]) -> dict[str, Values]:
 def _compared(own: pd.DataFrame, before: pd.DataFrame) -> str:
     pairs = own.merge(before, on="seed")[["first_epoch_below_chance_x", "first_epoch_below_chance_y"]]
     now, then = pairs.astype(float).fillna(math.inf).to_numpy().T
-    if len(pairs) and ((now < then).all() or (now > then).all()):
+    if 1 < len(pairs) == len(own) == len(before) and ((now < then).all() or (now > then).all()):
         return f"{'sooner' if now[0] < then[0] else 'later'} with every seed"
     return ""
 

@@ -55,9 +55,12 @@ def test_a_group_can_be_replaced_whole() -> None:
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        ("model.widht=1", r"model\.widht=1: model\.widht: unknown key; allowed: the keys of .*params\.yaml"),
-        ("model.width.x=1", r"model\.width\.x: unknown key"),
-        ("modle.width=1", r"modle\.width: unknown key"),
+        (
+            "model.widht=1",
+            r"model\.widht=1: model\.widht: unknown key; allowed: .*width.* Did you mean width\?",
+        ),
+        ("model.width.x=1", r"model\.width\.x: unknown key; allowed: no keys here"),
+        ("modle.width=1", r"modle\.width: unknown key; allowed: sample, data, .* Did you mean model\?"),
         ("RUNS:runs.strange", r"runs\.strange: model\.depth: unknown key"),
         ("RUNS:runs.numbered", r"runs\.numbered: 7: unknown key"),
         ("RUNS:runs.absent", r"runs\.yaml: runs\.absent: missing; needed is a mapping"),

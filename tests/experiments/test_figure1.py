@@ -335,13 +335,16 @@ def test_the_ratio_is_paired_by_seed() -> None:
     never = results_of({"relu": relu, "tanh": [tanh[0], [0.5] * 8]}, {})
     assert page.ratio_to_relu(never, "tanh", settings) == "at least 4.0"
     assert page.ratio_to_relu(results_of({"tanh": tanh}, {}), "tanh", settings) == ""
+    slow = results_of({"relu": [relu[0], [0.5] * 8], "tanh": tanh}, {})
+    assert page.ratio_to_relu(slow, "tanh", settings) == "2.0 (1 of 2 seeds)"
 
 
 def test_the_page_tells_what_was_not_reached() -> None:
     settings = settings_of(epochs=3, seeds=[1, 2])
     runs: dict[Activation, list[list[float]]] = {"relu": [[0.5, 0.2], [0.2]], "abs_tanh": [[0.6, 0.5, 0.4]]}
     runs["tanh"] = [[0.6, 0.5, 0.4], [0.6, math.nan]]
-    results = results_of(runs, {"11-percent": [0.12], "11-percent-without-norms": [0.15]})
+    results = results_of(runs, {"11-percent": [0.15, 0.15], "11-percent-without-norms": [0.12, 0.9]})
+    results.norms["11-percent-without-norms", 2].errors[-1] = math.nan
     text = page_as_markdown("", *page.as_page(settings, results, 50_000, 10, "other"))
     assert "| not reached in 3 epochs, diverged in epoch 2 |" in text
     assert "| not reached in 3 epochs, not finished |" in text
@@ -349,8 +352,9 @@ def test_the_page_tells_what_was_not_reached() -> None:
     assert "a wider one might find better: ReLU, |tanh| and tanh" in text.replace("\\", "")
     assert "| ReLU | 0.003 | 20.0% | 2 | 1.9 |  |" in text
     assert "| ReLU | 0.3 | diverged | 1 | not reached | chosen |" in text
-    assert "error is +3.0 points above that of the network with 11 % (1 seed, no verdict)." in text
-    assert "The network with 13 % test error: not finished yet. The paper has +2.0." in text
+    assert "| 2 | \N{EM DASH} | diverged |" in text
+    assert "error is 3.0 points below that of the network with 11 % (1 seed, no verdict)." in text
+    assert "The network with 13 % test error: not finished yet. For these two networks the paper has" in text
     assert "tanh takes at least" in text
     assert "with weights of deviation 1/√inputs" in text
     assert "(other.png)" in text

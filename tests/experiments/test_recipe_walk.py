@@ -73,6 +73,8 @@ def test_chance_is_left_in_the_first_epoch_2_per_cent_below(
     lines = {line.split(" |")[0][2:]: line for line in text.splitlines() if line.startswith("| ")}
     assert "| 0.2 | 0.1 | 4; not within 4 |" in lines["paper"]
     assert "| 2; 2, but ended at chance | sooner with every seed |" in lines["bias-rate"]
+    one_seed = page.table_of_rows(rows, runs.drop(runs.index[-1]), signals).set_index("row")
+    assert one_seed.loc["bias-rate", "than the row before"] == ""
     assert "| not finished |" in lines["he"]
     assert page.draw(rows, runs, CHANCE, 4, LIGHT) == page.draw(rows, runs, CHANCE, 4, LIGHT)
 

@@ -271,9 +271,16 @@ def test_what_an_earlier_version_remembered_is_no_hindrance(own: Path, build: Bu
 
 def test_no_data_root(tmp_path: Path, build: Build) -> None:
     refused(build, tmp_path / "nowhere", str(tmp_path / "nowhere"), "no such folder", "machine.yaml")
+    (tmp_path / "file").write_bytes(b"")
+    refused(build, tmp_path / "file", str(tmp_path / "file"), "is a file", "machine.yaml")
 
 
 def test_nothing_recognisable(tmp_path: Path, build: Build) -> None:
+    refused(build, tmp_path, "Found nothing.")
+    for name in ("Train", "Val", *"abcdefg"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cat.jpg").write_bytes(b"")
+    refused(build, tmp_path, "Found Train/, Val/, a/, b/, c/, d/, e/, f/ and 2 more.")
     refused(build, tmp_path, str(tmp_path), "no known layout", TRAIN_TAR, VAL_TAR, DEVKIT, "train/ and val/")
 
 

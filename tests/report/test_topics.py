@@ -13,7 +13,7 @@ from alexnet.evaluation.intervals import exact_interval
 from alexnet.report.facts import Facts, read_facts
 from alexnet.report.page import Figure, Figures, Part, page_as_html, page_as_markdown
 from alexnet.report.photographs import Photographs
-from alexnet.report.rates import comparable_table, terminal_summary
+from alexnet.report.rates import comparable_table, error_rates, terminal_summary
 from alexnet.report.report import all_parts
 from alexnet.report.text import enumerated, interval, percent, points, short
 from alexnet.report.topics import (
@@ -99,11 +99,14 @@ def test_what_must_be_known_to_read_the_rates_is_said(facts: Facts) -> None:
     at_random = np.random.default_rng(0).permutation(facts.predictions.labels)
     for changed, sentence in (
         (with_data(facts, classes=4), "zero by definition and says nothing"),
-        (with_predictions(facts, labels=at_random), "cannot be told apart from guessing"),
+        (with_predictions(facts, labels=at_random), "not clearly below that of guessing"),
         (with_predictions(facts, split="train"), "trained on: the rates"),
     ):
         assert sentence in words([*errors.opening(changed)])
         assert sentence not in words([*errors.opening(facts)])
+    # Most pictures are of one class, so naming it is a better guess than any.
+    frequent = np.where(np.arange(len(facts.predictions)) % 10, 1, 0)
+    assert error_rates(with_predictions(facts, labels=frequent))[0].chance == pytest.approx(0.1, abs=0.02)
     _, table, *_ = errors.opening(with_data(facts, classes=1))
     assert {row[2] for row in rows(table)[1:]} == {"zero by definition"}
 

@@ -54,8 +54,9 @@ def list_source(root: Path, layout: str, scan: Scan) -> Listing:
 def _listed(root: Path, layout: str, scan: Scan) -> Listing:
     if not root.is_dir():
         made = " or make the generated sample (dvc repro sample)" if str(root) == str(SAMPLE) else ""
+        what = "is a file" if root.exists() else "no such folder"
         raise UserError(
-            f"data_root {root}: no such folder. Name the folder with the raw files in machine.yaml{made}."
+            f"data_root {root}: {what}. Name the folder with the raw files in machine.yaml{made}."
         )
     if layout == "auto":
         layout = _recognise(root, scan)
@@ -123,9 +124,17 @@ def _recognise(root: Path, scan: Scan) -> str:
     if classes_found(in_zip=True):
         return "folders"
     raise UserError(
-        f"data_root {root}: no known layout. Looked for {', '.join(ILSVRC_2012.needed)}; the same of"
-        f" ILSVRC-2010; {BINARY} or {PYTHON}; Kaggle's {KAGGLE_PICTURES}/, also in a zip; a folder per class"
-        " under train/ and val/ or without a split, also in a zip; Hugging Face's tars or parquet files;"
-        " WebDataset's shards; a tar per class."
+        f"data_root {root}: no known layout. Found {_shown(root)}. Looked for"
+        f" {', '.join(ILSVRC_2012.needed)}; the same of ILSVRC-2010; {BINARY} or {PYTHON}; Kaggle's"
+        f" {KAGGLE_PICTURES}/, also in a zip; a folder per class under train/ and val/ or without a split,"
+        " also in a zip; Hugging Face's tars or parquet files; WebDataset's shards; a tar per class."
         " Name the folder that holds them as data_root in machine.yaml."
     )
+
+
+def _shown(root: Path, most: int = 8) -> str:
+    """Return the first names in the folder `root`, those of folders before those of files."""
+    entries = sorted((not entry.is_dir(), entry.name) for entry in root.iterdir())
+    names = [name if is_file else f"{name}/" for is_file, name in entries]
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing") + more

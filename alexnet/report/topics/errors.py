@@ -69,8 +69,9 @@ def _labelled_opening(facts: Facts) -> Iterator[str]:
     )
     top1, top5, *_ = rates
     yield (
-        f"Guessing would be wrong for {percent(top1.chance)} (top-1) and {percent(top5.chance)} (top-5). The"
-        f" mean loss over ten patches is {found.loss():.2f} nats. Ten patches are the four corners and the"
+        f"Guessing the most frequent classes would be wrong for {percent(top1.chance)} (top-1) and"
+        f" {percent(top5.chance)} (top-5). The mean loss over ten patches is {found.loss():.2f} nats. Ten"
+        " patches are the four corners and the"
         " centre with their mirror images, and the outputs are averaged; one patch is the centre. The"
         " intervals are exact binomial 95% intervals (Clopper and Pearson): they say how precisely this many"
         " pictures measure the error rate of these weights, not what another seed would give."
@@ -85,8 +86,8 @@ def _labelled_opening(facts: Facts) -> Iterator[str]:
             f"There are only {facts.data.classes} classes, so five guesses name every class: the top-5 error"
             " is zero by definition and says nothing."
         )
-    if top1.bounds[0] <= top1.chance <= top1.bounds[1]:
-        yield warning("The top-1 error cannot be told apart from guessing, which lies in its interval.")
+    if top1.bounds[1] >= top1.chance:
+        yield warning("The top-1 error is not clearly below that of guessing, which needs no network.")
 
 
 def _verdict(facts: Facts) -> str:
@@ -96,8 +97,8 @@ def _verdict(facts: Facts) -> str:
     if comparable:
         return (
             f"The pictures evaluated are the paper's own set (Table {comparable}), so these error rates may"
-            " be compared with those of its single CNN trained without other data. What else differs is"
-            " listed below the tables."
+            " be compared with those of a single CNN there (those with * had other data before). What else"
+            " differs is listed below the tables."
         )
     train = facts.data.splits.get("train")
     trained = f" and {train.pictures:,} training pictures" if train else ""

@@ -27,8 +27,8 @@ def topic(facts: Facts) -> list[Part]:
         Figures(
             figures,
             f"Pictures of the split {facts.predictions.split}, drawn by a fixed seed (large), and the"
-            f" {found.neighbours} training pictures nearest to each, the nearest first, as in the paper's"
-            " Figure 4.",
+            f" {found.neighbours} training pictures nearest to each, the nearest first. The paper's Figure 4"
+            " shows five pictures.",
             across=2,
         )
         if figures
@@ -50,7 +50,8 @@ def _example(facts: Facts, example: Example, number: int) -> Iterator[Figure]:
     true = words[found.labels[example.query]] if found.labelled else ""
     names = [words[training.labels[record]] for record in readable]
     grouped = ", ".join(f"{names.count(one)} × {one}" for one in dict.fromkeys(names))
-    distances = ", ".join(f"{distance:.1f}" for distance in example.distances)
+    apart = zip(example.nearest, example.distances, strict=True)
+    distances = ", ".join(f"{distance:.1f}" for record, distance in apart if record in readable)
     yield Figure(
         f"neighbours-{number}",
         beside_six(query, [*readable.values()]),
