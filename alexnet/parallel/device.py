@@ -65,10 +65,17 @@ def choose_device(machine: Machine, number: int = 0, of: int = 1) -> torch.devic
     return torch.device("cpu")
 
 
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that a GPU has too little memory; CUDA, Triton and NCCL have their own for it."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or ("cuda" in text and "out of memory" in text)
+def memory_error(error: BaseException | None) -> BaseException | None:
+    """Return what says that a GPU has too little memory: `error`, one that led to it, or None.
+
+    CUDA, Triton and NCCL have their own for it; ending the recording of a CUDA graph hides it behind another.
+    """
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError) or ("cuda" in text and "out of memory" in text):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
@@ -77,9 +84,10 @@ def memory_errors_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not lacks_memory(error):
+        lacking = memory_error(error)
+        if lacking is None:
             raise
-        reason = str(error).splitlines()[0].partition(". GPU")[0].rstrip(".")
+        reason = str(lacking).splitlines()[0].partition(". GPU")[0].rstrip(".")
         raise UserError(
             f"{reason}. End other programs that use this GPU (nvidia-smi lists them); a training needs less"
             " with a smaller train.batch_size. Then run the same command again."

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from alexnet.core.errors import UserError
 from alexnet.feed.order import Share
-from alexnet.parallel.device import lacks_memory
+from alexnet.parallel.device import memory_error
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def exchange() -> Iterator[None]:
         yield
     # gloo raises a plain one for a lost or silent process, and nccl a class derived from it.
     except RuntimeError as error:
-        if lacks_memory(error):
+        if memory_error(error):
             raise
         raise LostError(str(error).splitlines()[0][:120]) from None
 

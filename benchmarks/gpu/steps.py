@@ -26,7 +26,7 @@ import torch
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
 from alexnet.core.processes import end_abruptly_with_parent, signals_are_for_the_parent
-from alexnet.parallel.device import lacks_memory
+from alexnet.parallel.device import memory_error
 from alexnet.training.log import git_commit, versions
 
 OUT_OF_MEMORY = "out of memory"
@@ -209,7 +209,7 @@ def taken(step: Step) -> tuple[Figures, bool]:
     except NoFiguresError as error:
         return {"missing": str(error)}, True
     except (Exception, SystemExit) as error:
-        if isinstance(error, MemoryError) or lacks_memory(error):
+        if isinstance(error, MemoryError) or memory_error(error):
             # After errors of CUDA itself, a GPU may do no more for a process.
             return {"missing": OUT_OF_MEMORY}, isinstance(error, (MemoryError, torch.OutOfMemoryError))
         traceback.print_exc()

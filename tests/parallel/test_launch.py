@@ -125,7 +125,11 @@ def test_too_little_memory_of_a_gpu_is_told_in_one_line(devices: int) -> None:
 
 def test_a_gpu_that_is_full_from_the_beginning_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(machine: Machine, *place: int) -> torch.device:
-        raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later.")
+        try:
+            raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported.")
+        finally:
+            # So does torch when it ends the recording of a CUDA graph.
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     monkeypatch.setattr(launch, "choose_device", full)
     with pytest.raises(UserError, match=r"^CUDA error: out of memory\. End other programs"):
