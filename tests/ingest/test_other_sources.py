@@ -220,11 +220,15 @@ def test_the_members_of_a_zip_may_be_named_from_its_folder(tmp_path: Path, build
     check_every_label(tmp_path / "raw", index, {"train": 4, "val": 4})
 
 
-def test_a_zip_of_class_folders_without_val_holds_some_out(tmp_path: Path, build: Build) -> None:
+def test_a_zip_of_class_folders_without_val_holds_some_out(
+    tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = {f"x/{s}/{w}/{n}.png": picture(w) for s in ("train", "test") for w in WNIDS for n in range(8)}
     root = pack(tmp_path / "raw", files, zipfile.ZIP_DEFLATED)
     check_every_label(root, build(root), {"train": 24, "val": 8, "test": 32})
+    assert "so 8 of 32 training pictures are held out as val" in capsys.readouterr().out
     check_every_label(root, build(root, held_out=0), {"train": 32, "val": 32})
+    assert "held out" not in capsys.readouterr().out
 
 
 def test_test_pictures_that_become_val_are_sorted_in(
@@ -830,7 +834,9 @@ def test_each_class_gives_at_least_one_picture_to_val(
     held = index.pictures[index.pictures["split"] == "val"]
     # A tenth, to the nearest; the last has no picture to spare.
     assert held["label"].value_counts().to_dict() == {0: 4, 1: 1, 2: 1}
-    assert "6 of 52 training pictures are held out as val (data.held_out: 0.1 of" in capsys.readouterr().out
+    assert (
+        "so 6 of 52 training pictures are held out as val (data.held_out: 0.1 of" in capsys.readouterr().out
+    )
     # The choice that was made before a class gave at least one picture, where the share alone gives one.
     chosen = ["n01/10.png", "n01/23.png", "n01/25.png", "n01/33.png", "n02/03.png"]
     assert sorted(held["name"][held["label"] < 2]) == chosen
