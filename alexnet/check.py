@@ -5,7 +5,7 @@ from pathlib import Path
 from alexnet.core.errors import UserError
 from alexnet.core.machine import read_machine, refuse_unless_shareable
 from alexnet.core.params import Section, check_keys, load_yaml, read
-from alexnet.core.places import SAMPLE
+from alexnet.core.places import SAMPLE, WEIGHTS
 from alexnet.evaluation.params import Evaluate
 from alexnet.feed.params import Augment
 from alexnet.ingest.params import Data, Preprocess
@@ -39,10 +39,12 @@ def check(params: Path, machine_file: Path) -> None:
     for section in SECTIONS:
         read(params, section)
     start = read(params, Train).initial_weights
-    if start is not None and not Path(start).is_file():
-        raise UserError(
-            f"{params}: train.initial_weights: {start}: no such file; name one, or null to draw weights"
-        )
+    if start is not None:
+        told = f"{params}: train.initial_weights: {start}"
+        if Path(start).resolve() == WEIGHTS.resolve():
+            raise UserError(f"{told}: is removed before the training that writes it; name a copy elsewhere")
+        if not Path(start).is_file():
+            raise UserError(f"{told}: no such file; name one, or null to draw weights")
     sample, model, machine = read(params, Sample), read(params, Model), read_machine(machine_file)
     root_of(machine.data_root)
     if machine.devices != "auto":

@@ -46,6 +46,11 @@ ABSENT = object()
         ),
         (
             "train.initial_weights",
+            "models/alexnet.safetensors",
+            "models/alexnet.safetensors: is removed before the .* name a copy elsewhere",
+        ),
+        (
+            "train.initial_weights",
             "no/such",
             "train.initial_weights: no/such: no such file; name one, or null",
         ),
