@@ -22,7 +22,7 @@ def main(
     """Write the fc7 features and the codes of the training pictures, and a summary for the report."""
     retrieve_pictures(
         settings=read(params, Retrieve),
-        evaluate=read(params, Evaluate),
+        split=read(params, Evaluate).split,
         machine=read_machine(machine),
         records=records,
         weights=weights,

@@ -1,5 +1,6 @@
 """Classify picture files."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +16,16 @@ def predict(
 ) -> None:
     """Print the five most likely labels of each picture with their probabilities.
 
-    Where nothing has been trained yet, pretrained/tiny-imagenet.safetensors is taken, if it exists.
+    Where models/ has no network, pretrained/tiny-imagenet.safetensors is taken, if it exists.
     """
     from alexnet.classifier import Classifier
 
-    if weights == WEIGHTS and not weights.exists() and PRETRAINED.exists():
-        say(f"{weights}: not there yet; {PRETRAINED} is taken, of the 200 classes of Tiny ImageNet")
+    # A link that leads nowhere is to a network that was removed from DVC's cache.
+    if weights == WEIGHTS and not os.path.lexists(weights) and PRETRAINED.exists():
+        say(
+            f"{weights}: not there (dvc checkout restores one that was trained); {PRETRAINED} is taken,"
+            " of the 200 classes of Tiny ImageNet"
+        )
         weights = PRETRAINED
     classifier = Classifier.load(weights)
     for picture in pictures:

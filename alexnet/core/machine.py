@@ -9,7 +9,7 @@ from pydantic import Field
 
 from alexnet.core.errors import UserError
 from alexnet.core.params import Strict, load_yaml, validate
-from alexnet.core.places import SAMPLE
+from alexnet.core.places import SAMPLE, copied_project
 from alexnet.core.progress import Style
 
 Shuffle = Literal["seek", "scatter"]
@@ -71,17 +71,15 @@ def refuse_unless_shareable(devices: int, columns: int, name: str) -> None:
 def read_machine(path: Path) -> Machine:
     """Read `machine.yaml`; a missing file means the defaults.
 
-    DVC runs queued experiments, and those with ``--temp``, in a copy of the project without untracked files.
-    There the file of the project itself is read, and a relative `data_root` is relative to it.
+    In a copy in which DVC runs an experiment, the project's own file is read, and a relative `data_root` is
+    relative to the project.
 
     Raises:
         UserError: a key is unknown, mistyped or out of range.
     """
-    folders = (Path.cwd(), *Path.cwd().parents)
-    copy = next((folder for folder in folders if folder.parts[-4:-1] == (".dvc", "tmp", "exps")), None)
-    if copy is None or path.exists() or path.is_absolute():
+    project = copied_project()
+    if project is None or path.exists() or path.is_absolute():
         return validate(load_yaml(path) if path.exists() else {}, Machine, path, "")
-    project = copy.parents[3]
     original = project / path
     found = validate(load_yaml(original) if original.exists() else {}, Machine, original, "")
     root = Path(found.data_root)

@@ -2,8 +2,21 @@
 
 from pathlib import Path
 
+
+def copied_project() -> Path | None:
+    """Return the project's folder if this is one of the copies in which DVC runs experiments, else None.
+
+    DVC runs queued experiments, and those with ``--temp``, in a copy without untracked files, and removes it.
+    """
+    folders = (Path.cwd(), *Path.cwd().parents)
+    copy = next((folder for folder in folders if folder.parts[-4:-1] == (".dvc", "tmp", "exps")), None)
+    return copy.parents[3] if copy is not None else None
+
+
 # What a stage that was stopped continues from, and what else it remembers.
 STATE = Path(".state")
+# What of it outlasts such a copy.
+LASTING = (copied_project() or Path()) / STATE
 PARAMS_FILE = Path("params.yaml")
 MACHINE = Path("machine.yaml")
 CHECKED = Path("data/checked")

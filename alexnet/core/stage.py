@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,9 @@ def run(stage: Callable[..., Any]) -> None:
     The time that it took under DVC is kept for the report.
     """
     end_with_parent()
+    # Until now `stages` may have had a handler of its own.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(shown_plainly(recorded(stage)))
     app()

@@ -11,7 +11,7 @@ from alexnet.core.draws import generator
 from alexnet.core.errors import UserError
 from alexnet.core.files import fingerprint, read_parquet, write_table
 from alexnet.core.machine import Machine
-from alexnet.core.places import SKIPPED, STATE
+from alexnet.core.places import LASTING, SKIPPED
 from alexnet.core.terminal import say
 from alexnet.ingest.params import Data
 from alexnet.ingest.raw_files import identity, root_of
@@ -38,7 +38,7 @@ def index_pictures(data: Data, split: str, machine: Machine, out: Path) -> None:
     say(f"index: {root} ({index.layout}): {len(index.classes)} classes; pictures: {pictures}{rest}")
 
 
-def select_pictures(root: Path, data: Data, state: Path = STATE / "index") -> Index:
+def select_pictures(root: Path, data: Data, state: Path = LASTING / "index") -> Index:
     """Index what lies below `root`, or the seeded subset that `data` asks for, equal wherever `root` lies.
 
     Archives that were scanned before are not scanned again while name, size and time are the same.

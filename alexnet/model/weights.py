@@ -51,7 +51,9 @@ def load_network(path: Path) -> tuple[AlexNet, Classes]:
             not finite.
     """
     if not exists(path):
-        raise UserError(f"{path}: no such file; train one (dvc repro train) or name another")
+        raise UserError(
+            f"{path}: no such file; train one (dvc repro train), restore it (dvc checkout) or name another"
+        )
     try:
         about, tensors = _read(path)
         patch = about["model"].pop("patch")

@@ -12,7 +12,6 @@ from alexnet.core.draws import generator
 from alexnet.core.files import new_array, sha256_of, write_checked_json
 from alexnet.core.machine import Machine
 from alexnet.core.sizes import PICTURE
-from alexnet.evaluation.params import Evaluate
 from alexnet.feed.loader import open_loader
 from alexnet.model.weights import load_network
 from alexnet.parallel.device import choose_device, memory_errors_told, memory_format
@@ -38,7 +37,7 @@ SHOWN_SEED = 2012
 def retrieve_pictures(
     *,
     settings: Retrieve,
-    evaluate: Evaluate,
+    split: str,
     machine: Machine,
     records: Path,
     weights: Path,
@@ -54,7 +53,7 @@ def retrieve_pictures(
     network, classes = load_network(weights)
     device = choose_device(machine)
     network.to(device).set_memory_format(memory_format(machine))
-    training, asked = open_records(records, "train"), open_records(records, evaluate.split)
+    training, asked = open_records(records, "train"), open_records(records, split)
 
     def fill(out: NDArray[np.float32], pictures: Records, chosen: NDArray[np.int64]) -> None:
         loader = open_loader(machine, pictures, AT_ONCE[device.type], device, side=PICTURE)
@@ -71,7 +70,7 @@ def retrieve_pictures(
     chosen = _queries(len(asked), settings)
     queries = np.empty((len(chosen), features.shape[1]), np.float32)
     fill(queries, asked, chosen)
-    own = chosen if evaluate.split == "train" else None
+    own = chosen if split == "train" else None
     used = sha256_of(weights)
     measured = _measure(found, settings, chosen, asked.labels[chosen], queries, own, device, used)
     write_checked_json(summary, measured.model_dump())

@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 from alexnet.core.files import remove_unless_held
-from alexnet.core.places import STATE
+from alexnet.core.places import LASTING
 from alexnet.core.terminal import say
 
 # A folder for each training.
-TRAININGS = STATE / "train"
+TRAININGS = LASTING / "train"
 # A file of this name stands in the folder of a training whose weights have been written.
 ENDED = "ended"
 # Of trainings that have ended, the last so many are kept, for so many days.

@@ -79,8 +79,17 @@ def test_before_there_is_a_trained_network_the_one_of_the_repository_is_taken(
     assert "MB; weights and mean image in 16 bits" in half.stdout
     assert PRETRAINED.stat().st_size < 0.51 * weights.stat().st_size
     note, *guesses = CliRunner().invoke(app, ["predict", "picture.png"]).stdout.splitlines()
-    assert note.startswith(f"{WEIGHTS}: not there yet; {PRETRAINED} is taken")
+    assert note.startswith(
+        f"{WEIGHTS}: not there (dvc checkout restores one that was trained); {PRETRAINED} is"
+    )
     WEIGHTS.parent.mkdir()
+    WEIGHTS.symlink_to("removed")
+    gone = CliRunner().invoke(app, ["predict", "picture.png"])
+    assert (
+        "models/alexnet.safetensors: no such file; train one (dvc repro train), restore it (dvc"
+        in gone.stderr
+    )
+    WEIGHTS.unlink()
     shutil.copy(weights, WEIGHTS)
     own = CliRunner().invoke(app, ["predict", "picture.png"]).stdout.splitlines()
     assert [line.split()[1:] for line in own] == [line.split()[1:] for line in guesses]

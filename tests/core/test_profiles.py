@@ -1,6 +1,8 @@
 """Every parameter file is whole, valid and explained."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,9 @@ def test_an_experiment_in_a_copy_uses_the_projects_machine_file(
     (tmp_path / "machine.yaml").write_text("workers: 3\n" + (f"data_root: {root}\n" if root else ""))
     monkeypatch.chdir(copy)
     found = read_machine(Path("machine.yaml"))
+    told = "from alexnet.training.states import TRAININGS; print(TRAININGS)"
+    done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"{tmp_path}/.state/train", "the copy is removed, and its state with it"
     expected = {"../pictures": f"{tmp_path}/../pictures", None: "data/sample"}.get(root, root)
     assert (found.workers, found.data_root) == (3, expected)
     (tmp_path / "machine.yaml").write_text("workers: 0\n")

@@ -1,11 +1,13 @@
 """What people see of a command, and what happens when nobody looks any more."""
 
 import io
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from alexnet.core.errors import UserError, shown_plainly
 from alexnet.core.terminal import OUTPUT, say
@@ -51,6 +53,20 @@ def main() -> None:
         raise
 
 """
+
+
+def test_ctrl_c_while_a_stage_still_imports_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "stages.check"]
+    place = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONSAFEPATH": "1"}
+    with subprocess.Popen(
+        command, env=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(signal.SIGINT)
+        errors = running.communicate()[1]
+    assert (running.returncode, errors) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(("entry", "is_stage"), [("run(main)", True), ("main()", False)])
