@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from alexnet.core.places import PARAMS_FILE, REPORTS
+from alexnet.core.places import PARAMS_FILE, REPORTS, copied_project
 from alexnet.core.stage import ParamsFile, run
 from alexnet.core.terminal import say
 from alexnet.report.facts import ResultFiles, read_facts
@@ -25,7 +25,9 @@ def main(
     for line in terminal_summary(facts).splitlines():
         say(line)
     say("")
-    say(f"The report: {(REPORTS / 'report.html').resolve()}")
+    page = REPORTS / "report.html"
+    # DVC removes the copy in which it runs an experiment.
+    say(f"The report: {page}, after dvc exp apply" if copied_project() else f"The report: {page.resolve()}")
 
 
 if __name__ == "__main__":
