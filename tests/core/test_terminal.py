@@ -59,9 +59,12 @@ def test_ctrl_c_while_a_stage_still_imports_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "stages.check"]
     place = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONSAFEPATH": "1"}
+    # In the background of a shell the signal is ignored, also by what is started there.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command, env=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
+        signal.signal(signal.SIGINT, before)
         assert running.stdout is not None
         assert running.stdout.readline() == "importing\n"
         running.send_signal(signal.SIGINT)
