@@ -1,13 +1,15 @@
 """A user's mistake stops the pipeline with one line that names it, never with a traceback."""
 
+import shutil
 from pathlib import Path
 
 from conftest import Project, stages_run
 
 
 def test_a_wrong_key_stops_the_pipeline_before_any_work(project: Project) -> None:
-    # As in a clone that has run nothing.
+    # As in a clone that has run nothing: DVC also remembers runs in its cache.
     (project.folder / "dvc.lock").unlink()
+    shutil.rmtree(project.folder / ".dvc/cache/runs", ignore_errors=True)
     project.set("workers", "none", "machine.yaml")
     output = project.repro(check=False)
     assert stages_run(output) == ["check"]
