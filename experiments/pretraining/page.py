@@ -84,8 +84,7 @@ def finding(arms: Arms, target: float) -> str:
     if interval is None:
         why = "of a single seed" if len(saved) == 1 else "with every seed the same number"
         return f"{text}; {why}, so there is no verdict."
-    low, high = interval
-    low, high = sorted((low, high) if mean >= 0 else (-low, -high))
+    low, high = sorted(bound if mean >= 0 else -bound for bound in interval)
     return f"{text} (95% over seeds {low:.1f} to {high:.1f}), {pages.beyond_noise(interval)} noise."
 
 

@@ -425,7 +425,8 @@ def test_folders_without_what_is_needed(folders: Path, build: Build) -> None:
         path.unlink()
     refused(build, folders, str(folders), "no pictures in train/", ".jpeg")
     shutil.rmtree(folders / "train")
-    refused(build, folders, str(folders), "no train/ folder", layout="folders")
+    (folders / "Train").mkdir(exist_ok=True)
+    refused(build, folders, str(folders), "no train/ folder; found Train/", layout="folders")
 
 
 def test_classes_that_are_not_there(official: Path, build: Build) -> None:

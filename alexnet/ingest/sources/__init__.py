@@ -17,7 +17,7 @@ from alexnet.ingest.sources.class_tars import list_class_tars, tars_of_classes
 from alexnet.ingest.sources.folders import KAGGLE_PICTURES, find_classes, find_splits, list_folders
 from alexnet.ingest.sources.huggingface import huggingface_tars, list_huggingface
 from alexnet.ingest.sources.ilsvrc import ILSVRC_2010, ILSVRC_2012, list_official
-from alexnet.ingest.sources.listing import Listing, Scan
+from alexnet.ingest.sources.listing import Listing, Scan, names_in
 from alexnet.ingest.sources.parquet import list_parquet, parquet_files
 from alexnet.ingest.sources.webdataset import has_shards, list_webdataset
 
@@ -124,17 +124,9 @@ def _recognise(root: Path, scan: Scan) -> str:
     if classes_found(in_zip=True):
         return "folders"
     raise UserError(
-        f"data_root {root}: no known layout. Found {_shown(root)}. Looked for"
+        f"data_root {root}: no known layout. Found {names_in(root)}. Looked for"
         f" {', '.join(ILSVRC_2012.needed)}; the same of ILSVRC-2010; {BINARY} or {PYTHON}; Kaggle's"
         f" {KAGGLE_PICTURES}/, also in a zip; a folder per class under train/ and val/ or without a split,"
         " also in a zip; Hugging Face's tars or parquet files; WebDataset's shards; a tar per class."
         " Name the folder that holds them as data_root in machine.yaml."
     )
-
-
-def _shown(root: Path, most: int = 8) -> str:
-    """Return the first names in the folder `root`, those of folders before those of files."""
-    entries = sorted((not entry.is_dir(), entry.name) for entry in root.iterdir())
-    names = [name if is_file else f"{name}/" for is_file, name in entries]
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more

@@ -29,6 +29,7 @@ from alexnet.ingest.sources.listing import (
     WORDS,
     Listing,
     Scan,
+    names_in,
     parse_words,
     refuse_duplicates,
     with_words,
@@ -93,10 +94,10 @@ def list_folders(root: Path, scan: Scan, layout: str) -> Listing:
     found = next((place for place in places if place), None)
     if found is None:
         inside = f"{KAGGLE_PICTURES}/train" if kaggle else "train"
-        or_classes = "" if kaggle else ", or two such folders or more and none of a split"
+        or_classes = "" if kaggle else ", or at least two folders of classes and none of a split"
         raise UserError(
-            f"data_root {root}: no {inside}/ folder; needed are train/ and val/ (or test/), a folder per"
-            f" class in each{or_classes}"
+            f"data_root {root}: no {inside}/ folder; found {names_in(root)}; needed are train/ and val/ (or"
+            f" test/), a folder per class in each{or_classes}"
         )
     tree, top, folders = found
     pictures, left_out = _all_splits(tree, top, folders)

@@ -170,3 +170,11 @@ def _at_a_space(line: str, wnids: set[str]) -> tuple[str, str, str]:
 
 def _spoken(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").split()) or name
+
+
+def names_in(root: Path, most: int = 8) -> str:
+    """Return the first names in the folder `root` for a message, those of folders before those of files."""
+    entries = sorted((not entry.is_dir(), entry.name) for entry in root.iterdir())
+    names = [name if is_file else f"{name}/" for is_file, name in entries]
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing") + more
