@@ -9,7 +9,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
@@ -107,10 +109,9 @@ def local_pool(workers: int) -> Iterator[Executor]:
     Raises:
         UserError: a worker was ended from outside, or there is no place for their locks.
     """
-    # Forked processes would inherit the locks of OpenCV's threads.
-    context = multiprocessing.get_context("spawn")
     with locks_can_be_made():
-        made = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
+        # Forked processes would inherit the locks of OpenCV's threads.
+        made = ProcessPoolExecutor(workers, mp_context=_Workers(), initializer=end_abruptly_with_parent)
     done = threading.Event()
     with made as pool:
         watcher = threading.Thread(target=_end_when_stuck, args=(pool, done), daemon=True)
@@ -189,26 +190,39 @@ def executor(machine: Machine) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
-def signals_are_for_the_parent() -> Iterator[None]:
-    """Have processes that are started here ignore Ctrl-C and SIGTERM, which may reach a whole group.
+def left_to_parent(*signals: signal.Signals) -> Iterator[None]:
+    """Keep `signals`, which may reach a whole group of processes, from those that are started here.
 
-    They are to end with their parent or by its word. A thread beside the main one cannot change that.
+    There they stay blocked, from the first instruction on. One that comes meanwhile reaches this process as
+    soon as they have started.
     """
+    came: list[int] = []
+    # A thread beside the main one can have no handlers.
     is_main = threading.current_thread() is threading.main_thread()
-    heard = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
+    heard = signals if is_main else ()
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in heard}
+    # Were it started later, that would end the blocking.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+    for delayed in came:
+        signal.raise_signal(delayed)
 
 
-def start_worker() -> None:
-    """Have this process leave Ctrl-C to its parent, and end when its parent dies."""
-    # Ctrl-C reaches all processes of the terminal; the parent alone reacts.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_abruptly_with_parent()
+class _Worker(SpawnProcess):
+    def start(self) -> None:
+        # Ctrl-C reaches all processes of a terminal; the parent alone reacts.
+        with left_to_parent(signal.SIGINT):
+            super().start()
+
+
+class _Workers(SpawnContext):
+    Process = _Worker
 
 
 def _interrupt(*_: object) -> None:

@@ -7,6 +7,7 @@ so would many threads of one process.
 import math
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections import deque
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.core.processes import signals_are_for_the_parent, start_worker
+from alexnet.core.processes import end_abruptly_with_parent, left_to_parent
 from alexnet.core.terminal import say
 from alexnet.feed.order import Epoch, Share, batches
 from alexnet.feed.threads import PREFETCHED, ThreadLoader, known_of, one_ahead
@@ -144,7 +145,8 @@ def _started(
     part = replace(loader, threads=last - first, share=loader.share.part(number, of))
     pipe, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, part, loader.share, path, shape), daemon=True)
-    with signals_are_for_the_parent():
+    # They end with this process or by its word, so that it can save its state first.
+    with left_to_parent(signal.SIGINT, signal.SIGTERM):
         process.start()
     theirs.close()
     return process, pipe
@@ -202,7 +204,7 @@ def _serve(
     pipe: Connection, loader: ThreadLoader, together: Share, path: str, shape: tuple[int, ...]
 ) -> None:
     """Make parts of batches, pass after pass, until the pipe is closed; `together` is what all make."""
-    start_worker()
+    end_abruptly_with_parent()
     places = _mapped(path, shape)
     with suppress(EOFError, OSError):
         message = pipe.recv()

@@ -161,14 +161,9 @@ def _make(
     total, left = (sum(len(unit.pictures) for unit in some) for some in (units, waiting))
     with Progress(label, total, style, total - left) as progress:
         futures = {pool.submit(make, unit): unit.name for unit in waiting}
-        try:
-            for future in as_completed(futures):
-                progress.advance(future.result())
-                finished(futures[future])
-        finally:
-            # After an error the rest is not needed.
-            for future in futures:
-                future.cancel()
+        for future in as_completed(futures):
+            progress.advance(future.result())
+            finished(futures[future])
 
 
 def _state_of_source(root: Path, pictures: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
-from alexnet.core.processes import end_abruptly_with_parent, locks_can_be_made, stop_requests
+from alexnet.core.processes import end_abruptly_with_parent, left_to_parent, locks_can_be_made, stop_requests
 from alexnet.parallel.device import choose_device, device_count, memory_errors_told
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
@@ -98,11 +98,9 @@ def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> Non
             for member in members
         ]
         try:
-            # Ctrl-C reaches every process of a terminal; they inherit that it is not for them.
-            ask = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for process in processes:
-                process.start()
-            signal.signal(signal.SIGINT, ask)
+            with left_to_parent(signal.SIGINT):
+                for process in processes:
+                    process.start()
             _watch(processes, stop_asked)
         finally:
             late = [rank for rank, process in enumerate(processes) if process.is_alive()]

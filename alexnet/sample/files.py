@@ -5,7 +5,6 @@ whatever the number of workers.
 """
 
 import contextlib
-import functools
 import gzip
 import io
 import itertools
@@ -189,12 +188,18 @@ def _write_archives(folder: Path, settings: Sample, style: Style, workers: int) 
 
 def _all_encoded(entries: list[Entry], seed: int, workers: int, progress: Progress) -> Iterator[bytes]:
     """Yield the files' contents in the order of `entries`."""
-    encode = functools.partial(encoded, seed)
+    tasks = [entries[at : at + PICTURES_PER_TASK] for at in range(0, len(entries), PICTURES_PER_TASK)]
     with local_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:
-        contents = pool.map(encode, entries, chunksize=PICTURES_PER_TASK) if pool else map(encode, entries)
-        for content in contents:
+        # Not by `map`, which cancels what is left after Ctrl-C: that ends the pool with a traceback.
+        futures = [pool.submit(_encoded, seed, task) for task in tasks] if pool else []
+        done = (future.result() for future in futures) if pool else (_encoded(seed, task) for task in tasks)
+        for content in itertools.chain.from_iterable(done):
             progress.advance(1)
             yield content
+
+
+def _encoded(seed: int, entries: list[Entry]) -> list[bytes]:
+    return [encoded(seed, entry) for entry in entries]
 
 
 def _class_tars(entries: list[Entry], contents: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ import torch
 
 from alexnet.core.errors import UserError
 from alexnet.core.files import write_json
-from alexnet.core.processes import end_abruptly_with_parent, signals_are_for_the_parent
+from alexnet.core.processes import end_abruptly_with_parent, left_to_parent
 from alexnet.parallel.device import memory_error
 from alexnet.training.log import git_commit, versions
 
@@ -147,7 +147,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(target=_serve, args=(theirs, self.plan, self.folder))
-            with signals_are_for_the_parent():
+            with left_to_parent(signal.SIGINT):
                 self._process.start()
             theirs.close()
         try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, Future
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +17,7 @@ import pytest
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine
-from alexnet.core.processes import executor, local_pool, stop_requests
+from alexnet.core.processes import executor, left_to_parent, local_pool, stop_requests
 
 # What a stage does first; its parent is process 1, whose session is or is not its own.
 ENTRY = """
@@ -105,6 +106,62 @@ def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
         work()
     assert isinstance(waiting[0].exception(), BrokenExecutor)
     assert not multiprocessing.active_children()
+
+
+POOL = """
+import time
+from concurrent.futures import as_completed
+from alexnet.core.processes import local_pool
+from alexnet.core.stage import run
+
+def main() -> None:
+    print("starting", flush=True)
+    with local_pool(2) as pool:
+        for future in as_completed([pool.submit(time.sleep, 0.01) for _ in range(6000)]):
+            future.result()
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.6, 3.0])
+def test_an_interrupt_says_one_line_also_while_workers_start(tmp_path: Path, delay: float) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(POOL)
+    pipe = subprocess.PIPE
+    # A shell's background may leave Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command = [sys.executable, str(script)]
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "starting\n"
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "interrupted\n")
+
+
+def blocked() -> set[signal.Signals]:
+    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+
+def test_a_signal_that_is_left_to_the_parent_reaches_it_alone_and_later() -> None:
+    with local_pool(1) as pool:
+        assert pool.submit(blocked).result() == {signal.SIGINT}
+    happened: list[str] = []
+    before = signal.signal(signal.SIGINT, lambda *_: happened.append("signal"))
+    try:
+        with left_to_parent(signal.SIGINT):
+            os.kill(os.getpid(), signal.SIGINT)
+            happened.append("started")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert happened == ["started", "signal"]
+    assert not blocked()
 
 
 def test_a_worker_that_is_killed_is_told() -> None:
