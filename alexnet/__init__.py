@@ -28,4 +28,4 @@ def load(path: str | Path) -> "Classifier":
     # Imported here so that stages that need no network don't wait for torch.
     from alexnet.classifier import Classifier
 
-    return Classifier.load(Path(path))
+    return Classifier.load(path)

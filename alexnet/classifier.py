@@ -53,7 +53,7 @@ class Classifier:
     classes: Classes
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read a file that the train stage wrote; see `load_network`."""
         return cls(*load_network(path))
 

@@ -1,11 +1,13 @@
 """Classify picture files."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from alexnet.core.errors import UserError
 from alexnet.core.places import PRETRAINED, WEIGHTS
 from alexnet.core.terminal import say
 
@@ -28,8 +30,16 @@ def predict(
         )
         weights = PRETRAINED
     classifier = Classifier.load(weights)
+    failed = False
     for picture in pictures:
-        guesses = classifier.predict(picture)
+        try:
+            guesses = classifier.predict(picture)
+        except UserError as error:
+            failed = True
+            say(f"error: {error}", sys.stderr)
+            continue
         say(str(picture))
         for guess in guesses:
             say(f"  {guess.probability:6.1%}  {guess.words} ({guess.wnid})")
+    if failed:
+        raise SystemExit(1)

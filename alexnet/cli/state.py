@@ -1,6 +1,7 @@
 """List and remove the saved states from which stopped stages resume."""
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from alexnet.core.places import STATE
+from alexnet.core.errors import UserError
+from alexnet.core.places import PARAMS_FILE, STATE
 from alexnet.core.terminal import say
 
 
@@ -26,24 +28,34 @@ def state(
 
     No results are removed, and nothing outside .state.
     """
+    from alexnet.core.files import exists
     from alexnet.core.progress import bytes_in_words, duration
     from alexnet.training.states import ENDED
 
-    total = 0
+    if not PARAMS_FILE.exists():
+        raise UserError(f"{PARAMS_FILE}: no such file. Run this in the root folder of the project.")
+    total, failed = 0, False
     for place in _places():
-        if clear == "all" or (clear == "ended" and (place / ENDED).exists()):
-            say(f"{place}: {'removed' if _remove(place) else 'in use, so it stays'}")
-            continue
+        try:
+            is_unwanted = clear == "all" or (clear == "ended" and exists(place / ENDED))
+            if is_unwanted and _remove(place):
+                say(f"{place}: removed")
+                continue
+            shown = f"{place}{_about(place)}{'; in use, so it stays' * is_unwanted}"
+        except UserError as error:
+            failed, shown = True, str(error)
         size, age = _measure(place)
         total += size
-        say(f"{bytes_in_words(size):>8}  {duration(age) + ' ago':14}  {place}{_about(place)}")
+        say(f"{bytes_in_words(size):>8}  {duration(age) + ' ago':14}  {shown}")
     say(f"{bytes_in_words(total):>8}  in all")
+    if failed:
+        raise SystemExit(1)
 
 
 def _places() -> Iterator[Path]:
     """Yield the folders and files that are kept or removed as one: each training and each other state."""
     for path in sorted(STATE.glob("*")):
-        if path.name in ("train", "preprocess"):
+        if path.name in ("train", "preprocess") and os.access(path, os.R_OK | os.X_OK):
             yield from sorted(path.iterdir())
         else:
             yield path
@@ -63,21 +75,22 @@ def _measure(place: Path) -> tuple[int, float]:
 
 def _about(place: Path) -> str:
     """Say of a training whether it has ended, and how far it came."""
+    from alexnet.core.files import exists
     from alexnet.training.checkpoints import Checkpoints
     from alexnet.training.states import ENDED, TRAININGS
 
     if place.parent != TRAININGS:
         return ""
-    if (place / ENDED).exists():
+    if exists(place / ENDED):
         return ": a training that has ended"
     furthest = Checkpoints(place).furthest()
     return f": a training in epoch {furthest[0]}" if furthest else ": a training without a state yet"
 
 
 def _remove(place: Path) -> bool:
-    from alexnet.core.files import naming_what_cannot_be_written, remove_unless_held
+    from alexnet.core.files import exists, naming_what_cannot_be_written, remove_unless_held
 
-    if (place / "lock").exists():
+    if exists(place / "lock"):
         return remove_unless_held(place)
     with naming_what_cannot_be_written(place):
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)

@@ -12,6 +12,10 @@ class UserError(Exception):
     """A mistake in the input, described in one line: what, found, allowed, and what to do."""
 
 
+class HeldError(UserError):
+    """Another process holds a folder of state."""
+
+
 class DivergedError(UserError):
     """The loss of a training is not finite any more."""
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from alexnet.core.errors import UserError
+from alexnet.core.errors import HeldError, UserError
+from alexnet.core.terminal import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +291,8 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
     """Hold `folder` (made if absent) against other processes; the lock ends with the process.
 
     Raises:
-        UserError: another process still holds it after `timeout_seconds`, or it cannot be written.
+        HeldError: another process still holds it after `timeout_seconds`.
+        UserError: it cannot be written.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -306,12 +308,16 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
                 continue
         with file:
             # Nothing is made in the folder while it is held: the holder may be removing it.
+            is_told = False
             while not _locked(file):
                 if time.monotonic() > deadline:
-                    raise UserError(
+                    raise HeldError(
                         f"{folder}: held by another process for {timeout_seconds:g} s"
                         " (timeout_seconds of machine.yaml). Wait for it or stop it."
                     )
+                if not is_told:
+                    say(f"{folder}: held by another process; waiting for it, {timeout_seconds:g} s at most")
+                is_told = True
                 time.sleep(0.2)
             # It may have removed the folder, and this lock with it.
             if os.fstat(file.fileno()).st_nlink:
@@ -328,10 +334,14 @@ def _locked(file: BinaryIO) -> bool:
 
 
 def remove_unless_held(folder: Path) -> bool:
-    """Remove a folder of state; return False where another process holds it, or it cannot be removed."""
+    """Remove a folder of state; return False where another process holds it.
+
+    Raises:
+        UserError: it cannot be removed.
+    """
     try:
-        with sole_writer(folder, 0):
+        with sole_writer(folder, 0), naming_what_cannot_be_written(folder):
             shutil.rmtree(folder)
-    except (UserError, OSError):
+    except HeldError:
         return False
     return True

@@ -174,12 +174,13 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     write_text(folder / predictions.guesses_file, "".join(f"{line}\n" for line in server_lines(predictions)))
 
 
-def load_predictions(folder: Path) -> Predictions:
+def load_predictions(folder: str | Path) -> Predictions:
     """Read what `save_predictions` wrote, the arrays mapped, not read.
 
     Raises:
         UserError: the folder is missing or not such a one, or holds NaN, or is damaged.
     """
+    folder = Path(folder)
     try:
         about = parse_checked_json((folder / "about.json").read_bytes())
         refuse_damaged(folder, about["sha256"])

@@ -19,7 +19,7 @@ Classes = list[tuple[str, str]]
 Tensors = dict[str, Tensor]
 
 
-def save_network(path: Path, network: AlexNet, classes: Classes, half: bool = False) -> None:
+def save_network(path: str | Path, network: AlexNet, classes: Classes, half: bool = False) -> None:
     """Write weights, mean image, the `model` section, `classes` (WNID, words) and their SHA-256 to `path`.
 
     Equal networks give equal bytes: the header has one entry, as several would have no fixed order.
@@ -30,7 +30,7 @@ def save_network(path: Path, network: AlexNet, classes: Classes, half: bool = Fa
     Raises:
         UserError: a weight is not finite, the disk is full or the folder cannot be written.
     """
-    model = network.model.model_dump()
+    path, model = Path(path), network.model.model_dump()
     # The side of the input stands among the model's facts, as no file is complete without it.
     facts = {"columns": model.pop("columns"), "patch": network.input.side, **model}
     about = {"model": facts, "classes": classes}
@@ -43,13 +43,14 @@ def save_network(path: Path, network: AlexNet, classes: Classes, half: bool = Fa
         temporary.write_bytes(safetensors.torch.save(tensors, {"alexnet": json.dumps(about)}))
 
 
-def load_network(path: Path) -> tuple[AlexNet, Classes]:
+def load_network(path: str | Path) -> tuple[AlexNet, Classes]:
     """Read the network that `save_network` wrote, in evaluation mode on the CPU, and its classes.
 
     Raises:
         UserError: the file is missing, is no such file, is damaged, lacks tensors, or has a weight that is
             not finite.
     """
+    path = Path(path)
     if not exists(path):
         raise UserError(
             f"{path}: no such file; train one (dvc repro train), restore it (dvc checkout) or name another"

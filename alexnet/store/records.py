@@ -150,12 +150,13 @@ def read_shards(folder: Path) -> pd.DataFrame:
     )
 
 
-def open_records(folder: Path, split: str) -> Records:
+def open_records(folder: str | Path, split: str) -> Records:
     """Open one split of the store in `folder`.
 
     Raises:
         UserError: the store is missing, damaged, of an older version, or has no such split.
     """
+    folder = Path(folder)
     rows = read_table(folder)
     rows = rows[rows["split"] == split]
     if rows.empty:

@@ -80,14 +80,20 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(code: Sequence[str] = ("alexnet", "stages")) -> str | None:
-    """Return the commit checked out, with ``+`` when the tracked `code` was changed since, or None."""
+    """Return the commit checked out, with ``+`` when the `code` differs from it.
+
+    None without a repository that has the `code`, or when Git does not read it, as that of another user.
+    """
+
+    def answer(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "diff", "--quiet", "HEAD", "--", *code], capture_output=True, check=False
-        ).returncode
+        # The folder may lie in a repository of something else.
+        if not answer("ls-files", "--", *code):
+            return None
+        head, changed = answer("rev-parse", "--short", "HEAD"), answer("status", "--porcelain", "--", *code)
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if changed else "")

@@ -29,7 +29,7 @@ class Run(Written):
         epochs: how many were done.
         epochs_asked: train.epochs, which are more where the training was ended by ``.state/finish``.
         seconds: what the updates of all epochs took, with loading, without validation.
-        git_commit: with ``+`` if tracked code was changed since; None without version control.
+        git_commit: with ``+`` if the code differs from it; None without a repository that Git reads.
         weights, history: the SHA-256 of the file of the weights and of ``history.csv``.
         parameters: the sections ``augment``, ``model`` and ``train`` that it was trained with.
     """

@@ -4,6 +4,7 @@ import contextlib
 import time
 from pathlib import Path
 
+from alexnet.core.errors import UserError
 from alexnet.core.files import remove_unless_held
 from alexnet.core.places import LASTING
 from alexnet.core.terminal import say
@@ -24,10 +25,14 @@ def end_training(folder: Path) -> None:
         # Another training may remove it at the same time.
         with contextlib.suppress(OSError):
             ended[mark.parent] = mark.stat().st_mtime
+    # However the clock was set when the others ended.
+    ended.pop(folder, None)
     oldest = time.time() - KEPT_DAYS * 86400
-    for place, other in enumerate(sorted(ended, key=ended.__getitem__, reverse=True)):
-        if (place >= KEPT or ended[other] < oldest) and remove_unless_held(other):
-            say(
-                f"train: {other}: removed, the state of a training that has ended (kept are {KEPT}, for"
-                f" {KEPT_DAYS} days)"
-            )
+    for place, other in enumerate(sorted(ended, key=ended.__getitem__, reverse=True), 1):
+        # What belongs to another user may stay.
+        with contextlib.suppress(UserError):
+            if (place >= KEPT or ended[other] < oldest) and remove_unless_held(other):
+                say(
+                    f"train: {other}: removed, the state of a training that has ended (kept are {KEPT}, for"
+                    f" {KEPT_DAYS} days)"
+                )

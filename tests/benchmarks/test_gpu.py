@@ -165,6 +165,22 @@ def test_a_commit_is_not_changed_by_its_results(tmp_path: Path, monkeypatch: pyt
     assert not str(git_commit(CODE)).endswith("+")
     code.write_text("2")
     assert str(git_commit(CODE)).endswith("+")
+    subprocess.run(["git", "checkout", "-q", "."], check=True)
+    assert not str(git_commit(CODE)).endswith("+")
+    (code.parent / "another.py").write_text("1")
+    assert str(git_commit(CODE)).endswith("+")
+
+
+def test_a_repository_of_something_else_has_no_commit_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "essay.txt", tmp_path / "alexnet" / "code.py"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1")
+    for command in ("init -q", "add essay.txt", "-c user.name=A -c user.email=a@b.c commit -qm essay"):
+        subprocess.run(["git", *command.split()], check=True)
+    assert git_commit() is None
 
 
 @pytest.mark.parametrize(

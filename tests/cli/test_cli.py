@@ -60,6 +60,12 @@ def test_predict_prints_the_likeliest_labels(reproduced: Project, tmp_path: Path
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=0.3)
 
+    # One that is no picture does not hide the others.
+    both = CliRunner().invoke(app, ["predict", str(tmp_path), str(picture), "--weights", str(weights)])
+    assert both.exit_code == 1
+    assert both.stdout == printed
+    assert both.stderr == f"error: {tmp_path}: cannot be read: Is a directory\n"
+
     (told,) = alexnet.load(weights).predict([picture])
     assert [guess.wnid for guess in told] == [re.findall(r"n\d+", guess)[-1] for guess in guesses]
     for given in (None, 5, b"picture"):

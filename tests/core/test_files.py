@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from tiny import largest_file, read_though_flipped
 
-from alexnet.core.errors import UserError
+from alexnet.core.errors import HeldError, UserError
 from alexnet.core.files import (
     STALE_SECONDS,
     new_array,
@@ -166,6 +166,16 @@ def test_no_damage_to_checked_json_is_overlooked(tmp_path: Path) -> None:
     for found in read_though_flipped(path, range(path.stat().st_size), read, ValueError):
         # A checksum of another name is no checksum, and one key more.
         assert content.items() <= found.items()
+
+
+def test_who_waits_for_another_process_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        sole_writer(tmp_path, 0),
+        pytest.raises(HeldError, match=r"held by another process for 0\.3 s"),
+        sole_writer(tmp_path, 0.3),
+    ):
+        pass
+    assert capsys.readouterr().out == f"{tmp_path}: held by another process; waiting for it, 0.3 s at most\n"
 
 
 def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

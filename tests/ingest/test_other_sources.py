@@ -393,6 +393,13 @@ def test_a_name_that_is_not_utf8_is_left_out_by_name(tmp_path: Path, build: Buil
     assert index.left_out.to_numpy().tolist() == [["train/a/caf\\udce9.png", NOT_UTF8]]
 
 
+def test_a_class_whose_name_is_not_utf8_is_told_as_that(tmp_path: Path, build: Build) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    for split in ("train", "val"):
+        os.rename(root / split / "b", os.fsencode(root / split) + b"/K\xe4se")
+    refused(build, root, "train/K\udce4se/", f"{NOT_UTF8}. Rename this folder")
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
 def test_names_of_the_validation_folder(tmp_path: Path, build: Build, name: str) -> None:
     root = unpack(tmp_path / "raw", IN_FOLDERS)
@@ -1060,6 +1067,30 @@ def test_a_folder_that_cannot_be_read_is_named(
 
     monkeypatch.setattr(os, "scandir", unreadable)
     refused(build, root, "train/b: cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("layout", "closed"),
+    [
+        *((layout, "raw") for layout in ("class-tars", "huggingface-tars", "parquet", "webdataset")),
+        ("parquet", "raw/part"),
+        ("webdataset", "raw/part"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch, layout: str, closed: str
+) -> None:
+    root = unpack(tmp_path / "raw", A_AND_B)
+    (root / "part").mkdir()
+    scandir = os.scandir
+
+    def unreadable(path: Path) -> Any:
+        if Path(path) == tmp_path / closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", unreadable)
+    refused(build, root, f"{tmp_path / closed}", "cannot be read: Permission denied", layout=layout)
 
 
 def test_parts_of_a_file_are_counted_as_numbers(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_both_forms_show_the_numbers(facts: Facts, parts: list[Part]) -> None:
             "1,234,567",
             "3 min 20 s",
             "1 min 15 s",  # of the evaluate stage
-            "not under version control",
+            "none: the code is in no repository that Git reads",
             "fell: to 0.001 at epoch 3",
             f"those after epoch {EPOCHS}",
             "61.0% show the class",

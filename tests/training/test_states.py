@@ -1,8 +1,11 @@
 """Which states of trainings are kept, and what `alexnet state` lists and clears."""
 
+import errno
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -54,13 +57,55 @@ def test_those_of_a_month_ago_are_removed_unless_in_use(capsys: pytest.CaptureFi
     assert capsys.readouterr().out.count("old: removed") == 1
 
 
-def state(*arguments: str) -> str:
+def test_a_training_stays_however_the_clock_was_set_when_others_ended() -> None:
+    for number in range(KEPT + 1):
+        training(f"{number}", -400 + number)
+    end_training(training("now", None))
+    assert left() == {"now", *map(str, range(KEPT - 1))}
+
+
+def state(*arguments: str, status: int = 0) -> str:
     done = CliRunner().invoke(app, ["state", *arguments])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == status, done.output
     return done.stdout
 
 
+def test_states_of_another_folder_are_not_looked_for() -> None:
+    done = CliRunner().invoke(app, ["state"])
+    assert done.exit_code == 1
+    assert "params.yaml: no such file. Run this in the root folder of the project" in done.stderr
+
+
+def test_states_that_cannot_be_read_or_removed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("params.yaml").touch()
+    for name in ("theirs", "ours"):
+        training(name, 2)
+    stat, rmtree = Path.stat, shutil.rmtree
+
+    def unreadable(path: Path, **options: Any) -> os.stat_result:
+        if path.parent.name == "theirs":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, **options)
+
+    def protected(path: Path) -> None:
+        if path.name == "theirs":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        rmtree(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", unreadable)
+        assert "train/theirs/ended: cannot be read: Permission denied" in state(status=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", protected)
+        told = state("--clear", "ended", status=1).splitlines()
+    assert told[0].endswith("train/ours: removed")
+    assert told[1].endswith("train/theirs: cannot be written: Permission denied")
+    assert told[2].split() == ["2", "MB", "in", "all"]
+    assert left() == {"theirs"}
+
+
 def test_states_are_listed_and_cleared() -> None:
+    Path("params.yaml").touch()
     assert state().split() == ["0", "kB", "in", "all"]
     training("ended", 2)
     training("stopped", None)
@@ -77,7 +122,7 @@ def test_states_are_listed_and_cleared() -> None:
     ]
     assert [line.split()[0] for line in lines] == ["1", "2", "2", "2", "7"]
     with sole_writer(held, 0):
-        assert "train/held: in use, so it stays" in state("--clear", "ended")
+        assert "train/held: a training that has ended; in use, so it stays" in state("--clear", "ended")
         assert left() == {"held", "stopped"}
         state("--clear", "all")
     assert left() == {"held"}

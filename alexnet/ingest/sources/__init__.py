@@ -4,6 +4,7 @@ Labels are the ranks of the class names (WNIDs) in sorted order in every layout,
 has one label however it came. ILSVRC IDs have another order and are translated.
 """
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,10 @@ def _listed(root: Path, layout: str, scan: Scan) -> Listing:
         raise UserError(
             f"data_root {root}: {what}. Name the folder with the raw files in machine.yaml{made}."
         )
+    if not is_remote(root):
+        # A search for files by a pattern would find none where the folder cannot be read.
+        with os.scandir(root / "."):
+            pass
     if layout == "auto":
         layout = _recognise(root, scan)
     if is_remote(root):

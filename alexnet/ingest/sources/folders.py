@@ -34,7 +34,7 @@ from alexnet.ingest.sources.listing import (
     refuse_duplicates,
     with_words,
 )
-from alexnet.ingest.sources.pictures import SUFFIXES, is_junk
+from alexnet.ingest.sources.pictures import NOT_UTF8, SUFFIXES, is_junk, is_utf8
 from alexnet.ingest.sources.tables import classes_by_table, has_columns
 from alexnet.ingest.sources.trees import Folder, Tree, Zip, below
 from alexnet.store.index import LEFT_OUT, SPLITS
@@ -150,6 +150,8 @@ def _one_split(
             f" of pictures ({other['folder']}); allowed: one of the two"
         )
     bare = sorted(set(tree.folders(below(top, folder))) - _classes(inner))
+    if bare and not flat and not is_utf8(bare[0]):
+        raise UserError(f"data_root {tree.where}: {below(folder, bare[0])}/: {NOT_UTF8}. Rename this folder.")
     if bare and not flat:
         raise UserError(
             f"data_root {tree.where}: no pictures in {below(folder, bare[0])}/ (looked for"

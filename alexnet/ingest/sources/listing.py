@@ -81,12 +81,17 @@ def _files_below(root: Path, patterns: Collection[str]) -> Iterator[Path]:
     if is_remote(root):
         yield from (path for pattern in patterns for path in root.rglob(pattern))
         return
-    for place, folders, names in os.walk(root, followlinks=True):
+    for place, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         here = Path(place)
         # A link to a folder on the way here would lead in circles.
         above = {each.resolve() for each in (here, *here.parents)}
-        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        folders[:] = [name for name in folders if not is_junk(name) and (here / name).resolve() not in above]
         yield from (here / name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _refuse(error: OSError) -> None:
+    # By default a folder that cannot be read counts as empty.
+    raise error
 
 
 def say_what_is_missing(root: Path, files: Mapping[Path, str]) -> None:

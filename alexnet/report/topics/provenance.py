@@ -46,7 +46,7 @@ def training_table(facts: Facts) -> str:
     rows = (
         ("Recipe", run.recipe),
         ("Seed", f"{run.seed}"),
-        ("Git commit", run.git_commit or "not under version control"),
+        ("Git commit", run.git_commit or "none: the code is in no repository that Git reads"),
         ("Devices", run.devices),
         ("Precision", run.precision),
         ("Loader", run.loader),
