@@ -313,7 +313,7 @@ def sole_writer(folder: Path, timeout_seconds: float) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise HeldError(
                         f"{folder}: held by another process for {timeout_seconds:g} s"
-                        " (timeout_seconds of machine.yaml). Wait for it or stop it."
+                        " (see timeout_seconds of machine.yaml). Wait for it or stop it."
                     )
                 if not is_told:
                     say(f"{folder}: held by another process; waiting for it, {timeout_seconds:g} s at most")
@@ -330,6 +330,11 @@ def _locked(file: BinaryIO) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise UserError(
+            f"{file.name}: cannot be locked ({error.strerror or error}), which the file system of this folder"
+            " must allow (NFS and Lustre may have to be mounted for it)"
+        ) from None
     return True
 
 

@@ -22,15 +22,23 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 _MMAP_THRESHOLD_MAX = 32 * 2**20
 
 
+# The end of a terminal, and what Slurm can send before the time of a job is over.
+ALSO_END = (signal.SIGHUP, signal.SIGUSR1)
+
+
 def end_with_parent() -> None:
     """Have the kernel end this process when its parent dies, killed or not (Linux).
 
-    DVC leaves a stage running when it is itself killed; the next `dvc repro` would start a second. A stage
-    that was started by hand may outlive its shell.
+    DVC and torchrun leave a stage running when they are killed themselves; the next one would start a second.
+    A stage that was started by hand may outlive its shell. What else asks a process to end counts as SIGTERM.
     """
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _interrupt)
-    if "DVC_STAGE" not in os.environ:
+    for number in ALSO_END:
+        # `nohup` has a process ignore the end of its terminal.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if not {"DVC_STAGE", "TORCHELASTIC_RUN_ID"} & os.environ.keys():
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # Process 1 takes over orphans; but in a container it may be the parent itself, of the same session.
@@ -178,10 +186,16 @@ def executor(machine: Machine) -> Iterator[Executor]:
         # Its parts for other kinds of addresses raise nearly anything.
         raise UserError(f"machine.yaml: scheduler: {machine.scheduler} does not answer: {error}") from None
     # It would print a traceback for each attempt to find a scheduler that is lost.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    for logger in ("distributed.client", "tornado.application"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     with client:
         try:
+            client.wait_for_workers(1, timeout=machine.timeout_seconds)
             yield client.get_executor()
+        except TimeoutError:
+            raise UserError(
+                f"machine.yaml: scheduler: {machine.scheduler} has no workers. Start some, in this folder."
+            ) from None
         except (CancelledError, CommClosedError, KilledWorker):
             raise UserError(
                 f"machine.yaml: scheduler: {machine.scheduler} or its workers were lost. What is finished is"
@@ -217,7 +231,7 @@ def left_to_parent(*signals: signal.Signals) -> Iterator[None]:
 class _Worker(SpawnProcess):
     def start(self) -> None:
         # Ctrl-C reaches all processes of a terminal; the parent alone reacts.
-        with left_to_parent(signal.SIGINT):
+        with left_to_parent(signal.SIGINT, *ALSO_END):
             super().start()
 
 

@@ -46,6 +46,12 @@ def run(stage: Callable[..., Any]) -> None:
     The time that it took under DVC is kept for the report.
     """
     end_with_parent()
+    # A pipe to another process would take the number of one that is closed.
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
     # Until now `stages` may have had a handler of its own.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from alexnet.core.errors import UserError
-from alexnet.core.processes import end_abruptly_with_parent, left_to_parent
+from alexnet.core.processes import ALSO_END, end_abruptly_with_parent, left_to_parent
 from alexnet.core.terminal import say
 from alexnet.feed.order import Epoch, Share, batches
 from alexnet.feed.threads import PREFETCHED, ThreadLoader, known_of, one_ahead
@@ -146,7 +146,7 @@ def _started(
     pipe, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, part, loader.share, path, shape), daemon=True)
     # They end with this process or by its word, so that it can save its state first.
-    with left_to_parent(signal.SIGINT, signal.SIGTERM):
+    with left_to_parent(signal.SIGINT, signal.SIGTERM, *ALSO_END):
         process.start()
     theirs.close()
     return process, pipe

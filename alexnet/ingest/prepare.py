@@ -81,7 +81,7 @@ def prepare_index(
 
     try:
         with executor(machine) as pool:
-            outcome = prepare(found, settings, machine, records, STATE / "preprocess", pool)
+            outcome = prepare(found, settings, machine, records, STATE.absolute() / "preprocess", pool)
     except BadPicturesError as error:
         list_skipped(error.skipped)
         raise UserError(f"{error}. {skipped} lists all bad pictures") from None
@@ -110,6 +110,9 @@ def prepare(
             another process does the same work.
     """
     root, style = root_of(machine.data_root), machine.progress
+    if not is_remote(root):
+        # Workers of a cluster may have been started in another folder.
+        root = root.absolute()
     in_order = is_read_in_order(root, index.pictures)
     if in_order and machine.shuffle == "seek":
         say("preprocess: the files of this source are read once in their own order, as with shuffle: scatter")

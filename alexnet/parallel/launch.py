@@ -28,7 +28,13 @@ from torch.distributed.rendezvous import rendezvous
 
 from alexnet.core.errors import UserError
 from alexnet.core.machine import Machine, refuse_unless_shareable
-from alexnet.core.processes import end_abruptly_with_parent, left_to_parent, locks_can_be_made, stop_requests
+from alexnet.core.processes import (
+    ALSO_END,
+    end_abruptly_with_parent,
+    left_to_parent,
+    locks_can_be_made,
+    stop_requests,
+)
 from alexnet.parallel.device import choose_device, device_count, memory_errors_told
 from alexnet.parallel.mesh import LostError, Mesh, exchange
 
@@ -98,7 +104,7 @@ def _in_processes(count: int, work: Work, machine: Machine, columns: int) -> Non
             for member in members
         ]
         try:
-            with left_to_parent(signal.SIGINT):
+            with left_to_parent(signal.SIGINT, *ALSO_END):
                 for process in processes:
                     process.start()
             _watch(processes, stop_asked)

@@ -1,8 +1,7 @@
-"""Resumable states on disk: complete or absent, the last two kept, named by epoch, picture and checksum."""
+"""Resumable states on disk: complete or absent, two kept, named by epoch, picture and checksum."""
 
 import hashlib
 import io
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,9 @@ class Checkpoints:
     folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write `state`, which names its ``epoch`` and ``consumed``, and drop all but the last two.
+        """Write `state`, which names its ``epoch`` and ``consumed``, and drop those before the last two.
+
+        States further on are of a longer training, and stay.
 
         Raises:
             UserError: the disk is full or the folder cannot be written; the older states are kept.
@@ -42,12 +43,8 @@ class Checkpoints:
         written = self.folder / f"epoch-{state['epoch']:05d}-{state['consumed']:09d}-{_checksum(content)}.pt"
         with replacing(written) as temporary:
             temporary.write_bytes(content)
-        others = sorted((path for path in self._files() if path != written), key=_written_at)
-        if others and _written_at(others[-1]) >= _written_at(written):
-            # The clock was set back; the order of the states is that of their times.
-            after = _written_at(others[-1]) + 1
-            os.utime(written, ns=(after, after))
-        for path in others[: -(KEPT - 1)]:
+        before = [path for path in self._files() if path != written and _place_of(path) <= _place_of(written)]
+        for path in sorted(before, key=_place_of)[: -(KEPT - 1)]:
             path.unlink()
 
     def newest(self, epochs: int) -> dict[str, Any] | None:
@@ -78,6 +75,10 @@ class Checkpoints:
             for path in within:
                 path.unlink()
 
+    def go_beyond(self, epochs: int) -> bool:
+        """Whether there is a state of a longer training than `epochs` whole epochs."""
+        return len(self._within(epochs)) < len(self._files())
+
     def furthest(self) -> tuple[int, int] | None:
         """Return the epoch and the number of its pictures at which the furthest state stands, or None."""
         return max(map(_place_of, self._files()), default=None)
@@ -95,10 +96,6 @@ _NAME = re.compile(r"epoch-\d+-\d+-[0-9a-f]{16}\.pt")
 def _place_of(path: Path) -> tuple[int, int]:
     epoch, consumed = path.stem.split("-")[1:3]
     return int(epoch), int(consumed)
-
-
-def _written_at(path: Path) -> int:
-    return path.stat().st_mtime_ns
 
 
 def _checksum(content: bytes | memoryview) -> str:

@@ -8,6 +8,7 @@ from alexnet.core.errors import UserError
 from alexnet.core.files import remove_unless_held
 from alexnet.core.places import LASTING
 from alexnet.core.terminal import say
+from alexnet.training.checkpoints import Checkpoints
 
 # A folder for each training.
 TRAININGS = LASTING / "train"
@@ -17,9 +18,19 @@ ENDED = "ended"
 KEPT, KEPT_DAYS = 3, 30
 
 
-def end_training(folder: Path) -> None:
-    """Mark the training in `folder` as ended, and remove the states of those that ended long before it."""
-    (folder / ENDED).touch()
+def begin_training(folder: Path, epochs: int) -> None:
+    """Mark the training in `folder` as not ended, unless a longer one than `epochs` has ended there."""
+    if not Checkpoints(folder).go_beyond(epochs):
+        (folder / ENDED).unlink(missing_ok=True)
+
+
+def end_training(folder: Path, epochs: int) -> None:
+    """Mark the training in `folder` as ended, and remove the states of those that ended long before it.
+
+    It stays unmarked if it has states of a longer training than `epochs`, which has not ended.
+    """
+    if not Checkpoints(folder).go_beyond(epochs):
+        (folder / ENDED).touch()
     ended: dict[Path, float] = {}
     for mark in TRAININGS.glob(f"*/{ENDED}"):
         # Another training may remove it at the same time.

@@ -32,7 +32,7 @@ from alexnet.training.checkpoints import Checkpoints
 from alexnet.training.log import Logbook, git_commit, versions
 from alexnet.training.params import Train
 from alexnet.training.results import EPOCHS, HISTORY, Run
-from alexnet.training.states import ENDED, TRAININGS, end_training
+from alexnet.training.states import TRAININGS, begin_training, end_training
 from alexnet.training.trainer import Trainer
 
 # A file of this name ends the training after the current epoch.
@@ -77,6 +77,8 @@ def train_network(
     validation_loader = open_replica_loader(machine, validation, train.batch_size, device, mesh)
     checkpoints = Checkpoints(TRAININGS / key)
     with _sole_writer(mesh, checkpoints.folder, machine.timeout_seconds) as stop_asked:
+        if mesh.leads:
+            begin_training(checkpoints.folder, train.epochs)
         if anew and mesh.leads:
             checkpoints.forget_ended(train.epochs)
         trainer = Trainer(
@@ -102,14 +104,15 @@ def train_network(
 @contextmanager
 def _sole_writer(mesh: Mesh, folder: Path, timeout_seconds: float) -> Iterator[Callable[[], bool]]:
     """Be the only writer of the states in `folder`; yield what says whether signals ask for a stop."""
+    # The other processes wait for the leader, and would call it lost after all of that time.
+    longest = timeout_seconds if mesh.size == 1 else timeout_seconds / 2
     with (
-        sole_writer(folder, timeout_seconds) if mesh.leads else nullcontext(),
+        sole_writer(folder, longest) if mesh.leads else nullcontext(),
         # One of several processes is stopped by the process that started it.
         stop_requests(*(() if mesh.size == 1 else (signal.SIGTERM,))) as stop_asked,
     ):
         if mesh.leads:
             FINISH.unlink(missing_ok=True)
-            (folder / ENDED).unlink(missing_ok=True)
         yield stop_asked
         if mesh.leads:
             FINISH.unlink(missing_ok=True)
@@ -126,7 +129,7 @@ def _conclude(trainer: Trainer, classes: pd.DataFrame, weights: Path, logs: Path
     run = _described(trainer, weights, logs)
     write_checked_json(logs / "run.json", run.model_dump())
     write_json(logs / EPOCHS, {"epochs_asked": run.epochs_asked, "epochs_done": run.epochs})
-    end_training(trainer.checkpoints.folder)
+    end_training(trainer.checkpoints.folder, trainer.train.epochs)
 
 
 def _described(trainer: Trainer, weights: Path, logs: Path) -> Run:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -165,7 +165,7 @@ class Trainer:
         self._shifts = None if shifts is None else sent(shifts, self.device)
         self.optimiser.set_rates(self._rates())
         self.network.train()
-        questions = Questions(self.mesh, self.seconds_between_questions, STEPS_BETWEEN_LOOKS)
+        questions = self._questions()
         for step, batch in enumerate(self.training_loader.batches(plan, self.consumed), 1):
             meter.add_wait(waiting_since)
             count = min(train.batch_size, total - self.consumed)
@@ -175,10 +175,9 @@ class Trainer:
             if stop or due or step % STEPS_BETWEEN_LOOKS == 0 or self.consumed == total:
                 # A look at the sums of the last steps, for which a GPU is waited for.
                 self._refuse_unless_finite(meter.collect(self.sums, self.mesh))
-            self._save_if(due, ends=stop)
             if stop:
-                self._say(f"train: stopped in epoch {self.epoch}; the same command resumes from here")
-                raise KeyboardInterrupt
+                self._stop()
+            self._save_if(due, ends=False)
             progress.advance(count, f"loss {self.sums.mean_loss:.3f}" if self.sums.pictures else "")
             waiting_since = meter.now()
 
@@ -284,16 +283,28 @@ class Trainer:
         count = len(self.validation)
         # Added up on the device and read once: a GPU is waited for at each reading.
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        questions = self._questions()
         for batch in self.validation_loader.batches(in_storage_order(count)):
             batch = batch.to(self.device)
             logits, labels = self.precision.run(self.network, batch), batch.labels
             nats = functional.cross_entropy(logits.double(), labels, reduction="sum")
             wrong = [top_k_wrong(logits, labels, k).sum().double() for k in (1, 5)]
             sums += torch.stack([nats, *wrong])
+            # It can take longer than what asks for a stop waits.
+            if any(questions.ask(self.stop_asked())):
+                self._stop()
         loss, wrong1, wrong5 = self.mesh.sum_over_replicas(sums.tolist())
         # An epoch's last update is seen by no loss of the training.
         self._refuse_unless_finite(loss)
         return loss / count, wrong1 / count, wrong5 / count
+
+    def _questions(self) -> Questions:
+        return Questions(self.mesh, self.seconds_between_questions, STEPS_BETWEEN_LOOKS)
+
+    def _stop(self) -> NoReturn:
+        self._save_if(due=False, ends=True)
+        self._say(f"train: stopped in epoch {self.epoch}; the same command resumes from here")
+        raise KeyboardInterrupt
 
     def _say(self, text: str) -> None:
         if self.mesh.leads:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, whoever else writes them."""
 
 import errno
+import fcntl
 import os
 import shutil
 import threading
@@ -176,6 +177,16 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path, capsys: pytest.Ca
     ):
         pass
     assert capsys.readouterr().out == f"{tmp_path}: held by another process; waiting for it, 0.3 s at most\n"
+
+
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    told = r"lock: cannot be locked \(Function not implemented\), which the file system of this folder"
+    with pytest.raises(UserError, match=told), sole_writer(tmp_path, 5.0):
+        pass
 
 
 def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Processes that end with their parent."""
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -56,15 +57,57 @@ os._exit(0)
 """
 
 
-def test_a_stage_that_was_started_by_hand_may_outlive_its_parent() -> None:
-    """One that DVC started ends with it: see tests/pipeline/test_kills.py."""
+def test_only_a_stage_that_was_started_by_hand_may_outlive_its_parent() -> None:
+    """For one that DVC started see also tests/pipeline/test_kills.py."""
     environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
-    command = [sys.executable, "-c", PARENT, CHILD]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    child = psutil.Process(int(done.stdout))
-    time.sleep(0.5)
-    assert child.status() != psutil.STATUS_ZOMBIE
-    child.kill()
+    for others, goes_on in (({}, True), ({"TORCHELASTIC_RUN_ID": "none"}, False)):
+        command = [sys.executable, "-c", PARENT, CHILD]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**environment, **others}
+        )
+        time.sleep(0.5)
+        is_running = False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child = psutil.Process(int(done.stdout))
+            is_running = child.status() != psutil.STATUS_ZOMBIE
+            child.kill()
+        assert is_running == goes_on
+
+
+ENDLESS = """
+import sys, time
+from alexnet.core.stage import run
+
+def main() -> None:
+    print("begun", flush=True)
+    time.sleep(60)
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
+def test_what_else_asks_a_stage_to_end_counts_as_sigterm(number: signal.Signals) -> None:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[1] == "interrupted\n"
+    assert process.returncode == 130
+
+
+def test_a_pipe_never_takes_the_number_of_a_stream_that_was_closed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from alexnet.core.stage import run\n"
+        "def main() -> None:\n"
+        f"    open({str(tmp_path / 'found')!r}, 'w').write(str(min(os.pipe())))\n"
+        "run(main)\n"
+    )
+    subprocess.run(["sh", "-c", f"exec {sys.executable} {script} <&- >&- 2>&-"], check=True)
+    assert int((tmp_path / "found").read_text()) > 2
 
 
 WORKER = """
@@ -151,7 +194,7 @@ def blocked() -> set[signal.Signals]:
 
 def test_a_signal_that_is_left_to_the_parent_reaches_it_alone_and_later() -> None:
     with local_pool(1) as pool:
-        assert pool.submit(blocked).result() == {signal.SIGINT}
+        assert pool.submit(blocked).result() == {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
     happened: list[str] = []
     before = signal.signal(signal.SIGINT, lambda *_: happened.append("signal"))
     try:

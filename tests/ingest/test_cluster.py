@@ -46,6 +46,13 @@ def test_absent_scheduler_is_named() -> None:
         pytest.fail("there is no scheduler")
 
 
+def test_a_scheduler_without_workers_is_told() -> None:
+    with LocalCluster(n_workers=0, **HERE) as cluster:
+        machine = Machine(scheduler=cluster.scheduler_address, timeout_seconds=0.5)
+        with pytest.raises(UserError, match=r"scheduler: tcp://.* has no workers"), executor(machine):
+            pytest.fail("there are no workers")
+
+
 def test_a_scheduler_that_is_lost_is_named() -> None:
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **HERE)
 

@@ -6,7 +6,6 @@ Every world trains the same cases and leaves its results as files; the tests com
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +73,9 @@ def train_cases(mesh: Mesh, device: torch.device, folder: Path, names: list[str]
 
 def train_in_relay(mesh: Mesh, device: torch.device, folder: Path) -> None:
     """Train on for two updates from where processes of another number stopped."""
-    updates = count(1)
-    relay = trainer_of(CASES["paper"], mesh, device, folder, "relay", lambda: next(updates) == 2)
+    relay = trainer_of(CASES["paper"], mesh, device, folder, "relay")
+    last = relay.step + 2
+    relay.stop_asked = lambda: relay.step == last
     with pytest.raises(KeyboardInterrupt):
         relay.run()
 

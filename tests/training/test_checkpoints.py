@@ -32,6 +32,17 @@ def test_few_are_kept(tmp_path: Path) -> None:
     assert {path.name[:11] for path in tmp_path.iterdir()} == {"epoch-00004", "epoch-00005"}
 
 
+def test_a_shorter_training_leaves_the_states_of_a_longer_one(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for place in ((8, 0), (9, 0), (9, 16), (2, 0), (3, 0), (4, 0)):
+        checkpoints.save(state(*place))
+    assert checkpoints.newest(3) == state(4, 0)
+    assert checkpoints.newest(20) == state(9, 16)
+    assert [checkpoints.go_beyond(epochs) for epochs in (3, 8, 9)] == [True, True, False]
+    checkpoints.save(state(10, 0))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_states_are_forgotten_only_where_all_epochs_were_done(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(2, 128))

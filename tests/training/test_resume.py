@@ -56,12 +56,6 @@ def train_of(**changes: Any) -> Train:
     return section(Train, PARAMS, **{"epochs": 3, "batch_size": BATCH, "schedule": schedule, **changes})
 
 
-def stop_after(updates: int) -> Callable[[], bool]:
-    """Ask to stop after so many updates."""
-    asked = iter(range(1, updates + 1))
-    return lambda: next(asked) == updates
-
-
 def trainer_of(
     store: Path, folder: Path, stop_asked: Callable[[], bool] = lambda: False, **changes: Any
 ) -> Trainer:
@@ -77,8 +71,12 @@ def finished(trainer: Trainer) -> Trainer:
 
 
 def stopped(store: Path, folder: Path, updates: int, **changes: Any) -> None:
+    """Stop after so many updates."""
+    trainer = trainer_of(store, folder, **changes)
+    last = trainer.step + updates
+    trainer.stop_asked = lambda: trainer.step == last
     with pytest.raises(KeyboardInterrupt):
-        trainer_of(store, folder, stop_after(updates), **changes).run()
+        trainer.run()
 
 
 def rows(trainer: Trainer) -> list[dict[str, Any]]:
@@ -134,18 +132,31 @@ def test_a_run_killed_after_a_checkpoint_repeats_no_more_than_the_rest(
     class Killed(Exception):
         pass
 
-    updates = iter(range(5))
+    killed = trainer_of(store, tmp_path, machine=ALWAYS)
 
     def kill() -> bool:
         # The fifth update is made and lost: no state is written after it.
-        if next(updates) == 4:
+        if killed.step == 5:
             raise Killed
         return False
 
+    killed.stop_asked = kill
     with pytest.raises(Killed):
-        trainer_of(store, tmp_path, kill, machine=ALWAYS).run()
+        killed.run()
     again = trainer_of(store, tmp_path)
     assert (again.epoch, again.consumed, again.step) == (2, BATCH, 4)
+    assert_same(finished(again), undisturbed)
+
+
+def test_a_run_stopped_while_it_validates_keeps_its_epoch(
+    store: Path, tmp_path: Path, undisturbed: Trainer
+) -> None:
+    stopping = trainer_of(store, tmp_path)
+    stopping.stop_asked = lambda: not stopping.network.training
+    with pytest.raises(KeyboardInterrupt):
+        stopping.run()
+    again = trainer_of(store, tmp_path)
+    assert (again.epoch, again.consumed, again.step) == (1, PICTURES, STEPS)
     assert_same(finished(again), undisturbed)
 
 
@@ -228,7 +239,7 @@ def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(
     assert (longer.epoch, longer.step) == (3, 2 * STEPS)
     assert_same(finished(longer), undisturbed)
     before = files(tmp_path)
-    assert_same(finished(trainer_of(store, tmp_path, stop_after(1))), undisturbed)
+    assert_same(finished(trainer_of(store, tmp_path, lambda: True)), undisturbed)
     assert files(tmp_path) == before
 
 
@@ -290,8 +301,10 @@ def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_last_state(
 
 
 def test_a_loss_that_is_no_number_is_not_saved_on_a_stop(store: Path, tmp_path: Path) -> None:
+    diverging = trainer_of(store, tmp_path, learning_rate=1e30)
+    diverging.stop_asked = lambda: diverging.step == 2
     with pytest.raises(DivergedError, match="loss is"):
-        trainer_of(store, tmp_path, stop_after(2), learning_rate=1e30).run()
+        diverging.run()
     assert not tmp_path.exists() or not files(tmp_path)
 
 

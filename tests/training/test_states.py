@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from alexnet.cli.main import app
 from alexnet.core.files import sole_writer
 from alexnet.training.checkpoints import Checkpoints
-from alexnet.training.states import ENDED, KEPT, KEPT_DAYS, TRAININGS, end_training
+from alexnet.training.states import ENDED, KEPT, KEPT_DAYS, TRAININGS, begin_training, end_training
 
 DAY = 86400
 
@@ -43,7 +43,7 @@ def test_the_last_trainings_that_ended_are_kept_and_all_that_have_not() -> None:
     for number in range(1, KEPT + 3):
         training(f"{number}", number)
     training("stopped", None)
-    end_training(training("now", None))
+    end_training(training("now", None), 5)
     assert left() == {"now", *map(str, range(1, KEPT)), "stopped"}
 
 
@@ -52,15 +52,32 @@ def test_those_of_a_month_ago_are_removed_unless_in_use(capsys: pytest.CaptureFi
         training(name, KEPT_DAYS + 1)
     training("new", KEPT_DAYS - 1)
     with sole_writer(TRAININGS / "held", 0):
-        end_training(training("now", None))
+        end_training(training("now", None), 5)
     assert left() == {"now", "new", "held"}
     assert capsys.readouterr().out.count("old: removed") == 1
+
+
+def test_a_longer_training_that_was_stopped_has_not_ended_with_a_shorter_one() -> None:
+    folder = training("one", None)
+    checkpoints = Checkpoints(folder)
+    checkpoints.save({"epoch": 9, "consumed": 0})
+    for ended in (False, True):
+        begin_training(folder, 3)
+        for epoch in (2, 3, 4):
+            checkpoints.save({"epoch": epoch, "consumed": 0})
+        end_training(folder, 3)
+        assert (folder / ENDED).exists() == ended
+        begin_training(folder, 8)
+        assert not (folder / ENDED).exists()
+        assert checkpoints.newest(8) == {"epoch": 9, "consumed": 0}
+        end_training(folder, 8)
+        assert (folder / ENDED).exists()
 
 
 def test_a_training_stays_however_the_clock_was_set_when_others_ended() -> None:
     for number in range(KEPT + 1):
         training(f"{number}", -400 + number)
-    end_training(training("now", None))
+    end_training(training("now", None), 5)
     assert left() == {"now", *map(str, range(KEPT - 1))}
 
 
