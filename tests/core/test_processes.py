@@ -103,6 +103,7 @@ def test_a_pipe_never_takes_the_number_of_a_stream_that_was_closed(tmp_path: Pat
         "import os\n"
         "from alexnet.core.stage import run\n"
         "def main() -> None:\n"
+        "    assert all(os.get_inheritable(number) for number in range(3))\n"
         f"    open({str(tmp_path / 'found')!r}, 'w').write(str(min(os.pipe())))\n"
         "run(main)\n"
     )
