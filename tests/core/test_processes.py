@@ -89,7 +89,12 @@ run(main)
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
 def test_what_else_asks_a_stage_to_end_counts_as_sigterm(number: signal.Signals) -> None:
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=pipe, stderr=pipe, text=True)
+    # `nohup` leaves SIGHUP ignored.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=pipe, stderr=pipe, text=True)
+    finally:
+        signal.signal(number, before)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
